@@ -1,0 +1,122 @@
+#include "file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static vit_status fail_errno(vit_error *error, const char *path, const char *what) {
+    if (errno == ENOENT)
+        return vit_fail(error, VIT_ERR_IO, "%s: no such file", path);
+    return vit_fail(error, VIT_ERR_IO, "%s: %s: %s", path, what, strerror(errno));
+}
+
+int vit_is_folder(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+int vit_file_exists(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISDIR(status.st_mode);
+}
+
+vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit, vit_error *error) {
+    *reader = (vit_reader){0};
+    size_t length = strlen(path), room = sizeof reader->name - 1;
+    snprintf(reader->name, sizeof reader->name, "%s", length > room ? path + length - room : path);
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return fail_errno(error, path, "cannot open");
+    if (S_ISDIR(status.st_mode))
+        return vit_fail(error, VIT_ERR_IO, "%s: is a folder, expected a file", path);
+    if (!S_ISREG(status.st_mode))
+        return vit_fail(error, VIT_ERR_IO, "%s: is not a regular file", path);
+    if (status.st_size == 0)
+        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the file is empty", path);
+    if ((uint64_t)status.st_size > limit)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %llu bytes, the limit is %llu (limit file_bytes)", path,
+                        (unsigned long long)status.st_size, (unsigned long long)limit);
+    reader->size = (uint64_t)status.st_size;
+    reader->stream = fopen(path, "rb");
+    if (!reader->stream)
+        return fail_errno(error, path, "cannot open");
+    return VIT_OK;
+}
+
+vit_status vit_reader_read(vit_reader *reader, void *out, size_t bytes, size_t *got, vit_error *error) {
+    *got = fread(out, 1, bytes, reader->stream);
+    if (*got < bytes && ferror(reader->stream))
+        return fail_errno(error, reader->name, "cannot read");
+    return VIT_OK;
+}
+
+void vit_reader_close(vit_reader *reader) {
+    if (reader->stream)
+        fclose(reader->stream);
+    reader->stream = NULL;
+}
+
+vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error) {
+    vit_reader reader;
+    vit_status status = vit_reader_open(&reader, path, limit, error);
+    unsigned char piece[65536];
+    size_t got = 1;
+    while (status == VIT_OK && got) {
+        status = vit_reader_read(&reader, piece, sizeof piece, &got, error);
+        if (status == VIT_OK && got)
+            status = vit_buffer_append(buffer, piece, got, path, error);
+    }
+    vit_reader_close(&reader);
+    return status;
+}
+
+vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_allocator *allocator, vit_error *error) {
+    *writer = (vit_writer){.allocator = *allocator};
+    size_t length = strlen(path);
+    VIT_TRY(vit_alloc_for((void **)&writer->path, allocator, 2 * length + 32, path, error));
+    memcpy(writer->path, path, length + 1);
+    writer->temporary = writer->path + length + 1;
+    snprintf(writer->temporary, length + 31, "%s.part%ld", path, (long)getpid());
+    writer->stream = fopen(writer->temporary, "wb");
+    if (!writer->stream) {
+        vit_status status = vit_fail(error, VIT_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+        vit_release(allocator, writer->path);
+        writer->path = NULL;
+        return status;
+    }
+    return VIT_OK;
+}
+
+vit_status vit_writer_write(vit_writer *writer, const void *data, size_t bytes, vit_error *error) {
+    if (fwrite(data, 1, bytes, writer->stream) != bytes)
+        return fail_errno(error, writer->path, "cannot write");
+    writer->size += bytes;
+    return VIT_OK;
+}
+
+vit_status vit_writer_commit(vit_writer *writer, vit_error *error) {
+    int failed = fflush(writer->stream) != 0 || fsync(fileno(writer->stream)) != 0;
+    failed |= fclose(writer->stream) != 0;
+    writer->stream = NULL;
+    if (failed || rename(writer->temporary, writer->path) != 0) {
+        vit_status status = fail_errno(error, writer->path, "cannot write");
+        vit_writer_cancel(writer);
+        return status;
+    }
+    vit_release(&writer->allocator, writer->path);
+    writer->path = NULL;
+    return VIT_OK;
+}
+
+void vit_writer_cancel(vit_writer *writer) {
+    if (!writer->path)
+        return;
+    if (writer->stream)
+        fclose(writer->stream);
+    writer->stream = NULL;
+    remove(writer->temporary);
+    vit_release(&writer->allocator, writer->path);
+    writer->path = NULL;
+}

@@ -1,0 +1,40 @@
+/* Files: reading within a limit, writing under a temporary name that is renamed when complete. */
+#ifndef VIT_BASE_FILE_H
+#define VIT_BASE_FILE_H
+
+#include "memory.h"
+
+#include <stdio.h>
+
+typedef struct vit_reader {
+    FILE *stream;
+    char name[256];   /* for errors: the path, its end if it is long */
+    uint64_t size;
+} vit_reader;
+
+/* Refuses folders, missing and empty files, and files over limit bytes, each with its own sentence. */
+vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit, vit_error *error);
+/* Up to bytes into out; *got is 0 at the end of the file. */
+vit_status vit_reader_read(vit_reader *reader, void *out, size_t bytes, size_t *got, vit_error *error);
+void vit_reader_close(vit_reader *reader);
+/* The whole file appended to buffer. */
+vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error);
+
+/* The file appears under its own name only when commit succeeds; cancel (and a failed write) removes what was written.
+ * After an error only cancel is useful; cancel after commit does nothing. */
+typedef struct vit_writer {
+    FILE *stream;
+    char *path, *temporary;
+    uint64_t size;
+    vit_allocator allocator;
+} vit_writer;
+
+vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_allocator *allocator, vit_error *error);
+vit_status vit_writer_write(vit_writer *writer, const void *data, size_t bytes, vit_error *error);
+vit_status vit_writer_commit(vit_writer *writer, vit_error *error);
+void vit_writer_cancel(vit_writer *writer);
+
+int vit_is_folder(const char *path);
+int vit_file_exists(const char *path);
+
+#endif

@@ -1,0 +1,21 @@
+/* Threads: a fixed team that runs one job at a time, cut into dynamic chunks. */
+#ifndef VIT_BASE_THREADS_H
+#define VIT_BASE_THREADS_H
+
+#include "memory.h"
+
+typedef struct vit_team vit_team;
+
+/* A team of `threads`, the caller included; 1 starts none. In builds without threads it is always 1. Fewer than
+ * asked for may start; vit_team_threads says how many there are. */
+vit_status vit_team_open(vit_team **out, int threads, const vit_allocator *allocator, vit_error *error);
+void vit_team_close(vit_team *team);
+int vit_team_threads(const vit_team *team);
+
+/* Runs job(context, begin, end, thread) over 0..count in chunks, each chunk once, and returns when all are done. thread
+ * is 0..threads-1: the index of per-thread scratch memory. Which thread gets which chunk varies; results must
+ * not depend on it. */
+typedef void (*vit_job)(void *context, int begin, int end, int thread);
+void vit_team_run(vit_team *team, int count, int chunk, vit_job job, void *context);
+
+#endif

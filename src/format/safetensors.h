@@ -1,0 +1,24 @@
+/* safetensors writing; container.h reads it. */
+#ifndef VIT_FORMAT_SAFETENSORS_H
+#define VIT_FORMAT_SAFETENSORS_H
+
+#include "../base/file.h"
+
+/* All descriptions first, then the header, then the data in the same order. */
+typedef struct vit_safetensors_writer {
+    vit_writer file;
+    vit_buffer header;
+    uint64_t next_offset;
+} vit_safetensors_writer;
+
+vit_status vit_safetensors_open(vit_safetensors_writer *writer, const char *path, const vit_allocator *allocator,
+                                vit_error *error);
+/* type: "F32", "U8", "I32"...; bytes: of the data. Names are escaped as JSON. */
+vit_status vit_safetensors_tensor(vit_safetensors_writer *writer, const char *name, const char *type, int rank,
+                                  const int64_t *shape, uint64_t bytes, vit_error *error);
+vit_status vit_safetensors_header(vit_safetensors_writer *writer, vit_error *error);
+vit_status vit_safetensors_data(vit_safetensors_writer *writer, const void *data, size_t bytes, vit_error *error);
+vit_status vit_safetensors_commit(vit_safetensors_writer *writer, vit_error *error);
+void vit_safetensors_cancel(vit_safetensors_writer *writer); /* always safe */
+
+#endif

@@ -1,0 +1,293 @@
+/* vit.h - Vision Transformers ("An Image is Worth 16x16 Words") in portable C: load and run.
+ *
+ *     vit_error error;
+ *     vit_model *model;
+ *     vit_session *session;
+ *     if (vit_model_open(&model, "vit.gguf", NULL, NULL, &error)) { puts(error.text); return 1; }
+ *     if (vit_session_open(&session, model, NULL, &error)) ...
+ *     memcpy(vit_session_input(session, 0), pixels, ...);          // [H,W,3] normalised f32
+ *     vit_session_run(session, &error);
+ *     const float *logits = vit_session_logits(session, 0);        // [N]
+ *     vit_session_close(session);
+ *     vit_model_close(model);
+ *
+ * A model holds weights and configuration, never changes, and may be shared between threads. A session is one
+ * inference timeline: it owns every byte that changes, for one input size and batch. Decoding pictures,
+ * preprocessing and classification are in vit_tasks.h.
+ *
+ * Letters, here and in every file: B batch, T tokens, T0 patch tokens, D width, H heads, K head width,
+ * F MLP width, P patch side, N classes, L layers.
+ *
+ * Errors: calls that can fail return a vit_status (VIT_OK is 0) and write a sentence that names the thing, what
+ * was expected and what was found into *error, which is the caller's and may be NULL. On failure every out
+ * parameter is NULL and nothing is leaked. Closing NULL is allowed. */
+#ifndef VIT_H
+#define VIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VIT_VERSION "0.1.0"
+
+/* ---- Errors ---- */
+
+/* name, pinned value, the code JavaScript users see */
+#define VIT_STATUS_LIST(X)                    \
+    X(OK, 0, "ok")                            \
+    X(ERR_ARGUMENT, 1, "argument")            \
+    X(ERR_OUT_OF_MEMORY, 2, "out-of-memory")  \
+    X(ERR_IO, 3, "io")                        \
+    X(ERR_TRUNCATED, 4, "truncated")          \
+    X(ERR_FORMAT, 5, "format")                \
+    X(ERR_UNSUPPORTED, 6, "unsupported")      \
+    X(ERR_SHAPE, 7, "shape")                  \
+    X(ERR_MISSING_TENSOR, 8, "missing-tensor") \
+    X(ERR_CONFIG, 9, "config")                \
+    X(ERR_IMAGE, 10, "image")                 \
+    X(ERR_LIMIT, 11, "limit")                 \
+    X(ERR_CANCELLED, 12, "cancelled")
+
+typedef enum vit_status {
+#define VIT_STATUS_ENUM(name, value, code) VIT_##name = value,
+    VIT_STATUS_LIST(VIT_STATUS_ENUM)
+#undef VIT_STATUS_ENUM
+} vit_status;
+
+typedef struct vit_error {
+    vit_status status;
+    char text[500];
+} vit_error;
+
+/* "out-of-memory" and so on; "unknown" for a value not in the list. */
+const char *vit_status_name(vit_status status);
+
+/* ---- Options ---- */
+
+/* All memory comes from here. alloc returns NULL on failure; the block is aligned to 16 bytes. */
+typedef struct vit_allocator {
+    void *(*alloc)(void *context, size_t bytes);
+    void (*release)(void *context, void *block);
+    void *context;
+} vit_allocator;
+
+/* What a hostile input may cost. Each limit is named in the error it causes. */
+typedef struct vit_limits {
+    uint64_t file_bytes;    /* largest weight or picture file that is read         (8 GiB) */
+    uint64_t header_bytes;  /* largest header of a weight file, largest config   (100 MiB) */
+    uint64_t image_pixels;  /* largest picture, width x height                     (100 M) */
+    uint32_t image_side;    /* largest width or height of a picture               (65,535) */
+    uint32_t tensors;       /* most tensors or metadata entries in a file        (100,000) */
+    uint32_t json_depth;    /* deepest nesting of a JSON text                         (64) */
+    uint32_t tokens;        /* most tokens of one image in a session              (65,536) */
+    uint32_t layers;        /* most layers of a model                              (1,024) */
+} vit_limits;
+
+typedef struct vit_options {
+    vit_limits limits;
+    vit_allocator allocator;
+} vit_options;
+
+/* Safe defaults and the C allocator. Wherever options may be NULL these are used. */
+vit_options vit_default_options(void);
+
+/* ---- Configuration: what a checkpoint means; travels inside GGUF, or comes from config.json ---- */
+
+typedef enum vit_activation { VIT_GELU_ERF, VIT_GELU_TANH, VIT_GELU_QUICK } vit_activation;
+
+/* How the token sequence becomes one feature vector. */
+typedef enum vit_pool {
+    VIT_POOL_CLASS, /* the class token */
+    VIT_POOL_MEAN   /* mean of the patch tokens ("GAP", appendix D.3) */
+} vit_pool;
+
+/* Interpolation of position embeddings to another grid: the rule of the checkpoint's source. */
+typedef enum vit_resample {
+    VIT_RESAMPLE_TIMM,     /* bicubic a=-0.5 with antialias, Pillow's weights: timm resample_abs_pos_embed */
+    VIT_RESAMPLE_HF,       /* bicubic a=-0.75, half-pixel, no antialias: transformers interpolate_pos_encoding */
+    VIT_RESAMPLE_BILINEAR, /* bilinear, half-pixel, no antialias: timm's npz loader */
+    VIT_RESAMPLE_JAX       /* bilinear, corner-aligned: vit_jax and big_vision, scipy zoom(order=1) */
+} vit_resample;
+
+/* Pillow's filters, plus TensorFlow's bilinear without antialias (f32 in between). */
+typedef enum vit_filter {
+    VIT_FILTER_NEAREST, VIT_FILTER_BOX, VIT_FILTER_BILINEAR, VIT_FILTER_HAMMING, VIT_FILTER_BICUBIC,
+    VIT_FILTER_LANCZOS, VIT_FILTER_TF_BILINEAR
+} vit_filter;
+
+typedef enum vit_crop {
+    VIT_CROP_CENTER, /* short side to floor(size / crop_pct), then the middle (timm) */
+    VIT_CROP_SQUASH, /* both sides to the size, aspect ratio lost (Hugging Face ViT; timm's squash) */
+    VIT_CROP_BORDER  /* long side to fit, padded with the mean (timm's border) */
+} vit_crop;
+
+typedef struct vit_preprocess {
+    float mean[3], std[3];    /* of pixels in 0..1 */
+    vit_filter filter;
+    vit_crop crop;
+    float crop_pct;           /* 0 < crop_pct <= 1 */
+    int height, width;        /* what the network is fed by default, pixels */
+} vit_preprocess;
+
+typedef struct vit_config {
+    int layers, width, heads, mlp_width, classes; /* L, D, H, F, N; classes 0: no head */
+    int patch_height, patch_width;                /* pixels */
+    int image_height, image_width;                /* the size position embeddings are stored for */
+    vit_activation activation;
+    float norm_eps;                               /* of every LayerNorm */
+    vit_pool pool;
+    int class_token;                              /* 1: there is one, before the patches */
+    int pos_class;                                /* 1: the position table has a row for it, the first */
+    int qkv_bias;
+    int final_norm;                               /* 1: LayerNorm over the tokens before pooling */
+    int pool_norm;                                /* 1: LayerNorm after pooling (timm's fc_norm) */
+    int pre_logits;                               /* width of the hidden layer with tanh before the head; 0: none */
+    vit_resample pos_resample;
+    vit_preprocess preprocess;
+    char architecture[64];                        /* e.g. "vit_tiny_patch16_224"; for people */
+    char label_set[32];                           /* "imagenet-1k" where the source says so and names no labels */
+} vit_config;
+
+/* ---- Weight files ---- */
+
+typedef enum vit_dtype { VIT_F32, VIT_F16, VIT_BF16, VIT_DTYPE_OTHER } vit_dtype;
+
+typedef struct vit_tensor_info {
+    const char *name;     /* as the file has it; lives as long as its owner */
+    const char *type;     /* the file's own word: "F32", "BF16", "Q8_0", ... */
+    vit_dtype dtype;
+    int rank;
+    int64_t shape[8];     /* slowest dimension first */
+    uint64_t offset;      /* of the data, from the start of the file */
+    uint64_t bytes;
+    int used;             /* set by an import: 1 if the model took it */
+} vit_tensor_info;
+
+/* The header of any readable container (GGUF, safetensors): what `vit info FILE` lists. */
+typedef struct vit_file vit_file;
+vit_status vit_file_open(vit_file **out, const char *path, const vit_options *options, vit_error *error);
+void vit_file_close(vit_file *file);
+const char *vit_file_format(const vit_file *file);                 /* "GGUF", "safetensors" */
+int vit_file_tensor_count(const vit_file *file);
+const vit_tensor_info *vit_file_tensor(const vit_file *file, int index);
+int vit_file_metadata_count(const vit_file *file);
+/* Key and value as text (arrays shortened); valid until the file is closed. */
+void vit_file_metadata(const vit_file *file, int index, const char **key, const char **value);
+
+/* ---- Models ---- */
+
+typedef struct vit_model vit_model;
+
+/* Opens a weight file or a folder (model.gguf or model.safetensors, with config.json and
+ * preprocessor_config.json beside it). config_path, if not NULL, is a JSON file read instead of the config.json
+ * beside the weights: a timm or Hugging Face config, or the keys of a golden case.json; it also overrides what a
+ * GGUF says. Reads in pieces: no second copy of the weights is ever held. */
+vit_status vit_model_open(vit_model **out, const char *path, const char *config_path, const vit_options *options,
+                          vit_error *error);
+void vit_model_close(vit_model *model);
+
+/* The same from a stream. Configs first (any number, later ones win), then bytes in any pieces, then finish.
+ * finish hands the model over; close frees the loader, whether or not it finished. After a failed call only
+ * close is useful. */
+typedef struct vit_loader vit_loader;
+vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options *options, vit_error *error);
+vit_status vit_loader_config(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error);
+vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error);
+vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *error);
+void vit_loader_close(vit_loader *loader);
+
+const vit_config *vit_model_config(const vit_model *model);
+int64_t vit_model_parameters(const vit_model *model);
+uint64_t vit_model_bytes(const vit_model *model);                     /* held for weights */
+const char *vit_model_label(const vit_model *model, int class_index); /* NULL where there is none */
+/* Multiply-adds x 2 of one forward pass of one image, all GEMMs and attention. */
+double vit_model_flops(const vit_model *model, int height, int width);
+/* Tensors of the file in file order, with `used`; and warnings ("blocks.0.norm1.weight holds NaN"). */
+int vit_model_tensor_count(const vit_model *model);
+const vit_tensor_info *vit_model_tensor(const vit_model *model, int index);
+int vit_model_warning_count(const vit_model *model);
+const char *vit_model_warning(const vit_model *model, int index);
+/* Names for the N classes, e.g. read from a labels file; copied. VIT_ERR_ARGUMENT if count is not N. The one call
+ * that changes a model: before it is shared. */
+vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int count, vit_error *error);
+
+/* Writes GGUF with everything in it: configuration, preprocessing, labels, tensors in forward order. type: VIT_F32,
+ * VIT_F16, VIT_BF16, or VIT_DTYPE_OTHER to keep what each tensor was stored as. Vectors stay F32 when type is
+ * narrower. The file is written under a temporary name and renamed. progress may be NULL; returning non-zero
+ * from it cancels. */
+typedef int (*vit_progress)(void *context, uint64_t done, uint64_t total);
+vit_status vit_model_save(const vit_model *model, const char *path, vit_dtype type, vit_progress progress,
+                          void *context, vit_error *error);
+
+/* ---- Sessions ---- */
+
+typedef struct vit_session vit_session;
+
+typedef struct vit_session_options {
+    int height, width;       /* pixels; 0: the model's preprocess size. A remainder of the patch is dropped */
+    int batch;               /* images per run; 0: 1 */
+    int threads;             /* 0: 1 */
+    int capture_attention;   /* 1: stage attn.N can be read: [B,H,T,T], costs B*H*T*T floats */
+    const char *kernels;     /* "scalar", "avx2:6x16", ...; NULL: the best for this host */
+} vit_session_options;
+
+/* Bytes a session of these options will hold, before anything is allocated; 0 if the options are not possible. */
+uint64_t vit_session_bytes(const vit_model *model, const vit_session_options *options);
+/* The model must outlive the session. Allocates once; running allocates nothing. Uses the model's allocator. */
+vit_status vit_session_open(vit_session **out, const vit_model *model, const vit_session_options *options,
+                            vit_error *error);
+void vit_session_close(vit_session *session);
+
+/* Where to write image `index` of the batch: [height,width,3] normalised f32, owned by the session. */
+float *vit_session_input(vit_session *session, int index);
+
+/* The whole forward pass. */
+vit_status vit_session_run(vit_session *session, vit_error *error);
+
+/* The same in steps, for progress, cancelling and looking inside: restart() goes back to the first stage;
+ * advance() runs the next one and returns 1 while stages remain, 0 after the last. */
+void vit_session_restart(vit_session *session);
+int vit_session_advance(vit_session *session);
+
+/* A stage: its name (trace names where its result can be read: patch_embed, embed, attn.N, block.N, norm,
+ * features, logits; qkv.N, proj.N, fc1.N where it cannot), time of its last run, and the result's shape. */
+typedef struct vit_stage_info {
+    const char *name;
+    double milliseconds;
+    double flops;
+    int rank;              /* 0: not readable */
+    int shape[4];          /* with B first */
+} vit_stage_info;
+int vit_session_stage_count(const vit_session *session);
+vit_stage_info vit_session_stage(const vit_session *session, int index);
+/* Result of the stage that ran last, row-major f32 into out (the product of its shape). VIT_ERR_ARGUMENT if it has none. */
+vit_status vit_session_read(const vit_session *session, float *out, vit_error *error);
+
+/* After the last stage; owned by the session, valid until the next run. NULL without a head. [N] */
+const float *vit_session_logits(const vit_session *session, int index);
+
+typedef enum vit_feature { VIT_FEATURE_HEAD, VIT_FEATURE_CLASS, VIT_FEATURE_MEAN } vit_feature;
+/* Features of one image: what the head sees, the class token after the final norm, or the mean of the patch tokens
+ * after it. out: [D], caller's. VIT_ERR_ARGUMENT for the class token of a model without one. */
+vit_status vit_session_features(const vit_session *session, int index, vit_feature feature, float *out,
+                                vit_error *error);
+
+typedef struct vit_session_info {
+    int height, width, grid_height, grid_width, tokens, batch, threads;
+    const char *kernels;      /* "avx512:12x32" */
+    uint64_t bytes;
+} vit_session_info;
+vit_session_info vit_session_get_info(const vit_session *session);
+
+/* Kernel tables this host can run, best first: "avx512:12x32", ...; NULL past the end. */
+const char *vit_kernels_name(int index);
+/* Times a register-only multiply-add loop of the named table: GFLOP/s of one core, the ceiling for `bench`. */
+double vit_kernels_peak(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
