@@ -128,7 +128,7 @@ typedef struct vit_preprocess {
     float mean[3], std[3];    /* of pixels in 0..1 */
     vit_filter filter;
     vit_crop crop;
-    float crop_pct;           /* 0 < crop_pct <= 1 */
+    double crop_pct;          /* 0 < crop_pct <= 1 */
     int height, width;        /* what the network is fed by default, pixels */
 } vit_preprocess;
 
@@ -213,6 +213,8 @@ const char *vit_model_warning(const vit_model *model, int index);
 /* Names for the N classes, e.g. read from a labels file; copied. VIT_ERR_ARGUMENT if count is not N. The one call
  * that changes a model: before it is shared. */
 vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int count, vit_error *error);
+/* The same from a file: a JSON array of strings if it begins with '[', else text with one name a line. */
+vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error);
 
 /* Writes GGUF with everything in it: configuration, preprocessing, labels, tensors in forward order. type: VIT_F32,
  * VIT_F16, VIT_BF16, or VIT_DTYPE_OTHER to keep what each tensor was stored as. Vectors stay F32 when type is
@@ -286,6 +288,27 @@ vit_session_info vit_session_get_info(const vit_session *session);
 const char *vit_kernels_name(int index);
 /* Times a register-only multiply-add loop of the named table: GFLOP/s of one core, the ceiling for `bench`. */
 double vit_kernels_peak(const char *name);
+
+/* ---- Named tensors in safetensors files: inputs and results of `vit trace` ---- */
+
+/* A whole file in memory. Read as f32: of F32, F16 and BF16 tensors; others are listed without data. */
+typedef struct vit_tensors vit_tensors;
+vit_status vit_tensors_read(vit_tensors **out, const char *path, const vit_options *options, vit_error *error);
+void vit_tensors_close(vit_tensors *tensors);
+int vit_tensors_count(const vit_tensors *tensors);
+const vit_tensor_info *vit_tensors_info(const vit_tensors *tensors, int index);
+/* Row-major f32, owned by tensors; NULL where the type is another. */
+const float *vit_tensors_data(const vit_tensors *tensors, int index);
+
+/* Collects copies of f32 tensors; commit writes the file (under a temporary name that is renamed), close frees the writer
+ * whether or not it was written. */
+typedef struct vit_tensors_writer vit_tensors_writer;
+vit_status vit_tensors_writer_open(vit_tensors_writer **out, const vit_options *options, vit_error *error);
+/* shape [rank], data [product of shape] are the caller's. VIT_ERR_ARGUMENT for a name that is there already. */
+vit_status vit_tensors_writer_add(vit_tensors_writer *writer, const char *name, int rank, const int64_t *shape,
+                                  const float *data, vit_error *error);
+vit_status vit_tensors_writer_commit(vit_tensors_writer *writer, const char *path, vit_error *error);
+void vit_tensors_writer_close(vit_tensors_writer *writer);
 
 #ifdef __cplusplus
 }
