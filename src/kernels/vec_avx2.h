@@ -1,0 +1,45 @@
+/* vec_avx2.h - the vector vocabulary for AVX2 with FMA: 8 lanes. */
+#ifndef VIT_KERNELS_VEC_AVX2_H
+#define VIT_KERNELS_VEC_AVX2_H
+
+#include <immintrin.h>
+
+#define LANES 8
+#define ROW_GROUP 3
+
+typedef __m256 vec;
+
+static inline vec vec_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void vec_store(float *p, vec a) { _mm256_storeu_ps(p, a); }
+static inline vec vec_splat(float a) { return _mm256_set1_ps(a); }
+static inline vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
+static inline vec vec_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
+static inline vec vec_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
+static inline vec vec_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+static inline vec vec_madd(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vec vec_sqrt(vec a) { return _mm256_sqrt_ps(a); }
+static inline vec vec_abs(vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vec vec_max(vec a, vec b) { return _mm256_max_ps(a, b); }
+static inline vec vec_min(vec a, vec b) { return _mm256_min_ps(a, b); }
+
+static inline vec vec_zero_below(vec a, vec x, vec limit) {
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, limit, _CMP_LT_OQ), a);
+}
+
+static inline vec vec_power_of_2(vec n) {
+    __m256i bits = _mm256_slli_epi32(_mm256_castps_si256(n), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_set1_epi32(0x3f800000)));
+}
+
+static inline vec vec_load_first(const float *p, int count) {
+    __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lane));
+}
+
+static inline float vec_sum(vec a) {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+
+#endif
