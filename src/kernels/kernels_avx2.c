@@ -1,4 +1,4 @@
-/* AVX2 with FMA: 12 accumulators, 2 vectors of x and a weight in 16 registers. */
+/* 12 accumulators, 2 vectors of x and a weight in 16 registers. */
 #include "kernels.h"
 #include "vec_avx2.h"
 

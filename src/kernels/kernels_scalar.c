@@ -1,4 +1,4 @@
-/* Plain C: the fallback, and what the others are compared with. */
+/* Plain C, for hosts without any of the others: 8 accumulators hide the latency of an addition. */
 #include "kernels.h"
 #include "vec_scalar.h"
 

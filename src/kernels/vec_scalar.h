@@ -1,4 +1,13 @@
-/* vec_scalar.h - the vector vocabulary in plain C: one lane. Its madd rounds twice. */
+/* vec_scalar.h - the vector vocabulary in plain C: one lane. The other vec_<isa>.h have the same words with the same meaning:
+ *     LANES           floats in a vec
+ *     ROW_GROUP       rows of weights that share a pointer in a tile: 3 where addresses may be base + {0,1,2} * index
+ *     load, store     LANES floats, any alignment
+ *     load_first      the first `count` lanes (0..LANES or more), zero in the others whatever memory holds there
+ *     madd(a,b,c)     a*b + c, rounded once where the machine can; here twice
+ *     max, min        a > b ? a : b and a < b ? a : b: NaN in b comes out
+ *     zero_below      a, but 0 where x < limit; NaN in x keeps a
+ *     power_of_2(n)   2^k where n is k + 1.5 * 2^23, -126 <= k <= 127: k sits in the low bits of n
+ *     sum             of the lanes, in an order of its own */
 #ifndef VIT_KERNELS_VEC_SCALAR_H
 #define VIT_KERNELS_VEC_SCALAR_H
 

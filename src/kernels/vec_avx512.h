@@ -1,0 +1,39 @@
+/* vec_avx512.h - the vector vocabulary for AVX-512F: 16 lanes. */
+#ifndef VIT_KERNELS_VEC_AVX512_H
+#define VIT_KERNELS_VEC_AVX512_H
+
+#include <immintrin.h>
+
+#define LANES 16
+#define ROW_GROUP 3
+
+typedef __m512 vec;
+
+static inline vec vec_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vec_store(float *p, vec a) { _mm512_storeu_ps(p, a); }
+static inline vec vec_splat(float a) { return _mm512_set1_ps(a); }
+static inline vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
+static inline vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
+static inline vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
+static inline vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+static inline vec vec_madd(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vec vec_sqrt(vec a) { return _mm512_sqrt_ps(a); }
+static inline vec vec_abs(vec a) { return _mm512_abs_ps(a); }
+static inline vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); }
+static inline vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
+static inline float vec_sum(vec a) { return _mm512_reduce_add_ps(a); }
+
+static inline vec vec_zero_below(vec a, vec x, vec limit) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_NLT_UQ), a);
+}
+
+static inline vec vec_power_of_2(vec n) {
+    __m512i bits = _mm512_slli_epi32(_mm512_castps_si512(n), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x3f800000)));
+}
+
+static inline vec vec_load_first(const float *p, int count) {
+    return _mm512_maskz_loadu_ps((__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff), p);
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* vec_neon.h - the vector vocabulary for 64-bit Arm: 4 lanes. */
+#ifndef VIT_KERNELS_VEC_NEON_H
+#define VIT_KERNELS_VEC_NEON_H
+
+#include <arm_neon.h>
+
+#define LANES 4
+#define ROW_GROUP 1
+
+typedef float32x4_t vec;
+
+static inline vec vec_load(const float *p) { return vld1q_f32(p); }
+static inline void vec_store(float *p, vec a) { vst1q_f32(p, a); }
+static inline vec vec_splat(float a) { return vdupq_n_f32(a); }
+static inline vec vec_add(vec a, vec b) { return vaddq_f32(a, b); }
+static inline vec vec_sub(vec a, vec b) { return vsubq_f32(a, b); }
+static inline vec vec_mul(vec a, vec b) { return vmulq_f32(a, b); }
+static inline vec vec_div(vec a, vec b) { return vdivq_f32(a, b); }
+static inline vec vec_madd(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
+static inline vec vec_sqrt(vec a) { return vsqrtq_f32(a); }
+static inline vec vec_abs(vec a) { return vabsq_f32(a); }
+static inline vec vec_max(vec a, vec b) { return vmaxq_f32(a, b); }
+static inline vec vec_min(vec a, vec b) { return vminq_f32(a, b); }
+static inline float vec_sum(vec a) { return vaddvq_f32(a); }
+
+static inline vec vec_zero_below(vec a, vec x, vec limit) {
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vcltq_f32(x, limit)));
+}
+
+static inline vec vec_power_of_2(vec n) {
+    uint32x4_t bits = vshlq_n_u32(vreinterpretq_u32_f32(n), 23);
+    return vreinterpretq_f32_u32(vaddq_u32(bits, vdupq_n_u32(0x3f800000)));
+}
+
+static inline vec vec_load_first(const float *p, int count) {
+    static const int32_t lane[4] = {0, 1, 2, 3};
+    uint32x4_t keep = vcgtq_s32(vdupq_n_s32(count), vld1q_s32(lane));
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(vld1q_f32(p)), keep));
+}
+
+#endif

@@ -1,0 +1,39 @@
+/* vec_simd128.h - the vector vocabulary for WebAssembly SIMD: 4 lanes. Its madd rounds twice. */
+#ifndef VIT_KERNELS_VEC_SIMD128_H
+#define VIT_KERNELS_VEC_SIMD128_H
+
+#include <wasm_simd128.h>
+
+#define LANES 4
+#define ROW_GROUP 1
+
+typedef v128_t vec;
+
+static inline vec vec_load(const float *p) { return wasm_v128_load(p); }
+static inline void vec_store(float *p, vec a) { wasm_v128_store(p, a); }
+static inline vec vec_splat(float a) { return wasm_f32x4_splat(a); }
+static inline vec vec_add(vec a, vec b) { return wasm_f32x4_add(a, b); }
+static inline vec vec_sub(vec a, vec b) { return wasm_f32x4_sub(a, b); }
+static inline vec vec_mul(vec a, vec b) { return wasm_f32x4_mul(a, b); }
+static inline vec vec_div(vec a, vec b) { return wasm_f32x4_div(a, b); }
+static inline vec vec_madd(vec a, vec b, vec c) { return wasm_f32x4_add(wasm_f32x4_mul(a, b), c); }
+static inline vec vec_sqrt(vec a) { return wasm_f32x4_sqrt(a); }
+static inline vec vec_abs(vec a) { return wasm_f32x4_abs(a); }
+static inline vec vec_max(vec a, vec b) { return wasm_f32x4_pmax(b, a); } /* pmax(b, a) is b < a ? a : b */
+static inline vec vec_min(vec a, vec b) { return wasm_f32x4_pmin(b, a); }
+static inline vec vec_zero_below(vec a, vec x, vec limit) { return wasm_v128_andnot(a, wasm_f32x4_lt(x, limit)); }
+
+static inline vec vec_power_of_2(vec n) {
+    return wasm_i32x4_add(wasm_i32x4_shl(n, 23), wasm_i32x4_splat(0x3f800000));
+}
+
+static inline vec vec_load_first(const float *p, int count) {
+    return wasm_v128_and(wasm_v128_load(p), wasm_i32x4_gt(wasm_i32x4_splat(count), wasm_i32x4_make(0, 1, 2, 3)));
+}
+
+static inline float vec_sum(vec a) {
+    return (wasm_f32x4_extract_lane(a, 0) + wasm_f32x4_extract_lane(a, 2)) +
+           (wasm_f32x4_extract_lane(a, 1) + wasm_f32x4_extract_lane(a, 3));
+}
+
+#endif
