@@ -80,19 +80,25 @@ WASI_LINK_FLAGS=(
     -Wl,--strip-all
 )
 
-# What a file needs beyond that, in extra_flags: only kernels see their instruction set, so nothing else uses it
-# before it was asked for.
+KERNEL_FLAGS=(
+    -O3
+    -fno-tree-vectorize -fno-tree-slp-vectorize # the vectors are in the source
+)
+
+# What a file needs beyond that, in extra. Only the kernels see the instruction set of their name, so nothing else uses it
+# before the host was asked; in a relaxed WebAssembly module dispatch.c knows that there are relaxed kernels.
 extra_flags() { # CONFIG FILE
     extra=()
     case $2 in
-        src/kernels/kernels_avx2.c) extra=(-mavx2 -mfma) ;;
-        src/kernels/kernels_avx512.c) extra=(-mavx512f -mavx512bw -mavx512dq -mavx512vl) ;;
-        src/kernels/kernels_relaxed.c) extra=(-mrelaxed-simd) ;;
-        src/image/decode*) extra=(-isystem "$STB") ;;
+        src/kernels/*) extra=("${KERNEL_FLAGS[@]}") ;;
+        src/image/*) extra=(-isystem "$STB") ;;
+        src/cli/model_option.c) extra=(-Ibuild) ;; # imagenet_labels.inc
     esac
     case $1:$2 in
-        wasm*:src/image/decode* | wasm*:src/format/*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
-        *:src/kernels/*) extra+=(-O3) ;;
+        *:src/kernels/kernels_avx2.c) extra+=(-mavx2 -mfma) ;;
+        *:src/kernels/kernels_avx512.c) extra+=(-mavx512f) ;;
+        *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch.c) extra+=(-mrelaxed-simd) ;;
+        wasm*:src/format/*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
 }
 
@@ -285,16 +291,12 @@ compile() {
     done
 }
 
-# kernel_tables CONFIG ISA...: dispatch.c and the tables it is to know.
-kernel_tables() {
-    local config=$1 isa files=() plain=("${COMPILE[@]}")
+# kernels CONFIG ISA...
+kernels() {
+    local config=$1 isa
     shift
-    for isa in "$@"; do
-        files+=("src/kernels/kernels_$isa.c")
-        COMPILE+=("-DVIT_HAVE_${isa^^}")
-    done
-    compile "$config" "${files[@]}" src/kernels/dispatch.c
-    COMPILE=("${plain[@]}")
+    for isa in "$@"; do compile "$config" src/kernels/kernels_"$isa"*.c; done # TODO
+    compile "$config" src/kernels/dispatch.c
 }
 
 # program OUTPUT CONFIG FILE...: queues FILEs, remembers to link them with the objects that are in OBJECTS already.
@@ -311,6 +313,8 @@ begin() {
     mkdir -p build
     exec {LOCK}> build/.lock
     flock -n "$LOCK" || { say '-- waiting for another build of this tree'; flock "$LOCK"; }
+    # the lines between the brackets are C as they are JSON
+    [[ build/imagenet_labels.inc -nt wasm/imagenet_labels.json ]] || grep '^"' wasm/imagenet_labels.json > build/imagenet_labels.inc
     OBJECTS=()
     PROGRAMS=()
     STARTED=$(date +%s%N)
@@ -318,8 +322,7 @@ begin() {
 
 # Runs all that begin, compile and program queued.
 finish() {
-    local words outputs=() made
-    made=${#QUEUE[@]}
+    local words outputs=() made=${#QUEUE[@]}
     run_queue
     for words in "${PROGRAMS[@]}"; do
         read -r -a words <<< "$words"
@@ -329,7 +332,7 @@ finish() {
     made=$((made + ${#QUEUE[@]}))
     run_queue
     exec {LOCK}>&-
-    say "$(((${#outputs[@]} > 3)) && echo "${#outputs[@]} programs" || echo "${outputs[*]}"): $TOOL, $((made)) steps, $((($(date +%s%N) - STARTED) / 1000000)) ms"
+    say "${outputs[*]}: $TOOL, $made steps, $((($(date +%s%N) - STARTED) / 1000000)) ms"
 }
 
 # ---- what is built ----
@@ -352,13 +355,13 @@ native_library() {
     LINK=(-lm)
     begin
     compile "$1" "${LIBRARY[@]}"
-    kernel_tables "$1" "${tables[@]}"
+    kernels "$1" "${tables[@]}"
 }
 
 build_native() {
     native_library native
     program build/vit native "${CLI[@]}"
-    program build/golden native tests/golden.c
+    [[ ! -f tests/golden.c ]] || program build/golden native tests/golden.c # TODO
     finish
 }
 
@@ -385,7 +388,7 @@ build_arm_tests() {
 
 # The four modules of the package.
 build_wasm() {
-    local threads suffix
+    local suffix
     find_emcc
     for suffix in '' -mt; do
         COMPILE=("${EMCC[@]}" "${COMMON_FLAGS[@]}" "${WASM_FLAGS[@]}")
@@ -397,10 +400,10 @@ build_wasm() {
         begin
         compile wasm$suffix "${LIBRARY[@]}"
         local library=("${OBJECTS[@]}")
-        kernel_tables wasm$suffix simd128
+        kernels wasm$suffix simd128
         program wasm/dist/vit-simd128$suffix.mjs wasm$suffix wasm/exports.c
         OBJECTS=("${library[@]}")
-        kernel_tables wasm-relaxed$suffix simd128 relaxed
+        kernels wasm-relaxed$suffix simd128 relaxed
         program wasm/dist/vit-relaxed$suffix.mjs wasm$suffix wasm/exports.c
         finish
     done
@@ -414,10 +417,10 @@ build_wasi() {
     begin
     compile wasi "${LIBRARY[@]}" "${CLI[@]}"
     local library=("${OBJECTS[@]}")
-    kernel_tables wasi simd128
+    kernels wasi simd128
     program build/vit.wasm wasi
     OBJECTS=("${library[@]}")
-    kernel_tables wasi-relaxed simd128 relaxed
+    kernels wasi-relaxed simd128 relaxed
     program build/vit-relaxed.wasm wasi
     finish
 }
