@@ -16,6 +16,7 @@ vit_status vit_gguf_open(vit_gguf_writer *writer, const char *path, const vit_al
 vit_status vit_gguf_string(vit_gguf_writer *writer, const char *key, const char *value, vit_error *error);
 vit_status vit_gguf_uint(vit_gguf_writer *writer, const char *key, uint32_t value, vit_error *error);
 vit_status vit_gguf_float(vit_gguf_writer *writer, const char *key, float value, vit_error *error);
+vit_status vit_gguf_double(vit_gguf_writer *writer, const char *key, double value, vit_error *error);
 vit_status vit_gguf_bool(vit_gguf_writer *writer, const char *key, int value, vit_error *error);
 vit_status vit_gguf_floats(vit_gguf_writer *writer, const char *key, const float *values, size_t count, vit_error *error);
 vit_status vit_gguf_uints(vit_gguf_writer *writer, const char *key, const uint32_t *values, size_t count, vit_error *error);

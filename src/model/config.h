@@ -1,0 +1,52 @@
+/* What a checkpoint means: read from config.json (timm, Hugging Face), preprocessor_config.json, a golden case.json, or
+ * GGUF metadata. Each source makes claims; what nobody claims is filled from tensor shapes (import.c). */
+#ifndef VIT_MODEL_CONFIG_H
+#define VIT_MODEL_CONFIG_H
+
+#include "../format/container.h"
+#include "../format/json.h"
+
+typedef enum vit_source { VIT_SOURCE_NONE, VIT_SOURCE_TIMM, VIT_SOURCE_HF, VIT_SOURCE_CASE, VIT_SOURCE_GGUF } vit_source;
+
+#define VIT_UNSET (-1)
+
+/* Later claims replace earlier ones field by field. Integers and enums are VIT_UNSET, numbers negative, where nobody has
+ * claimed anything. */
+typedef struct vit_claims {
+    vit_source source;
+    int layers, width, heads, mlp_width, classes;
+    int patch_height, patch_width, image_height, image_width;
+    int activation, pool, class_token, pos_class, qkv_bias, pos_resample;
+    int has_head; /* 1: the source says that there is a classifier */
+    double norm_eps;
+    int has_mean, has_std;
+    float mean[3], std[3];
+    int filter, crop, input_height, input_width;
+    double crop_pct;
+    char architecture[64], label_set[32];
+    char **labels; /* owned, each label too */
+    int label_count;
+} vit_claims;
+
+void vit_claims_init(vit_claims *claims);
+void vit_claims_release(vit_claims *claims, const vit_allocator *allocator);
+
+/* Adds what a JSON text claims; its kind is told by its keys. name is for errors. */
+vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_json *root,
+                                const vit_allocator *allocator, vit_error *error);
+/* Adds what GGUF metadata claims. */
+vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_container *container,
+                                const vit_allocator *allocator, vit_error *error);
+/* Whatever later claims replaces what was claimed before; takes over its labels. */
+void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_allocator *allocator);
+
+/* Words of enums in JSON and GGUF. vit_word_of returns NULL, vit_word_find VIT_UNSET where there is none. */
+typedef struct vit_word {
+    const char *word;
+    int value;
+} vit_word;
+extern const vit_word vit_activation_words[], vit_pool_words[], vit_resample_words[], vit_filter_words[], vit_crop_words[];
+const char *vit_word_of(const vit_word *words, int value);
+int vit_word_find(const vit_word *words, const char *word);
+
+#endif

@@ -1,0 +1,306 @@
+/* Loading from a stream: header first, then every tensor's bytes go straight to their place, converted on the way. */
+#include "model.h"
+
+#include "../base/file.h"
+#include "../base/half.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct vit_loader {
+    vit_options options;
+    char name[256];
+    vit_claims claims;
+    vit_buffer head;      /* the file's first bytes until the header is complete */
+    uint64_t need;        /* bytes wanted before the header is tried again */
+    uint64_t file_bytes;  /* UINT64_MAX: not known yet */
+    uint64_t position;    /* bytes of the file consumed, once the header is complete */
+    vit_model *model;     /* NULL until then */
+    vit_target *targets;  /* [tensor_count] */
+    int tensor;           /* the one position is in, or before */
+    unsigned char carry[4]; /* the front of an element that was cut between two pieces */
+    size_t carried;
+};
+
+vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options *options, vit_error *error) {
+    vit_options defaults = vit_default_options();
+    if (!options)
+        options = &defaults;
+    VIT_TRY(vit_alloc_for((void **)out, &options->allocator, sizeof **out, "the loader", error));
+    vit_loader *loader = *out;
+    *loader = (vit_loader){.options = *options, .need = 1, .file_bytes = UINT64_MAX};
+    loader->head.allocator = &loader->options.allocator;
+    size_t length = strlen(name), room = sizeof loader->name - 1;
+    snprintf(loader->name, sizeof loader->name, "%s", length > room ? name + length - room : name);
+    vit_claims_init(&loader->claims);
+    return VIT_OK;
+}
+
+void vit_loader_close(vit_loader *loader) {
+    if (!loader)
+        return;
+    vit_allocator allocator = loader->options.allocator;
+    vit_claims_release(&loader->claims, &allocator);
+    vit_buffer_release(&loader->head);
+    vit_release(&allocator, loader->targets);
+    vit_model_close(loader->model);
+    vit_release(&allocator, loader);
+}
+
+vit_status vit_loader_config(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error) {
+    const vit_limits *limits = &loader->options.limits;
+    const vit_allocator *allocator = &loader->options.allocator;
+    if (bytes > limits->header_bytes)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit is %llu (limit header_bytes)", name, bytes,
+                        (unsigned long long)limits->header_bytes);
+    vit_json_document document;
+    VIT_TRY(vit_json_parse(&document, name, json, bytes, (int)limits->json_depth, allocator, error));
+    vit_status status = vit_claims_from_json(&loader->claims, name, document.root, allocator, error);
+    vit_json_release(&document);
+    return status;
+}
+
+/* ---- The header ---- */
+
+static vit_status start_model(vit_loader *loader, vit_container *container, vit_error *error) {
+    const vit_allocator *allocator = &loader->options.allocator;
+    vit_model *model;
+    vit_status status = vit_alloc_for((void **)&model, allocator, sizeof *model, "the model", error);
+    if (status != VIT_OK) {
+        vit_container_release(container);
+        return status;
+    }
+    *model = (vit_model){.options = loader->options, .container = *container};
+    model->container.allocator = &model->options.allocator;
+    loader->model = model;
+    size_t bytes = vit_size_mul((size_t)container->tensor_count, sizeof *loader->targets);
+    VIT_TRY(vit_alloc_for((void **)&loader->targets, allocator, bytes, "the tensor list", error));
+    VIT_TRY(vit_import(model, loader->name, &loader->claims, loader->targets, error));
+    return vit_model_alloc_weights(model, error);
+}
+
+/* Tries to read the header from what is there. */
+static vit_status parse_head(vit_loader *loader, vit_error *error) {
+    vit_container container;
+    VIT_TRY(vit_container_parse(&container, loader->name, loader->head.data, loader->head.size, loader->file_bytes,
+                                &loader->need, &loader->options.limits, &loader->options.allocator, error));
+    return loader->need ? VIT_OK : start_model(loader, &container, error);
+}
+
+/* ---- Data ---- */
+
+static size_t element_bytes(vit_dtype dtype) {
+    return dtype == VIT_F32 ? 4 : 2;
+}
+
+/* count elements into place. All exponent bits set means NaN or infinity: adding one to the exponent then carries into the
+ * sign bit. */
+static void convert(vit_slot *slot, size_t at, const unsigned char *data, size_t count, vit_dtype dtype) {
+    float *out = slot->data + at;
+    uint32_t carries = 0, bits;
+    uint16_t half;
+    if (dtype == VIT_F32)
+        memcpy(out, data, count * sizeof *out);
+    for (size_t i = 0; i < count && dtype == VIT_F16; i++) {
+        memcpy(&half, data + 2 * i, 2);
+        out[i] = vit_f32_from_f16(half);
+    }
+    for (size_t i = 0; i < count && dtype == VIT_BF16; i++) {
+        memcpy(&half, data + 2 * i, 2);
+        out[i] = vit_f32_from_bf16(half);
+    }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&bits, &out[i], sizeof bits);
+        carries |= (bits & 0x7fffffff) + 0x00800000;
+    }
+    slot->nonfinite |= carries >> 31;
+}
+
+/* bytes of one tensor, starting at byte `from` of it; cut anywhere. */
+static void take_data(vit_loader *loader, const vit_tensor_info *tensor, const vit_target *target, uint64_t from,
+                      const unsigned char *data, size_t bytes) {
+    size_t size = element_bytes(tensor->dtype), element = (size_t)(from / size);
+    if (loader->carried) {
+        while (bytes && loader->carried < size) {
+            loader->carry[loader->carried++] = *data++;
+            bytes--;
+        }
+        if (loader->carried < size)
+            return;
+        convert(target->slot, target->offset + element, loader->carry, 1, tensor->dtype);
+        loader->carried = 0;
+        element++;
+    }
+    size_t whole = bytes / size, rest = bytes % size;
+    convert(target->slot, target->offset + element, data, whole, tensor->dtype);
+    memcpy(loader->carry, data + whole * size, rest);
+    loader->carried = rest;
+}
+
+static vit_status push_data(vit_loader *loader, const unsigned char *data, size_t bytes, vit_error *error) {
+    const vit_container *container = &loader->model->container;
+    if (bytes > container->file_bytes - loader->position)
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: goes on after its last tensor: expected %llu bytes", loader->name,
+                        (unsigned long long)container->file_bytes);
+    while (bytes) {
+        while (loader->tensor < container->tensor_count &&
+               container->tensors[loader->tensor].offset + container->tensors[loader->tensor].bytes <= loader->position)
+            loader->tensor++;
+        if (loader->tensor == container->tensor_count) {
+            loader->position += bytes; /* padding at the end */
+            break;
+        }
+        const vit_tensor_info *tensor = &container->tensors[loader->tensor];
+        uint64_t end = loader->position < tensor->offset ? tensor->offset : tensor->offset + tensor->bytes;
+        size_t piece = end - loader->position < bytes ? (size_t)(end - loader->position) : bytes;
+        const vit_target *target = &loader->targets[loader->tensor];
+        if (loader->position >= tensor->offset && target->slot)
+            take_data(loader, tensor, target, loader->position - tensor->offset, data, piece);
+        loader->position += piece;
+        data += piece;
+        bytes -= piece;
+    }
+    return VIT_OK;
+}
+
+vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error) {
+    if (loader->model)
+        return push_data(loader, data, bytes, error);
+    VIT_TRY(vit_buffer_append(&loader->head, data, bytes, loader->name, error));
+    if (loader->head.size < loader->need)
+        return VIT_OK;
+    VIT_TRY(parse_head(loader, error));
+    if (!loader->model)
+        return VIT_OK;
+    loader->position = loader->model->container.data_begin;
+    vit_status status = VIT_OK;
+    if (loader->head.size > loader->position)
+        status = push_data(loader, loader->head.data + loader->position, loader->head.size - (size_t)loader->position, error);
+    else
+        loader->position = loader->head.size;
+    vit_buffer_release(&loader->head);
+    return status;
+}
+
+static vit_status warn_nonfinite(vit_model *model, vit_error *error) {
+    for (int i = 0; i < model->slot_count; i++)
+        if (model->slots[i].nonfinite)
+            VIT_TRY(vit_model_warn(model, error, "%s holds NaN or infinity", model->slots[i].name));
+    return VIT_OK;
+}
+
+vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *error) {
+    *out = NULL;
+    if (!loader->model) { /* the whole file is here, and its header still wants more: this says why */
+        loader->file_bytes = loader->head.size;
+        VIT_TRY(parse_head(loader, error));
+        if (!loader->model)
+            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends inside its header, after %zu bytes", loader->name, loader->head.size);
+        VIT_TRY(push_data(loader, loader->head.data + loader->model->container.data_begin,
+                          loader->head.size - (size_t)loader->model->container.data_begin, error));
+    }
+    if (loader->position < loader->model->container.file_bytes)
+        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends after %llu bytes, expected %llu", loader->name,
+                        (unsigned long long)loader->position, (unsigned long long)loader->model->container.file_bytes);
+    VIT_TRY(warn_nonfinite(loader->model, error));
+    *out = loader->model;
+    loader->model = NULL;
+    return VIT_OK;
+}
+
+/* ---- From files ---- */
+
+static vit_status config_file(vit_loader *loader, const char *path, vit_error *error) {
+    vit_buffer text = {.allocator = &loader->options.allocator};
+    vit_status status = vit_read_file(&text, path, loader->options.limits.header_bytes, error);
+    if (status == VIT_OK)
+        status = vit_loader_config(loader, path, text.data, text.size, error);
+    vit_buffer_release(&text);
+    return status;
+}
+
+static vit_status weight_file(vit_loader *loader, const char *path, vit_error *error) {
+    enum { PIECE = 1 << 18 };
+    vit_reader reader;
+    void *piece;
+    size_t got = 1;
+    VIT_TRY(vit_alloc_for(&piece, &loader->options.allocator, PIECE, "reading", error));
+    vit_status status = vit_reader_open(&reader, path, loader->options.limits.file_bytes, error);
+    loader->file_bytes = reader.size;
+    while (status == VIT_OK && got) {
+        status = vit_reader_read(&reader, piece, PIECE, &got, error);
+        if (status == VIT_OK && got)
+            status = vit_loader_push(loader, piece, got, error);
+    }
+    vit_reader_close(&reader);
+    vit_release(&loader->options.allocator, piece);
+    return status;
+}
+
+/* folder/name into out, or VIT_ERR_ARGUMENT if it does not fit. */
+static vit_status join(char *out, size_t size, const char *folder, const char *name, vit_error *error) {
+    if (snprintf(out, size, "%s/%s", folder, name) >= (int)size)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "%.100s...: the path is too long", folder);
+    return VIT_OK;
+}
+
+/* The weight file of a folder, or the folder of a weight file. */
+static vit_status locate(const char *path, char weights[4096], char folder[4096], vit_error *error) {
+    static const char *const names[] = {"model.gguf", "model.safetensors"};
+    if (!vit_is_folder(path)) {
+        const char *slash = strrchr(path, '/');
+        if (snprintf(weights, 4096, "%s", path) >= 4096)
+            return vit_fail(error, VIT_ERR_ARGUMENT, "%.100s...: the path is too long", path);
+        snprintf(folder, 4096, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+        return VIT_OK;
+    }
+    snprintf(folder, 4096, "%s", path);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        VIT_TRY(join(weights, 4096, path, names[i], error));
+        if (vit_file_exists(weights))
+            return VIT_OK;
+    }
+    VIT_TRY(join(weights, 4096, path, "model.safetensors.index.json", error));
+    if (vit_file_exists(weights))
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: weights in several files are not supported", weights);
+    return vit_fail(error, VIT_ERR_IO, "%s: the folder has no model.gguf and no model.safetensors", path);
+}
+
+/* A GGUF says everything itself; what lies beside it may belong to another file. */
+static int is_gguf(const char *path) {
+    char magic[4] = {0};
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return 0;
+    size_t got = fread(magic, 1, sizeof magic, file);
+    fclose(file);
+    return got == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
+}
+
+static vit_status load_all(vit_loader *loader, const char *weights, const char *folder, const char *config_path,
+                           vit_model **out, vit_error *error) {
+    char beside[4096 + 32];
+    static const char *const configs[] = {"config.json", "preprocessor_config.json"};
+    int alone = is_gguf(weights);
+    for (int i = 0; i < 2; i++) {
+        VIT_TRY(join(beside, sizeof beside, folder, configs[i], error));
+        if (i == 0 && config_path)
+            VIT_TRY(config_file(loader, config_path, error));
+        else if (!alone && vit_file_exists(beside))
+            VIT_TRY(config_file(loader, beside, error));
+    }
+    VIT_TRY(weight_file(loader, weights, error));
+    return vit_loader_finish(loader, out, error);
+}
+
+vit_status vit_model_open(vit_model **out, const char *path, const char *config_path, const vit_options *options,
+                          vit_error *error) {
+    *out = NULL;
+    char weights[4096], folder[4096];
+    VIT_TRY(locate(path, weights, folder, error));
+    vit_loader *loader;
+    VIT_TRY(vit_loader_open(&loader, weights, options, error));
+    vit_status status = load_all(loader, weights, folder, config_path, out, error);
+    vit_loader_close(loader);
+    return status;
+}

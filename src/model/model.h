@@ -1,0 +1,77 @@
+/* The model inside the library: configuration, weights, and the slots that bind one to the other. */
+#ifndef VIT_MODEL_MODEL_H
+#define VIT_MODEL_MODEL_H
+
+#include "../base/memory.h"
+#include "../format/container.h"
+#include "config.h"
+
+/* All f32, row-major. NULL where the configuration has no such weight. */
+typedef struct vit_block {
+    float *norm1_weight, *norm1_bias;     /* [D] */
+    float *qkv_weight, *qkv_bias;         /* [3D,D], [3D]: rows of q, then k, then v; inside each, head by head */
+    float *proj_weight, *proj_bias;       /* [D,D], [D] */
+    float *norm2_weight, *norm2_bias;     /* [D] */
+    float *fc1_weight, *fc1_bias;         /* [F,D], [F] */
+    float *fc2_weight, *fc2_bias;         /* [D,F], [D] */
+} vit_block;
+
+typedef struct vit_weights {
+    float *patch_weight, *patch_bias;     /* [D,3,P,P], [D] */
+    float *class_token;                   /* [D] */
+    float *pos_embed;                     /* [T0 (+1),D] of the stored grid */
+    float *norm_weight, *norm_bias;       /* [D] */
+    float *pool_norm_weight, *pool_norm_bias; /* [D] */
+    float *pre_logits_weight, *pre_logits_bias; /* [pre_logits,D], [pre_logits] */
+    float *head_weight, *head_bias;       /* [N, D or pre_logits], [N] */
+    vit_block *blocks;                    /* [L] */
+} vit_weights;
+
+#define VIT_ALL_PARTS 7
+
+/* One weight of one layer: its name and shape by the configuration, its place in memory, how it was stored. */
+typedef struct vit_slot {
+    char name[40];
+    int rank;
+    int64_t shape[4];
+    size_t count;         /* of floats */
+    float *data;
+    int parts;            /* which thirds (of qkv; else all at once) have a tensor: VIT_ALL_PARTS when complete */
+    vit_dtype stored;
+    int nonfinite;        /* a NaN or infinity was seen while loading */
+} vit_slot;
+
+struct vit_model {
+    vit_options options;
+    vit_config config;
+    vit_weights weights;
+    vit_slot *slots;      /* in forward order */
+    int slot_count, input_slots, block_slots; /* of them before the first block, in every block */
+    vit_arena slot_arena, weight_arena;
+    vit_container container; /* what the file held */
+    char **labels;        /* [N], or NULL */
+    char **warnings;
+    int warning_count;
+};
+
+/* Rows of the position table: patches of the stored image size, and the class token's. */
+int64_t vit_pos_rows(const vit_config *config);
+/* Makes the slots of a configuration: names, shapes, counts; no memory for weights yet. */
+vit_status vit_model_make_slots(vit_model *model, vit_error *error);
+/* Memory for all slots, and pointers to it in slots and weights. */
+vit_status vit_model_alloc_weights(vit_model *model, vit_error *error);
+vit_slot *vit_model_slot(vit_model *model, const char *name);
+vit_status vit_model_warn(vit_model *model, vit_error *error, const char *format, ...) VIT_PRINTF(3, 4);
+
+/* Where one tensor of the file goes: `count` floats at offset of a slot. slot NULL: nowhere. */
+typedef struct vit_target {
+    vit_slot *slot;
+    size_t offset, count;
+} vit_target;
+
+/* Reads the configuration out of claims, tensor names and shapes; makes the model's slots; gives every tensor of the
+ * container its target (targets [tensor_count], caller's). timm and Hugging Face names are understood here and nowhere else.
+ * Every weight must be there with the right shape. Fills model->config, slots, labels, container's `used`. */
+vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vit_target *targets, vit_error *error);
+
+#endif

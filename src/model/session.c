@@ -1,0 +1,237 @@
+#include "session.h"
+
+#include "../base/clock.h"
+#include "posemb.h"
+
+#include <string.h>
+
+/* ---- Opening ---- */
+
+static int option(int value, int otherwise) {
+    return value ? value : otherwise;
+}
+
+/* Sizes from the options; everything that later arithmetic relies on is checked here. */
+static vit_status plan(vit_session *s, const vit_model *model, const vit_session_options *options, vit_error *error) {
+    static const vit_session_options none;
+    const vit_config *c = &model->config;
+    if (!options)
+        options = &none;
+    *s = (vit_session){.model = model, .allocator = model->options.allocator};
+    s->kernels = vit_kernels_find(options->kernels);
+    if (!s->kernels)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them", options->kernels);
+    s->height = option(options->height, c->preprocess.height);
+    s->width = option(options->width, c->preprocess.width);
+    s->batch = option(options->batch, 1);
+    if (options->batch < 0 || options->threads < 0 || s->batch > 65536 || options->threads > 1024)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "session: batch %d and threads %d: expected 1 to 65536 and 1 to 1024",
+                        s->batch, options->threads);
+    if (s->height < c->patch_height || s->width < c->patch_width || s->height > 65535 || s->width > 65535)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "input size %dx%d: expected at least one patch of %dx%d and at most 65535x65535",
+                        s->height, s->width, c->patch_height, c->patch_width);
+    s->rows = s->height / c->patch_height;
+    s->columns = s->width / c->patch_width;
+    uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)c->class_token;
+    if (tokens > model->options.limits.tokens || tokens * (uint64_t)s->batch > INT32_MAX / 4)
+        return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d: %llu tokens, the limit is %u (limit tokens)", s->height,
+                        s->width, (unsigned long long)tokens, model->options.limits.tokens);
+    s->tokens = (int)tokens;
+    s->patches = s->tokens - c->class_token;
+    s->panels = (s->tokens + s->kernels->panel - 1) / s->kernels->panel;
+    s->attend_scratch = s->kernels->attend_scratch(s->tokens);
+    return VIT_OK;
+}
+
+static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
+    return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
+}
+
+static size_t max3(size_t a, size_t b, size_t c) {
+    size_t most = a > b ? a : b;
+    return most > c ? most : c;
+}
+
+/* Takes every buffer from the arena: first to measure, then for real. */
+static void take_buffers(vit_session *s, int threads, int capture) {
+    const vit_config *c = &s->model->config;
+    vit_arena *arena = &s->arena;
+    const size_t r = (size_t)s->kernels->panel, width = (size_t)c->width, batch = (size_t)s->batch, classes = (size_t)c->classes;
+    const size_t lanes = batch * (size_t)s->panels * r, image_lanes = (batch + r - 1) / r * r;
+    s->stages = vit_arena_take(arena, (size_t)s->stage_count * sizeof *s->stages);
+    s->input = take(arena, batch, (size_t)s->height * (size_t)s->width, 3);
+    s->positions = take(arena, (size_t)s->tokens, width, 1);
+    s->x = take(arena, lanes, width, 1);
+    s->normed = take(arena, lanes, width, 1);
+    s->wide = take(arena, lanes, max3(3 * width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width), 1);
+    s->scratch = take(arena, (size_t)threads, s->attend_scratch, 1);
+    s->pooled = take(arena, image_lanes, width, 1);
+    s->features = take(arena, batch, width, 1);
+    if (c->pre_logits)
+        s->hidden = take(arena, image_lanes, (size_t)c->pre_logits, 1);
+    if (classes) {
+        s->scores = take(arena, image_lanes, classes, 1);
+        s->logits = take(arena, batch, classes, 1);
+    }
+    if (capture)
+        s->attention = take(arena, vit_size_mul(batch, (size_t)c->heads), (size_t)s->tokens, (size_t)s->tokens);
+}
+
+/* Positions of this grid (paper section 3.2), and the class token's embedding in its row. */
+static vit_status make_positions(vit_session *s, vit_error *error) {
+    const vit_config *c = &s->model->config;
+    const vit_weights *w = &s->model->weights;
+    const size_t width = (size_t)c->width;
+    const int rows = c->image_height / c->patch_height, columns = c->image_width / c->patch_width;
+    for (size_t d = 0; d < width && c->class_token; d++)
+        s->positions[d] = w->class_token[d] + (c->pos_class ? w->pos_embed[d] : 0);
+    return vit_posemb_resample(w->pos_embed + (size_t)c->pos_class * width, rows, columns, c->width, c->pos_resample, s->rows,
+                               s->columns, s->positions + (size_t)c->class_token * width, &s->allocator, error);
+}
+
+uint64_t vit_session_bytes(const vit_model *model, const vit_session_options *options) {
+    vit_session s;
+    if (plan(&s, model, options, NULL) != VIT_OK)
+        return 0;
+    s.stage_count = vit_stages_make(&s, NULL);
+    take_buffers(&s, options && options->threads ? options->threads : 1, options && options->capture_attention);
+    return s.arena.used == SIZE_MAX ? 0 : s.arena.used + sizeof s;
+}
+
+static vit_status allocate(vit_session *s, const vit_session_options *options, vit_error *error) {
+    int capture = options && options->capture_attention;
+    VIT_TRY(vit_team_open(&s->team, options ? option(options->threads, 1) : 1, &s->allocator, error));
+    int threads = vit_team_threads(s->team);
+    s->stage_count = vit_stages_make(s, NULL);
+    take_buffers(s, threads, capture);
+    VIT_TRY(vit_arena_commit(&s->arena, &s->allocator, "the session", error));
+    take_buffers(s, threads, capture);
+    vit_stages_make(s, s->stages);
+    return make_positions(s, error);
+}
+
+vit_status vit_session_open(vit_session **out, const vit_model *model, const vit_session_options *options,
+                            vit_error *error) {
+    *out = NULL;
+    vit_session planned, *s;
+    VIT_TRY(plan(&planned, model, options, error));
+    VIT_TRY(vit_alloc_for((void **)&s, &planned.allocator, sizeof *s, "the session", error));
+    *s = planned;
+    vit_status status = allocate(s, options, error);
+    if (status != VIT_OK) {
+        vit_session_close(s);
+        return status;
+    }
+    *out = s;
+    return VIT_OK;
+}
+
+void vit_session_close(vit_session *s) {
+    if (!s)
+        return;
+    vit_allocator allocator = s->allocator;
+    vit_team_close(s->team);
+    vit_arena_release(&s->arena, &allocator);
+    vit_release(&allocator, s);
+}
+
+/* ---- Running ---- */
+
+float *vit_session_input(vit_session *s, int index) {
+    return index >= 0 && index < s->batch ? s->input + (size_t)index * s->height * s->width * 3 : NULL;
+}
+
+void vit_session_restart(vit_session *s) {
+    s->next = 0;
+}
+
+int vit_session_advance(vit_session *s) {
+    if (s->next >= s->stage_count)
+        return 0;
+    vit_stage *stage = &s->stages[s->next++];
+    double begin = vit_now_ms();
+    stage->run(s, stage->layer);
+    stage->milliseconds = vit_now_ms() - begin;
+    return s->next < s->stage_count;
+}
+
+vit_status vit_session_run(vit_session *s, vit_error *error) {
+    (void)error;
+    vit_session_restart(s);
+    while (vit_session_advance(s))
+        ;
+    return VIT_OK;
+}
+
+const float *vit_session_logits(const vit_session *s, int index) {
+    return s->logits && index >= 0 && index < s->batch ? s->logits + (size_t)index * s->model->config.classes : NULL;
+}
+
+/* ---- Looking inside ---- */
+
+int vit_session_stage_count(const vit_session *s) {
+    return s->stage_count;
+}
+
+vit_stage_info vit_session_stage(const vit_session *s, int index) {
+    if (index < 0 || index >= s->stage_count)
+        return (vit_stage_info){.name = ""};
+    const vit_stage *stage = &s->stages[index];
+    const vit_view *view = &stage->view;
+    vit_stage_info info = {.name = stage->name, .milliseconds = stage->milliseconds, .flops = stage->flops};
+    switch (view->kind) {
+    case VIT_VIEW_NONE:
+        break;
+    case VIT_VIEW_TOKENS:
+        info.rank = 3;
+        memcpy(info.shape, (int[]){s->batch, view->count, view->channels}, 3 * sizeof(int));
+        break;
+    case VIT_VIEW_ATTENTION:
+        info.rank = 4;
+        memcpy(info.shape, (int[]){s->batch, s->model->config.heads, s->tokens, s->tokens}, 4 * sizeof(int));
+        break;
+    case VIT_VIEW_ROWS:
+        info.rank = 2;
+        memcpy(info.shape, (int[]){s->batch, view->channels}, 2 * sizeof(int));
+        break;
+    }
+    return info;
+}
+
+/* Panels -> [B,count,channels]. */
+static void unpack_tokens(const vit_session *s, const vit_view *view, float *out) {
+    const int r = s->kernels->panel, channels = view->channels;
+    for (int image = 0; image < s->batch; image++)
+        for (int t = view->first; t < view->first + view->count; t++) {
+            const float *lane = view->data + (size_t)(image * s->panels + t / r) * channels * r + t % r;
+            for (int i = 0; i < channels; i++)
+                *out++ = lane[(size_t)i * r];
+        }
+}
+
+vit_status vit_session_read(const vit_session *s, float *out, vit_error *error) {
+    const vit_stage *stage = s->next ? &s->stages[s->next - 1] : NULL;
+    if (!stage || stage->view.kind == VIT_VIEW_NONE)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "stage %s: has no result to read", stage ? stage->name : "(none)");
+    const vit_stage_info info = vit_session_stage(s, s->next - 1);
+    size_t count = 1;
+    for (int i = 0; i < info.rank; i++)
+        count *= (size_t)info.shape[i];
+    if (stage->view.kind == VIT_VIEW_TOKENS)
+        unpack_tokens(s, &stage->view, out);
+    else
+        memcpy(out, stage->view.data, count * sizeof *out);
+    return VIT_OK;
+}
+
+vit_session_info vit_session_get_info(const vit_session *s) {
+    return (vit_session_info){.height = s->height,
+                              .width = s->width,
+                              .grid_height = s->rows,
+                              .grid_width = s->columns,
+                              .tokens = s->tokens,
+                              .batch = s->batch,
+                              .threads = vit_team_threads(s->team),
+                              .kernels = s->kernels->name,
+                              .bytes = s->arena.size + sizeof *s};
+}

@@ -1,0 +1,58 @@
+/* A session inside the library: buffers of one input size and batch, and the list of stages built from the configuration. */
+#ifndef VIT_MODEL_SESSION_H
+#define VIT_MODEL_SESSION_H
+
+#include "../base/threads.h"
+#include "../kernels/kernels.h"
+#include "model.h"
+
+/* What a stage leaves behind that can be read, and where. */
+typedef enum vit_view_kind { VIT_VIEW_NONE, VIT_VIEW_TOKENS, VIT_VIEW_ATTENTION, VIT_VIEW_ROWS } vit_view_kind;
+
+typedef struct vit_view {
+    vit_view_kind kind;
+    const float *data;  /* TOKENS: panels [B*P][channels][R]; ATTENTION: [B,H,T,T]; ROWS: [B,channels] */
+    int first, count;   /* TOKENS: of each image's tokens */
+    int channels;
+} vit_view;
+
+typedef struct vit_stage {
+    char name[24];
+    void (*run)(vit_session *session, int layer);
+    int layer;
+    double flops, milliseconds;
+    vit_view view;
+} vit_stage;
+
+struct vit_session {
+    const vit_model *model;
+    vit_allocator allocator;
+    const vit_kernels *kernels;
+    vit_team *team;
+    vit_arena arena;
+    int height, width, rows, columns; /* pixels; patches */
+    int patches, tokens, panels;      /* of one image: T0, T, P = ceil(T/R) */
+    int batch;
+    size_t attend_scratch;            /* floats a thread */
+
+    float *input;      /* [B,height,width,3] */
+    float *positions;  /* [T,D], interpolated to this grid; with the class token's embedding in row 0, which has no patch */
+    float *x;          /* panels [B*P][D][R]: the residual stream */
+    float *normed;     /* panels of D: LayerNorm's output; attention's output */
+    float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer */
+    float *attention;  /* [B,H,T,T] of the layer that ran last, or NULL */
+    float *scratch;    /* [threads][attend_scratch] */
+    float *pooled;     /* panels [ceil(B/R)][D][R]: one feature vector an image */
+    float *hidden;     /* panels of pre_logits, or NULL */
+    float *scores;     /* panels of N, or NULL */
+    float *features;   /* [B,D] */
+    float *logits;     /* [B,N], or NULL */
+
+    vit_stage *stages; /* [stage_count] */
+    int stage_count, next;
+};
+
+/* The stages of a ViT, in order; NULL counts them. */
+int vit_stages_make(vit_session *session, vit_stage *stages);
+
+#endif

@@ -1,0 +1,306 @@
+/* The forward pass of a ViT (paper section 3.1) as a list of stages. Each stage is a few regions of work that the team
+ * shares; no result crosses a chunk, so the number of threads never changes a bit. */
+#include "session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Regions ---- */
+
+struct linear_job {
+    const vit_kernels *kernels;
+    vit_gemm gemm;
+};
+
+static void gemm_rows(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const struct linear_job *job = context;
+    job->kernels->gemm_nt(&job->gemm, begin, end);
+}
+
+/* y = epilogue(x wT + bias) on dense panels of k and n channels. */
+static void linear(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int panels,
+                   vit_epilogue epilogue, float *y) {
+    const int chunk = 4 * s->kernels->row_step;
+    struct linear_job job = {s->kernels,
+             {.w = weight, .bias = bias, .x = x, .y = y, .x_stride = (ptrdiff_t)k * s->kernels->panel,
+              .y_stride = (ptrdiff_t)n * s->kernels->panel, .n = n, .k = k, .panels = panels, .epilogue = epilogue}};
+    vit_team_run(s->team, n, chunk, gemm_rows, &job);
+}
+
+struct norm_job {
+    const vit_session *session;
+    const float *x, *weight, *bias;
+    float *y;
+};
+
+static void norm_panels(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const struct norm_job *job = context;
+    const vit_config *c = &job->session->model->config;
+    job->session->kernels->layernorm(job->x, job->weight, job->bias, c->norm_eps, c->width, job->y, begin, end);
+}
+
+static void layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int panels, float *y) {
+    struct norm_job job = {s, x, weight, bias, y};
+    vit_team_run(s->team, panels, 2, norm_panels, &job);
+}
+
+static float *token_lane(const vit_session *s, const float *panels, int image, int token, int channels) {
+    int r = s->kernels->panel;
+    return (float *)panels + (size_t)(image * s->panels + token / r) * channels * r + token % r;
+}
+
+/* ---- Input ---- */
+
+/* The im2col producer: patch pixels in the order of the convolution's weight [3,P,P]. Lanes without a patch are zero. */
+static void patch_panels(void *context, int begin, int end, int thread) {
+    (void)thread;
+    vit_session *s = context;
+    const vit_config *c = &s->model->config;
+    const int r = s->kernels->panel, depth = 3 * c->patch_height * c->patch_width;
+    for (int p = begin; p < end; p++) {
+        int image = p / s->panels;
+        const float *pixels = s->input + (size_t)image * s->height * s->width * 3;
+        float *panel = s->wide + (size_t)p * depth * r;
+        for (int lane = 0; lane < r; lane++) {
+            int patch = p % s->panels * r + lane - c->class_token;
+            float *out = panel + lane;
+            if (patch < 0 || patch >= s->patches) {
+                for (int i = 0; i < depth; i++)
+                    out[(size_t)i * r] = 0;
+                continue;
+            }
+            const float *corner = pixels + ((size_t)(patch / s->columns) * c->patch_height * s->width +
+                                            (size_t)(patch % s->columns) * c->patch_width) * 3;
+            for (int channel = 0; channel < 3; channel++)
+                for (int y = 0; y < c->patch_height; y++) {
+                    const float *row = corner + (size_t)y * s->width * 3 + channel;
+                    for (int x = 0; x < c->patch_width; x++, out += r)
+                        *out = row[3 * x];
+                }
+        }
+    }
+}
+
+static void run_patch_embed(vit_session *s, int layer) {
+    (void)layer;
+    const vit_config *c = &s->model->config;
+    const vit_weights *w = &s->model->weights;
+    vit_team_run(s->team, s->batch * s->panels, 1, patch_panels, s);
+    linear(s, s->wide, w->patch_weight, w->patch_bias, 3 * c->patch_height * c->patch_width, c->width, s->batch * s->panels,
+           VIT_EPILOGUE_STORE, s->x);
+}
+
+/* Adds positions; the class token's lane, which has no patch, is replaced; pad lanes become zero. */
+static void embed_panels(void *context, int begin, int end, int thread) {
+    (void)thread;
+    vit_session *s = context;
+    const int r = s->kernels->panel, width = s->model->config.width, first_patch = s->model->config.class_token;
+    for (int p = begin; p < end; p++)
+        for (int lane = 0; lane < r; lane++) {
+            int token = p % s->panels * r + lane;
+            float *x = s->x + (size_t)p * width * r + lane;
+            const float *position = s->positions + (size_t)(token < s->tokens ? token : 0) * width;
+            for (int d = 0; d < width; d++, x += r)
+                *x = token >= s->tokens ? 0 : token < first_patch ? position[d] : *x + position[d];
+        }
+}
+
+static void run_embed(vit_session *s, int layer) {
+    (void)layer;
+    vit_team_run(s->team, s->batch * s->panels, 1, embed_panels, s);
+}
+
+/* ---- Blocks: x += proj(attention(norm1(x))); x += fc2(gelu(fc1(norm2(x)))) ---- */
+
+static void run_qkv(vit_session *s, int layer) {
+    const vit_block *b = &s->model->weights.blocks[layer];
+    const int width = s->model->config.width, panels = s->batch * s->panels;
+    layernorm(s, s->x, b->norm1_weight, b->norm1_bias, panels, s->normed);
+    linear(s, s->normed, b->qkv_weight, b->qkv_bias, width, 3 * width, panels, VIT_EPILOGUE_STORE, s->wide);
+}
+
+/* Work items: image, head, panel of queries. */
+static void attend_items(void *context, int begin, int end, int thread) {
+    vit_session *s = context;
+    const vit_config *c = &s->model->config;
+    const int r = s->kernels->panel, head_width = c->width / c->heads;
+    for (int item = begin; item < end; item++) {
+        int query_panel = item % s->panels, head = item / s->panels % c->heads, image = item / s->panels / c->heads;
+        vit_attend job = {
+            .qkv = s->wide + (size_t)image * s->panels * 3 * c->width * r,
+            .out = s->normed + (size_t)image * s->panels * c->width * r,
+            .qkv_stride = (ptrdiff_t)3 * c->width * r,
+            .out_stride = (ptrdiff_t)c->width * r,
+            .tokens = s->tokens,
+            .heads = c->heads,
+            .head_width = head_width,
+            .scale = 1.0f / __builtin_sqrtf((float)head_width),
+            .capture = s->attention ? s->attention + (size_t)image * c->heads * s->tokens * s->tokens : NULL,
+        };
+        s->kernels->attend(&job, head, query_panel, s->scratch + (size_t)thread * s->attend_scratch);
+    }
+}
+
+static void run_attention(vit_session *s, int layer) {
+    (void)layer;
+    vit_team_run(s->team, s->batch * s->model->config.heads * s->panels, 1, attend_items, s);
+}
+
+static void run_proj(vit_session *s, int layer) {
+    const vit_block *b = &s->model->weights.blocks[layer];
+    const int width = s->model->config.width;
+    linear(s, s->normed, b->proj_weight, b->proj_bias, width, width, s->batch * s->panels, VIT_EPILOGUE_ADD, s->x);
+}
+
+static void run_fc1(vit_session *s, int layer) {
+    static const vit_epilogue gelu[] = {[VIT_GELU_ERF] = VIT_EPILOGUE_GELU_ERF,
+                                        [VIT_GELU_TANH] = VIT_EPILOGUE_GELU_TANH,
+                                        [VIT_GELU_QUICK] = VIT_EPILOGUE_GELU_QUICK};
+    const vit_block *b = &s->model->weights.blocks[layer];
+    const vit_config *c = &s->model->config;
+    layernorm(s, s->x, b->norm2_weight, b->norm2_bias, s->batch * s->panels, s->normed);
+    linear(s, s->normed, b->fc1_weight, b->fc1_bias, c->width, c->mlp_width, s->batch * s->panels, gelu[c->activation], s->wide);
+}
+
+static void run_fc2(vit_session *s, int layer) {
+    const vit_block *b = &s->model->weights.blocks[layer];
+    const vit_config *c = &s->model->config;
+    linear(s, s->wide, b->fc2_weight, b->fc2_bias, c->mlp_width, c->width, s->batch * s->panels, VIT_EPILOGUE_ADD, s->x);
+}
+
+/* ---- Output ---- */
+
+static void run_norm(vit_session *s, int layer) {
+    (void)layer;
+    const vit_weights *w = &s->model->weights;
+    if (s->model->config.final_norm)
+        layernorm(s, s->x, w->norm_weight, w->norm_bias, s->batch * s->panels, s->normed);
+}
+
+/* What the final norm leaves: its output, or the residual stream of a network without one. */
+static const float *final_tokens(const vit_session *s) {
+    return s->model->config.final_norm ? s->normed : s->x;
+}
+
+/* One feature of one image: [D] at a stride of `stride` floats. */
+static void pool_tokens(const vit_session *s, int image, vit_pool pool, float *out, int stride) {
+    const int width = s->model->config.width, r = s->kernels->panel, first = s->model->config.class_token;
+    const float *tokens = final_tokens(s);
+    for (int d = 0; d < width; d++)
+        out[(size_t)d * stride] = pool == VIT_POOL_CLASS ? token_lane(s, tokens, image, 0, width)[(size_t)d * r] : 0;
+    if (pool == VIT_POOL_CLASS)
+        return;
+    for (int t = first; t < s->tokens; t++) {
+        const float *token = token_lane(s, tokens, image, t, width);
+        for (int d = 0; d < width; d++)
+            out[(size_t)d * stride] += token[(size_t)d * r];
+    }
+    for (int d = 0; d < width; d++)
+        out[(size_t)d * stride] /= (float)s->patches;
+}
+
+static int image_panels(const vit_session *s) {
+    return (s->batch + s->kernels->panel - 1) / s->kernels->panel;
+}
+
+/* Panels of one vector an image -> rows [B,channels]. */
+static void unpack_images(const vit_session *s, const float *panels, int channels, float *out) {
+    const int r = s->kernels->panel;
+    for (int image = 0; image < s->batch; image++)
+        for (int i = 0; i < channels; i++)
+            out[(size_t)image * channels + i] = panels[((size_t)(image / r) * channels + i) * r + image % r];
+}
+
+static void run_features(vit_session *s, int layer) {
+    (void)layer;
+    const vit_config *c = &s->model->config;
+    const vit_weights *w = &s->model->weights;
+    const int r = s->kernels->panel;
+    for (int image = 0; image < s->batch; image++)
+        pool_tokens(s, image, c->pool, s->pooled + (size_t)(image / r) * c->width * r + image % r, r);
+    if (c->pool_norm)
+        layernorm(s, s->pooled, w->pool_norm_weight, w->pool_norm_bias, image_panels(s), s->pooled);
+    unpack_images(s, s->pooled, c->width, s->features);
+}
+
+static void run_pre_logits(vit_session *s, int layer) {
+    (void)layer;
+    const vit_config *c = &s->model->config;
+    const vit_weights *w = &s->model->weights;
+    linear(s, s->pooled, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits, image_panels(s), VIT_EPILOGUE_TANH,
+           s->hidden);
+}
+
+static void run_logits(vit_session *s, int layer) {
+    (void)layer;
+    const vit_config *c = &s->model->config;
+    const vit_weights *w = &s->model->weights;
+    linear(s, c->pre_logits ? s->hidden : s->pooled, w->head_weight, w->head_bias, c->pre_logits ? c->pre_logits : c->width,
+           c->classes, image_panels(s), VIT_EPILOGUE_STORE, s->scores);
+    unpack_images(s, s->scores, c->classes, s->logits);
+}
+
+vit_status vit_session_features(const vit_session *s, int index, vit_feature feature, float *out, vit_error *error) {
+    const vit_config *c = &s->model->config;
+    if (index < 0 || index >= s->batch)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "features: image %d of a batch of %d", index, s->batch);
+    if (feature == VIT_FEATURE_CLASS && !c->class_token)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "features: this model has no class token: use the head's features or the mean");
+    if (feature == VIT_FEATURE_HEAD)
+        memcpy(out, s->features + (size_t)index * c->width, (size_t)c->width * sizeof *out);
+    else
+        pool_tokens(s, index, feature == VIT_FEATURE_CLASS ? VIT_POOL_CLASS : VIT_POOL_MEAN, out, 1);
+    return VIT_OK;
+}
+
+/* ---- The list ---- */
+
+struct stage_list {
+    vit_stage *stages; /* NULL: counting */
+    int count;
+    double images;
+};
+
+/* layer -1: a stage that is there once, and whose name has no number. multiply_adds: of one image. */
+static void add_stage(struct stage_list *list, const char *name, int layer, void (*run)(vit_session *, int), double multiply_adds,
+                      vit_view view) {
+    if (list->stages) {
+        vit_stage *stage = &list->stages[list->count];
+        *stage = (vit_stage){.run = run, .layer = layer, .flops = 2 * list->images * multiply_adds, .view = view};
+        if (layer < 0)
+            snprintf(stage->name, sizeof stage->name, "%s", name);
+        else
+            snprintf(stage->name, sizeof stage->name, "%s.%d", name, layer);
+    }
+    list->count++;
+}
+
+int vit_stages_make(vit_session *s, vit_stage *stages) {
+    const vit_config *c = &s->model->config;
+    const double t = s->tokens, d = c->width, f = c->mlp_width;
+    const vit_view none = {0}, tokens = {VIT_VIEW_TOKENS, s->x, 0, s->tokens, c->width};
+    const vit_view patches = {VIT_VIEW_TOKENS, s->x, c->class_token, s->patches, c->width};
+    const vit_view attention = {s->attention ? VIT_VIEW_ATTENTION : VIT_VIEW_NONE, s->attention, 0, s->tokens, 0};
+    const vit_view normed = {VIT_VIEW_TOKENS, final_tokens(s), 0, s->tokens, c->width};
+    const vit_view features = {VIT_VIEW_ROWS, s->features, 0, 0, c->width}, logits = {VIT_VIEW_ROWS, s->logits, 0, 0, c->classes};
+    struct stage_list list = {.stages = stages, .images = s->batch};
+
+    add_stage(&list, "patch_embed", -1, run_patch_embed, s->patches * d * 3 * c->patch_height * c->patch_width, patches);
+    add_stage(&list, "embed", -1, run_embed, 0, tokens);
+    for (int layer = 0; layer < c->layers; layer++) {
+        add_stage(&list, "qkv", layer, run_qkv, t * d * 3 * d, none);
+        add_stage(&list, "attn", layer, run_attention, 2 * t * t * d, attention);
+        add_stage(&list, "proj", layer, run_proj, t * d * d, none);
+        add_stage(&list, "fc1", layer, run_fc1, t * d * f, none);
+        add_stage(&list, "block", layer, run_fc2, t * d * f, tokens);
+    }
+    add_stage(&list, "norm", -1, run_norm, 0, normed);
+    add_stage(&list, "features", -1, run_features, 0, features);
+    if (c->pre_logits)
+        add_stage(&list, "pre_logits", -1, run_pre_logits, d * c->pre_logits, none);
+    if (c->classes)
+        add_stage(&list, "logits", -1, run_logits, (c->pre_logits ? c->pre_logits : d) * c->classes, logits);
+    return list.count;
+}

@@ -1,0 +1,62 @@
+#include "../base/status.h"
+#include "../vit_tasks.h"
+
+#include <math.h>
+
+static float largest(const float *logits, int n) {
+    float most = -INFINITY;
+    for (int i = 0; i < n; i++)
+        if (logits[i] > most)
+            most = logits[i];
+    return most;
+}
+
+void vit_softmax(const float *logits, int n, float *out) {
+    float most = largest(logits, n);
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        out[i] = expf(logits[i] - most);
+        sum += out[i];
+    }
+    for (int i = 0; i < n; i++)
+        out[i] = (float)(out[i] / sum);
+}
+
+/* Whether class a belongs before class b: higher logit, then lower index; NaN last. */
+static int before(const float *logits, int a, int b) {
+    if (isnan(logits[a]) || isnan(logits[b]))
+        return isnan(logits[a]) == isnan(logits[b]) ? a < b : isnan(logits[b]);
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+}
+
+int vit_top_classes(const float *logits, int n, int k, vit_score *top) {
+    int count = 0;
+    for (int i = 0; i < n && k > 0; i++) {
+        if (count == k && !before(logits, i, top[count - 1].index))
+            continue;
+        int place = count < k ? count++ : count - 1;
+        for (; place > 0 && before(logits, i, top[place - 1].index); place--)
+            top[place] = top[place - 1];
+        top[place].index = i;
+    }
+    float most = largest(logits, n);
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += expf(logits[i] - most);
+    for (int i = 0; i < count; i++)
+        top[i].score = (float)(expf(logits[top[i].index] - most) / sum);
+    return count;
+}
+
+vit_status vit_classify(vit_session *session, const vit_model *model, const vit_image *image, int k, vit_score *top,
+                        int *count, vit_error *error) {
+    const vit_config *config = vit_model_config(model);
+    const vit_session_info info = vit_session_get_info(session);
+    *count = 0;
+    if (!config->classes)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "classify: this model has no classification head, only features");
+    VIT_TRY(vit_image_preprocess(image, &config->preprocess, info.height, info.width, vit_session_input(session, 0), NULL, error));
+    VIT_TRY(vit_session_run(session, error));
+    *count = vit_top_classes(vit_session_logits(session, 0), config->classes, k, top);
+    return VIT_OK;
+}
