@@ -28,7 +28,7 @@ typedef struct vit_container {
     int metadata_count;
     uint64_t data_begin;      /* file offset where tensor data starts */
     uint64_t file_bytes;      /* size the file must have: end of the last tensor */
-    struct vit_block *blocks; /* what it owns */
+    vit_arena memory;         /* what it owns */
     const vit_allocator *allocator;
 } vit_container;
 
@@ -36,7 +36,7 @@ typedef struct vit_container {
  * yet (a stream). Chooses the format by its first bytes.
  * *need: 0 when the header was complete, else how many bytes from the start of the file are wanted before trying again
  * (never more than a limit allows, always more than `bytes`); *out is then empty. With the size known, a header that does
- * not fit is VIT_ERR_TRUNCATED. Everything is checked: names unique, offsets aligned and inside the file, types known or
+ * not fit is VIT_ERR_TRUNCATED. Once complete, `bytes` is at least data_begin. Everything is checked: names unique, offsets aligned and inside the file, types known or
  * VIT_DTYPE_OTHER (types whose size is not known are refused), shapes against bytes, limits. */
 vit_status vit_container_parse(vit_container *out, const char *name, const void *head, size_t bytes, uint64_t file_bytes,
                                uint64_t *need, const vit_limits *limits, const vit_allocator *allocator,

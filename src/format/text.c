@@ -1,0 +1,72 @@
+#include "text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+size_t vit_utf8_sequence(const unsigned char *text, size_t left) {
+    if (!left)
+        return 0;
+    unsigned first = text[0];
+    if (first < 0x80)
+        return 1;
+    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || length > left)
+        return 0;
+    /* the second byte's range excludes overlong forms, surrogates and values over U+10FFFF */
+    unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (text[1] < low || text[1] > high)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+int vit_utf8_name(const void *text, size_t length) {
+    const unsigned char *at = text;
+    while (length) {
+        size_t step = *at ? vit_utf8_sequence(at, length) : 0;
+        if (!step)
+            return 0;
+        at += step;
+        length -= step;
+    }
+    return 1;
+}
+
+vit_shown vit_show(const void *text, size_t length) {
+    vit_shown out;
+    const unsigned char *at = text;
+    size_t used = 0;
+    while (length) {
+        size_t step = vit_utf8_sequence(at, length);
+        int plain = step && *at >= 0x20 && *at != 0x7f && !(step == 2 && at[0] == 0xc2 && at[1] < 0xa0);
+        if (!step)
+            step = 1;
+        if (used + (plain ? step : 1) > 80) {
+            memcpy(out.text + used, "...", 3);
+            used += 3;
+            break;
+        }
+        if (plain) {
+            memcpy(out.text + used, at, step);
+            used += step;
+        } else {
+            out.text[used++] = '?';
+        }
+        at += step;
+        length -= step;
+    }
+    out.text[used] = 0;
+    return out;
+}
+
+vit_shown_shape vit_show_shape(int rank, const int64_t *shape) {
+    vit_shown_shape out = {"["};
+    size_t used = 1;
+    for (int i = 0; i < rank; i++)
+        used += (size_t)snprintf(out.text + used, sizeof out.text - used, "%s%lld", i ? "," : "", (long long)shape[i]);
+    snprintf(out.text + used, sizeof out.text - used, "]");
+    return out;
+}

@@ -1,0 +1,28 @@
+/* Text of files: UTF-8 checked, and made fit for an error message. */
+#ifndef VIT_FORMAT_TEXT_H
+#define VIT_FORMAT_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of the UTF-8 sequence that text begins with (1 to 4), 0 if there is none in `left` bytes: overlong forms,
+ * surrogates and values over U+10FFFF are none. */
+size_t vit_utf8_sequence(const unsigned char *text, size_t left);
+
+/* 1 if the text is UTF-8 without U+0000: fit to be a NUL-terminated name. */
+int vit_utf8_name(const void *text, size_t length);
+
+/* A hostile string for a message: at most 80 bytes, cut between characters, control characters and what is not UTF-8
+ * as '?'. */
+typedef struct vit_shown {
+    char text[88];
+} vit_shown;
+vit_shown vit_show(const void *text, size_t length);
+
+/* "[197,192]" */
+typedef struct vit_shown_shape {
+    char text[8 * 21 + 3];
+} vit_shown_shape;
+vit_shown_shape vit_show_shape(int rank, const int64_t *shape);
+
+#endif
