@@ -1,0 +1,120 @@
+// The engine in a worker, with the same surface as Engine.
+
+import { VitError, cancelled, throwIfCancelled } from './errors.js'
+import { isNode, node } from './host.js'
+import { iterate } from './source.js'
+
+const PIECE = 1 << 20
+
+async function startWorker() {
+  if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'vit' })
+  const { Worker: NodeWorker } = await node.workers()
+  const worker = new NodeWorker(new URL('./worker.js', import.meta.url))
+  // As browsers say it.
+  worker.on('message', (data) => worker.onmessage({ data }))
+  worker.on('error', (error) => worker.onerror(error))
+  return worker
+}
+
+export class Client {
+  #worker
+  #pending = new Map() // id -> { resolve, reject, onProgress, chunks }
+  #ids = 0
+  info
+
+  static async open(source, options, { signal, onProgress }) {
+    throwIfCancelled(signal)
+    const client = new Client()
+    const worker = (client.#worker = await startWorker())
+    worker.onmessage = ({ data }) => client.#receive(data)
+    worker.onerror = (event) => client.#fail(new VitError('internal', `the worker failed: ${event.message ?? 'it could not be started'}`))
+    const { weights } = source
+    const chunks = weights.stream ? iterate(weights.stream, signal) : weights.bytes ? pieces(weights.bytes) : undefined
+    if (chunks) source = { ...source, weights: { name: weights.name, remote: true, total: weights.bytes?.length } }
+    // Cancelling ends the worker: download, threads and memory go with it.
+    const stop = () => client.#fail(cancelled(signal))
+    signal?.addEventListener('abort', stop)
+    try {
+      await client.#request({ open: [source, options] }, [], { onProgress, chunks })
+      return client
+    } catch (error) {
+      client.#fail(error)
+      chunks?.return()
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  call(method, images, options, signal) {
+    const id = this.#ids
+    const cancel = () => this.#worker.postMessage({ id, cancel: true })
+    signal?.addEventListener('abort', cancel)
+    const transfer = images.filter((image) => globalThis.ImageBitmap && image instanceof ImageBitmap)
+    return this.#request({ call: [method, images.map(compactImage), options] }, transfer, {}).finally(() => signal?.removeEventListener('abort', cancel))
+  }
+
+  close() {
+    this.#fail(new VitError('disposed', 'this ViT was disposed'))
+  }
+
+  // Node ends when nothing is awaited any more.
+  #hold() {
+    if (this.#pending.size) this.#worker.ref?.()
+    else this.#worker.unref?.()
+  }
+
+  #request(message, transfer, extra) {
+    return new Promise((resolve, reject) => {
+      const id = this.#ids++
+      this.#worker.postMessage({ id, ...message }, transfer)
+      this.#pending.set(id, { resolve, reject, ...extra })
+      this.#hold()
+    })
+  }
+
+  #receive({ id, progress, pull, error, answer, info }) {
+    const request = this.#pending.get(id)
+    if (progress) return request?.onProgress?.(progress)
+    if (pull) return request && this.#feed(id, request.chunks)
+    if (!request) return
+    this.#pending.delete(id)
+    this.#hold()
+    if (error) return request.reject(new VitError(error.code, error.message))
+    this.info = { ...this.info, ...info }
+    request.resolve(answer)
+  }
+
+  async #feed(id, chunks) {
+    try {
+      const { value, done } = await chunks.next()
+      const chunk = done ? null : ownBytes(value)
+      this.#worker.postMessage({ id, chunk }, chunk?.buffer ? [chunk.buffer] : [])
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  // Ends the worker, and every call with this error.
+  #fail(error) {
+    this.#worker.terminate()
+    for (const { reject } of this.#pending.values()) reject(error)
+    this.#pending.clear()
+  }
+}
+
+async function* pieces(bytes) {
+  for (let at = 0; at < bytes.length; at += PIECE) yield bytes.subarray(at, at + PIECE)
+}
+
+// A copy that may be given away; what is no bytes the engine will refuse.
+const ownBytes = (view) => (ArrayBuffer.isView(view) ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice() : view)
+
+// Posting a view posts the whole buffer under it.
+const compact = (view) => (ArrayBuffer.isView(view) && view.byteLength < view.buffer.byteLength ? view.slice() : view)
+
+function compactImage(image) {
+  if (image.pixels) return { ...image, pixels: compact(image.pixels) }
+  if (image.data) return { ...image, data: compact(image.data) }
+  return compact(image)
+}

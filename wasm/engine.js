@@ -1,0 +1,155 @@
+// The engine, in place: one model, calls answered one after another.
+
+import { VitError, throwIfCancelled } from './errors.js'
+import { breathe, isNode, isolated, node } from './host.js'
+import { isPixels, readImage } from './image.js'
+import { Wasm } from './module.js'
+import { loadSource } from './source.js'
+
+const BATCH = 8 // images that run at once; more run one batch after another
+const TURN = 12 // ms of work before the event loop gets a turn, so that cancelling is seen
+
+export class Engine {
+  #wasm
+  #options
+  #model // as exports.c describes it
+  #labels = null
+  #tail = Promise.resolve() // the last call in the queue
+  #disposed = false
+  info
+
+  // source: as describeSource() makes it. options: as index.js has checked them.
+  static async open(source, options, { signal, onProgress }) {
+    const opening = Wasm.open(options)
+    opening.catch(() => {}) // seen below, but maybe later
+    try {
+      const engine = new Engine()
+      engine.#wasm = await loadSource(source, opening, { signal, onProgress })
+      engine.#options = options
+      await engine.#prepare()
+      throwIfCancelled(signal)
+      return engine
+    } catch (error) {
+      await opening.then((wasm) => wasm.close(), () => {})
+      throw error
+    }
+  }
+
+  async #prepare() {
+    const wasm = this.#wasm
+    const { size = [], cropPct } = this.#options
+    wasm.setRules(...size, cropPct)
+    this.#model = wasm.describe()
+    const { classes, labelSet, input } = this.#model
+    if (classes && wasm.label(0) === undefined && labelSet === 'imagenet-1k') {
+      const labels = await readLabels()
+      if (labels?.length === classes) wasm.setLabels(labels)
+    }
+    if (classes && wasm.label(0) !== undefined) this.#labels = Array.from({ length: classes }, (_, i) => wasm.label(i))
+    wasm.session(input.height, input.width, 1)
+    this.#tell({ decode: 0, resize: 0, forward: 0, head: 0 })
+  }
+
+  // last: milliseconds of the last call.
+  #tell(last) {
+    const wasm = this.#wasm
+    const { architecture, parameters, weights, input, warnings } = this.#model
+    const { kernels, threads, bytes } = wasm.describeSession()
+    this.info = {
+      architecture, parameters, labels: this.#labels, input, compute: 'f32', kernels, threads, isolated,
+      memory: { weights, activations: bytes, wasm: wasm.bytes }, last,
+      warnings: Array.from({ length: warnings }, (_, i) => wasm.warning(i))
+    }
+  }
+
+  // method: 'classify', 'logits' or 'features'; images: what snapshot() made of them. An answer for each image.
+  call(method, images, options, signal) {
+    const answer = this.#tail.then(() => this.#answer(method, images, options, signal))
+    this.#tail = answer.catch(() => {}).then(() => images.forEach((image) => image.close?.()))
+    return answer
+  }
+
+  // Frees everything, as soon as a running call has seen it.
+  close() {
+    this.#disposed = true
+    this.#tail = this.#tail.then(() => this.#wasm.close())
+    return this.#tail
+  }
+
+  #check(signal) {
+    if (this.#disposed) throw new VitError('disposed', 'this ViT was disposed')
+    throwIfCancelled(signal)
+  }
+
+  async #answer(method, images, options, signal) {
+    this.#check(signal)
+    if (method !== 'features' && !this.#model.classes)
+      throw new VitError('unsupported', `${method}: ${this.#model.architecture || 'the model'} has no head; features() works`)
+    const last = { decode: 0, resize: 0, forward: 0, head: 0 }
+    const answers = []
+    for (let begin = 0; begin < images.length; begin = answers.length) {
+      const [height, width, count] = this.#batch(images, begin)
+      this.#wasm.session(height, width, count)
+      for (let i = 0; i < count; i++) {
+        const name = images.length > 1 ? `image ${begin + i}` : 'image'
+        await this.#input(i, images[begin + i], name, last)
+        this.#check(signal)
+      }
+      await this.#forward(signal)
+      const { forward, head } = this.#wasm.times()
+      last.forward += forward
+      last.head += head
+      for (let i = 0; i < count; i++) answers.push(this.#result(method, i, options))
+    }
+    this.#tell(last)
+    return answers
+  }
+
+  // Images from begin on that run at once: [height, width, count].
+  #batch(images, begin) {
+    const size = (image) => (isPixels(image) ? image : this.#model.input)
+    const { height, width } = size(images[begin])
+    let end = begin + 1
+    while (end < images.length && end - begin < BATCH && size(images[end]).height === height && size(images[end]).width === width) end++
+    return [height, width, end - begin]
+  }
+
+  async #input(index, image, name, last) {
+    const wasm = this.#wasm
+    if (isPixels(image)) return wasm.setInput(index, image.pixels, image.layout === 'nchw')
+    const start = performance.now()
+    await readImage(wasm, image, name, this.#options.decode)
+    const decoded = performance.now()
+    wasm.preprocess(index)
+    last.decode += decoded - start
+    last.resize += performance.now() - decoded
+  }
+
+  async #forward(signal) {
+    this.#wasm.restart()
+    let turn = performance.now()
+    while (this.#wasm.advance()) {
+      if (performance.now() - turn < TURN) continue
+      await breathe()
+      this.#check(signal)
+      turn = performance.now()
+    }
+  }
+
+  #result(method, index, { topK, pool }) {
+    const { classes, width } = this.#model
+    if (method === 'logits') return this.#wasm.logits(index, classes)
+    if (method === 'features') return this.#wasm.features(index, width, pool)
+    return this.#wasm.top(index, Math.min(topK, classes)).map(({ index, score }) => ({ index, label: this.#labels?.[index], score }))
+  }
+}
+
+// The names of ImageNet's classes stand beside this file. A model answers with indices where they cannot be had.
+async function readLabels() {
+  const url = new URL('./imagenet_labels.json', import.meta.url)
+  try {
+    return isNode ? JSON.parse(await (await node.fs()).promises.readFile(url, 'utf8')) : await (await fetch(url)).json()
+  } catch {
+    return null
+  }
+}

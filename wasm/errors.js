@@ -1,0 +1,35 @@
+// What every failure of the package is.
+
+export class VitError extends Error {
+  // code is for programs: kebab-case, the C library's status names and a few of our own. The message is for people.
+  constructor(code, message, options) {
+    super(message, options)
+    this.name = 'VitError'
+    this.code = code
+  }
+}
+
+export const cancelled = (signal) => new VitError('cancelled', 'cancelled by its signal', { cause: signal.reason })
+
+export function throwIfCancelled(signal) {
+  if (signal?.aborted) throw cancelled(signal)
+}
+
+// The promise, or a rejection as soon as signal fires. What the promise brings afterwards is dropped.
+export function unlessCancelled(promise, signal) {
+  if (!signal) return promise
+  let stop
+  const cut = new Promise((_, reject) => {
+    stop = () => reject(cancelled(signal))
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
+  return Promise.race([promise, cut]).finally(() => signal.removeEventListener('abort', stop))
+}
+
+// Any error as a VitError; what is not one already is a fault of the package or the host.
+export function asVitError(error, signal) {
+  if (error instanceof VitError) return error
+  if (signal?.aborted) return cancelled(signal)
+  return new VitError('internal', `${error?.message ?? error}`, { cause: error })
+}

@@ -1,0 +1,260 @@
+/* exports.c - the C library as flat functions for module.js, over vit.h and vit_tasks.h alone.
+ *
+ * An engine is what one JavaScript ViT owns: a loader or a model, one session, one decoded picture, the last error.
+ * Functions that can fail return a vit_status, and vit_js_error the sentence. Pointers into the engine's memory are valid
+ * until its next call. All memory goes through vit_js_alloc's counter, so a test can see that none is kept. */
+#include "../src/vit_tasks.h"
+
+#include <emscripten.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct engine {
+    vit_options options;
+    vit_error error;
+    vit_loader *loader;
+    vit_model *model;
+    vit_session *session;
+    vit_session_options opened; /* what session was opened with; kernels is kept in kernels[] */
+    char kernels[64];
+    vit_preprocess rules;
+    vit_image image;
+    int blocks;                 /* allocated and not yet released */
+    char text[2048];
+} engine;
+
+static void *counted_alloc(void *context, size_t bytes) {
+    void *block = malloc(bytes);
+    if (block)
+        ((engine *)context)->blocks++;
+    return block;
+}
+
+static void counted_release(void *context, void *block) {
+    ((engine *)context)->blocks--;
+    free(block);
+}
+
+static vit_status fail(engine *e, vit_status status, const char *text) {
+    e->error.status = status;
+    snprintf(e->error.text, sizeof e->error.text, "%s", text);
+    return status;
+}
+
+/* ---- The engine ---- */
+
+EMSCRIPTEN_KEEPALIVE engine *vit_js_open(void) {
+    engine *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    e->options = vit_default_options();
+    e->options.allocator = (vit_allocator){.alloc = counted_alloc, .release = counted_release, .context = e};
+    return e;
+}
+
+EMSCRIPTEN_KEEPALIVE void vit_js_session_close(engine *e) {
+    vit_session_close(e->session);
+    e->session = NULL;
+}
+
+/* Gives back all but the engine itself and returns how many blocks are still held: 0 unless something leaks. */
+EMSCRIPTEN_KEEPALIVE int vit_js_reset(engine *e) {
+    vit_image_close(&e->image);
+    e->image = (vit_image){0};
+    vit_js_session_close(e);
+    vit_model_close(e->model);
+    e->model = NULL;
+    vit_loader_close(e->loader);
+    e->loader = NULL;
+    return e->blocks;
+}
+
+EMSCRIPTEN_KEEPALIVE const char *vit_js_error(const engine *e) {
+    return e->error.text;
+}
+
+EMSCRIPTEN_KEEPALIVE const char *vit_js_status_name(int status) {
+    return vit_status_name((vit_status)status);
+}
+
+/* NULL when the memory cannot grow. Released by vit_js_free. */
+EMSCRIPTEN_KEEPALIVE void *vit_js_alloc(engine *e, size_t bytes) {
+    return counted_alloc(e, bytes ? bytes : 1);
+}
+
+EMSCRIPTEN_KEEPALIVE void vit_js_free(engine *e, void *block) {
+    if (block)
+        counted_release(e, block);
+}
+
+/* ---- Loading ---- */
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_load(engine *e, const char *name) {
+    return vit_loader_open(&e->loader, name, &e->options, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_config(engine *e, const char *name, const void *json, size_t bytes) {
+    return vit_loader_config(e->loader, name, json, bytes, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_push(engine *e, const void *data, size_t bytes) {
+    return vit_loader_push(e->loader, data, bytes, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_finish(engine *e) {
+    vit_status status = vit_loader_finish(e->loader, &e->model, &e->error);
+    vit_loader_close(e->loader);
+    e->loader = NULL;
+    if (status == VIT_OK)
+        e->rules = vit_model_config(e->model)->preprocess;
+    return status;
+}
+
+/* Labels as one text, a class a line. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_set_labels(engine *e, char *lines, int count) {
+    const char **labels = vit_js_alloc(e, (size_t)count * sizeof *labels);
+    if (!labels)
+        return fail(e, VIT_ERR_OUT_OF_MEMORY, "out of memory: labels");
+    for (int i = 0; i < count; i++) {
+        char *end = strchr(lines, '\n');
+        labels[i] = lines;
+        if (end)
+            *end = 0;
+        lines = end ? end + 1 : lines + strlen(lines);
+    }
+    vit_status status = vit_model_set_labels(e->model, labels, count, &e->error);
+    vit_js_free(e, labels);
+    return status;
+}
+
+/* ---- What was loaded ---- */
+
+/* text as a JSON string into out, which holds 6 bytes for each of text's and 3 more; bytes below 32 are escaped. */
+static void quote(char *out, const char *text) {
+    *out++ = '"';
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c < 32 || *c == '"' || *c == '\\')
+            out += sprintf(out, "\\u%04x", *c);
+        else
+            *out++ = (char)*c;
+    }
+    strcpy(out, "\"");
+}
+
+static const char *const filter_names[] = {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos", "tf-bilinear"};
+static const char *const crop_names[] = {"center", "squash", "border"};
+
+/* The model as JSON. */
+EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
+    const vit_config *c = vit_model_config(e->model);
+    char architecture[6 * sizeof c->architecture + 3], label_set[6 * sizeof c->label_set + 3];
+    quote(architecture, c->architecture);
+    quote(label_set, c->label_set);
+    snprintf(e->text, sizeof e->text,
+             "{\"architecture\":%s,\"labelSet\":%s,\"parameters\":%lld,\"weights\":%llu,\"classes\":%d,\"width\":%d,"
+             "\"warnings\":%d,\"input\":{\"height\":%d,\"width\":%d,\"patch\":[%d,%d],\"mean\":[%.9g,%.9g,%.9g],"
+             "\"std\":[%.9g,%.9g,%.9g],\"filter\":\"%s\",\"crop\":\"%s\",\"cropPct\":%.9g}}",
+             architecture, label_set, (long long)vit_model_parameters(e->model),
+             (unsigned long long)vit_model_bytes(e->model), c->classes, c->width, vit_model_warning_count(e->model),
+             e->rules.height, e->rules.width, c->patch_height, c->patch_width, e->rules.mean[0], e->rules.mean[1],
+             e->rules.mean[2], e->rules.std[0], e->rules.std[1], e->rules.std[2], filter_names[e->rules.filter],
+             crop_names[e->rules.crop], e->rules.crop_pct);
+    return e->text;
+}
+
+EMSCRIPTEN_KEEPALIVE const char *vit_js_label(const engine *e, int index) {
+    return vit_model_label(e->model, index);
+}
+
+EMSCRIPTEN_KEEPALIVE const char *vit_js_warning(const engine *e, int index) {
+    return vit_model_warning(e->model, index);
+}
+
+/* Other rules than the model's for pictures: 0 leaves a value as it is. */
+EMSCRIPTEN_KEEPALIVE void vit_js_rules(engine *e, int height, int width, float crop_pct) {
+    if (height)
+        e->rules.height = height;
+    if (width)
+        e->rules.width = width;
+    if (crop_pct > 0)
+        e->rules.crop_pct = crop_pct;
+}
+
+/* ---- Pictures: decoded one at a time, then preprocessed into the session's input ---- */
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_decode(engine *e, const char *name, const void *data, size_t bytes) {
+    return vit_image_decode(&e->image, name, data, bytes, &e->options, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_pixels(engine *e, const uint8_t *rgba, int width, int height) {
+    return vit_image_from_pixels(&e->image, rgba, width, height, 4, &e->options, &e->error);
+}
+
+/* Closes the picture, whatever comes of it. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_preprocess(engine *e, int index) {
+    vit_status status =
+        vit_image_preprocess(&e->image, &e->rules, e->opened.height, e->opened.width,
+                             vit_session_input(e->session, index), &e->options, &e->error);
+    vit_image_close(&e->image);
+    e->image = (vit_image){0};
+    return status;
+}
+
+/* ---- Running ---- */
+
+/* Keeps the session where it is already the one wanted. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_session(engine *e, int height, int width, int batch, int threads,
+                                               const char *kernels) {
+    const vit_session_options *o = &e->opened;
+    if (e->session && o->height == height && o->width == width && o->batch == batch && o->threads == threads)
+        return VIT_OK;
+    vit_js_session_close(e);
+    snprintf(e->kernels, sizeof e->kernels, "%s", kernels);
+    e->opened = (vit_session_options){.height = height, .width = width, .batch = batch, .threads = threads,
+                                      .kernels = e->kernels[0] ? e->kernels : NULL};
+    return vit_session_open(&e->session, e->model, o, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE const char *vit_js_session_describe(engine *e) {
+    vit_session_info info = vit_session_get_info(e->session);
+    snprintf(e->text, sizeof e->text, "{\"kernels\":\"%s\",\"threads\":%d,\"bytes\":%llu}", info.kernels, info.threads,
+             (unsigned long long)info.bytes);
+    return e->text;
+}
+
+EMSCRIPTEN_KEEPALIVE float *vit_js_input(engine *e, int index) {
+    return vit_session_input(e->session, index);
+}
+
+EMSCRIPTEN_KEEPALIVE void vit_js_restart(engine *e) {
+    vit_session_restart(e->session);
+}
+
+EMSCRIPTEN_KEEPALIVE int vit_js_advance(engine *e) {
+    return vit_session_advance(e->session);
+}
+
+/* Milliseconds of the last run: of the head, or of all before it. */
+EMSCRIPTEN_KEEPALIVE double vit_js_time(engine *e, int of_head) {
+    double sum = 0;
+    for (int i = 0; i < vit_session_stage_count(e->session); i++) {
+        vit_stage_info stage = vit_session_stage(e->session, i);
+        if (!strcmp(stage.name, "logits") == of_head)
+            sum += stage.milliseconds;
+    }
+    return sum;
+}
+
+/* NULL for a model without a head. */
+EMSCRIPTEN_KEEPALIVE const float *vit_js_logits(engine *e, int index) {
+    return vit_session_logits(e->session, index);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_features(engine *e, int index, int feature, float *out) {
+    return vit_session_features(e->session, index, (vit_feature)feature, out, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE int vit_js_top(engine *e, int index, int k, vit_score *top) {
+    return vit_top_classes(vit_session_logits(e->session, index), vit_model_config(e->model)->classes, k, top);
+}

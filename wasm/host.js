@@ -1,0 +1,32 @@
+// The few things in which hosts differ.
+
+// Node's own modules are named through a variable, so that bundlers for browsers leave them alone.
+const load = (name) => import(/* webpackIgnore: true */ /* @vite-ignore */ name)
+export const isNode = typeof process === 'object' && !!process.versions?.node
+export const node = {
+  fs: () => load('node:fs'),
+  url: () => load('node:url'),
+  workers: () => load('node:worker_threads')
+}
+
+// Threads need memory that can be shared: everywhere in Node, and on pages that are cross-origin isolated.
+export const isolated = globalThis.crossOriginIsolated ?? typeof SharedArrayBuffer === 'function'
+
+// Workers cannot be started from another origin: a page that imports us from elsewhere runs us in place, on one thread.
+export const foreign = !isNode && !!globalThis.location && new URL(import.meta.url).origin !== location.origin
+
+export const isPage = typeof document === 'object'
+
+// Lets the event loop turn once. setTimeout would wait 4 ms.
+export const breathe = globalThis.setImmediate ? () => new Promise((done) => setImmediate(done)) : breatheByMessage()
+
+function breatheByMessage() {
+  const { port1, port2 } = new MessageChannel()
+  const waiting = []
+  port1.onmessage = () => waiting.shift()()
+  return () =>
+    new Promise((done) => {
+      waiting.push(done)
+      port2.postMessage(0)
+    })
+}

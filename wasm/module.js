@@ -1,0 +1,247 @@
+// The WebAssembly modules, and the one file that touches their memory. Views of it are made for each use and never kept:
+// memory that grows leaves old views empty or short.
+
+import { VitError } from './errors.js'
+import { isolated, foreign } from './host.js'
+
+const MODULES = {
+  'simd128': () => import('./dist/vit-simd128.mjs'),
+  'simd128-mt': () => import('./dist/vit-simd128-mt.mjs'),
+  'relaxed': () => import('./dist/vit-relaxed.mjs'),
+  'relaxed-mt': () => import('./dist/vit-relaxed-mt.mjs')
+}
+
+// A module of one function, () -> v128, with this body.
+const validates = (...body) =>
+  WebAssembly.validate(new Uint8Array([
+    0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0,
+    10, body.length + 4, 1, body.length + 2, 0, ...body, 11
+  ]))
+const SPLAT = [0x41, 0, 0xfd, 0x0f] // i32.const 0, i8x16.splat
+const RELAXED_SWIZZLE = [0xfd, 0x80, 0x02]
+const PAGES = 256 // 16 MiB at the start, as build.sh links it
+
+export const canThread = isolated && !foreign
+
+const coreCount = () => globalThis.navigator?.hardwareConcurrency ?? 1
+const defaultThreads = () => Math.min(coreCount(), Math.max(4, Math.min(8, coreCount() >> 1)))
+
+function chooseKernels(wanted) {
+  if (!validates(...SPLAT))
+    throw new VitError('unsupported', 'this host has no WebAssembly SIMD (needs Chrome 91, Firefox 89, Safari 16.4 or Node 20)')
+  const relaxed = validates(...SPLAT, ...SPLAT, ...RELAXED_SWIZZLE)
+  if (wanted?.startsWith('relaxed') && !relaxed)
+    throw new VitError('unsupported', `kernels '${wanted}': this host has no relaxed SIMD`)
+  return wanted?.split(':')[0] ?? (relaxed ? 'relaxed' : 'simd128')
+}
+
+// Hosts that cannot reserve 4 GiB of addresses get less room to grow.
+function createMemory(shared) {
+  for (let maximum = 65536; ; maximum /= 2) {
+    try {
+      return new WebAssembly.Memory({ initial: PAGES, maximum, shared })
+    } catch (error) {
+      if (maximum <= 4096) throw new VitError('out-of-memory', `no memory for the engine: ${error.message}`, { cause: error })
+    }
+  }
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export class Wasm {
+  #exports
+  #memory
+  #engine
+  #variant // table and tile inside the module, e.g. 'relaxed:6x16'; '' for the best
+
+  // threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
+  static async open({ threads, kernels }) {
+    const wasm = new Wasm()
+    const count = canThread ? (threads ?? defaultThreads()) : 1
+    const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
+    wasm.threads = count
+    wasm.#variant = kernels?.includes(':') ? kernels : ''
+    wasm.#memory = createMemory(count > 1)
+    try {
+      const { default: start } = await MODULES[name]()
+      const silent = () => {}
+      wasm.#exports = await start({ wasmMemory: wasm.#memory, poolSize: count - 1, print: silent, printErr: silent })
+    } catch (error) {
+      throw new VitError('internal', `the module vit-${name} did not start: ${error.message}`, { cause: error })
+    }
+    wasm.#engine = wasm.#exports._vit_js_open() >>> 0
+    if (!wasm.#engine) throw new VitError('out-of-memory', 'no memory for the engine')
+    return wasm
+  }
+
+  // Gives everything back and stops the threads. Returns how many allocations are still held: 0 unless something leaks.
+  close() {
+    if (!this.#exports) return 0
+    const held = this.#call('reset')
+    this.#exports.PThread?.terminateAllThreads()
+    this.#exports = this.#memory = undefined
+    return held
+  }
+
+  get bytes() {
+    return this.#memory.buffer.byteLength
+  }
+
+  // ---- Calls
+
+  #call(name, ...values) {
+    try {
+      return this.#exports['_vit_js_' + name](this.#engine, ...values)
+    } catch (error) {
+      throw new VitError('internal', `the engine crashed in ${name}: ${error.message}`, { cause: error })
+    }
+  }
+
+  // For functions that return a status.
+  #do(name, ...values) {
+    const status = this.#call(name, ...values)
+    if (status) throw new VitError(this.#text(this.#exports._vit_js_status_name(status)), this.#text(this.#call('error')))
+  }
+
+  #view(Type, pointer, length) {
+    return new Type(this.#memory.buffer, pointer >>> 0, length)
+  }
+
+  // undefined for NULL. TextDecoder does not take shared memory: slice copies.
+  #text(pointer) {
+    if (!pointer) return undefined
+    const bytes = this.#view(Uint8Array, pointer)
+    return decoder.decode(bytes.slice(0, bytes.indexOf(0)))
+  }
+
+  // Calls use(pointer) with room for so many bytes, which it has only during the call.
+  #room(size, use) {
+    const pointer = this.#call('alloc', size) >>> 0
+    if (!pointer) throw new VitError('out-of-memory', `out of memory: ${size} bytes`)
+    try {
+      return use(pointer)
+    } finally {
+      this.#call('free', pointer)
+    }
+  }
+
+  #lend(bytes, use) {
+    return this.#room(bytes.length, (pointer) => {
+      this.#view(Uint8Array, pointer, bytes.length).set(bytes)
+      return use(pointer, bytes.length)
+    })
+  }
+
+  #lendText(text, use) {
+    return this.#lend(encoder.encode(text + '\0'), use)
+  }
+
+  // ---- Loading: begin, configs, pieces of the weight file, finish
+
+  begin(name) {
+    this.#lendText(name, (text) => this.#do('load', text))
+  }
+
+  config(name, bytes) {
+    this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('load_config', text, data, size)))
+  }
+
+  push(bytes) {
+    this.#lend(bytes, (data, size) => this.#do('load_push', data, size))
+  }
+
+  finish() {
+    this.#do('load_finish')
+  }
+
+  setLabels(labels) {
+    this.#lendText(labels.join('\n'), (lines) => this.#do('set_labels', lines, labels.length))
+  }
+
+  // ---- What was loaded
+
+  describe() {
+    return JSON.parse(this.#text(this.#call('describe')))
+  }
+
+  label(index) {
+    return this.#text(this.#call('label', index))
+  }
+
+  warning(index) {
+    return this.#text(this.#call('warning', index))
+  }
+
+  setRules(height = 0, width = 0, cropPct = 0) {
+    this.#call('rules', height, width, cropPct)
+  }
+
+  // ---- Pictures
+
+  decode(name, bytes) {
+    this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('image_decode', text, data, size)))
+  }
+
+  setPixels(rgba, width, height) {
+    this.#lend(rgba, (pixels) => this.#do('image_pixels', pixels, width, height))
+  }
+
+  preprocess(index) {
+    this.#do('image_preprocess', index)
+  }
+
+  // Normalised values, [height,width,3] or [3,height,width], as they are.
+  setInput(index, pixels, planar) {
+    const count = pixels.length / 3
+    const input = this.#view(Float32Array, this.#call('input', index), pixels.length)
+    if (!planar) return input.set(pixels)
+    for (let c = 0; c < 3; c++)
+      for (let i = 0; i < count; i++) input[3 * i + c] = pixels[c * count + i]
+  }
+
+  // ---- Running
+
+  session(height, width, batch) {
+    this.#lendText(this.#variant, (kernels) => this.#do('session', height, width, batch, this.threads, kernels))
+  }
+
+  describeSession() {
+    return JSON.parse(this.#text(this.#call('session_describe')))
+  }
+
+  restart() {
+    this.#call('restart')
+  }
+
+  // Runs the next stage; false when it was the last.
+  advance() {
+    return this.#call('advance') === 1
+  }
+
+  // Milliseconds of the last run.
+  times() {
+    return { forward: this.#call('time', 0), head: this.#call('time', 1) }
+  }
+
+  logits(index, classes) {
+    return this.#view(Float32Array, this.#call('logits', index), classes).slice()
+  }
+
+  features(index, width, pool) {
+    return this.#room(4 * width, (out) => {
+      this.#do('features', index, ['head', 'cls', 'mean'].indexOf(pool), out)
+      return this.#view(Float32Array, out, width).slice()
+    })
+  }
+
+  // The k likeliest classes: [{ index, score }].
+  top(index, k) {
+    return this.#room(8 * k, (out) => {
+      const count = this.#call('top', index, k, out)
+      const indices = this.#view(Int32Array, out, 2 * count)
+      const scores = this.#view(Float32Array, out, 2 * count)
+      return Array.from({ length: count }, (_, i) => ({ index: indices[2 * i], score: scores[2 * i + 1] }))
+    })
+  }
+}

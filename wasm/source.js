@@ -1,0 +1,239 @@
+// Where a model comes from. describeSource() turns what the user gave into a plain description that can be posted to a
+// worker, { configs: [part], weights: part }; loadSource() reads it into the engine.
+// A part has a name for messages and one of: url, blob, bytes, text, stream, chunks.
+
+import { VitError, throwIfCancelled, unlessCancelled } from './errors.js'
+import { breathe, isNode, node } from './host.js'
+
+const PIECE = 1 << 20 // how much is given to the engine at a time
+const TURN = 12 // ms of work before the event loop gets a turn
+
+// ---- Describing
+
+export async function describeSource(source) {
+  if (typeof source === 'string' || source instanceof URL) return describeUrl(await absolute(source))
+  if (source && typeof source === 'object' && 'weights' in source) {
+    const { weights } = await describeSource(source.weights)
+    return { configs: await Promise.all([source.config ?? []].flat().map(describeConfig)), weights }
+  }
+  const part = describeBytes(source, 'weights')
+  if (!part) throw new VitError('argument', `a model source is a URL, Blob, ArrayBuffer, typed array, ReadableStream or { config, weights }, not ${kind(source)}`)
+  return { configs: [], weights: part }
+}
+
+const kind = (value) => (value === null ? 'null' : (value?.constructor?.name ?? typeof value))
+
+function describeBytes(source, name) {
+  if (source instanceof Blob) return { name: source.name || name, blob: source }
+  if (source instanceof ArrayBuffer) return { name, bytes: new Uint8Array(source) }
+  if (ArrayBuffer.isView(source)) return { name, bytes: new Uint8Array(source.buffer, source.byteOffset, source.byteLength) }
+  if (source instanceof ReadableStream) return { name, stream: source }
+}
+
+// A URL, JSON text, its bytes, or the object that it says.
+async function describeConfig(config) {
+  if (typeof config === 'string' && config.trimStart().startsWith('{')) return { name: 'config', text: config }
+  if (typeof config === 'string' || config instanceof URL) return describeFile(await absolute(config))
+  const part = describeBytes(config, 'config')
+  if (part) return part
+  if (config && typeof config === 'object') return { name: 'config', text: JSON.stringify(config) }
+  throw new VitError('argument', `a model's config is a URL, JSON text, a Blob, bytes or an object, not ${kind(config)}`)
+}
+
+// In Node what is not a URL is a path.
+async function absolute(source) {
+  try {
+    return new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href)
+  } catch {
+    if (isNode) return (await node.url()).pathToFileURL(source)
+    throw new VitError('argument', `'${source}' is not a URL`)
+  }
+}
+
+const describeFile = (url) => ({ name: url.href, url: url.href })
+
+async function describeUrl(given) {
+  let url = resolveHub(given)
+  if (url.protocol === 'file:' && (await isFolder(url))) url = new URL(url.href.replace(/\/*$/, '/'))
+  if (url.pathname.endsWith('/')) url = new URL('model.safetensors', url)
+  if (!url.pathname.endsWith('.safetensors')) return { configs: [], weights: describeFile(url) }
+  // safetensors holds tensors only: what they mean stands beside it.
+  const preprocessor = describeFile(new URL('preprocessor_config.json', url))
+  return { configs: [describeFile(new URL('config.json', url)), { ...preprocessor, optional: true }], weights: describeFile(url) }
+}
+
+// What a model's or a file's page on the Hugging Face hub is about.
+function resolveHub(url) {
+  const [, owner, name, verb, revision = 'main', ...path] = url.pathname.split('/')
+  if (url.hostname !== 'huggingface.co' || !name) return url
+  if (verb === 'tree' && path.at(-1)) path.push('')
+  return new URL(`/${owner}/${name}/resolve/${revision}/${path.join('/')}`, url)
+}
+
+async function isFolder(url) {
+  const { promises } = await node.fs()
+  return promises.stat(url).then((stat) => stat.isDirectory(), () => false)
+}
+
+// ---- Reading
+
+// Reads all parts into the engine that opening brings. onProgress({ phase, loaded, total }): total is undefined while it
+// is not known.
+export async function loadSource(source, opening, { signal, onProgress = () => {} }) {
+  const weights = await openPart(source.weights, signal)
+  try {
+    const configs = await readConfigs(source.configs, signal, onProgress)
+    const wasm = await opening
+    wasm.begin(source.weights.name)
+    for (const { name, bytes } of configs) explained(name, bytes, 'a config', () => wasm.config(name, bytes))
+    await pushWeights(wasm, source.weights.name, weights, signal, onProgress)
+    return wasm
+  } catch (error) {
+    weights.cancel?.().catch(() => {})
+    throw error
+  }
+}
+
+async function pushWeights(wasm, name, { total, chunks }, signal, onProgress) {
+  let loaded = 0
+  let head = new Uint8Array(0)
+  let turn = performance.now()
+  onProgress({ phase: 'weights', loaded, total })
+  for await (const chunk of chunks) {
+    if (!ArrayBuffer.isView(chunk)) throw new VitError('argument', `${name}: the stream must hold bytes, not ${kind(chunk)}`)
+    const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    if (head.length < 64) head = new Uint8Array([...head, ...bytes.subarray(0, 64)])
+    for (let at = 0; at < bytes.length; at += PIECE) {
+      const piece = bytes.subarray(at, at + PIECE)
+      explained(name, head, 'a model', () => wasm.push(piece))
+      loaded += piece.length
+      onProgress({ phase: 'weights', loaded, total: loaded > total ? undefined : total })
+      if (performance.now() - turn > TURN) {
+        await breathe()
+        turn = performance.now()
+      }
+      throwIfCancelled(signal)
+    }
+  }
+  if (loaded < total) throw truncated(name, loaded, total)
+  explained(name, head, 'a model', () => wasm.finish())
+  if (loaded !== total) onProgress({ phase: 'weights', loaded, total: loaded })
+}
+
+const truncated = (name, loaded, total, cause) =>
+  new VitError('truncated', `${name}: the file ended after ${loaded} of ${total} bytes`, { cause })
+
+// What came instead of a file, if it is one of the usual suspects.
+function impostor(head) {
+  const text = new TextDecoder().decode(head.subarray(0, 64)).trimStart().toLowerCase()
+  if (/^<(!doctype|html|head|body|\?xml)/.test(text)) return 'an HTML page'
+  if (text.startsWith('version https://git-lfs')) return 'a Git LFS pointer'
+}
+
+function explained(name, head, wanted, call) {
+  try {
+    call()
+  } catch (error) {
+    const found = error.code !== 'out-of-memory' && impostor(head)
+    throw found ? new VitError('format', `${name}: ${found} came instead of ${wanted}`, { cause: error }) : error
+  }
+}
+
+async function readConfigs(parts, signal, onProgress) {
+  const configs = []
+  for (const part of parts) {
+    // timm's config already says what a preprocessor_config would.
+    if (part.optional && configs.some(({ text }) => text.includes('"pretrained_cfg"'))) continue
+    const bytes = await readConfig(part, signal)
+    if (!bytes) continue
+    configs.push({ name: part.name, bytes, text: new TextDecoder().decode(bytes) })
+    onProgress({ phase: 'config', loaded: bytes.length, total: bytes.length })
+  }
+  return configs
+}
+
+// undefined for an optional config that is not there.
+async function readConfig(part, signal) {
+  try {
+    const pieces = []
+    for await (const chunk of (await openPart(part, signal)).chunks) pieces.push(chunk)
+    const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer())
+    return part.optional && impostor(bytes) ? undefined : bytes
+  } catch (error) {
+    if (part.optional && (error.code === 'http' || error.code === 'io')) return
+    throw error
+  }
+}
+
+// { total, chunks, cancel }: the number of bytes, where it is known; an async iterable of them; and how to stop what never
+// was iterated.
+async function openPart(part, signal) {
+  throwIfCancelled(signal)
+  const { name, url, blob, stream, chunks } = part
+  if (url?.startsWith('file:')) return openFile(name, new URL(url), signal)
+  if (url) return openUrl(name, url, signal)
+  if (blob) return { total: blob.size, chunks: watch(iterate(blob.stream(), signal), name, blob.size, signal) }
+  if (stream) return { chunks: iterate(stream, signal), cancel: () => stream.cancel() }
+  if (chunks) return { total: part.total, chunks }
+  const bytes = part.bytes ?? new TextEncoder().encode(part.text)
+  return { total: bytes.length, chunks: [bytes] }
+}
+
+async function openFile(name, path, signal) {
+  const { promises, createReadStream } = await node.fs()
+  try {
+    const file = await promises.stat(path)
+    if (file.isDirectory()) throw new Error('it is a folder')
+    const chunks = createReadStream(path, { highWaterMark: PIECE })
+    return { total: file.size, chunks: watch(chunks, name, file.size, signal) }
+  } catch (error) {
+    throw new VitError('io', `${name}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error })
+  }
+}
+
+async function openUrl({ name, url }, signal) {
+  let response
+  try {
+    response = await fetch(url, { signal })
+  } catch (error) {
+    throwIfCancelled(signal)
+    throw new VitError('http', `${name}: no answer (${error.cause?.message ?? error.message}); the network, or a server that does not let this page read it (CORS)`, { cause: error })
+  }
+  const cancel = async () => response.body?.cancel()
+  if (!response.ok) {
+    cancel().catch(() => {})
+    throw new VitError('http', `${name}: HTTP ${response.status} ${response.statusText}`.trimEnd())
+  }
+  // Content-Length counts bytes on the wire: of a compressed answer it says nothing about the file.
+  const length = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length'))
+  const total = length || undefined
+  return { total, chunks: watch(iterate(response.body, signal), name, total, signal), cancel }
+}
+
+// Reading that breaks off is told by how far it came.
+async function* watch(chunks, name, total, signal) {
+  let loaded = 0
+  try {
+    for await (const chunk of chunks) {
+      loaded += chunk.length
+      yield chunk
+    }
+  } catch (error) {
+    throwIfCancelled(signal)
+    if (total && loaded) throw truncated(name, loaded, total, error)
+    throw new VitError('io', `${name}: reading failed after ${loaded} bytes: ${error.message}`, { cause: error })
+  }
+}
+
+export async function* iterate(stream, signal) {
+  const reader = stream.getReader()
+  try {
+    for (;;) {
+      const { value, done } = await unlessCancelled(reader.read(), signal)
+      if (done) return
+      yield value
+    }
+  } finally {
+    reader.cancel().catch(() => {})
+  }
+}

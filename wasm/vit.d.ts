@@ -1,0 +1,190 @@
+/// <reference lib="dom" />
+/// <reference lib="esnext.disposable" />
+
+/** Encoded bytes of a JPEG or PNG (with `decode: 'browser'`, of anything the browser decodes). */
+export type EncodedImage = Blob | ArrayBuffer | ArrayBufferView
+
+/** 8-bit RGBA pixels, rows top to bottom; alpha is dropped. A browser's `ImageData` is one. */
+export interface RgbaImage {
+  readonly data: Uint8ClampedArray | Uint8Array
+  readonly width: number
+  readonly height: number
+}
+
+/** A picture that is already resized and normalised: it is taken as it is, at any size. */
+export interface NormalizedImage {
+  /** 3 x width x height values. */
+  pixels: Float32Array
+  width: number
+  height: number
+  /** `'nhwc'`: [height, width, 3], the default; `'nchw'`: [3, height, width]. */
+  layout?: 'nhwc' | 'nchw'
+}
+
+/**
+ * A picture. Canvases, videos and bitmaps are copied when the call is made; bytes and pixels must not change until its
+ * promise settles.
+ */
+export type ImageInput =
+  | EncodedImage
+  | RgbaImage
+  | NormalizedImage
+  | ImageBitmap
+  | VideoFrame
+  | OffscreenCanvas
+  | HTMLCanvasElement
+  | HTMLVideoElement
+  | HTMLImageElement
+
+/** A weight file: where it is, or its bytes. In Node a string that is no URL is a path. */
+export type WeightSource = string | URL | Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8Array>
+
+/** A `config.json` or `preprocessor_config.json`: its URL, its text, its bytes, or the object it says. */
+export type ConfigSource = string | URL | Blob | ArrayBuffer | ArrayBufferView | object
+
+/**
+ * A model: a GGUF file, which holds everything; a safetensors file, beside whose URL its `config.json` (and
+ * `preprocessor_config.json`) is looked up; the URL of a folder with them, ending in `/`, or a model's page on the
+ * Hugging Face hub; or the configs (later ones win) and the weights apart.
+ */
+export type ModelSource = WeightSource | { weights: WeightSource; config?: ConfigSource | ConfigSource[] }
+
+export interface Progress {
+  /** `'config'` once for each config that was read, `'weights'` again and again. */
+  phase: 'config' | 'weights'
+  /** Bytes of this part that the engine has. */
+  loaded: number
+  /** Bytes of this part, or undefined while that is not known; equal to `loaded` at the end. */
+  total: number | undefined
+}
+
+export interface CallOptions {
+  /** Cancels: the promise rejects at once with code `'cancelled'`, and the work stops within about 20 ms. */
+  signal?: AbortSignal
+}
+
+export interface LoadOptions extends CallOptions {
+  /**
+   * Threads, the engine's own included. Default: the cores of the host up to 4, half of them up to 8. One where memory cannot
+   * be shared (`vit.info.isolated`).
+   */
+  threads?: number
+  /** Whether the engine runs in a worker. Default: on pages yes; in Node and inside workers no. */
+  worker?: boolean
+  /** Arithmetic. `'int8'` is refused with code `'unsupported'` by this version. */
+  compute?: 'f32'
+  /** Pixels that pictures are resized to, one number or [height, width]. Default: the model's. */
+  size?: number | readonly [height: number, width: number]
+  /** Part of the picture's short side that is kept. Default: the model's. */
+  cropPct?: number
+  /**
+   * Who decodes JPEG and PNG. `'engine'`, the default: every host gives the same numbers. `'browser'`: the browser's decoder,
+   * which knows more formats. Resizing is the engine's either way.
+   */
+  decode?: 'engine' | 'browser'
+  /** Chooses the module instead of the best that the host can run, for tests: `'simd128'` or `'relaxed'`. */
+  kernels?: string
+  /** Called as parts of the model arrive. */
+  onProgress?: (progress: Progress) => void
+}
+
+export interface ClassifyOptions extends CallOptions {
+  /** How many classes, best first. Default 5. */
+  topK?: number
+}
+
+export interface FeatureOptions extends CallOptions {
+  /** What the head sees (the default), the class token, or the mean of the patch tokens, both after the final norm. */
+  pool?: 'head' | 'cls' | 'mean'
+}
+
+export interface Classification {
+  /** Class number. */
+  index: number
+  /** The class's name; undefined where the model has none. */
+  label: string | undefined
+  /** Softmax probability. */
+  score: number
+}
+
+export interface Info {
+  /** For people, e.g. `'vit_tiny_patch16_224'`. */
+  architecture: string
+  parameters: number
+  /** Names of the classes; null where the model has none. */
+  labels: string[] | null
+  /** What the network is fed. */
+  input: {
+    height: number
+    width: number
+    /** [height, width] in pixels. */
+    patch: [number, number]
+    mean: [number, number, number]
+    std: [number, number, number]
+    filter: string
+    crop: string
+    cropPct: number
+  }
+  compute: 'f32'
+  /** Kernel table and tile, e.g. `'relaxed:6x16'`. */
+  kernels: string
+  threads: number
+  /** Whether this host lets threads share memory. Without, `threads` is 1. */
+  isolated: boolean
+  /** Bytes: of the weights, of one forward pass, and of the WebAssembly memory that holds both. */
+  memory: { weights: number; activations: number; wasm: number }
+  /** Milliseconds of the last call, all its images together. */
+  last: { decode: number; resize: number; forward: number; head: number }
+  /** What is odd about the weights, e.g. `'blocks.0.norm1.weight holds NaN'`. */
+  warnings: string[]
+}
+
+/**
+ * A Vision Transformer, loaded.
+ *
+ * ```js
+ * const vit = await ViT.load('https://huggingface.co/google/vit-base-patch16-224')
+ * const [best] = await vit.classify(file)
+ * console.log(best.label, best.score)
+ * vit.dispose()
+ * ```
+ *
+ * Calls made at once are queued and answered in order. Every failure is a {@link VitError}.
+ */
+export class ViT {
+  private constructor()
+
+  /** Loads a model. Cancelling, or failing, gives back all memory that was taken. */
+  static load(source: ModelSource, options?: LoadOptions): Promise<ViT>
+
+  /** What runs, and how the last call went. Another object after each call. */
+  readonly info: Info
+
+  /** The likeliest classes, best first; of a batch, one such list for each image. */
+  classify(image: ImageInput, options?: ClassifyOptions): Promise<Classification[]>
+  classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Classification[][]>
+
+  /** The head's outputs, [N]: softmax of them are the scores. */
+  logits(image: ImageInput, options?: CallOptions): Promise<Float32Array>
+  logits(images: readonly ImageInput[], options?: CallOptions): Promise<Float32Array[]>
+
+  /** A feature vector, [D]. */
+  features(image: ImageInput, options?: FeatureOptions): Promise<Float32Array>
+  features(images: readonly ImageInput[], options?: FeatureOptions): Promise<Float32Array[]>
+
+  /** Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`. */
+  dispose(): void
+  [Symbol.dispose](): void
+}
+
+/** What went wrong, for programs; the first line is the engine's own. */
+export type VitErrorCode =
+  | 'argument' | 'out-of-memory' | 'io' | 'truncated' | 'format' | 'unsupported' | 'shape' | 'missing-tensor' | 'config' | 'image' | 'limit' | 'cancelled'
+  | 'http' | 'disposed' | 'internal'
+
+/** Every failure. Its message names the URL, file, tensor or option, what was expected and what was found. */
+export class VitError extends Error {
+  constructor(code: VitErrorCode, message: string, options?: { cause?: unknown })
+  readonly name: 'VitError'
+  readonly code: VitErrorCode
+}

@@ -1,0 +1,57 @@
+// The engine behind messages. In: { id, open: [source, options] }, { id, call: [method, images, options] },
+// { id, cancel }, { id, chunk }. Out: { id, progress }, { id, pull }, and once for each id { id, answer, info } or
+// { id, error }.
+
+import { asVitError } from './errors.js'
+import { Engine } from './engine.js'
+import { node } from './host.js'
+
+if (globalThis.postMessage) serve(globalThis)
+else node.workers().then(({ parentPort }) => serve(parentPort))
+
+function serve(port) {
+  const running = new Map() // id -> AbortController
+  let engine
+  let onChunk
+
+  // A stream stays with the page, which posts its chunks as they are asked for.
+  async function* pull(id) {
+    for (;;) {
+      const chunk = await new Promise((resolve) => {
+        onChunk = resolve
+        port.postMessage({ id, pull: true })
+      })
+      if (chunk === null) return
+      yield chunk
+    }
+  }
+
+  async function open(id, source, options, signal) {
+    const { weights } = source
+    if (weights.remote) weights.chunks = pull(id)
+    engine = await Engine.open(source, options, { signal, onProgress: (progress) => port.postMessage({ id, progress }) })
+  }
+
+  port.onmessage = async ({ data }) => {
+    const { id } = data
+    if ('chunk' in data) return onChunk(data.chunk)
+    if (data.cancel) return running.get(id)?.abort()
+    const controller = new AbortController()
+    running.set(id, controller)
+    try {
+      if (data.open) {
+        await open(id, ...data.open, controller.signal)
+        port.postMessage({ id, info: engine.info })
+      } else {
+        const answer = await engine.call(...data.call, controller.signal)
+        const { labels, ...info } = engine.info // the page has the labels
+        port.postMessage({ id, answer, info }, answer.flatMap((one) => one.buffer ?? []))
+      }
+    } catch (error) {
+      const { code, message } = asVitError(error, controller.signal)
+      port.postMessage({ id, error: { code, message } })
+    } finally {
+      running.delete(id)
+    }
+  }
+}
