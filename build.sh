@@ -253,13 +253,14 @@ find_python() {
 QUEUE=()
 
 # make_file OUTPUT INPUTS COMMAND...: queues COMMAND unless this very command made OUTPUT after the last change of
-# INPUTS (a list of words) and of the headers the compiler listed in OUTPUT.d.
+# INPUTS (a list of words) and of the headers the compiler listed in OUTPUT.d. Commands that made a file are kept in
+# build/made.
 make_file() {
-    local output=$1 inputs=$2 line stamp quoted old='' headers='' input
+    local output=$1 inputs=$2 made=build/made/$1 line stamp quoted old='' headers='' input
     shift 2
     printf -v line '%q ' "$@"
     stamp="$TOOL: $line"
-    [[ ! -f $output || ! -f $output.cmd ]] || IFS= read -r old < "$output.cmd" || true
+    [[ ! -f $output || ! -f $made ]] || IFS= read -r old < "$made" || true
     if [[ $old == "$stamp" ]]; then
         [[ ! -f $output.d ]] || read -r -d '' headers < "$output.d" || true
         headers=${headers#*:}
@@ -268,10 +269,10 @@ make_file() {
             [[ -e $input && ! $input -nt $output ]] || break
         done
     fi
-    mkdir -p "${output%/*}"
+    mkdir -p "${output%/*}" "${made%/*}"
     # OUTPUT becomes as old as the start of its command, so that an edit meanwhile is noticed the next time
     printf -v quoted %q "$stamp"
-    QUEUE+=("printf %s $quoted > $output.new && $line && touch -r $output.new $output && mv $output.new $output.cmd")
+    QUEUE+=("printf %s $quoted > $made.new && $line && touch -r $made.new $output && mv $made.new $made")
 }
 
 run_queue() {

@@ -1,0 +1,111 @@
+# run.sh - the tests, for `./build.sh test`, which sources it: what they need, one function for each part, the sum.
+#
+# A suite is a command that ends by printing `N passed, N failed` (or `, N skipped`). One that exits badly, takes too
+# long or prints no such line has failed. What suites print is kept in build/test/SUITE.log.
+
+PASSED=0
+FAILED=0
+SKIPPED=0
+
+# suite NAME COMMAND...
+suite() {
+    local name=$1 log started=$SECONDS status=0 counts passed failed skipped
+    shift
+    log=build/test/${name//[^A-Za-z0-9]/-}.log
+    mkdir -p build/test
+    timeout -k 10 900 "$@" > "$log" 2>&1 < /dev/null || status=$?
+    counts=$(grep -oE '[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?' "$log" | tail -n 1 || true)
+    read -r passed failed skipped <<< "${counts//[!0-9]/ }"
+    passed=${passed:-0} failed=${failed:-0} skipped=${skipped:-0}
+    if ((failed == 0 && (status != 0 || passed + skipped == 0))); then
+        failed=1
+        case $status in
+            0) counts='ran no test' ;;
+            124 | 137) counts='took too long' ;;
+            *) counts="${counts:-no counts}, exit status $status" ;;
+        esac
+    fi
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+    printf '%-42s %s (%d s)\n' "$name" "$counts" $((SECONDS - started))
+    ((failed == 0)) || { tail -n 40 "$log" | sed 's/^/    | /'; echo "    whole output: $log"; }
+    grep -i '^skip' "$log" | sed 's/^/    /' | head -n 20 || true
+}
+
+# ---- what tests need ----
+
+find_wasmtime() {
+    find_python
+    RUN_WASI=("$PYTHON" tests/wasi_run.py)
+}
+
+# NPM: a node_modules folder with NPM_PACKAGES, in the cache.
+find_npm() {
+    find_node
+    NPM=$CACHE/npm/node_modules
+    export VIT_NPM=$NPM
+    [[ -f $CACHE/npm/complete && $(< "$CACHE/npm/complete") == "${NPM_PACKAGES[*]}" ]] && return
+    have npm || { find_python "$NODE_PYTHON" && PATH=$CACHE/python/bin:$PATH; }
+    say "-- fetching ${NPM_PACKAGES[*]} into $CACHE/npm"
+    mkdir -p "$CACHE/npm"
+    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$CACHE/npm" "${NPM_PACKAGES[@]}" > "$CACHE/npm.log" 2>&1 ||
+        { cat "$CACHE/npm.log" >&2; die 'npm could not install them'; }
+    echo "${NPM_PACKAGES[*]}" > "$CACHE/npm/complete"
+}
+
+find_browsers() {
+    have chromium && have firefox-esr || apt_install 'the browser tests' chromium firefox-esr
+}
+
+# ---- parts ----
+
+test_native() {
+    local test
+    build_native
+    build_unit_tests
+    suite layers tests/check_layers.sh
+    for test in build/native/test_*; do suite "unit ${test##*test_}" "$test"; done
+    for test in build/sanitized/test_*; do suite "unit ${test##*test_}, sanitized" "$test"; done
+    suite goldens "$PYTHON" tests/check_goldens.py build/golden
+}
+
+test_cli() {
+    build_native
+    suite 'command line, native' "$PYTHON" tests/cli/run.py build/vit
+}
+
+test_wasi() {
+    build_wasi
+    find_wasmtime
+    suite 'opcodes, WASI' "$PYTHON" tests/audit_opcodes.py build/vit.wasm build/vit-relaxed.wasm
+    suite 'command line, wasmtime' "$PYTHON" tests/cli/run.py "${RUN_WASI[*]} build/vit.wasm"
+    suite 'command line, wasmtime, relaxed' "$PYTHON" tests/cli/run.py "${RUN_WASI[*]} build/vit-relaxed.wasm"
+}
+
+test_node() {
+    build_wasm
+    find_npm
+    suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/*.wasm
+    suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
+}
+
+test_browser() {
+    build_wasm
+    find_npm
+    find_browsers
+    suite 'JavaScript, Chromium' "$NODE" tests/browser/run.mjs chromium
+    suite 'JavaScript, Firefox' "$NODE" tests/browser/run.mjs firefox
+}
+
+run_tests() {
+    local part
+    find_python
+    [[ $# -gt 0 ]] || set -- native cli wasi node browser
+    for part in "$@"; do
+        case $part in
+            native | cli | wasi | node | browser | long) "test_$part" ;;
+            *) die "no such part: $part (native, cli, wasi, node, browser, long)" ;;
+        esac
+    done
+    printf '%d passed, %d failed%s\n' $PASSED $FAILED "$( ((SKIPPED == 0)) || echo ", $SKIPPED skipped")"
+    ((FAILED == 0))
+}
