@@ -1,0 +1,19 @@
+/* The commands: each in a file of its own, each returns the exit status. argv[0] is the command's name. */
+#ifndef VIT_CLI_COMMANDS_H
+#define VIT_CLI_COMMANDS_H
+
+/* name, one line for the overview */
+#define VIT_CLI_COMMANDS(X)                                             \
+    X(classify, "what is in pictures: the likeliest classes and scores") \
+    X(features, "feature vectors of pictures, as .npy or JSON")          \
+    X(eval, "accuracy on a folder of pictures named by class")           \
+    X(trace, "every intermediate result of a forward pass")              \
+    X(info, "what is in a weight file or model")                         \
+    X(convert, "one GGUF file with everything in it")                    \
+    X(bench, "times of a forward pass on this machine")
+
+#define VIT_CLI_DECLARE(name, summary) int vit_cli_##name(int argc, char **argv);
+VIT_CLI_COMMANDS(VIT_CLI_DECLARE)
+#undef VIT_CLI_DECLARE
+
+#endif

@@ -1,0 +1,82 @@
+#include "engine.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MOST_THREADS 8 /* by default: more rarely help one picture */
+
+static int default_threads(void) {
+#ifdef _SC_NPROCESSORS_ONLN
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : online > MOST_THREADS ? MOST_THREADS : (int)online;
+#else
+    return 1;
+#endif
+}
+
+int vit_cli_session_options(vit_session_options *options, const vit_cli_command *command, const vit_cli_run *run) {
+    const char *environment = getenv("VIT_KERNELS");
+    if (run->compute)
+        return vit_cli_usage(command, "--compute int8 is not in this version; f32 is");
+    *options = (vit_session_options){
+        .height = run->size[0],
+        .width = run->size[1],
+        .threads = run->threads ? run->threads : default_threads(),
+        .kernels = run->kernels ? run->kernels : environment && *environment ? environment : NULL,
+    };
+    return -1;
+}
+
+vit_preprocess vit_cli_rules(const vit_model *model, const vit_cli_run *run) {
+    vit_preprocess rules = vit_model_config(model)->preprocess;
+    if (run->crop_pct > 0)
+        rules.crop_pct = run->crop_pct;
+    if (run->size[0]) {
+        rules.height = run->size[0];
+        rules.width = run->size[1];
+    }
+    return rules;
+}
+
+int vit_cli_session_failed(const vit_cli_command *command, const vit_error *error) {
+    if (error->status == VIT_ERR_ARGUMENT)
+        return vit_cli_usage(command, "%s", error->text);
+    vit_cli_complain("%s", error->text);
+    return VIT_CLI_FAILED;
+}
+
+int vit_cli_engine_open(vit_cli_engine *engine, const vit_cli_command *command, const vit_cli_model *model,
+                        const vit_cli_run *run) {
+    vit_session_options options;
+    vit_error error;
+    *engine = (vit_cli_engine){0};
+    int status = vit_cli_session_options(&options, command, run);
+    if (status >= 0)
+        return status;
+    status = vit_cli_model_open(&engine->model, model);
+    if (status)
+        return status;
+    engine->rules = vit_cli_rules(engine->model, run);
+    if (vit_session_open(&engine->session, engine->model, &options, &error) != VIT_OK)
+        return vit_cli_session_failed(command, &error);
+    vit_session_info info = vit_session_get_info(engine->session);
+    engine->height = info.height;
+    engine->width = info.width;
+    return VIT_CLI_OK;
+}
+
+void vit_cli_engine_close(vit_cli_engine *engine) {
+    vit_session_close(engine->session);
+    vit_model_close(engine->model);
+}
+
+vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error) {
+    vit_image image;
+    vit_status status = vit_image_open(&image, path, NULL, error);
+    if (status != VIT_OK)
+        return status;
+    status = vit_image_preprocess(&image, &engine->rules, engine->height, engine->width,
+                                  vit_session_input(engine->session, 0), NULL, error);
+    vit_image_close(&image);
+    return status == VIT_OK ? vit_session_run(engine->session, error) : status;
+}

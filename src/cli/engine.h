@@ -1,0 +1,46 @@
+/* A model with a session and preprocessing: what every command that looks at pictures shares. */
+#ifndef VIT_CLI_ENGINE_H
+#define VIT_CLI_ENGINE_H
+
+#include "../vit_tasks.h"
+#include "model_option.h"
+
+typedef struct vit_cli_run {
+    int size[2];         /* height, width; 0: the model's */
+    float crop_pct;      /* 0: the model's */
+    int threads;         /* 0: one for each processor, at most 8 */
+    const char *kernels; /* NULL: VIT_KERNELS, else the best */
+    int compute;         /* 0: f32 */
+} vit_cli_run;
+
+#define VIT_CLI_RUN_OPTIONS(run)                                                                              \
+    {"size", "N|HxW", VIT_CLI_SIZE, (run).size, 0, 0, "pixels the network is fed, height x width (default: the model's)"}, \
+    {"threads", "N", VIT_CLI_INT, &(run).threads, 1, 256, "default: one for each processor, at most 8"},     \
+    {"kernels", "NAME", VIT_CLI_TEXT, &(run).kernels, 0, 0, "see 'vit version' (default: VIT_KERNELS, else the fastest)"}, \
+    {"compute", "f32|int8", VIT_CLI_CHOICE, &(run).compute, 0, 0, "arithmetic (default: f32)"}
+#define VIT_CLI_CROP_OPTION(run) \
+    {"crop-pct", "F", VIT_CLI_NUMBER, &(run).crop_pct, 0.01, 1, "share of the picture's short side that is looked at"}
+
+typedef struct vit_cli_engine {
+    vit_model *model;
+    vit_session *session;
+    vit_preprocess rules;
+    int height, width;
+} vit_cli_engine;
+
+/* 0, or the exit status after a complaint; close in any case. */
+int vit_cli_engine_open(vit_cli_engine *engine, const vit_cli_command *command, const vit_cli_model *model,
+                        const vit_cli_run *run);
+void vit_cli_engine_close(vit_cli_engine *engine);
+
+/* What the run options ask of a session. -1 to go on, or the exit status. */
+int vit_cli_session_options(vit_session_options *options, const vit_cli_command *command, const vit_cli_run *run);
+/* The model's preprocessing with what the run options change. */
+vit_preprocess vit_cli_rules(const vit_model *model, const vit_cli_run *run);
+/* Exit status for an error of vit_session_open: options that are not possible are usage errors. */
+int vit_cli_session_failed(const vit_cli_command *command, const vit_error *error);
+
+/* Decodes and preprocesses a picture into the session, and runs it. */
+vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error);
+
+#endif

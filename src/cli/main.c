@@ -1,0 +1,92 @@
+/* vit: the command line of the library, native and WASI. */
+#include "../vit.h"
+#include "commands.h"
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+#define VIT_CLI_ROW(name, summary) {#name, summary, vit_cli_##name},
+    VIT_CLI_COMMANDS(VIT_CLI_ROW)
+#undef VIT_CLI_ROW
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_overview(FILE *out) {
+    fprintf(out, "vit " VIT_VERSION ": Vision Transformers\n\nUsage: vit COMMAND [options] ...\n\nCommands:\n");
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "  %-10s %s\n  %-10s %s\n\n", "help", "help on a command: vit help classify", "version",
+            "version and kernels");
+    fprintf(out, "Examples:\n"
+                 "  vit classify --model vit_tiny/ photo.jpg\n"
+                 "  vit convert vit_tiny/ vit_tiny.gguf\n");
+}
+
+static int version(void) {
+    printf("vit " VIT_VERSION "\nkernels:");
+    for (int i = 0; vit_kernels_name(i); i++)
+        printf(" %s", vit_kernels_name(i));
+    printf("\n");
+    return VIT_CLI_OK;
+}
+
+static int run(int argc, char **argv);
+
+static int help(int argc, char **argv) {
+    if (argc == 1) {
+        print_overview(stdout);
+        return VIT_CLI_OK;
+    }
+    char *arguments[] = {argv[1], "--help", NULL};
+    return run(2, arguments);
+}
+
+static int unknown_command(const char *name) {
+    int nearest = -1, smallest = 3;
+    for (int i = 0; i < COMMANDS; i++) {
+        int distance = vit_cli_distance(name, commands[i].name);
+        if (distance < smallest) {
+            smallest = distance;
+            nearest = i;
+        }
+    }
+    fprintf(stderr, "vit: unknown command '%s'", name);
+    if (nearest >= 0)
+        fprintf(stderr, "; did you mean '%s'?", commands[nearest].name);
+    fprintf(stderr, "\nCommands:");
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(stderr, " %s", commands[i].name);
+    fprintf(stderr, " help version\n");
+    return VIT_CLI_USAGE;
+}
+
+/* argv[0] is the command. */
+static int run(int argc, char **argv) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return commands[i].run(argc, argv);
+    if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)
+        return help(argc, argv);
+    if (strcmp(argv[0], "version") == 0 || strcmp(argv[0], "--version") == 0)
+        return version();
+    return unknown_command(argv[0]);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_overview(stderr);
+        return VIT_CLI_USAGE;
+    }
+    int status = run(argc - 1, argv + 1);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        vit_cli_complain("cannot write to standard output");
+        return VIT_CLI_FAILED;
+    }
+    return status;
+}

@@ -1,0 +1,41 @@
+#include "model_option.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const imagenet_1k[] = {
+#include "imagenet_labels.inc" /* made from wasm/imagenet_labels.json by build.sh */
+};
+
+enum { IMAGENET_1K_CLASSES = sizeof imagenet_1k / sizeof *imagenet_1k };
+
+static vit_status set_labels(vit_model *model, const char *file, vit_error *error) {
+    const vit_config *config = vit_model_config(model);
+    if (file)
+        return vit_model_read_labels(model, file, NULL, error);
+    if (!vit_model_label(model, 0) && strcmp(config->label_set, "imagenet-1k") == 0 &&
+        config->classes == IMAGENET_1K_CLASSES)
+        return vit_model_set_labels(model, imagenet_1k, IMAGENET_1K_CLASSES, error);
+    return VIT_OK;
+}
+
+int vit_cli_model_open(vit_model **out, const vit_cli_model *options) {
+    const char *path = options->path ? options->path : getenv("VIT_MODEL");
+    vit_error error;
+    *out = NULL;
+    if (!path || !*path) {
+        vit_cli_complain("no model: give --model FILE|DIR or set VIT_MODEL. Any ViT of timm or Hugging Face will do, e.g. "
+                         "model.safetensors and config.json of\n"
+                         "     https://huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k in one folder");
+        return VIT_CLI_FAILED;
+    }
+    vit_status status = vit_model_open(out, path, options->config, NULL, &error);
+    if (status == VIT_OK)
+        status = set_labels(*out, options->labels, &error);
+    if (status == VIT_OK)
+        return VIT_CLI_OK;
+    vit_cli_complain("%s", error.text);
+    vit_model_close(*out);
+    *out = NULL;
+    return VIT_CLI_FAILED;
+}

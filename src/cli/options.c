@@ -1,0 +1,208 @@
+#include "options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LONGEST_WORD 32 /* that is worth a suggestion */
+
+void vit_cli_complain(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("vit: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
+int vit_cli_usage(const vit_cli_command *command, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "vit %s: ", command->name);
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, "\nTry 'vit %s --help'.\n", command->name);
+    va_end(arguments);
+    return VIT_CLI_USAGE;
+}
+
+static int least(int a, int b) {
+    return a < b ? a : b;
+}
+
+int vit_cli_distance(const char *a, const char *b) {
+    int d[LONGEST_WORD + 1][LONGEST_WORD + 1];
+    int m = (int)strnlen(a, LONGEST_WORD + 1), n = (int)strnlen(b, LONGEST_WORD + 1);
+    if (m > LONGEST_WORD || n > LONGEST_WORD)
+        return 99;
+    for (int i = 0; i <= m; i++)
+        for (int j = 0; j <= n; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    return d[m][n];
+}
+
+static void print_help(const vit_cli_command *command, const vit_cli_option *options) {
+    printf("vit %s: %s\n\nUsage: vit %s %s\n", command->name, command->summary, command->name, command->arguments);
+    if (command->details)
+        printf("\n%s", command->details);
+    printf("\nOptions:\n");
+    for (const vit_cli_option *option = options; option->name; option++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "",
+                 option->argument ? option->argument : "");
+        printf("  %-22s %s\n", left, option->help);
+    }
+    printf("  %-22s %s\n", "--help", "this text");
+    printf("\nExamples:\n%s", command->examples);
+}
+
+static int unknown_option(const vit_cli_command *command, const vit_cli_option *options, const char *name) {
+    const char *nearest = NULL;
+    int smallest = 3;
+    for (; options->name; options++) {
+        int distance = vit_cli_distance(name, options->name);
+        if (distance < smallest) {
+            smallest = distance;
+            nearest = options->name;
+        }
+    }
+    if (nearest)
+        return vit_cli_usage(command, "unknown option --%s; did you mean --%s?", name, nearest);
+    return vit_cli_usage(command, "unknown option --%s", name);
+}
+
+/* A whole number up to INT_MAX; the end of it, or NULL. */
+static const char *read_int(const char *text, int *value) {
+    char *end;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    if (end == text || errno || number > INT_MAX || number < INT_MIN)
+        return NULL;
+    *value = (int)number;
+    return end;
+}
+
+static int read_size(const char *text, int size[2]) {
+    const char *end = read_int(text, &size[0]);
+    if (end && *end == 0)
+        size[1] = size[0];
+    else if (!end || *end != 'x' || !(end = read_int(end + 1, &size[1])) || *end)
+        return 0;
+    return size[0] > 0 && size[1] > 0 && size[0] <= 65535 && size[1] <= 65535;
+}
+
+/* Position of a word in "a|b|c", or -1. */
+static int read_choice(const char *text, const char *choices) {
+    size_t length = strlen(text);
+    for (int index = 0;; index++) {
+        size_t word = strcspn(choices, "|");
+        if (word == length && memcmp(choices, text, length) == 0)
+            return index;
+        if (!choices[word])
+            return -1;
+        choices += word + 1;
+    }
+}
+
+static int store(const vit_cli_command *command, const vit_cli_option *option, const char *text) {
+    int number;
+    int size[2];
+    char *end;
+    switch (option->kind) {
+    case VIT_CLI_FLAG:
+        *(int *)option->value = 1;
+        break;
+    case VIT_CLI_TEXT:
+        if (!*text)
+            return vit_cli_usage(command, "--%s is empty, expected %s", option->name, option->argument);
+        *(const char **)option->value = text;
+        break;
+    case VIT_CLI_INT: {
+        const char *rest = read_int(text, &number);
+        if (!rest || *rest || number < option->min || number > option->max)
+            return vit_cli_usage(command, "--%s '%s': expected a whole number from %.0f to %.0f", option->name, text,
+                                 option->min, option->max);
+        *(int *)option->value = number;
+        break;
+    }
+    case VIT_CLI_NUMBER: {
+        double real = strtod(text, &end);
+        if (end == text || *end || !(real >= option->min && real <= option->max))
+            return vit_cli_usage(command, "--%s '%s': expected a number from %g to %g", option->name, text, option->min,
+                                 option->max);
+        *(float *)option->value = (float)real;
+        break;
+    }
+    case VIT_CLI_SIZE:
+        if (!read_size(text, size))
+            return vit_cli_usage(command, "--%s '%s': expected pixels, as in 224 or 160x320 (height x width)", option->name,
+                                 text);
+        memcpy(option->value, size, sizeof size);
+        break;
+    case VIT_CLI_CHOICE:
+        number = read_choice(text, option->argument);
+        if (number < 0)
+            return vit_cli_usage(command, "--%s '%s': expected one of %s", option->name, text, option->argument);
+        *(int *)option->value = number;
+        break;
+    }
+    return -1;
+}
+
+/* One "--name", "--name=value" or "--name value" at argv[*index]. */
+static int parse_option(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *index) {
+    char name[64];
+    const char *text = argv[*index] + 2, *equals = strchr(text, '=');
+    snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - text) : (int)sizeof name - 1, text);
+    const vit_cli_option *option = options;
+    while (option->name && strcmp(option->name, name) != 0)
+        option++;
+    if (!option->name)
+        return unknown_option(command, options, name);
+    if (option->kind == VIT_CLI_FLAG) {
+        if (equals)
+            return vit_cli_usage(command, "--%s takes no value", name);
+        return store(command, option, "");
+    }
+    if (equals)
+        return store(command, option, equals + 1);
+    if (*index + 1 == argc)
+        return vit_cli_usage(command, "--%s needs a value: %s", name, option->argument);
+    return store(command, option, argv[++*index]);
+}
+
+int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *count) {
+    int others = 0, ended = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!ended && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+            print_help(command, options);
+            return VIT_CLI_OK;
+        }
+        if (ended || argv[i][0] != '-' || !argv[i][1]) {
+            argv[others++] = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            ended = 1;
+        } else if (argv[i][1] != '-') {
+            return vit_cli_usage(command, "unknown option %s; options begin with --", argv[i]);
+        } else {
+            int status = parse_option(command, options, argc, argv, &i);
+            if (status >= 0)
+                return status;
+        }
+    }
+    *count = others;
+    if (others < command->least)
+        return vit_cli_usage(command, "expected %s", command->arguments);
+    if (command->most >= 0 && others > command->most)
+        return vit_cli_usage(command, "'%s' is one argument too many", argv[command->most]);
+    return -1;
+}

@@ -1,0 +1,46 @@
+/* Command-line options: a table for each command, from which parsing and help are made. */
+#ifndef VIT_CLI_OPTIONS_H
+#define VIT_CLI_OPTIONS_H
+
+enum { VIT_CLI_OK = 0, VIT_CLI_FAILED = 1, VIT_CLI_USAGE = 2 }; /* exit status */
+
+typedef enum vit_cli_kind {
+    VIT_CLI_FLAG,   /* int: 1 if given */
+    VIT_CLI_INT,    /* int within min..max */
+    VIT_CLI_NUMBER, /* float within min..max */
+    VIT_CLI_TEXT,   /* const char * */
+    VIT_CLI_SIZE,   /* int[2]: height, width; "224" or "160x320" */
+    VIT_CLI_CHOICE  /* int: which word of `argument`, "f32|f16|bf16" */
+} vit_cli_kind;
+
+typedef struct vit_cli_option {
+    const char *name;     /* without the dashes; NULL ends a table */
+    const char *argument; /* what help calls the value */
+    vit_cli_kind kind;
+    void *value;          /* where it goes; holds the default before parsing */
+    double min, max;
+    const char *help;
+} vit_cli_option;
+
+typedef struct vit_cli_command {
+    const char *name, *summary;
+    const char *arguments; /* what follows "vit NAME" in the usage line */
+    const char *details;   /* paragraphs, or NULL */
+    const char *examples;  /* lines */
+    int least, most;       /* how many arguments that are no options; most < 0: any number */
+} vit_cli_command;
+
+/* argv[0] is the command's name. Options go where the table says; other arguments are moved to the front of argv, *count of
+ * them. Returns -1 to go on, or the exit status: help was printed (0) or an error was (2). */
+int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *count);
+
+/* "vit NAME: ..." and where to find help, on stderr; returns VIT_CLI_USAGE. */
+int vit_cli_usage(const vit_cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "vit: ..." on stderr. */
+void vit_cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* How many letters must be added, dropped, changed or swapped to make b of a; at most 99. */
+int vit_cli_distance(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,134 @@
+#include "paths.h"
+
+#include "options.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEEPEST 64 /* levels of folders */
+
+int vit_cli_is_folder(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+int vit_cli_same_file(const char *a, const char *b) {
+    struct stat left, right;
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+long long vit_cli_file_size(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 ? (long long)status.st_size : -1;
+}
+
+int vit_cli_has_extension(const char *path, const char *extension) {
+    size_t length = strlen(path), tail = strlen(extension);
+    return length > tail && strcasecmp(path + length - tail, extension) == 0;
+}
+
+int vit_cli_can_write(const char *path) {
+    if (vit_cli_is_folder(path)) {
+        vit_cli_complain("%s: is a folder, expected the name of a file to write", path);
+        return 0;
+    }
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    int possible = folder && vit_cli_is_folder(folder) && access(folder, W_OK) == 0;
+    if (!possible)
+        vit_cli_complain("%s: cannot write: %s", path,
+                         folder && !vit_cli_is_folder(folder) ? "no such folder" : strerror(errno));
+    free(folder);
+    return possible;
+}
+
+static int is_picture(const char *name) {
+    return vit_cli_has_extension(name, ".jpg") || vit_cli_has_extension(name, ".jpeg") ||
+           vit_cli_has_extension(name, ".png");
+}
+
+/* Takes the path over, or says that memory is short. */
+static int add(vit_cli_paths *paths, char *path) {
+    if (path && paths->count == paths->capacity) {
+        size_t capacity = paths->capacity ? paths->capacity * 2 : 64;
+        char **items = realloc(paths->items, capacity * sizeof *items);
+        if (items) {
+            paths->items = items;
+            paths->capacity = capacity;
+        } else {
+            free(path);
+            path = NULL;
+        }
+    }
+    if (!path) {
+        vit_cli_complain("out of memory for the list of pictures");
+        return 1;
+    }
+    paths->items[paths->count++] = path;
+    return 0;
+}
+
+static char *join(const char *folder, const char *name) {
+    size_t length = strlen(folder), size = length + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s%s%s", folder, length && folder[length - 1] == '/' ? "" : "/", name);
+    return path;
+}
+
+static int walk(vit_cli_paths *paths, const char *folder, int depth) {
+    DIR *stream = depth < DEEPEST ? opendir(folder) : NULL;
+    if (!stream) {
+        vit_cli_complain("%s: cannot read the folder: %s", folder,
+                         depth < DEEPEST ? strerror(errno) : "folders are nested too deep");
+        return 1;
+    }
+    int complaints = 0;
+    for (struct dirent *entry; (entry = readdir(stream));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        char *path = join(folder, entry->d_name);
+        struct stat status;
+        if (path && lstat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+            complaints += walk(paths, path, depth + 1);
+            free(path);
+        } else if (!path || (is_picture(entry->d_name) && !vit_cli_is_folder(path))) {
+            complaints += add(paths, path);
+        } else {
+            free(path);
+        }
+    }
+    closedir(stream);
+    return complaints;
+}
+
+static int by_bytes(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int vit_cli_collect(vit_cli_paths *paths, const char *path) {
+    if (!vit_cli_is_folder(path))
+        return add(paths, strdup(path));
+    size_t before = paths->count;
+    int complaints = walk(paths, path, 0);
+    if (paths->count > before)
+        qsort(paths->items + before, paths->count - before, sizeof *paths->items, by_bytes);
+    else if (!complaints) {
+        vit_cli_complain("%s: no picture (.jpg, .jpeg, .png) in this folder", path);
+        complaints = 1;
+    }
+    return complaints;
+}
+
+void vit_cli_paths_release(vit_cli_paths *paths) {
+    for (size_t i = 0; i < paths->count; i++)
+        free(paths->items[i]);
+    free(paths->items);
+    *paths = (vit_cli_paths){0};
+}

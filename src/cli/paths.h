@@ -1,0 +1,26 @@
+/* Pictures from files and folders, and checks of paths. */
+#ifndef VIT_CLI_PATHS_H
+#define VIT_CLI_PATHS_H
+
+#include <stddef.h>
+
+typedef struct vit_cli_paths {
+    char **items;
+    size_t count, capacity;
+} vit_cli_paths;
+
+/* A file is taken as it is; a folder gives every picture below it by extension (.jpg, .jpeg, .png in any case), sorted by
+ * the bytes of the path; hidden names and links to folders are passed over. What cannot be read, and a folder without any
+ * picture, is named on stderr; returns how many such complaints there were. */
+int vit_cli_collect(vit_cli_paths *paths, const char *path);
+void vit_cli_paths_release(vit_cli_paths *paths);
+
+int vit_cli_is_folder(const char *path);
+int vit_cli_same_file(const char *a, const char *b);
+/* Bytes of a file, -1 where there is none. */
+long long vit_cli_file_size(const char *path);
+int vit_cli_has_extension(const char *path, const char *extension);
+/* 0 and a complaint if a file of this name can surely not be written: asked before long work. */
+int vit_cli_can_write(const char *path);
+
+#endif
