@@ -1,0 +1,58 @@
+// The answer: in words, as bars, and what it cost.
+
+import { $, el } from './dom.js';
+import { t } from './words.js';
+import { milliseconds, percent } from './format.js';
+
+const box = $('#answer');
+const list = $('#scores');
+
+export const labelOf = ({ index, label }) => label ?? t('class', { index });
+const first = (label) => label.split(',')[0]; // "tabby, tabby cat" has synonyms
+
+function sureness(score) {
+    if (score >= 0.9) return t('sure.certain');
+    if (score >= 0.5) return t('sure.probable');
+    return score >= 0.2 ? t('sure.possible') : t('sure.unsure');
+}
+
+function row(entry) {
+    const label = labelOf(entry);
+    const fill = el('i');
+    fill.style.transform = `scaleX(${entry.score})`;
+    return el('li', {},
+        el('span', { className: 'label', textContent: label, title: label }),
+        el('span', { className: 'score', textContent: percent(entry.score) }),
+        el('span', { className: 'bar', 'aria-hidden': 'true' }, fill));
+}
+
+function showTimes({ ms, parts }) {
+    const [before, after] = t('time.total', { time: '\0' }).split('\0');
+    $('.total', box).replaceChildren(before, el('b', { textContent: milliseconds(ms) }), after);
+    $('.parts', box).replaceChildren(...Object.entries(parts).map(([name, time]) => {
+        const part = el('i', { className: name });
+        part.style.flexGrow = Math.max(time, 0);
+        return part;
+    }));
+    $('.legend', box).replaceChildren(...Object.entries(parts).map(([name, time]) =>
+        el('div', {}, el('dt', { textContent: t(`time.${name}`) }), el('dd', { textContent: milliseconds(time) }))));
+}
+
+export function showAnswer(result) {
+    const [best, ...others] = result.top;
+    $('.sure', box).textContent = sureness(best.score);
+    $('.top-label', box).textContent = first(labelOf(best));
+    list.replaceChildren(...result.top.map(row));
+    showTimes(result);
+    box.hidden = false;
+    setBusy(false);
+    const values = { sure: sureness(best.score), label: first(labelOf(best)), score: percent(best.score) };
+    const rest = others.map((entry) => `${first(labelOf(entry))}, ${percent(entry.score)}`).join('; ');
+    $('#live').textContent = rest ? t('answer.spoken', { ...values, rest }) : t('answer.only', values);
+}
+
+export const hideAnswer = () => {
+    box.hidden = true;
+};
+
+export const setBusy = (busy) => box.setAttribute('aria-busy', busy);

@@ -1,0 +1,128 @@
+// Several pictures at once: a table that fills up, sorts, and can be saved.
+
+import { $, el, save } from './dom.js';
+import { t } from './words.js';
+import { count, percent } from './format.js';
+import { classify } from './classify.js';
+import { labelOf } from './answer.js';
+import { isCancel } from './errors.js';
+
+const box = $('#batch');
+const columns = [
+    { key: 'picture', value: (row) => row.picture.name },
+    { key: 'answer', value: (row) => (row.result ? labelOf(row.result.top[0]) : '') },
+    { key: 'score', value: (row) => row.result?.top[0].score ?? -1, number: true },
+    { key: 'ms', value: (row) => row.result?.ms ?? -1, number: true },
+];
+
+let rows = [];
+let order = null;       // { column, up }
+let chosen = null;      // the row whose picture is on the stage
+let abort = null;
+let choose = () => {};
+
+function tableRow(row) {
+    const name = el('button', { type: 'button', textContent: row.picture.name, title: row.picture.name, onclick: () => {
+        chosen = row;
+        draw();
+        choose(row);
+    } });
+    const cells = [el('td', {}, name)];
+    if (row.error) {
+        const reason = t('batch.failed', { reason: row.error.message });
+        cells.push(el('td', { colSpan: 3, className: 'failed', textContent: reason, title: reason }));
+    } else {
+        const best = row.result?.top[0];
+        const label = best ? labelOf(best) : '';
+        cells.push(el('td', { textContent: label, title: label }),
+            el('td', { className: 'number', textContent: best ? percent(best.score) : '' }),
+            el('td', { className: 'number', textContent: row.result ? Math.round(row.result.ms) : '' }));
+    }
+    return el('tr', row === chosen ? { 'aria-current': 'true' } : {}, ...cells);
+}
+
+function sorted() {
+    if (!order) return rows;
+    const { value } = columns[order.column];
+    const sign = order.up ? 1 : -1;
+    return [...rows].sort((a, b) => (value(a) < value(b) ? -sign : value(a) > value(b) ? sign : 0));
+}
+
+function headCell({ key, number }, column) {
+    const attributes = { scope: 'col', className: number ? 'number' : '' };
+    if (order?.column === column) attributes['aria-sort'] = order.up ? 'ascending' : 'descending';
+    const sort = el('button', { type: 'button', textContent: t(`batch.${key}`), onclick: () => {
+        order = { column, up: order?.column === column ? !order.up : !number };
+        draw();
+        $(`th:nth-child(${column + 1}) button`, box).focus();
+    } });
+    return el('th', attributes, sort);
+}
+
+function draw() {
+    const done = rows.filter((row) => row.result || row.error).length;
+    $('h2', box).textContent = t('batch.title', { done: count(done), total: count(rows.length) });
+    $('thead tr', box).replaceChildren(...columns.map(headCell));
+    $('tbody', box).replaceChildren(...sorted().map(tableRow));
+    for (const button of box.querySelectorAll('footer button')) button.disabled = !done;
+}
+
+function asObjects() {
+    return rows.filter((row) => row.result).map(({ picture, result }) => ({
+        path: picture.name,
+        top: result.top.map(({ index, label, score }) => ({ index, label, score })),
+        ms: Math.round(result.ms * 10) / 10,
+    }));
+}
+
+function asCsv() {
+    const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`;
+    const lines = asObjects().map(({ path, top: [best], ms }) =>
+        [quoted(path), best.index, quoted(best.label ?? ''), best.score, ms].join(','));
+    return ['name,index,answer,score,ms', ...lines, ''].join('\r\n');
+}
+
+function build() {
+    const button = (key, onclick) => el('button', { type: 'button', textContent: t(key), onclick });
+    box.replaceChildren(
+        el('header', {}, el('h2'), button('batch.stop', closeBatch)),
+        el('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('answer') },
+            el('table', {}, el('thead', {}, el('tr')), el('tbody'))),
+        el('footer', { className: 'actions' },
+            button('batch.csv', () => save('classes.csv', 'text/csv', asCsv())),
+            button('batch.json', () => save('classes.json', 'application/json', JSON.stringify(asObjects(), null, 1)))));
+    box.hidden = false;
+}
+
+// Ends the run and, when it has already ended, takes the table away.
+export function closeBatch() {
+    if (abort) abort.abort();
+    else box.hidden = true;
+}
+
+// Classifies pictures [{ name, blob }] in turn. show(row) is called for the first one and for each one chosen.
+export async function runBatch(pictures, show) {
+    abort?.abort();
+    const controller = abort = new AbortController();
+    rows = pictures.map((picture) => ({ picture }));
+    order = null;
+    chosen = rows[0];
+    choose = show;
+    build();
+    draw();
+    for (const row of rows) {
+        try {
+            row.result = await classify(row.picture.blob, controller.signal);
+        } catch (error) {
+            if (isCancel(error)) break;
+            row.error = error;
+        }
+        if (abort !== controller) return;
+        draw();
+        if (row === chosen) show(row);
+    }
+    if (abort !== controller) return;
+    abort = null;
+    $('header button', box).textContent = t('batch.close');
+    $('#live').textContent = t('batch.done', { total: count(rows.length) });
+}

@@ -1,0 +1,62 @@
+// A picture from the camera: the phone's own camera where there is one, else a viewfinder on the stage.
+
+import { $ } from './dom.js';
+import { t } from './words.js';
+import { Problem } from './errors.js';
+
+const stage = $('#stage');
+const video = $('#viewfinder');
+const shutter = $('.shutter', stage);
+let stream = null;
+
+function close() {
+    stream?.getTracks().forEach((track) => track.stop());
+    stream = null;
+    video.srcObject = null;
+    video.hidden = shutter.hidden = true;
+    delete stage.dataset.camera;
+}
+
+async function open() {
+    if (stream) return;
+    try {
+        stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment', width: { ideal: 1280 } } });
+    } catch (error) {
+        throw new Problem('camera', `${error.name}: ${error.message}`);
+    }
+    video.srcObject = stream;
+    video.hidden = shutter.hidden = false;
+    stage.dataset.camera = '';
+    await video.play();
+    $('#live').textContent = t('camera.on');
+    $('#shoot').focus();
+}
+
+async function shoot() {
+    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+    canvas.getContext('2d').drawImage(video, 0, 0);
+    const blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
+    close();
+    $('#camera').focus();
+    return new File([blob], `${t('picture.photo')}.jpg`, { type: blob.type });
+}
+
+// take(files) gets each photograph, fail(error) what went wrong.
+export function startCamera(take, fail) {
+    const input = $('#camera-input');
+    const phone = matchMedia('(pointer: coarse)').matches;
+    $('#camera').addEventListener('click', () => {
+        if (phone || !navigator.mediaDevices?.getUserMedia) input.click();
+        else open().catch(fail);
+    });
+    input.addEventListener('change', () => {
+        if (input.files.length) take([...input.files]);
+        input.value = '';
+    });
+    $('#shoot').addEventListener('click', () => shoot().then((file) => take([file]), fail));
+    $('#camera-off').addEventListener('click', () => {
+        close();
+        $('#camera').focus();
+    });
+    stage.addEventListener('keydown', (event) => event.key === 'Escape' && stream && $('#camera-off').click());
+}

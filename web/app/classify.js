@@ -1,0 +1,21 @@
+// One picture in, the likeliest classes out; the numbers of that run.
+
+import { model } from './model.js';
+
+// JPEG and PNG go to the engine as they are, so that every host gives the same scores; the browser decodes the rest.
+async function readable(blob) {
+    const head = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
+    const starts = (...bytes) => bytes.every((byte, i) => head[i] === byte);
+    if (starts(0xff, 0xd8) || starts(0x89, 0x50, 0x4e, 0x47)) return blob;
+    return createImageBitmap(blob).catch(() => blob); // the engine says what is wrong with it
+}
+
+// -> { top: [{ index, label, score }], ms, parts: { decode, resize, encode, head } }, milliseconds
+export async function classify(blob, signal) {
+    const start = performance.now();
+    const image = await readable(blob);
+    const top = await model.vit.classify(image, { topK: 5, signal });
+    const ms = performance.now() - start;
+    const { decode, resize, forward, head } = model.vit.info.last;
+    return { top, ms, parts: { decode, resize, encode: forward, head } };
+}

@@ -1,0 +1,37 @@
+// A failure as { title, text, detail }: what happened in plain words, what to do, and what was reported.
+
+import { known, t } from './words.js';
+
+// A failure that this page itself found; code is a key of words/.
+export class Problem extends Error {
+    constructor(code, detail = '') {
+        super(detail || code);
+        this.code = code;
+        this.detail = detail;
+    }
+}
+
+export const isCancel = (error) => error?.code === 'cancelled' || error?.name === 'AbortError';
+
+// Which words tell it: the package's code, told apart further by what its message names. about: 'model' | 'picture'.
+function wordsFor(error, about) {
+    const code = error?.code ?? '';
+    const message = String(error?.message ?? '');
+    if (error instanceof Problem) return code;
+    if (code === 'out-of-memory' || code === 'limit') return code;
+    if (about === 'picture') return ['image', 'truncated', 'format', 'unsupported', 'io'].includes(code) ? 'picture' : code;
+    if (/an HTML page/.test(message)) return 'html';
+    if (/^the worker failed/.test(message)) return 'engine';
+    if (code === 'http') {
+        const status = Number(/HTTP (\d+)/.exec(message)?.[1]);
+        return { 401: '401', 403: '401', 404: '404', 410: '404' }[status] ?? (status ? 'http' : 'network');
+    }
+    return code;
+}
+
+export function describe(error, about) {
+    const key = wordsFor(error, about);
+    const words = known(`error.${key}.title`) ? key : 'unknown';
+    const report = error instanceof Problem ? error.detail : [error?.code, error?.message ?? error].filter(Boolean).join(': ');
+    return { title: t(`error.${words}.title`), text: t(`error.${words}.text`), detail: report };
+}

@@ -1,0 +1,54 @@
+// A load under way: bytes, speed, a cancel button; the picture clears up patch by patch as they come.
+
+import { $ } from './dom.js';
+import { t } from './words.js';
+import { bytes, count, percent } from './format.js';
+import { model } from './model.js';
+
+const box = $('#loading');
+const bar = $('#progress');
+let spoken = 0; // quarters already announced
+
+function show({ name, loaded, total, since }) {
+    $('.what', box).textContent = t('loading.from', { name });
+    if (total) {
+        bar.max = total;
+        bar.value = loaded;
+    } else bar.removeAttribute('value');
+    $('.count', box).textContent = total ? t('loading.bytes', { loaded: count(loaded), total: count(total) })
+        : loaded ? t('loading.some', { loaded: count(loaded) }) : '';
+    const seconds = (performance.now() - since) / 1000;
+    $('.rate', box).textContent = loaded && seconds > 0.5 ? t('loading.rate', { rate: bytes(Math.round(loaded / seconds)) }) : '';
+}
+
+function speak({ loaded, total }) {
+    const quarter = total ? Math.floor(4 * loaded / total) : 0;
+    if (quarter <= spoken) return;
+    spoken = quarter;
+    $('#live').textContent = t('loading.spoken', { percent: percent(loaded / total) });
+}
+
+// clear(fraction) lets the picture clear up.
+export function startLoading({ cancel, clear }) {
+    let frame = 0;
+    model.on('change', () => {
+        box.hidden = !model.load;
+        if (!model.load) return;
+        spoken = 0;
+        show(model.load);
+        if (!model.vit) clear(0);
+    });
+    model.on('progress', (load) => {
+        cancelAnimationFrame(frame);
+        frame = requestAnimationFrame(() => {
+            if (model.load !== load) return;
+            show(load);
+            speak(load);
+            if (!model.vit && load.total) clear(load.loaded / load.total * 0.999);
+        });
+    });
+    $('#cancel').addEventListener('click', () => {
+        cancel();
+        $('#live').textContent = t('loading.cancelled');
+    });
+}

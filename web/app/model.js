@@ -1,0 +1,112 @@
+// The model in use: loading, cancelling, replacing. The old one stays until the new one is ready.
+
+import { Problem, isCancel } from './errors.js';
+import { countRequest } from './requests.js';
+
+const listeners = { change: [], progress: [], failed: [] };
+const tell = (event, value) => listeners[event].forEach((listener) => listener(value));
+
+export const model = {
+    vit: null,      // the loaded ViT
+    name: '',
+    load: null,     // while one loads: { name, loaded, total, since }, in bytes and performance.now()
+    on: (event, listener) => listeners[event].push(listener),
+};
+
+let abort = null;
+
+async function engine() {
+    try {
+        return await import('../../wasm/index.js');
+    } catch (error) {
+        throw new Problem('engine', String(error));
+    }
+}
+
+// from: { name, source }, source as ViT.load takes it. Resolves to true once the model is in use.
+export async function loadModel({ name, source }) {
+    const fetched = () => typeof source === 'string' && countRequest(source); // a config beside the weights
+    cancelLoad();
+    const controller = abort = new AbortController();
+    const load = model.load = { name, loaded: 0, total: 0, since: performance.now() };
+    tell('change');
+    try {
+        const { ViT } = await engine();
+        const vit = await ViT.load(source, {
+            signal: controller.signal,
+            onProgress({ phase, loaded, total }) {
+                if (abort !== controller) return;
+                if (phase === 'config') fetched();
+                Object.assign(load, phase === 'weights' ? { loaded, total } : {});
+                tell('progress', load);
+            },
+        });
+        if (abort !== controller) {
+            vit.dispose();
+            return false;
+        }
+        model.vit?.dispose();
+        Object.assign(model, { vit, name: vit.info.architecture || name });
+        return true;
+    } catch (error) {
+        if (abort === controller && !isCancel(error)) tell('failed', { error, name, source });
+        return false;
+    } finally {
+        if (abort === controller) {
+            abort = model.load = null;
+            tell('change');
+        }
+    }
+}
+
+export function cancelLoad() {
+    abort?.abort();
+}
+
+// ---- Where models come from: each gives { name, source } or throws a Problem ----
+
+const nameOf = (path) => decodeURIComponent(path.split('/').filter(Boolean).at(-1) ?? path);
+
+// config.json says what the network is; preprocessor_config.json, which may stand beside it, how pictures are fed to it.
+function inOrder(configs, name) {
+    const known = ['config.json', 'preprocessor_config.json'].flatMap((wanted) => configs.filter((one) => name(one) === wanted));
+    return known.length || configs.length !== 1 ? known : configs;
+}
+
+// Files picked or dropped together: weights with the config that says what they mean, or one GGUF.
+export function fromFiles({ weights, configs }) {
+    if (!weights.length) throw new Problem('no-weights', configs.map((file) => file.name).join(', '));
+    const chosen = weights.find((file) => file.name.endsWith('.gguf')) ?? weights[0];
+    if (chosen.name.endsWith('.gguf')) return { name: chosen.name, source: chosen };
+    const config = inOrder(configs, (file) => file.name);
+    if (!config.length) throw new Problem('no-config', chosen.name);
+    const folder = nameOf(chosen.webkitRelativePath.split('/').slice(0, -1).join('/'));
+    return { name: folder || chosen.name, source: { config, weights: chosen } };
+}
+
+// What a person types: an address, or the owner/name of a Hugging Face model.
+export function readAddress(text) {
+    const typed = text.trim();
+    const whole = /^[\w.-]+\/[\w.-]+$/.test(typed) ? `https://huggingface.co/${typed}`
+        : /^[a-z]+:\/\//i.test(typed) ? typed : `https://${typed}`;
+    const url = URL.canParse(whole) ? new URL(whole) : null;
+    return url && /^https?:$/.test(url.protocol) && /[.:]|^localhost$/.test(url.host) ? url : null;
+}
+
+export function fromAddress(url) {
+    countRequest(url.href);
+    return { name: nameOf(url.pathname), source: url.href };
+}
+
+// The model that the page is served with, or null: model/index.json beside web/ lists its files.
+export async function fromHost() {
+    const base = new URL('../../model/', import.meta.url);
+    const list = await fetch(new URL('index.json', base)).then((reply) => (reply.ok ? reply.json() : null)).catch(() => null);
+    const names = list?.files.map((file) => file.name) ?? [];
+    const at = (name) => new URL(encodeURIComponent(name), base).href;
+    const gguf = names.find((name) => name.endsWith('.gguf'));
+    const weights = names.find((name) => name.endsWith('.safetensors'));
+    if (gguf) return { name: list.name, source: at(gguf) };
+    if (!weights) return null;
+    return { name: list.name, source: { config: inOrder(names, (name) => name).map(at), weights: at(weights) } };
+}

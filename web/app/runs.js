@@ -1,0 +1,53 @@
+// What runs: the list in the panel, the line at the foot, the button at the top, all from vit.info.
+
+import { $, el } from './dom.js';
+import { t } from './words.js';
+import { bytes, count, milliseconds } from './format.js';
+import { model } from './model.js';
+import { watchRequests } from './requests.js';
+
+const threads = (n) => (n === 1 ? t('threads.one') : t('threads.many', { count: n }));
+
+function showList(info) {
+    const entries = {
+        model: model.name,
+        parameters: count(info.parameters),
+        input: t('input.size', info.input),
+        compute: info.compute,
+        kernels: info.kernels,
+        threads: count(info.threads),
+        isolated: info.isolated ? t('isolated.yes') : t('isolated.no'),
+        weights: bytes(info.memory.weights),
+        activations: bytes(info.memory.activations),
+        wasm: bytes(info.memory.wasm),
+    };
+    $('#runs dl').replaceChildren(...Object.entries(entries).flatMap(([key, value]) =>
+        [el('dt', { textContent: t(`runs.${key}`) }), el('dd', { textContent: value })]));
+}
+
+// parts: of the last answer, if there was one.
+export function showRuns(parts) {
+    const info = model.vit?.info;
+    $('#runs').hidden = !info;
+    $('#foot-runs').textContent = t('foot.none');
+    if (!info) return;
+    showList(info);
+    const line = [model.name, info.compute, t('foot.kernels', info), threads(info.threads),
+        info.isolated ? t('foot.isolated') : t('foot.shared'), t('foot.memory', { bytes: bytes(info.memory.wasm) })];
+    if (parts) line.push(Object.entries(parts).map(([name, ms]) => `${t(`time.${name}`)} ${milliseconds(ms)}`).join(', '));
+    $('#foot-runs').textContent = line.join(' · ');
+}
+
+export function showModelButton() {
+    const name = model.load ? t('model.loading') : model.vit ? model.name : t('model.none');
+    $('#model-button .name').textContent = name;
+    $('#model-button').title = name;
+    $('#model-button .dot').toggleAttribute('data-on', Boolean(model.vit));
+}
+
+export function startRequests() {
+    watchRequests(({ count: requests, hosts }) => {
+        const key = requests === 0 ? 'requests.none' : requests === 1 ? 'requests.one' : 'requests.many';
+        $('#foot-requests').textContent = t(key, { count: requests, hosts: hosts.join(', ') });
+    });
+}

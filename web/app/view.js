@@ -1,0 +1,19 @@
+// Which part of a picture the model is fed, and how it is cut into patches, from vit.info.input.
+
+export function viewOf({ height, width, patch: [tall, wide], crop, cropPct }) {
+    return {
+        rows: Math.floor(height / tall),
+        columns: Math.floor(width / wide),
+        patch: tall,
+        // Picture size to the area seen, in its pixels. squash: all of it; border: all of it and a margin;
+        // center: what is left after the resize to size / cropPct.
+        seen(pictureWidth, pictureHeight) {
+            if (crop === 'squash') return { left: 0, top: 0, width: pictureWidth, height: pictureHeight };
+            const scales = crop === 'border' ? [width / pictureWidth, height / pictureHeight]
+                : [Math.floor(width / cropPct) / pictureWidth, Math.floor(height / cropPct) / pictureHeight];
+            const scale = crop === 'border' ? Math.min(...scales) : Math.max(...scales);
+            const [seenWidth, seenHeight] = [width / scale, height / scale];
+            return { left: (pictureWidth - seenWidth) / 2, top: (pictureHeight - seenHeight) / 2, width: seenWidth, height: seenHeight };
+        },
+    };
+}
