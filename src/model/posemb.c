@@ -1,0 +1,127 @@
+#include "posemb.h"
+
+#include <math.h>
+
+/* An axis of the grid: output i is a weighted sum of `count` rows (or columns) from begin[i] on. */
+typedef struct axis {
+    int *begin, *count;
+    double *weights; /* [outputs][most] */
+    int most;
+} axis;
+
+/* The cubic convolution kernel; a is -0.5 in Pillow and -0.75 in PyTorch. */
+static double cubic(double x, double a) {
+    x = fabs(x);
+    return x < 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+}
+
+static double stretch_of(int in, int out) {
+    return in > out ? (double)in / out : 1;
+}
+
+static int axis_taps(int in, int out, vit_resample rule) {
+    double taps = rule == VIT_RESAMPLE_TIMM ? ceil(2 * stretch_of(in, out)) * 2 + 1 : rule == VIT_RESAMPLE_HF ? 4 : 2;
+    return taps < in ? (int)taps : in;
+}
+
+/* Where output i lies on the input axis, in input cells. */
+static double source_position(int i, int in, int out, vit_resample rule) {
+    if (rule == VIT_RESAMPLE_JAX)
+        return out > 1 ? (double)i * (in - 1) / (out - 1) : 0;
+    return (i + 0.5) * in / out - 0.5;
+}
+
+static void fill_antialiased(axis *a, int i, int in, int out) {
+    double stretch = stretch_of(in, out), center = (i + 0.5) * in / out, support = 2 * stretch, sum = 0;
+    int begin = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
+    begin = begin < 0 ? 0 : begin;
+    end = end > in ? in : end;
+    double *weights = a->weights + (size_t)i * (size_t)a->most;
+    for (int j = begin; j < end; j++)
+        sum += weights[j - begin] = cubic((j - center + 0.5) / stretch, -0.5);
+    for (int j = begin; j < end; j++)
+        weights[j - begin] /= sum;
+    a->begin[i] = begin;
+    a->count[i] = end - begin;
+}
+
+/* The neighbours floor(position) + first..last, weighted by distance; those outside the grid count for its edge. */
+static void fill_interpolated(axis *a, int i, int in, double position, int is_cubic) {
+    int low = (int)floor(position), first = is_cubic ? -1 : 0, last = is_cubic ? 2 : 1;
+    int begin = low + first < 0 ? 0 : low + first, end = low + last > in - 1 ? in - 1 : low + last;
+    begin = begin > end ? end : begin;
+    double *weights = a->weights + (size_t)i * (size_t)a->most;
+    for (int j = begin; j <= end; j++)
+        weights[j - begin] = 0;
+    for (int j = low + first; j <= low + last; j++) {
+        int inside = j < begin ? begin : j > end ? end : j;
+        double distance = fabs(position - j);
+        weights[inside - begin] += is_cubic ? cubic(distance, -0.75) : 1 - distance;
+    }
+    a->begin[i] = begin;
+    a->count[i] = end - begin + 1;
+}
+
+static void axis_fill(axis *a, int in, int out, vit_resample rule) {
+    for (int i = 0; i < out; i++) {
+        double position = source_position(i, in, out, rule);
+        if (rule == VIT_RESAMPLE_TIMM)
+            fill_antialiased(a, i, in, out);
+        else
+            fill_interpolated(a, i, in, rule == VIT_RESAMPLE_BILINEAR && position < 0 ? 0 : position,
+                              rule == VIT_RESAMPLE_HF);
+    }
+}
+
+static void axis_take(axis *a, vit_arena *arena, int outputs) {
+    size_t n = (size_t)outputs;
+    a->begin = vit_arena_take(arena, vit_size_mul(n, sizeof *a->begin));
+    a->count = vit_arena_take(arena, vit_size_mul(n, sizeof *a->count));
+    a->weights = vit_arena_take(arena, vit_size_mul(vit_size_mul(n, (size_t)a->most), sizeof *a->weights));
+}
+
+/* Sums `taps` rows of `width` floats, `stride` floats apart. sums: room for width doubles. */
+static void weighted_sum(const float *in, size_t stride, const double *weights, int taps, int width, double *sums,
+                         float *out) {
+    for (int d = 0; d < width; d++)
+        sums[d] = 0;
+    for (int i = 0; i < taps; i++, in += stride)
+        for (int d = 0; d < width; d++)
+            sums[d] += weights[i] * in[d];
+    for (int d = 0; d < width; d++)
+        out[d] = (float)sums[d];
+}
+
+vit_status vit_posemb_resample(const float *table, int rows, int columns, int width, vit_resample rule, int out_rows,
+                               int out_columns, float *out, const vit_allocator *allocator, vit_error *error) {
+    if (rows < 1 || columns < 1 || width < 1 || out_rows < 1 || out_columns < 1)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: a grid of %d x %d, width %d, to %d x %d is not possible",
+                        rows, columns, width, out_rows, out_columns);
+    axis down = {.most = axis_taps(rows, out_rows, rule)}, across = {.most = axis_taps(columns, out_columns, rule)};
+    size_t row = (size_t)width, narrowed_row = vit_size_mul(row, (size_t)out_columns);
+    float *narrowed = NULL; /* [rows,out_columns,width] */
+    double *sums = NULL;
+    vit_arena arena = {0};
+    for (int pass = 0; pass < 2; pass++) { /* measures, then takes */
+        axis_take(&down, &arena, out_rows);
+        axis_take(&across, &arena, out_columns);
+        narrowed = vit_arena_take(&arena, vit_size_mul(vit_size_mul(narrowed_row, (size_t)rows), sizeof *narrowed));
+        sums = vit_arena_take(&arena, vit_size_mul(row, sizeof *sums));
+        if (pass == 0)
+            VIT_TRY(vit_arena_commit(&arena, allocator, "resampling position embeddings", error));
+    }
+    axis_fill(&down, rows, out_rows, rule);
+    axis_fill(&across, columns, out_columns, rule);
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < out_columns; x++)
+            weighted_sum(table + ((size_t)y * (size_t)columns + (size_t)across.begin[x]) * row, row,
+                         across.weights + (size_t)x * (size_t)across.most, across.count[x], width, sums,
+                         narrowed + (size_t)y * narrowed_row + (size_t)x * row);
+    for (int y = 0; y < out_rows; y++)
+        for (int x = 0; x < out_columns; x++)
+            weighted_sum(narrowed + (size_t)down.begin[y] * narrowed_row + (size_t)x * row, narrowed_row,
+                         down.weights + (size_t)y * (size_t)down.most, down.count[y], width, sums,
+                         out + (size_t)y * narrowed_row + (size_t)x * row);
+    vit_arena_release(&arena, allocator);
+    return VIT_OK;
+}
