@@ -25,7 +25,8 @@ int vit_file_exists(const char *path) {
 vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit, vit_error *error) {
     *reader = (vit_reader){0};
     size_t length = strlen(path), room = sizeof reader->name - 1;
-    snprintf(reader->name, sizeof reader->name, "%s", length > room ? path + length - room : path);
+    size_t kept = length < room ? length : room;
+    memcpy(reader->name, path + length - kept, kept + 1);
     struct stat status;
     if (stat(path, &status) != 0)
         return fail_errno(error, path, "cannot open");

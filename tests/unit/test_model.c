@@ -84,7 +84,7 @@ static void test_configuration(void) {
     CHECK(c->preprocess.filter == VIT_FILTER_BICUBIC && c->preprocess.crop == VIT_CROP_CENTER && c->preprocess.crop_pct == 0.9);
     CHECK_STRING(c->architecture, "vit_tiny_patch16_224");
     CHECK(vit_model_label(model, 0) == NULL);
-    CHECK(vit_model_parameters(model) == 30823);
+    CHECK(vit_model_parameters(model) == 30623);
     vit_model_close(model);
 
     if (!CHECK_STATUS(VIT_OK, vit_model_open(&model, FORWARD "hf_vit/model.safetensors", NULL, NULL, &error)))
