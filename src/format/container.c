@@ -62,7 +62,7 @@ int vit_shape_elements(int rank, const int64_t *shape, uint64_t *count) {
     return 1;
 }
 
-vit_status vit_check_file_bytes(const vit_container *out, const vit_head *head, uint64_t padding) {
+vit_status vit_check_file_bytes(const vit_container *out, const vit_head *head) {
     unsigned long long end = out->file_bytes, found = head->file_bytes, limit = head->limits->file_bytes;
     if (end > limit)
         return vit_fail(head->error, VIT_ERR_LIMIT, "%s: the tensors end at byte %llu, the limit is %llu (limit file_bytes)",
@@ -72,7 +72,7 @@ vit_status vit_check_file_bytes(const vit_container *out, const vit_head *head, 
     if (found < end)
         return vit_fail(head->error, VIT_ERR_TRUNCATED, "%s: the tensors end at byte %llu, the file has only %llu bytes",
                         head->name, end, found);
-    if (found - end > padding)
+    if (found - end > out->padding)
         return vit_fail(head->error, VIT_ERR_FORMAT, "%s: the tensors end at byte %llu, %llu bytes follow", head->name,
                         end, found - end);
     return VIT_OK;

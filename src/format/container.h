@@ -27,7 +27,8 @@ typedef struct vit_container {
     vit_metadata *metadata;
     int metadata_count;
     uint64_t data_begin;      /* file offset where tensor data starts */
-    uint64_t file_bytes;      /* size the file must have: end of the last tensor */
+    uint64_t file_bytes;      /* end of the last tensor */
+    uint64_t padding;         /* bytes that may follow: GGUF may pad the last tensor to the alignment */
     vit_arena memory;         /* what it owns */
     const vit_allocator *allocator;
 } vit_container;

@@ -39,8 +39,8 @@ vit_status vit_check_count(const vit_head *head, uint64_t count, const char *wha
 /* Product of a shape. 0 is returned if a dimension is negative or the product without zero dimensions does not fit in an
  * int64_t: whoever multiplies some of the dimensions later need not check again. */
 int vit_shape_elements(int rank, const int64_t *shape, uint64_t *count);
-/* out->file_bytes against its limit and the size of the file; at most `padding` bytes may follow. */
-vit_status vit_check_file_bytes(const vit_container *out, const vit_head *head, uint64_t padding);
+/* out->file_bytes against its limit and the size of the file. */
+vit_status vit_check_file_bytes(const vit_container *out, const vit_head *head);
 /* Into the order of their data. */
 void vit_sort_tensors(vit_container *container);
 

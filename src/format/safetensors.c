@@ -171,7 +171,7 @@ static vit_status check_tiling(vit_container *out, const vit_head *head) {
         return vit_fail(head->error, VIT_ERR_FORMAT, "%s: %llu bytes of data are too many", head->name,
                         (unsigned long long)end);
     out->file_bytes = out->data_begin + end;
-    return vit_check_file_bytes(out, head, 0);
+    return vit_check_file_bytes(out, head);
 }
 
 static vit_status read_header(vit_container *out, const vit_head *head, const vit_json *header) {
