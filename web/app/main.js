@@ -187,6 +187,7 @@ async function start() {
     $('#paste').addEventListener('click', paste);
     showModelButton();
     showRuns();
+    $('#runs').open = matchMedia('(min-width: 900px)').matches;
     document.documentElement.dataset.ready = '';
 
     const { sample, model: wanted } = readHash();

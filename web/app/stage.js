@@ -48,10 +48,8 @@ async function findMeans() {
     draw();
 }
 
-const colour = (name) => getComputedStyle(stage).getPropertyValue(name).trim();
-
 function veil(left, top, right, bottom, width, height) {
-    pen.fillStyle = 'rgb(0 0 0 / .5)';
+    pen.fillStyle = 'rgb(0 0 0 / .45)';
     pen.fillRect(0, 0, width, top);
     pen.fillRect(0, bottom, width, height - bottom);
     pen.fillRect(0, top, left, bottom - top);
@@ -101,8 +99,9 @@ function draw() {
     if (!picture || !width) return;
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
     const seen = seenArea();
-    const left = seen.left * width / picture.width, right = left + seen.width * width / picture.width;
-    const top = seen.top * height / picture.height, bottom = top + seen.height * height / picture.height;
+    const snap = (value) => Math.round(value * sharp) / sharp;
+    const left = snap(seen.left * width / picture.width), right = snap((seen.left + seen.width) * width / picture.width);
+    const top = snap(seen.top * height / picture.height), bottom = snap((seen.top + seen.height) * height / picture.height);
     if (clear < 1 && means) drawMeans(left, top, right - left, bottom - top);
     if (!showGrid && clear === 1) return;
     veil(left, top, right, bottom, width, height);
@@ -113,7 +112,7 @@ function draw() {
         pen.strokeStyle = '#fff';
         pen.strokeRect(left + hovered.column * side, top + hovered.row * tall, side, tall);
         pen.lineWidth = 2;
-        pen.strokeStyle = colour('--accent');
+        pen.strokeStyle = getComputedStyle(canvas).color;
         pen.strokeRect(left + hovered.column * side, top + hovered.row * tall, side, tall);
     }
 }
@@ -188,10 +187,8 @@ export function setClear(fraction) {
 
 export function startStage(gridButton) {
     new ResizeObserver(draw).observe(frame);
-    if (matchMedia('(hover: hover)').matches) {
-        stage.addEventListener('pointermove', hover);
-        stage.addEventListener('pointerleave', hover);
-    }
+    stage.addEventListener('pointermove', (event) => event.pointerType === 'mouse' && hover(event));
+    stage.addEventListener('pointerleave', hover);
     gridButton.addEventListener('click', () => {
         showGrid = !showGrid;
         gridButton.setAttribute('aria-pressed', showGrid);
