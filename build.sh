@@ -3,6 +3,7 @@
 #
 # Read it from top to bottom: settings, flags, small helpers, tools (what is used, and how it is got where it is
 # missing), the compile-and-link machinery, one function for each verb. Only bash and the tools named here are needed.
+# shellcheck disable=SC2015,SC2054 # `a && b || die` is meant as it reads; commas are parts of flags
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -190,11 +191,18 @@ set STB_DIR to the folder that has it"
 }
 
 # The Debian 13 root, where this machine has no WebAssembly compiler; sets ENTER, the command prefix that runs in it.
+# Fails where a container forbids namespaces: then build_in_copy does the work.
 find_root() {
+    ENTER=()
+    [[ -z ${INSIDE_ROOT:-} ]] || return 0
     if [[ ! -d $ROOT ]]; then
-        is_debian && [[ $MACHINE == x86_64 || $MACHINE == aarch64 ]] || die "no WebAssembly compiler: put emcc (>= $EMCC_MINIMUM) on PATH or set EMSDK,
-and set WASI_SDK_PATH for wasi"
-        apt_install 'the WebAssembly compilers' mmdebstrap bubblewrap
+        is_debian || die "no WebAssembly compiler: put emcc (>= $EMCC_MINIMUM) on PATH or set EMSDK; for wasi set WASI_SDK_PATH"
+        # without root, mmdebstrap works in a user namespace
+        if ((EUID == 0)); then
+            apt_install 'the WebAssembly compilers' mmdebstrap bubblewrap
+        else
+            apt_install 'the WebAssembly compilers' mmdebstrap bubblewrap uidmap
+        fi
         say "-- making a Debian 13 folder with emscripten, clang 19 and wasi-libc: $ROOT (2.4 GB, about a minute)"
         mkdir -p "$CACHE"
         # whole or not at all: it gets its name when it is complete
@@ -202,10 +210,27 @@ and set WASI_SDK_PATH for wasi"
             { cat "$CACHE/toolchain.log" >&2; rm -rf "$ROOT.$$"; die "mmdebstrap could not make $ROOT"; }
         mv -T "$ROOT.$$" "$ROOT" 2> /dev/null || rm -rf "$ROOT.$$"
     fi
-    ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD" --ro-bind "$STB" "$STB" --chdir "$PWD"
-        --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /tmp)
-    "${ENTER[@]}" true 2> /dev/null && return
-    die "bubblewrap cannot enter $ROOT"
+    have bwrap || apt_install 'entering the Debian 13 folder' bubblewrap
+    ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD" --ro-bind "$STB" "$STB"
+        --chdir "$PWD" --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /tmp)
+    "${ENTER[@]}" true 2> /dev/null
+}
+
+# build_in_copy VERB: the tree is copied into the root, and what was built copied back.
+build_in_copy() {
+    ((EUID == 0)) || die "bubblewrap cannot enter $ROOT: this machine forbids user namespaces; run as root, or put emcc
+(>= $EMCC_MINIMUM) on PATH and set WASI_SDK_PATH"
+    say "-- no namespaces here: building in a copy of the tree, $ROOT$PWD"
+    mkdir -p "$ROOT$PWD" "$ROOT$STB" build wasm/dist
+    rm -rf "$ROOT$PWD"/{src,wasm}
+    cp -a build.sh src wasm "$ROOT$PWD"
+    cp -a "$STB/stb_image.h" "$ROOT$STB"
+    chroot "$ROOT" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/tmp INSIDE_ROOT=yes STB_DIR="$STB" JOBS="$JOBS" \
+        bash "$PWD/build.sh" "$1"
+    case $1 in
+        wasm) cp -a "$ROOT$PWD"/wasm/dist/* wasm/dist ;;
+        wasi) cp -a "$ROOT$PWD"/build/*.wasm build ;;
+    esac
 }
 
 find_emcc() {
@@ -214,7 +239,7 @@ find_emcc() {
     if have emcc || { [[ -n ${EMSDK:-} ]] && PATH=$EMSDK/upstream/emscripten:$PATH && have emcc; }; then
         :
     else
-        find_root
+        find_root || return
         EMCC=("${ENTER[@]}" emcc)
     fi
     local version
@@ -228,23 +253,37 @@ find_wasi() {
     if [[ -n ${WASI_SDK_PATH:-} ]]; then
         WASI=("$WASI_SDK_PATH/bin/clang" --target=wasm32-wasip1)
     else
-        find_root
+        find_root || return
         WASI=("${ENTER[@]}" clang-19 --target=wasm32-wasi)
     fi
     TOOL="$("${WASI[@]}" --version | head -n 1) for WASI"
 }
 
-# PYTHON: has the wasmtime package (and node's, where the system's is too old), in an environment in the cache.
+# PYTHON: in an environment in the cache, with the wasmtime package and Node where the system has none.
 find_python() {
+    local packages=()
+    [[ -z ${PYTHON:-} ]] || return 0
+    have wasmtime || packages+=("$WASMTIME_PYTHON")
+    system_node || packages+=("$NODE_PYTHON")
     PYTHON=$CACHE/python/bin/python3
-    [[ -f $CACHE/python/complete ]] && [[ $(< "$CACHE/python/complete") == "$*" ]] && return
-    apt_install 'the tests' python3 python3-venv
-    say "-- making a Python environment with $*: $CACHE/python"
+    [[ -f $CACHE/python/complete && $(< "$CACHE/python/complete") == "${packages[*]}" ]] && return
+    "$PYTHON" -c '' 2> /dev/null || apt_install 'a Python environment' python3 python3-venv
+    say "-- making a Python environment${packages[*]:+ with ${packages[*]}}: $CACHE/python"
     rm -rf "$CACHE/python"
     mkdir -p "$CACHE"
-    { python3 -m venv "$CACHE/python" && "$CACHE/python/bin/pip" install -q "$@"; } > "$CACHE/python.log" 2>&1 ||
-        { cat "$CACHE/python.log" >&2; die "pip could not install $*"; }
-    echo "$*" > "$CACHE/python/complete"
+    { python3 -m venv "$CACHE/python" && { ((${#packages[@]} == 0)) || "$CACHE/python/bin/pip" install -q "${packages[@]}"; }; } \
+        > "$CACHE/python.log" 2>&1 || { cat "$CACHE/python.log" >&2; die "pip could not install ${packages[*]}"; }
+    echo "${packages[*]}" > "$CACHE/python/complete"
+}
+
+system_node() { [[ -x $(type -P node) ]] && at_least "$(node --version | first_version)" 20; }
+
+# NODE: the system's where it is new enough, else that of find_python, which then comes first on PATH.
+find_node() {
+    NODE=node
+    system_node && return
+    find_python
+    PATH=$CACHE/python/bin:$PATH
 }
 
 # ---- compile and link ----
@@ -392,7 +431,7 @@ build_arm_tests() {
 # The four modules of the package.
 build_wasm() {
     local suffix
-    find_emcc
+    find_emcc || { build_in_copy wasm && return; }
     for suffix in '' -mt; do
         COMPILE=("${EMCC[@]}" "${COMMON_FLAGS[@]}" "${WASM_FLAGS[@]}")
         LINK=("${WASM_LINK_FLAGS[@]}")
@@ -414,7 +453,7 @@ build_wasm() {
 
 # The CLI as two WASI programs.
 build_wasi() {
-    find_wasi
+    find_wasi || { build_in_copy wasi && return; }
     COMPILE=("${WASI[@]}" "${COMMON_FLAGS[@]}" "${WASI_FLAGS[@]}")
     LINK=("${WASI_LINK_FLAGS[@]}")
     begin
@@ -434,15 +473,6 @@ build_all() {
     build_native
     build_wasi
     build_wasm
-}
-
-# NODE: the system's where it is new enough, else Node's package for Python.
-find_node() {
-    NODE=node
-    have node && at_least "$(node --version | first_version)" 20 && return
-    find_python
-    NODE=$CACHE/python/bin/node
-    PATH=$CACHE/python/bin:$PATH
 }
 
 demo() {

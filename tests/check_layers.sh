@@ -44,7 +44,7 @@ allowed() {
 for file in src/*.h src/*/*.{c,h,inc,def} wasm/*.{c,h}; do
     rule=$(allowed "$file")
     for target in $(includes "$file"); do
-        [[ $target =~ $rule ]] && check '' || check "$file includes $target, which is not above it"
+        check "$([[ $target =~ $rule ]] || echo "$file includes $target, which is not above it")"
     done
 done
 
@@ -67,7 +67,7 @@ longest() { # LINES FILE...
     shift
     for file in "$@"; do
         lines=$(wc -l < "$file")
-        ((lines <= limit)) && check '' || check "$file has $lines lines, the limit is $limit"
+        check "$( ((lines <= limit)) || echo "$file has $lines lines, the limit is $limit")"
     done
 }
 longest 350 src/vit.h

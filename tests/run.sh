@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # run.sh - the tests, for `./build.sh test`, which sources it: what they need, one function for each part, the sum.
 #
 # A suite is a command that ends by printing `N passed, N failed` (or `, N skipped`). One that exits badly, takes too
@@ -34,7 +35,6 @@ suite() {
 # ---- what tests need ----
 
 find_wasmtime() {
-    find_python
     RUN_WASI=("$PYTHON" tests/wasi_run.py)
 }
 
@@ -44,7 +44,6 @@ find_npm() {
     NPM=$CACHE/npm/node_modules
     export VIT_NPM=$NPM
     [[ -f $CACHE/npm/complete && $(< "$CACHE/npm/complete") == "${NPM_PACKAGES[*]}" ]] && return
-    have npm || { find_python "$NODE_PYTHON" && PATH=$CACHE/python/bin:$PATH; }
     say "-- fetching ${NPM_PACKAGES[*]} into $CACHE/npm"
     mkdir -p "$CACHE/npm"
     npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$CACHE/npm" "${NPM_PACKAGES[@]}" > "$CACHE/npm.log" 2>&1 ||
