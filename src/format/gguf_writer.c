@@ -7,7 +7,7 @@
 #define ALIGNMENT 32 /* of tensor data, GGUF's default */
 
 /* Numbers of the format. */
-enum { TYPE_U32 = 4, TYPE_F32 = 6, TYPE_BOOL = 7, TYPE_STRING = 8, TYPE_ARRAY = 9 };
+enum { TYPE_U32 = 4, TYPE_F32 = 6, TYPE_BOOL = 7, TYPE_STRING = 8, TYPE_ARRAY = 9, TYPE_F64 = 12 };
 enum { TENSOR_F32 = 0, TENSOR_F16 = 1, TENSOR_BF16 = 30 };
 
 static vit_status put(vit_buffer *buffer, const void *data, size_t bytes, vit_error *error) {
@@ -67,6 +67,13 @@ vit_status vit_gguf_uint(vit_gguf_writer *writer, const char *key, uint32_t valu
 vit_status vit_gguf_float(vit_gguf_writer *writer, const char *key, float value, vit_error *error) {
     VIT_TRY(put_key(writer, key, TYPE_F32, error));
     return put_float(&writer->metadata, value, error);
+}
+
+vit_status vit_gguf_double(vit_gguf_writer *writer, const char *key, double value, vit_error *error) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    VIT_TRY(put_key(writer, key, TYPE_F64, error));
+    return put_integer(&writer->metadata, bits, 8, error);
 }
 
 vit_status vit_gguf_bool(vit_gguf_writer *writer, const char *key, int value, vit_error *error) {

@@ -139,7 +139,7 @@ static void take_data(vit_loader *loader, const vit_tensor_info *tensor, const v
 
 static vit_status push_data(vit_loader *loader, const unsigned char *data, size_t bytes, vit_error *error) {
     const vit_container *container = &loader->model->container;
-    if (bytes > container->file_bytes - loader->position)
+    if (bytes > container->file_bytes + container->padding - loader->position)
         return vit_fail(error, VIT_ERR_FORMAT, "%s: goes on after its last tensor: expected %llu bytes", loader->name,
                         (unsigned long long)container->file_bytes);
     while (bytes) {
