@@ -12,8 +12,9 @@ static const vit_cli_command command = {
     .name = "bench",
     .summary = "times of a forward pass on this machine",
     .arguments = "[options]",
-    .details = "Runs the network a few times to warm up, then --runs times. The stages are those of the fastest run; the share is\n"
-               "of what multiply-adds in registers reach on as many threads. With --image decoding and resizing are timed too.\n",
+    .details = "Runs the network a few times to warm up, then --runs times. The stages are those of the fastest run; "
+               "the share is of what multiply-adds in registers reach on as many threads. With --image decoding and "
+               "resizing are timed too.",
     .examples = "  vit bench --model vit.gguf --threads 1\n"
                 "  vit bench --model vit.gguf --image photo.jpg --runs 50 --json\n",
     .least = 0,
@@ -29,7 +30,8 @@ typedef struct group {
 } group;
 
 typedef struct report {
-    const char *model, *image;
+    char command_line[500];
+    const char *image;
     int runs;
     double fastest, median;             /* milliseconds */
     double *stages;                     /* milliseconds of each in the fastest run */
@@ -115,10 +117,13 @@ static void group_stages(const vit_session *session, report *report) {
             g++;
         if (g == MOST_GROUPS || length >= (int)sizeof report->groups[g].name)
             continue;
-        if (g == report->group_count)
-            snprintf(report->groups[report->group_count++].name, sizeof report->groups[g].name, "%.*s", length, stage.name);
-        report->groups[g].milliseconds += report->stages[i];
-        report->groups[g].flops += stage.flops;
+        group *group = &report->groups[g];
+        if (g == report->group_count) {
+            report->group_count++;
+            memcpy(group->name, stage.name, (size_t)length); /* the rest is zero */
+        }
+        group->milliseconds += report->stages[i];
+        group->flops += stage.flops;
         report->flops += stage.flops;
     }
 }
@@ -133,14 +138,14 @@ static double share(const report *report) {
 
 static void print_text(const vit_cli_engine *engine, const report *report, const char *machine) {
     vit_session_info info = vit_session_get_info(engine->session);
-    printf("%s (%s), %dx%d pixels, %d tokens\n", report->model, vit_model_config(engine->model)->architecture, info.height,
-           info.width, info.tokens);
+    printf("$ %s\n%s, %dx%d pixels, %d tokens\n", report->command_line, vit_model_config(engine->model)->architecture,
+           info.height, info.width, info.tokens);
     printf("%s; kernels %s, %d thread%s\n", machine, info.kernels, info.threads, info.threads > 1 ? "s" : "");
     if (report->image)
         printf("%s, %dx%d: decode %.2f ms, resize %.2f ms\n", report->image, report->image_width, report->image_height,
                report->decode, report->preprocess);
-    printf("forward: min %.2f ms, median %.2f ms of %d runs, %.1f GFLOP/s, %.0f %% of %.1f\n", report->fastest, report->median,
-           report->runs, per_second(report->flops, report->fastest), share(report), report->peak);
+    printf("forward: min %.2f ms, median %.2f ms of %d runs, %.1f GFLOP/s, %.0f %% of %.1f\n", report->fastest,
+           report->median, report->runs, per_second(report->flops, report->fastest), share(report), report->peak);
     printf("%-16s %9s %7s %9s\n", "stage", "ms", "share", "GFLOP/s");
     for (int i = 0; i < report->group_count; i++) {
         const group *group = &report->groups[i];
@@ -157,16 +162,16 @@ static void print_field(const char *key, double value) {
 
 static void print_json(const vit_cli_engine *engine, const report *report, const char *machine) {
     vit_session_info info = vit_session_get_info(engine->session);
-    printf("{\"model\":");
-    vit_cli_json_string(report->model);
+    printf("{\"command\":");
+    vit_cli_json_string(report->command_line);
     printf(",\"architecture\":");
     vit_cli_json_string(vit_model_config(engine->model)->architecture);
     printf(",\"machine\":");
     vit_cli_json_string(machine);
     printf(",\"kernels\":");
     vit_cli_json_string(info.kernels);
-    printf(",\"threads\":%d,\"input\":[%d,%d],\"tokens\":%d,\"runs\":%d", info.threads, info.height, info.width, info.tokens,
-           report->runs);
+    printf(",\"threads\":%d,\"input\":[%d,%d],\"tokens\":%d,\"runs\":%d", info.threads, info.height, info.width,
+           info.tokens, report->runs);
     print_field("min_ms", report->fastest);
     print_field("median_ms", report->median);
     print_field("flops", report->flops);
@@ -189,6 +194,13 @@ static void print_json(const vit_cli_engine *engine, const report *report, const
         printf("}");
     }
     printf("]}\n");
+}
+
+/* As it was typed, but for quotes; cut if it is long. */
+static void write_command_line(report *report, int argc, char **argv) {
+    size_t room = sizeof report->command_line, used = (size_t)snprintf(report->command_line, room, "vit");
+    for (int i = 0; i < argc && used < room; i++)
+        used += (size_t)snprintf(report->command_line + used, room - used, " %s", argv[i]);
 }
 
 static int run_bench(vit_cli_engine *engine, report *report, int json) {
@@ -233,10 +245,10 @@ int vit_cli_bench(int argc, char **argv) {
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };
+    write_command_line(&report, argc, argv);
     int status = vit_cli_parse(&command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    report.model = model.path ? model.path : getenv("VIT_MODEL");
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &command, &model, &run);
     if (status == VIT_CLI_OK)

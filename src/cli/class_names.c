@@ -87,7 +87,8 @@ static void forget_folders(vit_cli_classes *classes) {
     classes->count = 0;
 }
 
-int vit_cli_classes_open(vit_cli_classes *classes, const vit_model *model, const char *folder, const vit_cli_paths *paths) {
+int vit_cli_classes_open(vit_cli_classes *classes, const vit_model *model, const char *folder,
+                         const vit_cli_paths *paths) {
     size_t length = strlen(folder);
     *classes = (vit_cli_classes){.model = model, .root = length + (length && folder[length - 1] != '/')};
     if (!list_folders(classes, paths)) {
@@ -116,7 +117,8 @@ int vit_cli_class_of(const vit_cli_classes *classes, const char *path, char *why
             if (strncmp(classes->folders[i], name, length) == 0 && !classes->folders[i][length])
                 index = (int)i;
         if (index == MORE_THAN_ONE)
-            snprintf(why, size, "folder '%.*s' names more than one class; call it by the class index", (int)length, name);
+            snprintf(why, size, "folder '%.*s' names more than one class; call it by the class index", (int)length,
+                     name);
         else if (index < 0)
             snprintf(why, size, "folder '%.*s' is neither a class index nor a label of the model", (int)length, name);
     } else {

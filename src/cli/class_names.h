@@ -14,7 +14,8 @@ typedef struct vit_cli_classes {
 } vit_cli_classes;
 
 /* Looks at all paths below folder. 0 when memory is short. */
-int vit_cli_classes_open(vit_cli_classes *classes, const vit_model *model, const char *folder, const vit_cli_paths *paths);
+int vit_cli_classes_open(vit_cli_classes *classes, const vit_model *model, const char *folder,
+                         const vit_cli_paths *paths);
 void vit_cli_classes_close(vit_cli_classes *classes);
 
 /* The class, or -1 and the reason in why. */

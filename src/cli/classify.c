@@ -11,8 +11,9 @@ static const vit_cli_command command = {
     .name = "classify",
     .summary = "what is in pictures: the likeliest classes and scores",
     .arguments = "[options] PATH...",
-    .details = "A PATH is a JPEG or PNG file, or a folder: every .jpg, .jpeg and .png below it, sorted by path. Scores are\n"
-               "softmax probabilities. A picture that cannot be read is named on stderr, the others are done, exit status 1.\n",
+    .details = "A PATH is a JPEG or PNG file, or a folder: every .jpg, .jpeg and .png below it, sorted by path. "
+               "Scores are softmax probabilities. A picture that cannot be read is named on stderr, the others are "
+               "done, and the exit status is 1.",
     .examples = "  vit classify --model vit_tiny/ photo.jpg\n"
                 "  vit classify --model vit.gguf --top 1 --json photos/ > classes.jsonl\n"
                 "  vit classify --model vit.gguf --size 384 --crop-pct 1 photo.jpg\n",
@@ -76,7 +77,8 @@ int vit_cli_classify(int argc, char **argv) {
     const vit_cli_option options[] = {
         VIT_CLI_MODEL_OPTIONS(model),
         {"top", "K", VIT_CLI_INT, &k, 1, 100000, "how many classes to show (default: 5)"},
-        {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object a line: {\"path\",\"top\":[{\"index\",\"label\",\"score\"}]}"},
+        {"json", NULL, VIT_CLI_FLAG, &json, 0, 0,
+         "one object a line: {\"path\", \"top\": [{\"index\", \"label\", \"score\"}]}"},
         VIT_CLI_CROP_OPTION(run),
         VIT_CLI_RUN_OPTIONS(run),
         {0},

@@ -9,9 +9,9 @@ static const vit_cli_command command = {
     .name = "convert",
     .summary = "one GGUF file with everything in it",
     .arguments = "[options] IN OUT.gguf",
-    .details = "IN is a weight file or a folder of timm or Hugging Face. OUT holds configuration, preprocessing, labels and\n"
-               "weights, so it needs no other file. Without --type every tensor keeps the type it is stored in; with one,\n"
-               "vectors (norms, biases) stay f32.\n",
+    .details = "IN is a weight file or a folder of timm or Hugging Face. OUT holds configuration, preprocessing, "
+               "labels and weights, so it needs no other file. Without --type every tensor keeps the type it is "
+               "stored in; with one, vectors (norms, biases) stay f32.",
     .examples = "  vit convert vit_tiny/ vit_tiny.gguf\n"
                 "  vit convert --type f16 vit_tiny/ vit_tiny_f16.gguf\n"
                 "  vit convert --config config.json --labels classes.txt model.safetensors model.gguf\n",
@@ -28,7 +28,8 @@ static int show_progress(void *context, uint64_t done, uint64_t total) {
 
 static int is_inside(const char *folder, const char *name, const char *path) {
     char inside[4096];
-    return snprintf(inside, sizeof inside, "%s/%s", folder, name) < (int)sizeof inside && vit_cli_same_file(inside, path);
+    int length = snprintf(inside, sizeof inside, "%s/%s", folder, name);
+    return length < (int)sizeof inside && vit_cli_same_file(inside, path);
 }
 
 static int convert(const vit_model *model, const char *out, vit_dtype type) {

@@ -13,13 +13,18 @@ typedef struct vit_cli_run {
     int compute;         /* 0: f32 */
 } vit_cli_run;
 
-#define VIT_CLI_RUN_OPTIONS(run)                                                                              \
-    {"size", "N|HxW", VIT_CLI_SIZE, (run).size, 0, 0, "pixels the network is fed, height x width (default: the model's)"}, \
-    {"threads", "N", VIT_CLI_INT, &(run).threads, 1, 256, "default: one for each processor, at most 8"},     \
-    {"kernels", "NAME", VIT_CLI_TEXT, &(run).kernels, 0, 0, "see 'vit version' (default: VIT_KERNELS, else the fastest)"}, \
+/* Rows of an option table. */
+#define VIT_CLI_RUN_OPTIONS(run)                                                                    \
+    {"size", "N|HxW", VIT_CLI_SIZE, (run).size, 0, 0,                                               \
+     "pixels the network is fed, height x width (default: the model's)"},                           \
+    {"threads", "N", VIT_CLI_INT, &(run).threads, 1, 256,                                           \
+     "default: one for each processor, at most 8"},                                                 \
+    {"kernels", "NAME", VIT_CLI_TEXT, &(run).kernels, 0, 0,                                         \
+     "one of those 'vit version' lists (default: VIT_KERNELS in the environment, else the fastest)"}, \
     {"compute", "f32|int8", VIT_CLI_CHOICE, &(run).compute, 0, 0, "arithmetic (default: f32)"}
-#define VIT_CLI_CROP_OPTION(run) \
-    {"crop-pct", "F", VIT_CLI_NUMBER, &(run).crop_pct, 0.01, 1, "share of the picture's short side that is looked at"}
+#define VIT_CLI_CROP_OPTION(run)                                                                    \
+    {"crop-pct", "F", VIT_CLI_NUMBER, &(run).crop_pct, 0.01, 1,                                     \
+     "share of the picture's short side that is looked at (default: the model's)"}
 
 typedef struct vit_cli_engine {
     vit_model *model;

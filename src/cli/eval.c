@@ -9,11 +9,12 @@ static const vit_cli_command command = {
     .name = "eval",
     .summary = "accuracy on a folder of pictures named by class",
     .arguments = "[options] FOLDER",
-    .details = "The class of a picture is said by the folder right below FOLDER in which it lies: a class index (7, 0007_cock),\n"
-               "or a label of the model (cock; case and _ for a space do not matter). Where there are exactly as many such\n"
-               "folders as classes and no name can be read so (n01440764, ...), their sorted order is the order of the\n"
-               "classes. The name of a picture right in FOLDER begins with the class index: 0007_cock.jpg.\n"
-               "A picture that cannot be read or has no class is named on stderr and left out; exit status 1.\n",
+    .details = "The class of a picture is said by the folder right below FOLDER in which it lies: a class index (7, "
+               "0007_cock), or a label of the model (cock; case and _ for a space do not matter). Where there are "
+               "exactly as many such folders as classes and no name can be read so (n01440764, ...), their sorted "
+               "order is the order of the classes. The name of a picture right in FOLDER begins with the class index: "
+               "0007_cock.jpg. A picture that cannot be read or has no class is named on stderr and left out; exit "
+               "status 1.",
     .examples = "  vit eval --model vit.gguf imagenet/val\n"
                 "  vit eval --model vit_tiny/ --json photos/\n",
     .least = 1,
@@ -60,7 +61,8 @@ static int eval_folder(vit_cli_engine *engine, const char *folder, int json) {
     vit_cli_classes classes;
     tally tally = {0};
     if (!vit_cli_is_folder(folder)) {
-        vit_cli_complain("%s: %s, expected a folder", folder, vit_cli_file_size(folder) < 0 ? "no such folder" : "is a file");
+        vit_cli_complain("%s: %s, expected a folder", folder,
+                         vit_cli_file_size(folder) < 0 ? "no such folder" : "is a file");
         return VIT_CLI_FAILED;
     }
     tally.skipped = vit_cli_collect(&paths, folder);

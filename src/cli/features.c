@@ -12,9 +12,10 @@ static const vit_cli_command command = {
     .name = "features",
     .summary = "feature vectors of pictures, as .npy or JSON",
     .arguments = "[options] (--out F.npy | --json) PATH...",
-    .details = "A PATH is a JPEG or PNG file, or a folder: every .jpg, .jpeg and .png below it, sorted by path. With --out the\n"
-               "vectors are the rows of one array [pictures, width] of f32, and the paths are printed in the order of the rows.\n"
-               "A picture that cannot be read is named on stderr and has no row; exit status 1.\n",
+    .details = "A PATH is a JPEG or PNG file, or a folder: every .jpg, .jpeg and .png below it, sorted by path. With "
+               "--out the vectors are the rows of one array [pictures, width] of f32, and the paths are printed in "
+               "the order of the rows. A picture that cannot be read is named on stderr and has no row; exit status "
+               "1.",
     .examples = "  vit features --model vit.gguf --out photos.npy photos/ > photos.txt\n"
                 "  vit features --model vit.gguf --pool mean --json photo.jpg\n",
     .least = 1,
@@ -124,7 +125,8 @@ int vit_cli_features(int argc, char **argv) {
         {"pool", "head|cls|mean", VIT_CLI_CHOICE, &pool, 0, 0,
          "what the head sees (default), the class token, the mean of the patches"},
         {"out", "F.npy", VIT_CLI_TEXT, &table.out, 0, 0, "write one array with a row for each picture"},
-        {"json", NULL, VIT_CLI_FLAG, &table.json, 0, 0, "one object a line: {\"path\",\"features\"}; with --out {\"path\",\"row\"}"},
+        {"json", NULL, VIT_CLI_FLAG, &table.json, 0, 0,
+         "one object a line: {\"path\", \"features\"}; with --out {\"path\", \"row\"}"},
         VIT_CLI_CROP_OPTION(run),
         VIT_CLI_RUN_OPTIONS(run),
         {0},

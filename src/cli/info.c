@@ -9,8 +9,9 @@ static const vit_cli_command command = {
     .name = "info",
     .summary = "what is in a weight file or model",
     .arguments = "[options] FILE|DIR",
-    .details = "Of a file it lists metadata and tensors, whatever they are for. A folder, or a file with --config, is loaded as a\n"
-               "model: network, preprocessing, labels, and the tensors that are not used; exit status 1 if it does not load.\n",
+    .details = "Of a file it lists metadata and tensors, whatever they are for. A folder, or a file with --config, is "
+               "loaded as a model: network, preprocessing, labels, and the tensors that are not used; exit status 1 "
+               "if it does not load.",
     .examples = "  vit info vit_tiny/\n"
                 "  vit info --json model.safetensors\n"
                 "  vit info --config config.json model.safetensors\n",
@@ -121,8 +122,8 @@ static void print_model(const char *path, const vit_model *model) {
     printf("%s: %s\n", path, c->architecture);
     printf("  parameters     %lld, %llu bytes in memory\n", (long long)vit_model_parameters(model),
            (unsigned long long)vit_model_bytes(model));
-    printf("  network        %d layers, width %d, %d heads, MLP %d, patch %dx%d, %s, eps %g\n", c->layers, c->width, c->heads,
-           c->mlp_width, c->patch_height, c->patch_width, activations[c->activation], (double)c->norm_eps);
+    printf("  network        %d layers, width %d, %d heads, MLP %d, patch %dx%d, %s, eps %g\n", c->layers, c->width,
+           c->heads, c->mlp_width, c->patch_height, c->patch_width, activations[c->activation], (double)c->norm_eps);
     printf("  pooling        %s%s%s\n", pools[c->pool], c->pool_norm ? ", then norm" : "",
            c->class_token && c->pool == VIT_POOL_MEAN ? " (there is a class token as well)" : "");
     if (c->pre_logits)
@@ -160,8 +161,9 @@ static void print_model_json(const char *path, const vit_model *model) {
     vit_cli_json_string(path);
     printf(",\"architecture\":");
     vit_cli_json_string(c->architecture);
-    printf(",\"parameters\":%lld,\"bytes\":%llu,\"layers\":%d,\"width\":%d,\"heads\":%d,\"mlp_width\":%d,\"patch\":[%d,%d]",
-           (long long)vit_model_parameters(model), (unsigned long long)vit_model_bytes(model), c->layers, c->width, c->heads,
+    printf(",\"parameters\":%lld,\"bytes\":%llu", (long long)vit_model_parameters(model),
+           (unsigned long long)vit_model_bytes(model));
+    printf(",\"layers\":%d,\"width\":%d,\"heads\":%d,\"mlp_width\":%d,\"patch\":[%d,%d]", c->layers, c->width, c->heads,
            c->mlp_width, c->patch_height, c->patch_width);
     printf(",\"activation\":\"%s\",\"norm_eps\":", activations[c->activation]);
     vit_cli_json_float(c->norm_eps);

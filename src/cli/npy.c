@@ -11,8 +11,8 @@
 static int write_header(FILE *file, size_t rows, size_t columns) {
     char header[129];
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10);
-    int length = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }",
-                          rows, columns);
+    int length = snprintf(header + 10, sizeof header - 10,
+                          "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", rows, columns);
     memset(header + 10 + length, ' ', (size_t)(117 - length));
     header[127] = '\n';
     return fwrite(header, 1, 128, file) == 128;

@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_WORD 32 /* that is worth a suggestion */
+enum {
+    LONGEST_WORD = 32, /* that is worth a suggestion */
+    HELP_WIDTH = 79,
+    HELP_COLUMN = 25   /* where the help of options begins */
+};
 
 void vit_cli_complain(const char *format, ...) {
     va_list arguments;
@@ -50,18 +54,42 @@ int vit_cli_distance(const char *a, const char *b) {
     return d[m][n];
 }
 
+/* Begins at `column` of a line; further lines are indented by `indent`. */
+static void print_wrapped(const char *text, int column, int indent) {
+    for (int first = 1; *text; first = 0) {
+        int word = (int)strcspn(text, " ");
+        if (!first && column + 1 + word > HELP_WIDTH) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        } else if (!first) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", word, text);
+        column += word;
+        text += word + strspn(text + word, " ");
+    }
+    putchar('\n');
+}
+
+static void print_option(const char *name, const char *argument, const char *help) {
+    char left[64];
+    int length = snprintf(left, sizeof left, "  --%s%s%s", name, argument ? " " : "", argument ? argument : "");
+    if (length + 2 > HELP_COLUMN)
+        printf("%s\n%*s", left, HELP_COLUMN, "");
+    else
+        printf("%-*s", HELP_COLUMN, left);
+    print_wrapped(help, HELP_COLUMN, HELP_COLUMN);
+}
+
 static void print_help(const vit_cli_command *command, const vit_cli_option *options) {
     printf("vit %s: %s\n\nUsage: vit %s %s\n", command->name, command->summary, command->name, command->arguments);
-    if (command->details)
-        printf("\n%s", command->details);
+    putchar('\n');
+    print_wrapped(command->details, 0, 0);
     printf("\nOptions:\n");
-    for (const vit_cli_option *option = options; option->name; option++) {
-        char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "",
-                 option->argument ? option->argument : "");
-        printf("  %-22s %s\n", left, option->help);
-    }
-    printf("  %-22s %s\n", "--help", "this text");
+    for (const vit_cli_option *option = options; option->name; option++)
+        print_option(option->name, option->argument, option->help);
+    print_option("help", NULL, "this text");
     printf("\nExamples:\n%s", command->examples);
 }
 
@@ -144,8 +172,8 @@ static int store(const vit_cli_command *command, const vit_cli_option *option, c
     }
     case VIT_CLI_SIZE:
         if (!read_size(text, size))
-            return vit_cli_usage(command, "--%s '%s': expected pixels, as in 224 or 160x320 (height x width)", option->name,
-                                 text);
+            return vit_cli_usage(command, "--%s '%s': expected pixels, as in 224 or 160x320 (height x width)",
+                                 option->name, text);
         memcpy(option->value, size, sizeof size);
         break;
     case VIT_CLI_CHOICE:
@@ -159,7 +187,8 @@ static int store(const vit_cli_command *command, const vit_cli_option *option, c
 }
 
 /* One "--name", "--name=value" or "--name value" at argv[*index]. */
-static int parse_option(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *index) {
+static int parse_option(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv,
+                        int *index) {
     char name[64];
     const char *text = argv[*index] + 2, *equals = strchr(text, '=');
     snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - text) : (int)sizeof name - 1, text);

@@ -19,19 +19,19 @@ typedef struct vit_cli_option {
     vit_cli_kind kind;
     void *value;          /* where it goes; holds the default before parsing */
     double min, max;
-    const char *help;
+    const char *help;     /* of any length */
 } vit_cli_option;
 
 typedef struct vit_cli_command {
     const char *name, *summary;
     const char *arguments; /* what follows "vit NAME" in the usage line */
-    const char *details;   /* paragraphs, or NULL */
+    const char *details;   /* one paragraph; help breaks its lines */
     const char *examples;  /* lines */
     int least, most;       /* how many arguments that are no options; most < 0: any number */
 } vit_cli_command;
 
-/* argv[0] is the command's name. Options go where the table says; other arguments are moved to the front of argv, *count of
- * them. Returns -1 to go on, or the exit status: help was printed (0) or an error was (2). */
+/* argv[0] is the command's name. Options go where the table says; other arguments are moved to the front of argv,
+ * *count of them. Returns -1 to go on, or the exit status: help was printed (0) or an error was (2). */
 int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *count);
 
 /* "vit NAME: ..." and where to find help, on stderr; returns VIT_CLI_USAGE. */

@@ -9,9 +9,9 @@ typedef struct vit_cli_paths {
     size_t count, capacity;
 } vit_cli_paths;
 
-/* A file is taken as it is; a folder gives every picture below it by extension (.jpg, .jpeg, .png in any case), sorted by
- * the bytes of the path; hidden names and links to folders are passed over. What cannot be read, and a folder without any
- * picture, is named on stderr; returns how many such complaints there were. */
+/* A file is taken as it is; a folder gives every picture below it by extension (.jpg, .jpeg, .png in any case), sorted
+ * by the bytes of the path; hidden names and links to folders are passed over. What cannot be read, and a folder
+ * without any picture, is named on stderr; returns how many such complaints there were. */
 int vit_cli_collect(vit_cli_paths *paths, const char *path);
 void vit_cli_paths_release(vit_cli_paths *paths);
 

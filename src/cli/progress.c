@@ -23,8 +23,8 @@ void vit_cli_progress_show(vit_cli_progress *progress, double done, double total
     progress->last = now;
     progress->shown = 1;
     int filled = (int)(BAR * done / total);
-    fprintf(stderr, "\r\033[K[%.*s%*s] %3.0f %%  %.0f of %.0f %s", filled, "==============================", BAR - filled,
-            "", 100 * done / total, done, total, progress->unit);
+    fprintf(stderr, "\r\033[K[%.*s%*s] %3.0f %%  %.0f of %.0f %s", filled, "==============================",
+            BAR - filled, "", 100 * done / total, done, total, progress->unit);
     fflush(stderr);
 }
 

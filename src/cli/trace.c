@@ -11,10 +11,11 @@ static const vit_cli_command command = {
     .name = "trace",
     .summary = "every intermediate result of a forward pass",
     .arguments = "[options] --out T.safetensors (--image I | --input X.safetensors)",
-    .details = "For every tensor NAME.x [B,H,W,3] of X (normalised pixels, f32) it writes f32 NAME.patch_embed [B,T0,D],\n"
-               "NAME.embed [B,T,D], NAME.attn.N [B,H,T,T] and NAME.block.N [B,T,D] of each block, NAME.norm [B,T,D],\n"
-               "NAME.features [B,D], NAME.logits [B,N] and NAME.probs [B,N]. A tensor called x gives names without NAME. The\n"
-               "size of the network's input is the tensor's. A picture is preprocessed as the model says and is written as x.\n",
+    .details = "For every tensor NAME.x [B,H,W,3] of X (normalised pixels, f32) it writes f32 NAME.patch_embed "
+               "[B,T0,D], NAME.embed [B,T,D], NAME.attn.N [B,H,T,T] and NAME.block.N [B,T,D] of each block, NAME.norm "
+               "[B,T,D], NAME.features [B,D], NAME.logits [B,N] and NAME.probs [B,N]. A tensor called x gives names "
+               "without NAME. The size of the network's input is the tensor's. A picture is preprocessed as the model "
+               "says and is written as x.",
     .examples = "  vit trace --model vit.gguf --image photo.jpg --out trace.safetensors\n"
                 "  vit trace --model vit_tiny/ --input pixels.safetensors --out trace.safetensors\n",
     .least = 0,
