@@ -1,0 +1,615 @@
+/* Every kernel table this host can run against f64 references, over many shapes. All buffers lie between NaN fences, gaps
+ * of strided matrices are NaN too, and pad lanes hold values near the largest float: whatever is read from a wrong place shows in a
+ * result, whatever is written to one is found. */
+#include "test.h"
+
+#include "../../src/kernels/kernels.h"
+
+#include <float.h>
+#include <stdint.h>
+
+#define UNIT (FLT_EPSILON / 2) /* largest relative error of one rounding */
+#define FENCE 40               /* floats on each side of a buffer */
+#define JUNK 3e38f
+
+static const int sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 36, 64, 80, 192, 197};
+static const int token_counts[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 197};
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+
+#define FOR_TABLES(kernels) \
+    for (int table = 0; (kernels = vit_kernels_at(table)) != NULL; table++)
+
+/* ---- Tolerance ----
+ * A sum of n products, in any order, fused or not, is off by at most (n + 2) UNIT sum |a||b| to first order: each term
+ * passes its own rounding and at most n additions; what else is added (bias, residual, K blocks) is in `magnitude`, and costs
+ * the few more roundings of the constant. */
+static double sum_tolerance(int terms, double magnitude) {
+    return (terms + 8) * UNIT * magnitude + FLT_MIN;
+}
+
+/* ---- Buffers ---- */
+
+static uint32_t noise_state = 1;
+
+/* Uniform in [-1,1), with 24 bits. */
+static float noise(void) {
+    noise_state ^= noise_state << 13;
+    noise_state ^= noise_state >> 17;
+    noise_state ^= noise_state << 5;
+    return (float)(int32_t)(noise_state >> 8) * 0x1p-23f - 1;
+}
+
+typedef struct buffer {
+    float *data, *block;
+    size_t count;
+} buffer;
+
+static int is_nan_fill(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits == 0x7fc01234;
+}
+
+static float nan_fill(void) {
+    const uint32_t bits = 0x7fc01234;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static buffer buffer_make(size_t count) {
+    buffer b = {.count = count};
+    b.block = malloc((count + 2 * FENCE) * sizeof(float));
+    if (!b.block)
+        exit(2);
+    b.data = b.block + FENCE;
+    for (size_t i = 0; i < count + 2 * FENCE; i++)
+        b.block[i] = nan_fill();
+    return b;
+}
+
+static buffer buffer_noise(size_t count) {
+    buffer b = buffer_make(count);
+    for (size_t i = 0; i < count; i++)
+        b.data[i] = noise();
+    return b;
+}
+
+static buffer buffer_copy(const buffer *from) {
+    buffer b = buffer_make(from->count);
+    memcpy(b.data, from->data, from->count * sizeof(float));
+    return b;
+}
+
+static int same_bits(const buffer *a, const buffer *b) {
+    return a->count == b->count && memcmp(a->data, b->data, a->count * sizeof(float)) == 0;
+}
+
+static void buffer_free(buffer *b) {
+    int whole = 1;
+    for (int i = 0; i < FENCE; i++)
+        whole = whole && is_nan_fill(b->block[i]) && is_nan_fill(b->data[b->count + i]);
+    CHECK(whole && "the fence stands");
+    free(b->block);
+}
+
+/* A panel matrix, [panels][stride], with `gap` unused floats after the channels of each panel. */
+typedef struct matrix {
+    buffer memory;
+    ptrdiff_t stride;
+    int panel, panels, tokens, channels;
+} matrix;
+
+static float *at(const matrix *m, int token, int channel) {
+    return m->memory.data + token / m->panel * m->stride + (ptrdiff_t)channel * m->panel + token % m->panel;
+}
+
+/* Noise in the tokens, junk in the pad lanes; tokens of each image of a batch start at a panel. */
+static matrix matrix_make(int panel, int tokens, int channels, int gap) {
+    matrix m = {.panel = panel, .panels = (tokens + panel - 1) / panel, .tokens = tokens, .channels = channels};
+    m.stride = (ptrdiff_t)channels * panel + gap;
+    m.memory = buffer_make((size_t)(m.panels * m.stride - gap));
+    for (int t = 0; t < m.panels * panel; t++)
+        for (int c = 0; c < channels; c++)
+            *at(&m, t, c) = t < tokens ? noise() : c % 2 ? JUNK : -JUNK;
+    return m;
+}
+
+/* The result of a function that must not read it: all NaN. */
+static matrix matrix_result(int panel, int tokens, int channels, int gap) {
+    matrix m = matrix_make(panel, tokens, channels, gap);
+    for (size_t i = 0; i < m.memory.count; i++)
+        m.memory.data[i] = nan_fill();
+    return m;
+}
+
+/* Nothing was written to the gaps and to channels outside [begin,end). */
+static int untouched_outside(const matrix *m, int begin, int end) {
+    int good = 1;
+    for (size_t i = 0; i < m->memory.count; i++) {
+        int channel = (int)((ptrdiff_t)i % m->stride / m->panel);
+        if (channel < begin || channel >= end)
+            good = good && is_nan_fill(m->memory.data[i]);
+    }
+    return good;
+}
+
+static void matrix_free(matrix *m) {
+    buffer_free(&m->memory);
+}
+
+/* ---- Activations ---- */
+
+static double reference_activation(vit_epilogue epilogue, double x) {
+    switch (epilogue) {
+    case VIT_EPILOGUE_GELU_ERF: return x * 0.5 * erfc(-x / sqrt(2));
+    case VIT_EPILOGUE_GELU_TANH: return x / (1 + exp(-2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case VIT_EPILOGUE_GELU_QUICK: return x / (1 + exp(-1.702 * x));
+    case VIT_EPILOGUE_TANH: return tanh(x);
+    default: return x;
+    }
+}
+
+static double ulp(double value) {
+    float rounded = fabsf((float)value);
+    return nextafterf(rounded, INFINITY) - rounded;
+}
+
+/* values[count] through an epilogue of gemm_nt: one input with weight 1. */
+static void apply(const vit_kernels *kernels, vit_epilogue epilogue, float *values, int count) {
+    const float one = 1;
+    int panel = kernels->panel;
+    buffer x = buffer_make((size_t)(count + panel - 1) / panel * panel), y = buffer_make(x.count);
+    for (size_t i = 0; i < x.count; i++)
+        x.data[i] = i < (size_t)count ? values[i] : 0;
+    vit_gemm g = {.w = &one, .x = x.data, .y = y.data, .x_stride = panel, .y_stride = panel, .n = 1, .k = 1,
+                  .panels = (int)x.count / panel, .epilogue = epilogue};
+    kernels->gemm_nt(&g, 0, 1);
+    memcpy(values, y.data, count * sizeof(float));
+    buffer_free(&x);
+    buffer_free(&y);
+}
+
+/* Largest errors over a dense grid: 2^20 points of [-8,8], and magnitudes from 2^-40 to 2^40. */
+static void test_activation_accuracy(void) {
+    static const struct {
+        vit_epilogue epilogue;
+        const char *name;
+        double absolute;       /* on [-8,8] */
+        double ulps;           /* for x > 0; of tanh, for all x */
+    } bounds[] = {
+        {VIT_EPILOGUE_GELU_ERF, "gelu erf", 5e-7, 2},
+        {VIT_EPILOGUE_GELU_TANH, "gelu tanh", 1e-6, 2},
+        {VIT_EPILOGUE_GELU_QUICK, "gelu quick", 1e-6, 2},
+        {VIT_EPILOGUE_TANH, "tanh", 5e-7, 3},
+    };
+    enum { CHUNK = 1 << 12, CHUNKS = 1 << 8 };
+    static float x[CHUNK], y[CHUNK];
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels)
+        for (int b = 0; b < COUNT(bounds); b++) {
+            double absolute = 0, ulps = 0, beyond = 0;
+            for (int chunk = 0; chunk < CHUNKS + 20; chunk++) {
+                for (int i = 0; i < CHUNK; i++) {
+                    double step = (double)chunk * CHUNK + i;
+                    x[i] = chunk < CHUNKS ? (float)(step / (CHUNKS * CHUNK) * 16 - 8)
+                                          : ldexpf(noise(), 4 * (chunk - CHUNKS) - 40);
+                }
+                memcpy(y, x, sizeof y);
+                apply(kernels, bounds[b].epilogue, y, CHUNK);
+                for (int i = 0; i < CHUNK; i++) {
+                    double expected = reference_activation(bounds[b].epilogue, x[i]), error = fabs(y[i] - expected);
+                    if (fabs(x[i]) <= 8 || x[i] < 0)
+                        absolute = fmax(absolute, error);
+                    if (x[i] > 0 || bounds[b].epilogue == VIT_EPILOGUE_TANH)
+                        ulps = fmax(ulps, error / ulp(expected));
+                    if (x[i] > 8)
+                        beyond = fmax(beyond, error / fabs(expected));
+                }
+            }
+            if (!CHECK(absolute <= bounds[b].absolute && ulps <= bounds[b].ulps && beyond <= FLT_EPSILON) ||
+                getenv("VIT_TEST_VERBOSE"))
+                printf("%s %s: absolute error %.3g, %.2f ulp, %.2g beyond 8\n", kernels->name, bounds[b].name, absolute,
+                       ulps, beyond);
+        }
+}
+
+static void test_activation_limits(void) {
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels)
+        for (int e = VIT_EPILOGUE_GELU_ERF; e <= VIT_EPILOGUE_TANH; e++) {
+            float x[] = {INFINITY, -INFINITY, NAN, 3e38f, -3e38f, 0, -0.0f, 40, -40, FLT_MIN, -200, 1e-40f};
+            apply(kernels, e, x, COUNT(x));
+            int gelu = e != VIT_EPILOGUE_TANH;
+            CHECK(x[0] == (gelu ? INFINITY : 1));
+            CHECK_CLOSE(x[1], gelu ? 0 : -1, 1e-30);
+            CHECK(isnan(x[2]));
+            CHECK(x[3] == (gelu ? 3e38f : 1));
+            CHECK_CLOSE(x[4], gelu ? 0 : -1, 1e-30);
+            CHECK(x[5] == 0 && x[6] == 0);
+            CHECK(x[7] == (gelu ? 40 : 1));
+            CHECK_CLOSE(x[8], gelu ? 0 : -1, 1e-26);
+            CHECK_CLOSE(x[9], gelu ? FLT_MIN / 2 : FLT_MIN, FLT_MIN * FLT_EPSILON);
+            CHECK_CLOSE(x[10], gelu ? 0 : -1, 1e-30);
+            CHECK(x[11] >= 0 && x[11] <= FLT_MIN);
+        }
+}
+
+/* ---- gemm_nt and gemm_nn ---- */
+
+/* One linear layer of one shape. transposed: gemm_nn, where x has the n channels and y the k. */
+typedef struct layer {
+    int n, k, tokens, transposed, with_bias, gap;
+    vit_epilogue epilogue;
+} layer;
+
+static void check_layer(const vit_kernels *kernels, layer l) {
+    int outputs = l.transposed ? l.k : l.n, depth = l.transposed ? l.n : l.k;
+    void (*run)(const vit_gemm *, int, int) = l.transposed ? kernels->gemm_nn : kernels->gemm_nt;
+    buffer w = buffer_noise((size_t)l.n * l.k), bias = buffer_noise(outputs);
+    matrix x = matrix_make(kernels->panel, l.tokens, depth, l.gap), y;
+    int add = l.epilogue == VIT_EPILOGUE_ADD;
+    y = add ? matrix_make(kernels->panel, l.tokens, outputs, 2 * l.gap)
+            : matrix_result(kernels->panel, l.tokens, outputs, 2 * l.gap);
+    buffer before = buffer_copy(&y.memory);
+    vit_gemm g = {.w = w.data, .bias = l.with_bias ? bias.data : NULL, .x = x.memory.data, .y = y.memory.data,
+                  .x_stride = x.stride, .y_stride = y.stride, .n = l.n, .k = l.k, .panels = x.panels,
+                  .epilogue = l.epilogue};
+    run(&g, 0, outputs);
+    CHECK(add || untouched_outside(&y, 0, outputs));
+
+    int with_bias = l.with_bias && !l.transposed, wrong = 0;
+    for (int t = 0; t < l.tokens; t++)
+        for (int o = 0; o < outputs; o++) {
+            double start = with_bias ? bias.data[o] : 0, sum = start, magnitude = fabs(start);
+            const float *from = at(&x, t, 0);
+            for (int i = 0; i < depth; i++) {
+                double product = (double)(l.transposed ? w.data[(size_t)i * l.k + o] : w.data[(size_t)o * l.k + i]) *
+                                 from[(ptrdiff_t)i * kernels->panel];
+                sum += product;
+                magnitude += fabs(product);
+            }
+            ptrdiff_t place = at(&y, t, o) - y.memory.data;
+            double residual = add ? before.data[place] : 0;
+            double tolerance = sum_tolerance(depth, magnitude + fabs(residual));
+            if (l.epilogue > VIT_EPILOGUE_ADD) /* no slope exceeds 1.13; the rest is test_activation_accuracy's */
+                tolerance = 1.13 * tolerance + 5e-7 + 2 * FLT_EPSILON * magnitude;
+            double expected = reference_activation(l.epilogue, sum) + residual;
+            wrong += !(fabs(y.memory.data[place] - expected) <= tolerance);
+        }
+    if (!CHECK(wrong == 0))
+        printf("%s gemm_%s: %d of n=%d k=%d tokens=%d epilogue=%d bias=%d\n", kernels->name, l.transposed ? "nn" : "nt",
+               wrong, l.n, l.k, l.tokens, (int)l.epilogue, with_bias);
+
+    /* the same bits in parts, */
+    matrix parts = y;
+    parts.memory = buffer_copy(&before);
+    g.y = parts.memory.data;
+    int cuts[] = {0, outputs / 3, outputs / 2, outputs};
+    for (int i = 0; i < 3; i++)
+        run(&g, cuts[i], cuts[i + 1]);
+    CHECK(same_bits(&parts.memory, &y.memory) && "split over the outputs");
+    matrix_free(&parts);
+    /* one panel at a time, */
+    parts.memory = buffer_copy(&before);
+    g.panels = 1;
+    for (int p = 0; p < x.panels; p++) {
+        g.x = x.memory.data + p * x.stride;
+        g.y = parts.memory.data + p * y.stride;
+        run(&g, 0, outputs);
+    }
+    CHECK(same_bits(&parts.memory, &y.memory) && "split over the panels");
+    matrix_free(&parts);
+    /* and nothing else when only a part is asked for */
+    if (!add) {
+        parts.memory = buffer_copy(&before);
+        g.y = parts.memory.data;
+        run(&g, cuts[1], cuts[2]);
+        parts.panels = 1;
+        CHECK(untouched_outside(&parts, cuts[1], cuts[2]));
+        matrix_free(&parts);
+    }
+    matrix_free(&x);
+    matrix_free(&y);
+    buffer_free(&before);
+    buffer_free(&w);
+    buffer_free(&bias);
+}
+
+static void test_layers(void) {
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels) {
+        int turn = 0;
+        for (int n = 0; n < COUNT(sizes); n++)
+            for (int k = 0; k < COUNT(sizes); k++)
+                for (int t = 0; t < COUNT(token_counts); t++, turn++)
+                    check_layer(kernels, (layer){sizes[n], sizes[k], token_counts[t], turn % 2, turn / 2 % 3 > 0,
+                                                 turn % 5 * 3, turn % (VIT_EPILOGUE_TANH + 1)});
+    }
+}
+
+/* Contractions longer than a block, with every epilogue. */
+static void test_long_layers(void) {
+    static const int lengths[] = {767, 768, 769, 1537};
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels)
+        for (int i = 0; i < COUNT(lengths); i++)
+            for (int e = 0; e <= VIT_EPILOGUE_TANH; e++)
+                for (int transposed = 0; transposed < 2; transposed++) {
+                    layer l = {.n = 29, .k = 29, .tokens = 33, .transposed = transposed, .with_bias = 1, .epilogue = e};
+                    *(transposed ? &l.n : &l.k) = lengths[i];
+                    check_layer(kernels, l);
+                }
+}
+
+/* ---- gemm_tn ---- */
+
+static void check_gradient(const vit_kernels *kernels, int n, int k, int tokens, int gap) {
+    matrix dy = matrix_make(kernels->panel, tokens, n, gap), x = matrix_make(kernels->panel, tokens, k, 2 * gap);
+    buffer dw = buffer_noise((size_t)n * k), before = buffer_copy(&dw);
+    vit_gemm_tn g = {.dy = dy.memory.data, .x = x.memory.data, .dw = dw.data, .dy_stride = dy.stride,
+                     .x_stride = x.stride, .n = n, .k = k, .tokens = tokens};
+    kernels->gemm_tn(&g, 0, n);
+    int wrong = 0;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < k; j++) {
+            double sum = before.data[i * k + j], magnitude = fabs(sum);
+            for (int t = 0; t < tokens; t++) {
+                double product = (double)*at(&dy, t, i) * *at(&x, t, j);
+                sum += product;
+                magnitude += fabs(product);
+            }
+            wrong += !(fabs(dw.data[i * k + j] - sum) <= sum_tolerance(tokens, magnitude));
+        }
+    if (!CHECK(wrong == 0))
+        printf("%s gemm_tn: %d of n=%d k=%d tokens=%d\n", kernels->name, wrong, n, k, tokens);
+    buffer parts = buffer_copy(&before);
+    g.dw = parts.data;
+    kernels->gemm_tn(&g, 0, n / 3);
+    kernels->gemm_tn(&g, n / 3, n);
+    CHECK(same_bits(&parts, &dw) && "split over the rows");
+    buffer_free(&parts);
+    buffer_free(&before);
+    buffer_free(&dw);
+    matrix_free(&x);
+    matrix_free(&dy);
+}
+
+static void test_gradients(void) {
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels)
+        for (int n = 0; n < COUNT(sizes); n++)
+            for (int k = 0; k < COUNT(sizes); k++)
+                check_gradient(kernels, sizes[n], sizes[k], token_counts[(n + 3 * k) % COUNT(token_counts)], n % 3 * 8);
+}
+
+/* ---- Layer normalisation ---- */
+
+static void check_layernorm(const vit_kernels *kernels, int width, int tokens, float eps, float offset, float spread) {
+    matrix x = matrix_make(kernels->panel, tokens, width, 0), y = matrix_result(kernels->panel, tokens, width, 0);
+    buffer gain = buffer_noise(width), bias = buffer_noise(width);
+    for (int t = 0; t < tokens; t++)
+        for (int c = 0; c < width; c++)
+            *at(&x, t, c) = offset + spread * *at(&x, t, c);
+    kernels->layernorm(x.memory.data, gain.data, bias.data, eps, width, y.memory.data, 0, x.panels / 2);
+    CHECK(x.panels < 2 || isnan(*at(&y, x.panels / 2 * kernels->panel, 0)));
+    kernels->layernorm(x.memory.data, gain.data, bias.data, eps, width, y.memory.data, x.panels / 2, x.panels);
+    int wrong = 0;
+    for (int t = 0; t < tokens; t++) {
+        double mean = 0, size = 0, variance = 0;
+        for (int c = 0; c < width; c++) {
+            mean += *at(&x, t, c) / (double)width;
+            size = fmax(size, fabs(*at(&x, t, c)));
+        }
+        for (int c = 0; c < width; c++)
+            variance += pow(*at(&x, t, c) - mean, 2) / width;
+        double scale = 1 / sqrt(variance + eps);
+        /* the mean is off by `shift`, which reaches each difference and, through the sum of squares, the scale */
+        double shift = sum_tolerance(width, size), relative = (width + 16) * UNIT + pow(shift * scale, 2);
+        for (int c = 0; c < width; c++) {
+            double normal = (*at(&x, t, c) - mean) * scale, expected = normal * gain.data[c] + bias.data[c];
+            double tolerance = fabs(gain.data[c]) * (fabs(normal) * relative + shift * scale * (1 + fabs(normal))) +
+                               4 * UNIT * (fabs(expected) + fabs(bias.data[c]));
+            wrong += !(fabs(*at(&y, t, c) - expected) <= tolerance);
+        }
+    }
+    if (!CHECK(wrong == 0))
+        printf("%s layernorm: %d of width=%d tokens=%d\n", kernels->name, wrong, width, tokens);
+    kernels->layernorm(x.memory.data, gain.data, bias.data, eps, width, x.memory.data, 0, x.panels);
+    int same = 1;
+    for (int t = 0; t < tokens; t++)
+        for (int c = 0; c < width; c++)
+            same = same && *at(&x, t, c) == *at(&y, t, c);
+    CHECK(same && "in place");
+    buffer_free(&gain);
+    buffer_free(&bias);
+    matrix_free(&x);
+    matrix_free(&y);
+}
+
+static void test_layernorm(void) {
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels)
+        for (int w = 0; w < COUNT(sizes); w++)
+            for (int t = 0; t < COUNT(token_counts); t++) {
+                check_layernorm(kernels, sizes[w], token_counts[t], 1e-6f, 0, 1);
+                check_layernorm(kernels, sizes[w], token_counts[t], 1e-12f, 100, 1);
+                check_layernorm(kernels, sizes[w], token_counts[t], 1e-5f, -3, 1e4f);
+            }
+}
+
+/* ---- Attention ---- */
+
+static void check_attention(const vit_kernels *kernels, int tokens, int heads, int width, float scale, int gap) {
+    const int panel = kernels->panel, channels = heads * width;
+    matrix qkv = matrix_make(panel, tokens, 3 * channels, gap), out = matrix_result(panel, tokens, channels, 3 * gap);
+    buffer scratch = buffer_make(kernels->attend_scratch(tokens));
+    buffer capture = buffer_make((size_t)heads * tokens * tokens);
+    double *p = malloc(tokens * sizeof(double));
+    vit_attend a = {.qkv = qkv.memory.data, .out = out.memory.data, .qkv_stride = qkv.stride, .out_stride = out.stride,
+                    .tokens = tokens, .heads = heads, .head_width = width, .scale = scale, .capture = capture.data};
+    for (int h = heads - 1; h >= 0; h--)
+        for (int q = 0; q < qkv.panels; q++) {
+            for (size_t i = 0; i < scratch.count; i++)
+                scratch.data[i] = nan_fill();
+            kernels->attend(&a, h, q, scratch.data);
+        }
+    CHECK(untouched_outside(&out, 0, channels));
+
+    int wrong = 0, wrong_capture = 0;
+    for (int h = 0; h < heads; h++)
+        for (int t = 0; t < tokens; t++) {
+            double top = -INFINITY, sum = 0, largest = 0;
+            for (int key = 0; key < tokens; key++) {
+                double magnitude = 0;
+                p[key] = 0;
+                for (int c = 0; c < width; c++) {
+                    double product = (double)scale * *at(&qkv, t, h * width + c) * *at(&qkv, key, channels + h * width + c);
+                    p[key] += product;
+                    magnitude += fabs(product);
+                }
+                top = fmax(top, p[key]);
+                largest = fmax(largest, magnitude);
+            }
+            for (int key = 0; key < tokens; key++)
+                sum += p[key] = exp(p[key] - top);
+            /* a score is off by `shift`, and so is the maximum; that, the rounding of their difference and of e^x, and
+             * the sum of the denominator are the relative error of a probability */
+            double shift = sum_tolerance(width, largest) + 2 * UNIT * largest;
+            double relative = 4 * shift + (tokens + 16) * UNIT;
+            for (int key = 0; key < tokens; key++) {
+                p[key] /= sum;
+                double found = capture.data[((size_t)h * tokens + t) * tokens + key];
+                wrong_capture += !(fabs(found - p[key]) <= relative * p[key] + FLT_MIN);
+            }
+            for (int c = 0; c < width; c++) {
+                double expected = 0, magnitude = 0;
+                for (int key = 0; key < tokens; key++) {
+                    double product = p[key] * *at(&qkv, key, 2 * channels + h * width + c);
+                    expected += product;
+                    magnitude += fabs(product);
+                }
+                double tolerance = relative * magnitude + sum_tolerance(tokens, magnitude);
+                wrong += !(fabs(*at(&out, t, h * width + c) - expected) <= tolerance);
+            }
+        }
+    if (!CHECK(wrong == 0 && wrong_capture == 0))
+        printf("%s attend: %d outputs, %d probabilities of tokens=%d heads=%d width=%d scale=%g\n", kernels->name, wrong,
+               wrong_capture, tokens, heads, width, scale);
+
+    /* one head and panel alone, without capture: the same bits, and nothing else written */
+    matrix again = matrix_result(panel, tokens, channels, 3 * gap);
+    int head = heads / 2, query_panel = out.panels - 1, same = 1;
+    a.out = again.memory.data;
+    a.capture = NULL;
+    kernels->attend(&a, head, query_panel, scratch.data);
+    CHECK(untouched_outside(&again, head * width, head * width + width));
+    for (int t = 0; t < tokens; t++)
+        for (int c = 0; c < width; c++) {
+            float found = *at(&again, t, head * width + c);
+            same = same && (t / panel < query_panel ? is_nan_fill(found) : found == *at(&out, t, head * width + c));
+        }
+    CHECK(same);
+    free(p);
+    buffer_free(&scratch);
+    buffer_free(&capture);
+    matrix_free(&again);
+    matrix_free(&out);
+    matrix_free(&qkv);
+}
+
+static void test_attention(void) {
+    static const int widths[] = {1, 3, 8, 12, 16, 64, 80, 128};
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels)
+        for (int t = 0; t < COUNT(token_counts); t++)
+            for (int w = 0; w < COUNT(widths); w++)
+                check_attention(kernels, token_counts[t], 1 + (t + w) % 4, widths[w], 1 / sqrtf((float)widths[w]),
+                                (t + w) % 3 * 5);
+}
+
+/* Scores hundreds apart: probabilities are exactly 1 and 0, and a value under probability 0 does not count at all. */
+static void test_attention_saturates(void) {
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels) {
+        enum { TOKENS = 19 };
+        matrix qkv = matrix_make(kernels->panel, TOKENS, 3, 0), out = matrix_result(kernels->panel, TOKENS, 1, 0);
+        buffer scratch = buffer_make(kernels->attend_scratch(TOKENS)), capture = buffer_make(TOKENS * TOKENS);
+        for (int t = 0; t < TOKENS; t++) {
+            *at(&qkv, t, 0) = 1;
+            *at(&qkv, t, 1) = t == 11 ? -100 : -300 - 1e30f * (float)(t % 3);
+        }
+        vit_attend a = {.qkv = qkv.memory.data, .out = out.memory.data, .qkv_stride = qkv.stride,
+                        .out_stride = out.stride, .tokens = TOKENS, .heads = 1, .head_width = 1, .scale = 1,
+                        .capture = capture.data};
+        for (int p = 0; p < qkv.panels; p++)
+            kernels->attend(&a, 0, p, scratch.data);
+        for (int t = 0; t < TOKENS; t++) {
+            CHECK(*at(&out, t, 0) == *at(&qkv, 11, 2));
+            for (int key = 0; key < TOKENS; key++)
+                CHECK(capture.data[t * TOKENS + key] == (key == 11));
+        }
+        buffer_free(&scratch);
+        buffer_free(&capture);
+        matrix_free(&qkv);
+        matrix_free(&out);
+    }
+}
+
+/* e^x for x <= 0, as the ratio of two probabilities: scores are 0 and x. Each is e^x with one more rounding. */
+static void test_exponential_accuracy(void) {
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels) {
+        enum { TOKENS = 512, RUNS = 400 };
+        matrix qkv = matrix_make(kernels->panel, TOKENS, 3, 0), out = matrix_result(kernels->panel, TOKENS, 1, 0);
+        buffer scratch = buffer_make(kernels->attend_scratch(TOKENS)), capture = buffer_make(TOKENS * TOKENS);
+        vit_attend a = {.qkv = qkv.memory.data, .out = out.memory.data, .qkv_stride = qkv.stride,
+                        .out_stride = out.stride, .tokens = TOKENS, .heads = 1, .head_width = 1, .scale = 1,
+                        .capture = capture.data};
+        double worst = 0;
+        for (int t = 0; t < TOKENS; t++)
+            *at(&qkv, t, 0) = 1;
+        for (int run = 0; run < RUNS; run++) {
+            for (int t = 0; t < TOKENS; t++)
+                *at(&qkv, t, 1) = t ? -75.0f * (float)((t - 1) * RUNS + run) / (float)(TOKENS * RUNS) : 0;
+            kernels->attend(&a, 0, 0, scratch.data);
+            for (int t = 1; t < TOKENS; t++) {
+                double ratio = (double)capture.data[t] / capture.data[0], expected = exp(*at(&qkv, t, 1));
+                worst = fmax(worst, fabs(ratio / expected - 1));
+            }
+        }
+        if (!CHECK(worst <= 4 * UNIT + 2 * UNIT) || getenv("VIT_TEST_VERBOSE"))
+            printf("%s e^x: relative error %.3g\n", kernels->name, worst);
+        buffer_free(&scratch);
+        buffer_free(&capture);
+        matrix_free(&qkv);
+        matrix_free(&out);
+    }
+}
+
+/* ---- Tables ---- */
+
+static void test_tables(void) {
+    const vit_kernels *kernels;
+    int count = 0;
+    FOR_TABLES(kernels) {
+        char isa[32];
+        snprintf(isa, sizeof isa, "%.*s", (int)strcspn(kernels->name, ":"), kernels->name);
+        CHECK(vit_kernels_find(kernels->name) == kernels);
+        CHECK(vit_kernels_find(isa) && strncmp(vit_kernels_find(isa)->name, isa, strlen(isa)) == 0);
+        CHECK_STRING(vit_kernels_name(table), kernels->name);
+        CHECK(kernels->panel >= 4 && kernels->row_step >= 1);
+        CHECK(kernels->attend_scratch(197) <= (size_t)(197 + kernels->panel) * kernels->panel);
+        CHECK(vit_kernels_peak(kernels->name) > 0);
+        count++;
+    }
+    CHECK(count > 0);
+    CHECK(vit_kernels_at(count) == NULL && vit_kernels_name(count) == NULL);
+    CHECK(vit_kernels_find(NULL) == vit_kernels_at(0));
+    CHECK(vit_kernels_find("abacus") == NULL && vit_kernels_find("") == NULL && vit_kernels_find("scal") == NULL);
+    CHECK(vit_kernels_peak("abacus") == 0);
+}
+
+TEST_MAIN(TEST(test_tables), TEST(test_activation_accuracy), TEST(test_activation_limits), TEST(test_layers),
+          TEST(test_long_layers), TEST(test_gradients), TEST(test_layernorm), TEST(test_attention),
+          TEST(test_attention_saturates), TEST(test_exponential_accuracy))
