@@ -9,67 +9,67 @@ typedef struct axis {
     int most;
 } axis;
 
-/* The cubic convolution kernel; a is -0.5 in Pillow and -0.75 in PyTorch. */
-static double cubic(double x, double a) {
+vit_interpolation vit_interpolation_of(vit_resample rule) {
+    switch (rule) {
+    case VIT_RESAMPLE_HF: return (vit_interpolation){.cubic = -0.75};
+    case VIT_RESAMPLE_BILINEAR: return (vit_interpolation){0};
+    case VIT_RESAMPLE_JAX: return (vit_interpolation){.corners = 1};
+    default: return (vit_interpolation){.cubic = -0.5, .antialias = 1};
+    }
+}
+
+/* Cubic convolution with parameter a; linear for a = 0. */
+static double kernel(double x, double a) {
     x = fabs(x);
+    if (a == 0)
+        return x < 1 ? 1 - x : 0;
     return x < 1 ? ((a + 2) * x - (a + 3)) * x * x + 1 : x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
-static double stretch_of(int in, int out) {
-    return in > out ? (double)in / out : 1;
+static double kernel_support(vit_interpolation how, int in, int out) {
+    return (how.cubic != 0 ? 2 : 1) * (how.antialias && in > out ? (double)in / out : 1);
 }
 
-static int axis_taps(int in, int out, vit_resample rule) {
-    double taps = rule == VIT_RESAMPLE_TIMM ? ceil(2 * stretch_of(in, out)) * 2 + 1 : rule == VIT_RESAMPLE_HF ? 4 : 2;
+static int axis_taps(int in, int out, vit_interpolation how) {
+    double taps = ceil(kernel_support(how, in, out)) * 2 + 1;
     return taps < in ? (int)taps : in;
 }
 
-/* Where output i lies on the input axis, in input cells. */
-static double source_position(int i, int in, int out, vit_resample rule) {
-    if (rule == VIT_RESAMPLE_JAX)
-        return out > 1 ? (double)i * (in - 1) / (out - 1) : 0;
-    return (i + 0.5) * in / out - 0.5;
-}
-
-static void fill_antialiased(axis *a, int i, int in, int out) {
-    double stretch = stretch_of(in, out), center = (i + 0.5) * in / out, support = 2 * stretch, sum = 0;
+static void fill_antialiased(axis *a, int i, int in, int out, double cubic, double support) {
+    double stretch = in > out ? (double)in / out : 1, center = (i + 0.5) * in / out, sum = 0;
     int begin = (int)(center - support + 0.5), end = (int)(center + support + 0.5);
     begin = begin < 0 ? 0 : begin;
     end = end > in ? in : end;
     double *weights = a->weights + (size_t)i * (size_t)a->most;
     for (int j = begin; j < end; j++)
-        sum += weights[j - begin] = cubic((j - center + 0.5) / stretch, -0.5);
+        sum += weights[j - begin] = kernel((j - center + 0.5) / stretch, cubic);
     for (int j = begin; j < end; j++)
         weights[j - begin] /= sum;
     a->begin[i] = begin;
     a->count[i] = end - begin;
 }
 
-/* The neighbours floor(position) + first..last, weighted by distance; those outside the grid count for its edge. */
-static void fill_interpolated(axis *a, int i, int in, double position, int is_cubic) {
-    int low = (int)floor(position), first = is_cubic ? -1 : 0, last = is_cubic ? 2 : 1;
-    int begin = low + first < 0 ? 0 : low + first, end = low + last > in - 1 ? in - 1 : low + last;
-    begin = begin > end ? end : begin;
+/* The neighbours of a position (in cells) within `reach`; those outside the grid count for its edge. */
+static void fill_interpolated(axis *a, int i, int in, double position, double cubic, int reach) {
+    int low = (int)floor(position), first = low - reach + 1, last = low + reach;
+    int end = last < in ? last : in - 1, begin = first < 0 ? 0 : first < end ? first : end;
     double *weights = a->weights + (size_t)i * (size_t)a->most;
     for (int j = begin; j <= end; j++)
         weights[j - begin] = 0;
-    for (int j = low + first; j <= low + last; j++) {
-        int inside = j < begin ? begin : j > end ? end : j;
-        double distance = fabs(position - j);
-        weights[inside - begin] += is_cubic ? cubic(distance, -0.75) : 1 - distance;
-    }
+    for (int j = first; j <= last; j++)
+        weights[(j < begin ? begin : j > end ? end : j) - begin] += kernel(position - j, cubic);
     a->begin[i] = begin;
     a->count[i] = end - begin + 1;
 }
 
-static void axis_fill(axis *a, int in, int out, vit_resample rule) {
+static void axis_fill(axis *a, int in, int out, vit_interpolation how) {
+    double support = kernel_support(how, in, out);
     for (int i = 0; i < out; i++) {
-        double position = source_position(i, in, out, rule);
-        if (rule == VIT_RESAMPLE_TIMM)
-            fill_antialiased(a, i, in, out);
+        double aligned = out > 1 ? (double)i * (in - 1) / (out - 1) : 0;
+        if (how.antialias)
+            fill_antialiased(a, i, in, out, how.cubic, support);
         else
-            fill_interpolated(a, i, in, rule == VIT_RESAMPLE_BILINEAR && position < 0 ? 0 : position,
-                              rule == VIT_RESAMPLE_HF);
+            fill_interpolated(a, i, in, how.corners ? aligned : (i + 0.5) * in / out - 0.5, how.cubic, (int)support);
     }
 }
 
@@ -92,12 +92,12 @@ static void weighted_sum(const float *in, size_t stride, const double *weights, 
         out[d] = (float)sums[d];
 }
 
-vit_status vit_posemb_resample(const float *table, int rows, int columns, int width, vit_resample rule, int out_rows,
-                               int out_columns, float *out, const vit_allocator *allocator, vit_error *error) {
+vit_status vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how, int out_rows,
+                                  int out_columns, float *out, const vit_allocator *allocator, vit_error *error) {
     if (rows < 1 || columns < 1 || width < 1 || out_rows < 1 || out_columns < 1)
         return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: a grid of %d x %d, width %d, to %d x %d is not possible",
                         rows, columns, width, out_rows, out_columns);
-    axis down = {.most = axis_taps(rows, out_rows, rule)}, across = {.most = axis_taps(columns, out_columns, rule)};
+    axis down = {.most = axis_taps(rows, out_rows, how)}, across = {.most = axis_taps(columns, out_columns, how)};
     size_t row = (size_t)width, narrowed_row = vit_size_mul(row, (size_t)out_columns);
     float *narrowed = NULL; /* [rows,out_columns,width] */
     double *sums = NULL;
@@ -110,8 +110,8 @@ vit_status vit_posemb_resample(const float *table, int rows, int columns, int wi
         if (pass == 0)
             VIT_TRY(vit_arena_commit(&arena, allocator, "resampling position embeddings", error));
     }
-    axis_fill(&down, rows, out_rows, rule);
-    axis_fill(&across, columns, out_columns, rule);
+    axis_fill(&down, rows, out_rows, how);
+    axis_fill(&across, columns, out_columns, how);
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < out_columns; x++)
             weighted_sum(table + ((size_t)y * (size_t)columns + (size_t)across.begin[x]) * row, row,
@@ -124,4 +124,10 @@ vit_status vit_posemb_resample(const float *table, int rows, int columns, int wi
                          out + (size_t)y * narrowed_row + (size_t)x * row);
     vit_arena_release(&arena, allocator);
     return VIT_OK;
+}
+
+vit_status vit_posemb_resample(const float *table, int rows, int columns, int width, vit_resample rule, int out_rows,
+                               int out_columns, float *out, const vit_allocator *allocator, vit_error *error) {
+    return vit_posemb_interpolate(table, rows, columns, width, vit_interpolation_of(rule), out_rows, out_columns, out,
+                                  allocator, error);
 }
