@@ -6,6 +6,7 @@ export const isNode = typeof process === 'object' && !!process.versions?.node
 export const node = {
   fs: () => load('node:fs'),
   url: () => load('node:url'),
+  os: () => load('node:os'),
   workers: () => load('node:worker_threads')
 }
 
@@ -14,6 +15,8 @@ export const isolated = globalThis.crossOriginIsolated ?? typeof SharedArrayBuff
 
 // Workers cannot be started from another origin: a page that imports us from elsewhere runs us in place, on one thread.
 export const foreign = !isNode && !!globalThis.location && new URL(import.meta.url).origin !== location.origin
+
+export const coreCount = async () => globalThis.navigator?.hardwareConcurrency ?? (isNode ? (await node.os()).availableParallelism() : 1)
 
 export const isPage = typeof document === 'object'
 

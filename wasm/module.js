@@ -2,7 +2,7 @@
 // memory that grows leaves old views empty or short.
 
 import { VitError } from './errors.js'
-import { isolated, foreign } from './host.js'
+import { coreCount, foreign, isolated } from './host.js'
 
 const MODULES = {
   'simd128': () => import('./dist/vit-simd128.mjs'),
@@ -21,10 +21,12 @@ const SPLAT = [0x41, 0, 0xfd, 0x0f] // i32.const 0, i8x16.splat
 const RELAXED_SWIZZLE = [0xfd, 0x80, 0x02]
 const PAGES = 256 // 16 MiB at the start, as build.sh links it
 
-export const canThread = isolated && !foreign
-
-const coreCount = () => globalThis.navigator?.hardwareConcurrency ?? 1
-const defaultThreads = () => Math.min(coreCount(), Math.max(4, Math.min(8, coreCount() >> 1)))
+// All cores up to 4, half of them up to 8: the other half are often the same cores seen twice.
+async function chooseThreads(wanted) {
+  if (!isolated || foreign) return 1
+  const cores = await coreCount()
+  return wanted ?? Math.min(cores, Math.max(4, Math.min(8, cores >> 1)))
+}
 
 function chooseKernels(wanted) {
   if (!validates(...SPLAT))
@@ -58,7 +60,7 @@ export class Wasm {
   // threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
   static async open({ threads, kernels }) {
     const wasm = new Wasm()
-    const count = canThread ? (threads ?? defaultThreads()) : 1
+    const count = await chooseThreads(threads)
     const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
     wasm.threads = count
     wasm.#variant = kernels?.includes(':') ? kernels : ''

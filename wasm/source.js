@@ -191,7 +191,7 @@ async function openFile(name, path, signal) {
   }
 }
 
-async function openUrl({ name, url }, signal) {
+async function openUrl(name, url, signal) {
   let response
   try {
     response = await fetch(url, { signal })

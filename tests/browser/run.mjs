@@ -1,0 +1,76 @@
+// Runs the suite in Chromium and Firefox: node tests/browser/run.mjs [chromium|firefox] [part of a test's name].
+// On pages with and without cross-origin isolation, in each module, in workers and in place. Ends with `N passed, N failed`.
+// Programs: CHROMIUM and FIREFOX, else Debian's. puppeteer-core: PUPPETEER_CORE (its folder), else in the cache folder.
+
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { hasData, makeGguf } from '../js/run.mjs'
+import { startServer } from './server.mjs'
+
+const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'vit-wasm/npm/node_modules/puppeteer-core')
+const folder = process.env.PUPPETEER_CORE ?? cache
+const BROWSERS = {
+  chromium: {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--headless=new', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run']
+  },
+  firefox: { browser: 'firefox', executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr' }
+}
+
+export async function launch(name) {
+  const { default: puppeteer } = await import(pathToFileURL(join(folder, 'lib/esm/puppeteer/puppeteer-core.js')).href)
+  return puppeteer.launch({ headless: true, protocolTimeout: 600000, ...BROWSERS[name] })
+}
+
+// Every module and both ways to run; where a page is not isolated there are only the modules of one thread.
+function* setups(isolated, has) {
+  for (const kernels of ['simd128', 'relaxed'])
+    for (const threads of isolated ? [1, 2] : [2])
+      for (const worker of [true, false]) {
+        const expected = { kernels, threads: isolated ? threads : 1, isolated }
+        yield { options: { kernels, threads, worker }, expected, has: { ...has, data: has.data && worker && kernels === 'relaxed' && threads === 2 } }
+      }
+}
+
+async function main(wanted, pattern) {
+  const has = { gguf: makeGguf(), data: hasData() }
+  const sum = { passed: 0, failed: 0 }
+  for (const name of wanted) {
+    if (!existsSync(BROWSERS[name].executablePath)) {
+      console.log(`FAILED ${name}: ${BROWSERS[name].executablePath} is not there`)
+      sum.failed++
+      continue
+    }
+    const browser = await launch(name)
+    console.log(await browser.version())
+    for (const isolated of [true, false]) {
+      const server = await startServer({ isolated })
+      for (const setup of setups(isolated, has)) {
+        const { kernels, threads, worker } = setup.options
+        const words = `${name}, ${isolated ? 'isolated' : 'not isolated'}, ${kernels}, ${threads} threads asked, ${worker ? 'worker' : 'in place'}`
+        const start = performance.now()
+        const page = await browser.newPage()
+        page.on('pageerror', (error) => console.log(`    page error: ${error.message}`))
+        await page.goto(server.url + 'blank.html')
+        const result = await page
+          .evaluate(async (setup, pattern) => (await import('/tests/browser/page.mjs')).runSuite(setup, pattern), setup, pattern)
+          .catch((error) => ({ passed: 0, failed: 1, failures: [error.stack] }))
+        for (const text of result.failures) console.log(`FAILED (${words}) ${text}`)
+        console.log(`${words}: ${result.passed} passed, ${result.failed} failed (${((performance.now() - start) / 1000).toFixed(1)} s)`)
+        sum.passed += result.passed
+        sum.failed += result.failed
+        await page.close()
+      }
+      server.close()
+    }
+    await browser.close()
+  }
+  console.log(`${sum.passed} passed, ${sum.failed} failed`)
+  process.exit(sum.failed ? 1 : 0)
+}
+
+const names = process.argv.slice(2).filter((name) => name in BROWSERS)
+const [pattern = ''] = process.argv.slice(2).filter((name) => !(name in BROWSERS))
+await main(names.length ? names : Object.keys(BROWSERS), pattern)

@@ -1,0 +1,75 @@
+// The test server: the repository on a loopback port, under the strictest policy a page can have.
+//   /golden/...       tests/golden            /built/...        build/js-test, what the runner made
+//   /data/...         VIT_DATA/data           /data-golden/...  VIT_DATA/golden      /stalled?name=   whether a stalled answer is open
+// Queries make answers go wrong: status=N, html, cut=N (the connection ends after N bytes), stall=N (nothing comes after N
+// bytes), chunk=N (pieces of N bytes), nolength, gzip.
+
+import { createServer } from 'node:http'
+import { readFile } from 'node:fs/promises'
+import { extname, join, normalize, sep } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { fileURLToPath } from 'node:url'
+
+export const root = fileURLToPath(new URL('../..', import.meta.url))
+export const dataFolder = join(root, process.env.VIT_DATA ?? '../shared')
+
+const TYPES = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json', '.html': 'text/html', '.css': 'text/css', '.png': 'image/png', '.jpg': 'image/jpeg' }
+const FOLDERS = { golden: 'tests/golden', built: 'build/js-test', data: join(dataFolder, 'data'), 'data-golden': join(dataFolder, 'golden') }
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
+
+// Maps a path of a URL to a file, or null for what is outside.
+function fileOf(pathname) {
+  const path = normalize(decodeURIComponent(pathname)).split(sep).filter(Boolean)
+  if (path.includes('..')) return null
+  const folder = FOLDERS[path[0]]
+  const base = folder ? (folder.startsWith(sep) ? folder : join(root, folder)) : root
+  return join(base, ...(folder ? path.slice(1) : path))
+}
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms))
+
+// isolated: whether pages get cross-origin isolation. Returns { url, close }.
+export async function startServer({ isolated = true } = {}) {
+  const stalled = new Set()
+  const headers = { 'content-security-policy': POLICY, 'cache-control': 'no-store' }
+  if (isolated) Object.assign(headers, { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' })
+
+  async function answer(request, response) {
+    const { pathname, searchParams: query } = new URL(request.url, 'http://localhost')
+    const send = (status, type, body) => response.writeHead(status, { ...headers, 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body)
+    if (pathname === '/stalled') return send(200, 'application/json', JSON.stringify({ open: stalled.has(query.get('name')) }))
+    if (pathname === '/blank.html') return send(200, 'text/html', '<!doctype html><meta charset="utf-8"><title>tests</title>')
+    if (query.has('html')) return send(200, 'text/html', '<!DOCTYPE html>\n<title>Page not found</title>\n')
+    if (query.has('status')) return send(Number(query.get('status')), 'text/plain', 'as asked')
+    const body = await readFile(fileOf(pathname) ?? '').catch(() => null)
+    if (!body) return send(404, 'text/html', '<!DOCTYPE html><title>404 Not Found</title>')
+    await sendBody(response, body, pathname, query)
+  }
+
+  async function sendBody(response, body, pathname, query) {
+    const type = { ...headers, 'content-type': TYPES[extname(pathname)] ?? 'application/octet-stream' }
+    if (query.has('gzip')) {
+      const packed = gzipSync(body)
+      return response.writeHead(200, { ...type, 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed)
+    }
+    response.writeHead(200, query.has('nolength') ? type : { ...type, 'content-length': body.length })
+    response.flushHeaders()
+    const end = Number(query.get('cut') ?? query.get('stall') ?? body.length)
+    const step = Number(query.get('chunk') ?? (body.length || 1))
+    for (let at = 0; at < end; at += step) {
+      response.write(body.subarray(at, Math.min(end, at + step)))
+      if (query.has('chunk')) await pause(1)
+    }
+    if (query.has('cut')) return setTimeout(() => response.destroy(), 20)
+    if (!query.has('stall')) return response.end()
+    stalled.add(query.get('name'))
+    response.on('close', () => stalled.delete(query.get('name')))
+  }
+
+  const server = createServer((request, response) => answer(request, response).catch(() => response.destroy()))
+  await new Promise((done) => server.listen(0, '127.0.0.1', done))
+  return {
+    url: `http://127.0.0.1:${server.address().port}/`,
+    close: () => (server.closeAllConnections(), server.close())
+  }
+}

@@ -1,0 +1,67 @@
+// Runs the suite in Node: node tests/js/run.mjs [part of a test's name]. Each module in place and in a worker; relaxed SIMD
+// too, for which Node 20 wants a flag, so this program starts itself once more. Ends with `N passed, N failed`.
+
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { dataFolder, root, startServer } from '../browser/server.mjs'
+import { run } from './harness.mjs'
+import { defineSuite } from './suite.mjs'
+
+const RELAXED_FLAG = '--experimental-wasm-relaxed-simd'
+
+// A GGUF of the golden model, made by the command line; nothing where that is not built.
+export function makeGguf() {
+  const vit = join(root, 'build/vit')
+  if (!existsSync(vit)) return console.log('skipped: GGUF (build/vit is not there; ./build.sh makes it)'), false
+  mkdirSync(join(root, 'build/js-test'), { recursive: true })
+  execFileSync(vit, ['convert', join(root, 'tests/golden/forward/timm_cls'), join(root, 'build/js-test/timm_cls.gguf')], { stdio: 'pipe' })
+  return true
+}
+
+export function hasData() {
+  const found = existsSync(join(dataFolder, 'data/vit_tiny_patch16_224'))
+  if (!found) console.log(`skipped: real weights and photographs (VIT_DATA: ${dataFolder} is not there)`)
+  return found
+}
+
+async function main(pattern) {
+  const server = await startServer()
+  const has = { gguf: makeGguf(), data: hasData() }
+  const relaxed = process.execArgv.includes(RELAXED_FLAG) || !process.allowedNodeEnvironmentFlags.has(RELAXED_FLAG)
+  const sum = { passed: 0, failed: 0 }
+  for (const kernels of relaxed ? ['relaxed'] : ['simd128'])
+    for (const threads of [1, 2])
+      for (const worker of [false, true]) {
+        const options = { kernels, threads, worker }
+        const first = threads === 2 && !worker // the slow part once for each pair of modules
+        defineSuite({ base: server.url, options, expected: { kernels, threads, isolated: true }, has: { ...has, data: has.data && first } })
+        const words = `node, ${kernels}, ${threads} thread${threads > 1 ? 's' : ''}, ${worker ? 'worker' : 'in place'}`
+        const start = performance.now()
+        const { passed, failed } = await run((text) => console.log(`FAILED (${words}) ${text}`), pattern)
+        console.log(`${words}: ${passed} passed, ${failed} failed (${((performance.now() - start) / 1000).toFixed(1)} s)`)
+        sum.passed += passed
+        sum.failed += failed
+      }
+  server.close()
+  if (!relaxed) {
+    const args = ['--expose-gc', RELAXED_FLAG, fileURLToPath(import.meta.url), pattern]
+    const child = spawnSync(process.execPath, args, { stdio: ['inherit', 'pipe', 'inherit'], encoding: 'utf8' })
+    const lines = child.stdout.trimEnd().split('\n')
+    const [, passed, failed] = /^(\d+) passed, (\d+) failed$/.exec(lines.pop()) ?? [0, 0, 1]
+    if (lines.length) console.log(lines.join('\n'))
+    sum.passed += Number(passed)
+    sum.failed += Number(failed)
+  }
+  console.log(`${sum.passed} passed, ${sum.failed} failed`)
+  process.exit(sum.failed ? 1 : 0)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (!globalThis.gc) {
+    const child = spawnSync(process.execPath, ['--expose-gc', ...process.execArgv, ...process.argv.slice(1)], { stdio: 'inherit' })
+    process.exit(child.status ?? 1)
+  }
+  await main(process.argv[2] ?? '')
+}

@@ -1,0 +1,581 @@
+// The suite: unchanged in Node, Chromium and Firefox, in each module, in place and in a worker.
+
+import { ViT, VitError } from '../../wasm/index.js'
+import { Engine } from '../../wasm/engine.js'
+import { Wasm } from '../../wasm/module.js'
+import { describeSource } from '../../wasm/source.js'
+import { assert, close, describe, equal, rejects, test } from './harness.mjs'
+import { readSafetensors } from './safetensors.mjs'
+
+const inNode = typeof process === 'object'
+
+// base: of the test server, ending in '/'. options: kernels, threads, worker, for every load. expected: what info must say.
+// has: { data, gguf }: whether the server has them.
+export function defineSuite({ base, options, expected, has }) {
+  const url = (path) => new URL(path, base).href
+  const bytesOf = async (path) => new Uint8Array(await (await fetch(url(path))).arrayBuffer())
+  const tensorsOf = async (path) => readSafetensors(await bytesOf(path))
+  const load = (source, more) => ViT.load(source, { ...options, ...more })
+
+  // Loads, uses, disposes.
+  async function using(source, more, use) {
+    const vit = await load(source, more)
+    try {
+      return await use(vit)
+    } finally {
+      vit.dispose()
+    }
+  }
+
+  const TIMM = 'golden/forward/timm_cls/'
+  const HF = 'golden/forward/hf_vit/'
+  const PHOTO = 'golden/preprocess/timm_eval/synth0.png'
+
+  // Image `index` of tensor `size`.x [B,H,W,3].
+  function imageOf(inputs, size, index = 0) {
+    const { shape: [, height, width], data } = inputs[`${size}.x`]
+    return { pixels: data.slice(index * 3 * height * width, (index + 1) * 3 * height * width), width, height }
+  }
+  const rowOf = ({ shape, data }, index) => data.subarray((index * data.length) / shape[0], ((index + 1) * data.length) / shape[0])
+  const planar = ({ pixels, width, height }) => ({
+    pixels: Float32Array.from(pixels, (_, i) => pixels[(i % (width * height)) * 3 + Math.floor(i / (width * height))]),
+    width, height, layout: 'nchw'
+  })
+  const some = (height, width, seed = 1) => ({ pixels: Float32Array.from({ length: 3 * height * width }, (_, i) => Math.sin(i * seed)), width, height })
+  const rgba = (width, height) => ({ data: Uint8ClampedArray.from({ length: 4 * width * height }, (_, i) => (i % 4 === 3 ? 255 : (i * 7) % 256)), width, height })
+
+  // A stream of bytes in pieces of these sizes, again and again. ended: what cancelling it told.
+  function streamOf(bytes, sizes, stopAt = bytes.length) {
+    let at = 0
+    let turn = 0
+    const stream = new ReadableStream({
+      pull(controller) {
+        if (at >= bytes.length) return controller.close()
+        if (at >= stopAt) return new Promise(() => {})
+        const piece = bytes.slice(at, at + sizes[turn++ % sizes.length])
+        at += piece.length
+        controller.enqueue(piece)
+      },
+      cancel() {
+        stream.wasCancelled = true
+      }
+    })
+    return stream
+  }
+
+  describe('golden', () => {
+    for (const folder of [TIMM, HF])
+      test(folder, async () => {
+        const inputs = await tensorsOf(folder + 'input.safetensors')
+        const wanted = await tensorsOf(folder + 'expected.safetensors')
+        await using(url(folder), {}, async (vit) => {
+          for (const name of Object.keys(inputs)) {
+            const size = name.replace('.x', '')
+            const images = [imageOf(inputs, size, 0), imageOf(inputs, size, 1)]
+            for (const [i, logits] of (await vit.logits(images)).entries())
+              close(logits, rowOf(wanted[`${size}.logits`], i), 4e-5, `${size} logits ${i}`)
+            for (const [i, features] of (await vit.features(images)).entries())
+              close(features, rowOf(wanted[`${size}.features`], i), 4e-5, `${size} features ${i}`)
+            const tokens = rowOf(wanted[`${size}.norm`], 1)
+            const width = 36
+            close(await vit.features(images[1], { pool: 'cls' }), tokens.subarray(0, width), 4e-5, `${size} class token`)
+            const patches = tokens.length / width - 1
+            const mean = Array.from({ length: width }, (_, d) => {
+              let sum = 0
+              for (let t = 1; t <= patches; t++) sum += tokens[t * width + d]
+              return sum / patches
+            })
+            close(await vit.features(images[1], { pool: 'mean' }), mean, 4e-5, `${size} mean`)
+            const all = await vit.classify(images[0], { topK: 7 })
+            const probabilities = rowOf(wanted[`${size}.probs`], 0)
+            close(all.map(({ score }) => score), all.map(({ index }) => probabilities[index]), 4e-5, `${size} scores`)
+            equal(all.map(({ score }) => score), all.map(({ score }) => score).sort((a, b) => b - a), 'best first')
+          }
+        })
+      })
+
+    test('pictures are preprocessed as timm and Hugging Face do, to the bit', async () => {
+      for (const [folder, cases, suffix] of [[TIMM, 'timm_eval', '32.0.9.center.bicubic.f32_chw'], [HF, 'hf_vit', '32x32.pil']]) {
+        const wanted = await tensorsOf(`golden/preprocess/${cases}/expected.safetensors`)
+        await using(url(folder), {}, async (vit) => {
+          for (const photo of ['synth0', 'synth1']) {
+            const pixels = wanted[`${photo}.${suffix}`].data
+            const exact = await vit.logits({ pixels, width: 32, height: 32, layout: 'nchw' })
+            equal(await vit.logits(await bytesOf(`golden/preprocess/${cases}/${photo}.png`)), exact, `${cases} ${photo}`)
+          }
+        })
+      }
+    })
+  })
+
+  describe('sources', () => {
+    test('every kind of source gives the same numbers', async () => {
+      const [weights, config] = [await bytesOf(TIMM + 'model.safetensors'), await bytesOf(TIMM + 'config.json')]
+      const text = new TextDecoder().decode(config)
+      const image = some(32, 32)
+      const wanted = await using(url(TIMM), {}, (vit) => vit.logits(image))
+      const padded = new Uint8Array([1, 2, 3, ...weights, 4])
+      const sources = {
+        'URL object of the file': new URL(TIMM + 'model.safetensors', base),
+        'config URL, weights URL': { config: url(TIMM + 'config.json'), weights: url(TIMM + 'model.safetensors') },
+        'config text, weights Blob': { config: text, weights: new Blob([weights]) },
+        'config object, weights ArrayBuffer': { config: JSON.parse(text), weights: weights.slice().buffer },
+        'config Blob, weights view': { config: new Blob([config]), weights: padded.subarray(3, -1) },
+        'config bytes, weights stream': { config: [config], weights: streamOf(weights, [1, 7, 4096, 13, 60000]) }
+      }
+      if (inNode) sources['path'] = 'tests/golden/forward/timm_cls'
+      if (inNode) sources['file URL of a folder'] = new URL('../golden/forward/timm_cls/', import.meta.url)
+      for (const [name, source] of Object.entries(sources))
+        equal(await using(source, {}, (vit) => vit.logits(image)), wanted, name)
+      equal(weights.length > 0 && padded.length, weights.length + 4, 'the caller keeps its bytes')
+    })
+
+    test('Hugging Face needs its preprocessor_config', async () => {
+      const weights = url(HF + 'model.safetensors')
+      const configs = [url(HF + 'config.json'), url(HF + 'preprocessor_config.json')]
+      const image = await bytesOf(PHOTO)
+      const wanted = await using(url(HF), {}, (vit) => vit.logits(image))
+      equal(await using({ config: configs, weights }, {}, (vit) => vit.logits(image)), wanted)
+    })
+
+    if (has.gguf)
+      test('GGUF', async () => {
+        const image = await bytesOf(PHOTO)
+        const wanted = await using(url(TIMM), {}, async (vit) => [await vit.logits(image), vit.info.parameters, vit.info.input])
+        for (const source of [url('built/timm_cls.gguf'), await bytesOf('built/timm_cls.gguf')])
+          equal(await using(source, {}, async (vit) => [await vit.logits(image), vit.info.parameters, vit.info.input]), wanted)
+      })
+
+    test('progress is exact to the byte', async () => {
+      const weights = await bytesOf(TIMM + 'model.safetensors')
+      const config = await bytesOf(TIMM + 'config.json')
+      const sizes = [1, 7, 8, 1000, 33333, 2]
+      const watch = async (source) => {
+        const events = []
+        await using(source, { onProgress: (progress) => events.push(progress) }, () => {})
+        for (const phase of ['config', 'weights']) {
+          const loaded = events.filter((event) => event.phase === phase).map((event) => event.loaded)
+          equal(loaded, [...loaded].sort((a, b) => a - b), `${phase} grows`)
+        }
+        equal(events.filter(({ phase }) => phase === 'config').map(({ loaded, total }) => [loaded, total]), [[config.length, config.length]])
+        equal(events.at(-1), { phase: 'weights', loaded: weights.length, total: weights.length }, 'the last event')
+        return events.filter(({ phase }) => phase === 'weights')
+      }
+      const steps = []
+      for (let at = 0, i = 0; at < weights.length; ) steps.push((at = Math.min(weights.length, at + sizes[i++ % sizes.length])))
+      const streamed = await watch({ config, weights: streamOf(weights, sizes) })
+      equal(streamed.map(({ loaded }) => loaded), [0, ...steps, weights.length], 'a stream')
+      equal(streamed[1].total, undefined, 'total of a stream')
+      const fetched = await watch(url(TIMM + 'model.safetensors?chunk=10007'))
+      assert(fetched.every(({ total }) => total === weights.length), 'total from Content-Length')
+      assert(fetched.length > 3, `a download in pieces has ${fetched.length} events`)
+      await watch(url(TIMM + 'model.safetensors?chunk=10007&nolength'))
+      await watch({ config, weights: new Blob([weights]) })
+    })
+
+    test('a compressed answer has no total until the end', async () => {
+      const events = []
+      await using(url(TIMM + 'model.safetensors?gzip'), { onProgress: (progress) => events.push(progress) }, () => {})
+      const weights = await bytesOf(TIMM + 'model.safetensors')
+      equal(events.at(-1), { phase: 'weights', loaded: weights.length, total: weights.length })
+    })
+  })
+
+  describe('errors', () => {
+    const image = () => some(32, 32)
+
+    test('no source, odd sources', async () => {
+      await rejects(load(undefined), 'argument', 'default model')
+      await rejects(load(42), 'argument', 'Number')
+      await rejects(load(null), 'argument', 'null')
+      await rejects(load({ config: {} }), 'argument')
+      await rejects(load({ weights: 3 }), 'argument')
+      await rejects(load({ config: 3, weights: new Uint8Array(9) }), 'argument', 'config')
+      await rejects(load('http://'), inNode ? 'io' : 'argument')
+    })
+
+    test('what HTTP brings instead of a model names the URL', async () => {
+      await rejects(load(url('nowhere/model.safetensors')), 'http', url('nowhere/model.safetensors'), '404')
+      await rejects(load(url(TIMM + 'model.gguf')), 'http', '404')
+      await rejects(load(url(TIMM + 'model.safetensors?status=500')), 'http', '500')
+      await rejects(load('http://127.0.0.1:9/model.gguf'), 'http', '127.0.0.1:9')
+      await rejects(load(url('page.gguf?html')), 'format', 'page.gguf', 'HTML page')
+      await rejects(load(url('page.safetensors?html')), 'format', 'config.json', 'HTML page')
+      await rejects(load({ config: url(TIMM + 'config.json'), weights: url('page.safetensors?html') }), 'format', 'page.safetensors', 'HTML')
+    })
+
+    test('a broken connection and a short file say how far they came', async () => {
+      await rejects(load(url(TIMM + 'model.safetensors?cut=50000')), 'truncated', 'model.safetensors', '125116')
+      const [weights, config] = [await bytesOf(TIMM + 'model.safetensors'), await bytesOf(TIMM + 'config.json')]
+      for (const length of [1, 7, 9, 100, 5000, weights.length - 1])
+        await rejects(load({ config, weights: weights.slice(0, length) }), 'truncated')
+      await rejects(load({ config, weights: new Uint8Array(0) }), 'truncated')
+      await rejects(load({ config, weights: streamOf(weights, [1000], 50000 - 1) , }, { signal: AbortSignal.timeout(300) }), 'cancelled')
+    })
+
+    test('files of another kind', async () => {
+      const [weights, config] = [await bytesOf(TIMM + 'model.safetensors'), await bytesOf(TIMM + 'config.json')]
+      const text = new TextEncoder().encode('this is a text, not a model, however long it may be\n'.repeat(50))
+      await rejects(load({ config, weights: text }), 'format')
+      await rejects(load({ config, weights: new Blob(['version https://git-lfs.github.com/spec/v1\noid sha256:00\n'.repeat(3)]) }), 'format', 'Git LFS')
+      await rejects(load({ config, weights: await bytesOf(PHOTO) }), 'format')
+      await rejects(load({ config: '{"architecture": ', weights }), 'format')
+      await rejects(load({ config: new TextEncoder().encode('<html>'), weights }), 'format', 'HTML')
+      await rejects(load(weights), 'config')
+      const other = JSON.parse(new TextDecoder().decode(config))
+      other.model_args.embed_dim = 48
+      await rejects(load({ config: other, weights }), 'shape')
+      await rejects(load({ config, weights: new ReadableStream({ start: (c) => (c.enqueue('text'), c.close()) }) }), 'argument', 'String')
+      await rejects(load({ config, weights: new ReadableStream({ start: (c) => c.error(new Error('pipe burst')) }) }), 'internal', 'pipe burst')
+    })
+
+    test('options', async () => {
+      const source = url(TIMM)
+      for (const bad of [{ threads: 0 }, { threads: 1.5 }, { worker: 1 }, { compute: 'f16' }, { size: 0 }, { size: [32] }, { size: 'big' }, { cropPct: 0 }, { cropPct: 2 }, { decode: 'gpu' }, { kernels: 'avx2' }, { onProgress: 1 }, { cache: true }])
+        await rejects(load(source, bad), 'argument', Object.keys(bad)[0])
+      await rejects(load(source, { compute: 'int8' }), 'unsupported', 'int8')
+      if (inNode) await rejects(load(source, { decode: 'browser' }), 'unsupported', 'browser')
+      await using(source, {}, async (vit) => {
+        await rejects(vit.classify(image(), { topK: 0 }), 'argument', 'topK')
+        await rejects(vit.classify(image(), { pool: 'cls' }), 'argument', 'pool')
+        await rejects(vit.features(image(), { pool: 'max' }), 'argument', 'pool')
+      })
+    })
+
+    test('pictures', async () => {
+      await using(url(TIMM), {}, async (vit) => {
+        const wanted = await vit.logits(image())
+        for (const bad of [undefined, null, 'photo.jpg', 3, {}, new Float32Array(3).buffer.constructor, { pixels: [1, 2, 3], width: 1, height: 1 }, { pixels: new Float32Array(5), width: 1, height: 1 }, { pixels: new Float32Array(3), width: 1, height: 1, layout: 'hwc' }])
+          await rejects(vit.logits(bad), 'argument', 'image')
+        await rejects(vit.logits({ data: new Uint8ClampedArray(15), width: 2, height: 2 }), 'argument', '2 x 2')
+        await rejects(vit.logits([image(), image(), 'x']), 'argument', 'image 2')
+        const png = await bytesOf(PHOTO)
+        await rejects(vit.logits([png, png.subarray(0, 200)]), 'truncated', 'image 1')
+        for (const [bytes, code] of [[new Uint8Array(0), 'image'], [new TextEncoder().encode('not a picture at all, really'), 'image']]) {
+          const error = await vit.logits(bytes).then(() => null, (e) => e)
+          assert(error instanceof VitError && ['image', 'truncated', 'unsupported', 'format'].includes(error.code), `${code}: ${error?.code} ${error?.message}`)
+        }
+        const named = new Blob(['not a picture at all, really'])
+        named.name = 'holiday.jpg'
+        if (!options.worker) assert((await vit.logits(named).catch((e) => e)).message.includes('holiday.jpg'), 'the name of a file')
+        await rejects(vit.logits({ pixels: new Float32Array(3), width: 1, height: 1 }), 'argument')
+        equal(await vit.logits(image()), wanted, 'after all these')
+      })
+    })
+  })
+
+  describe('images', () => {
+    test('all inputs of one picture agree', async () => {
+      await using(url(TIMM), {}, async (vit) => {
+        const png = await bytesOf(PHOTO)
+        const wanted = await vit.logits(png)
+        equal(await vit.logits(png.buffer), wanted, 'ArrayBuffer')
+        equal(await vit.logits(new Blob([png])), wanted, 'Blob')
+        equal(await vit.logits(new DataView(new Uint8Array([0, ...png, 0]).buffer, 1, png.length)), wanted, 'DataView')
+        const picture = rgba(40, 30)
+        const plain = await vit.logits(picture)
+        equal(await vit.logits({ ...picture, data: new Uint8Array(picture.data) }), plain, 'Uint8Array')
+        const image = some(24, 40)
+        equal(await vit.logits(planar(image)), await vit.logits(image), 'nchw')
+        equal(png.length > 0, true, 'the caller keeps its bytes')
+      })
+    })
+
+    if (!inNode)
+      test('browser objects', async () => {
+        const engine = await load(url(TIMM))
+        const browser = await load(url(TIMM), { decode: 'browser' })
+        const png = await bytesOf(PHOTO)
+        const blob = new Blob([png], { type: 'image/png' })
+        const wanted = await engine.logits(png)
+        equal(await browser.logits(png), wanted, 'bytes, decoded by the browser')
+        equal(await browser.logits(blob), wanted, 'Blob, decoded by the browser')
+        const bitmap = await createImageBitmap(blob)
+        equal(await engine.logits(bitmap), wanted, 'ImageBitmap')
+        equal(await engine.logits(bitmap), wanted, 'ImageBitmap, still open')
+        const canvas = document.createElement('canvas')
+        Object.assign(canvas, { width: bitmap.width, height: bitmap.height })
+        const context = canvas.getContext('2d')
+        context.drawImage(bitmap, 0, 0)
+        const now = engine.logits(canvas)
+        context.clearRect(0, 0, canvas.width, canvas.height)
+        equal(await now, wanted, 'canvas, as it was when the call was made')
+        context.drawImage(bitmap, 0, 0)
+        equal(await engine.logits(context.getImageData(0, 0, canvas.width, canvas.height)), wanted, 'ImageData')
+        const offscreen = new OffscreenCanvas(bitmap.width, bitmap.height)
+        offscreen.getContext('2d').drawImage(bitmap, 0, 0)
+        equal(await engine.logits(offscreen), wanted, 'OffscreenCanvas')
+        const element = new Image()
+        element.src = url(PHOTO)
+        await element.decode()
+        equal(await engine.logits(element), wanted, 'img')
+        if (globalThis.VideoFrame) {
+          const frame = new VideoFrame(bitmap, { timestamp: 0 })
+          close(await engine.logits(frame), wanted, 0.5, 'VideoFrame')
+          frame.close()
+        }
+        equal((await engine.logits([bitmap, png, canvas])).length, 3, 'a mixed batch')
+        await rejects(browser.logits(new Blob(['no picture'])), 'image', 'browser')
+        await rejects(engine.logits(new Image()), 'image')
+        engine.dispose()
+        browser.dispose()
+      })
+
+    test('a batch equals its images one by one, to the bit', async () => {
+      await using(url(TIMM), {}, async (vit) => {
+        const png = await bytesOf(PHOTO)
+        const images = [...Array.from({ length: 11 }, (_, i) => some(32, 32, i + 1)), some(48, 24), some(48, 24, 2), png, rgba(20, 50), some(16, 64)]
+        const batch = await vit.logits(images)
+        for (const [i, image] of images.entries()) equal(batch[i], await vit.logits(image), `image ${i}`)
+        equal(await vit.classify([]), [], 'an empty batch')
+        equal((await vit.classify([png])).length, 1, 'a batch of one')
+      })
+    })
+
+    test('size and cropPct', async () => {
+      const picture = rgba(100, 80)
+      const shapes = await using(url(TIMM), { size: [24, 40], cropPct: 1 }, async (vit) => [vit.info.input.height, vit.info.input.width, vit.info.input.cropPct, (await vit.logits(picture)).length])
+      equal(shapes, [24, 40, 1, 7])
+      equal(await using(url(TIMM), { size: 48 }, (vit) => [vit.info.input.height, vit.info.input.width]), [48, 48])
+      const some = await using(url(TIMM), {}, (vit) => vit.logits(picture))
+      const other = await using(url(TIMM), { cropPct: 0.5 }, (vit) => vit.logits(picture))
+      assert(some.some((value, i) => value !== other[i]), 'cropPct changes what is seen')
+    })
+
+    test('a picture of 12 megapixels', async () => {
+      await using(url(TIMM), {}, async (vit) => {
+        const before = vit.info.memory.wasm
+        const [best] = await vit.classify({ data: new Uint8ClampedArray(4 * 4000 * 3000).fill(200), width: 4000, height: 3000 })
+        assert(best.score > 0, 'an answer')
+        assert(vit.info.memory.wasm > before, 'memory grew')
+        const gray = await vit.logits({ data: new Uint8ClampedArray(4 * 40 * 30).fill(200), width: 40, height: 30 })
+        close(await vit.logits({ data: new Uint8ClampedArray(4 * 400 * 300).fill(200), width: 400, height: 300 }), gray, 0, 'one colour at two sizes')
+      })
+    })
+  })
+
+  describe('cancelling', () => {
+    const aborted = () => {
+      const controller = new AbortController()
+      controller.abort()
+      return controller.signal
+    }
+
+    test('before it starts', async () => {
+      await rejects(load(url(TIMM), { signal: aborted() }), 'cancelled')
+      await using(url(TIMM), {}, async (vit) => {
+        await rejects(vit.classify(some(32, 32), { signal: aborted() }), 'cancelled')
+        equal((await vit.classify(some(32, 32))).length, 5)
+      })
+    })
+
+    test('a download that never ends', async () => {
+      for (const stall of [0, 1, 70000]) {
+        const controller = new AbortController()
+        const name = `stall-${stall}-${Math.random()}`
+        const loading = load(url(`${TIMM}model.safetensors?stall=${stall}&name=${name}`), { signal: controller.signal })
+        while (!(await (await fetch(url(`stalled?name=${name}`))).json()).open) await new Promise((done) => setTimeout(done, 5))
+        controller.abort()
+        await rejects(loading, 'cancelled')
+        while ((await (await fetch(url(`stalled?name=${name}`))).json()).open) await new Promise((done) => setTimeout(done, 5))
+      }
+    })
+
+    test('a stream that never ends is cancelled too', async () => {
+      const [weights, config] = [await bytesOf(TIMM + 'model.safetensors'), await bytesOf(TIMM + 'config.json')]
+      const controller = new AbortController()
+      const stream = streamOf(weights, [1000], 60000)
+      await rejects(load({ config, weights: stream }, { signal: controller.signal, onProgress: ({ loaded }) => loaded === 60000 && controller.abort() }), 'cancelled')
+      while (!stream.wasCancelled) await new Promise((done) => setTimeout(done, 5))
+    })
+
+    test('one call of several leaves the others right', async () => {
+      await using(url(TIMM), {}, async (vit) => {
+        const image = some(384, 384)
+        const wanted = await vit.logits(image)
+        for (const wait of [0, 1, 10, 40, 100]) {
+          const controllers = [0, 1, 2, 3].map(() => new AbortController())
+          const calls = controllers.map(({ signal }) => vit.logits(image, { signal }))
+          setTimeout(() => controllers[1].abort(), wait)
+          const results = await Promise.allSettled(calls)
+          for (const i of [0, 2, 3]) equal(results[i].value, wanted, `call ${i}`)
+          if (results[1].status === 'fulfilled') equal(results[1].value, wanted, 'a cancel that came too late')
+          else equal(results[1].reason.code, 'cancelled')
+        }
+        const controller = new AbortController()
+        const running = vit.logits(some(768, 768), { signal: controller.signal })
+        const next = vit.logits(image)
+        setTimeout(() => controller.abort(), 30)
+        await rejects(running, 'cancelled')
+        equal(await next, wanted, 'the next call')
+        const batch = new AbortController()
+        const many = vit.logits(Array(40).fill(some(128, 128)), { signal: batch.signal })
+        setTimeout(() => batch.abort(), 20)
+        await many.then(() => {}, (error) => equal(error.code, 'cancelled'))
+        equal(await vit.logits(image), wanted, 'after a cancelled batch')
+      })
+    })
+  })
+
+  describe('queue', () => {
+    test('calls made at once are answered in order', async () => {
+      await using(url(TIMM), {}, async (vit) => {
+        const images = [some(64, 64), await bytesOf(PHOTO), some(16, 16), rgba(30, 30)]
+        if (!inNode) images.push(await createImageBitmap(new Blob([images[1]])))
+        const wanted = []
+        for (const image of images) wanted.push(await vit.logits(image))
+        const order = []
+        const answers = await Promise.all(images.map((image, i) => vit.logits(image).then((logits) => (order.push(i), logits))))
+        equal(order, images.map((_, i) => i))
+        answers.forEach((logits, i) => equal(logits, wanted[i], `image ${i}`))
+      })
+    })
+
+    test('two models beside each other', async () => {
+      const [a, b] = await Promise.all([load(url(TIMM)), load(url(HF))])
+      const image = some(32, 32)
+      const [x, y] = [await a.logits(image), await b.logits(image)]
+      const both = await Promise.all([a.logits(image), b.logits(image), a.logits(image), b.logits(image)])
+      equal(both.map((logits) => [...logits]), [x, y, x, y].map((logits) => [...logits]))
+      a.dispose()
+      equal(await b.logits(image), y)
+      b.dispose()
+    })
+  })
+
+  describe('info', () => {
+    test('says what runs', async () => {
+      await using(url(TIMM), {}, async (vit) => {
+        const { info } = vit
+        equal(info.architecture, 'vit_tiny_patch16_224')
+        const { parameters } = info
+        equal(parameters, (await tensorsOf(TIMM + 'model.safetensors').then((all) => Object.values(all).reduce((sum, { data }) => sum + data.length, 0))))
+        equal(info.labels, null)
+        equal(info.compute, 'f32')
+        equal([info.input.height, info.input.width, info.input.patch, info.input.mean, info.input.filter, info.input.crop], [32, 32, [8, 8], [0.5, 0.5, 0.5], 'bicubic', 'center'])
+        close([info.input.cropPct], [0.9], 1e-6, 'cropPct')
+        assert(info.kernels.startsWith(expected.kernels), `kernels ${info.kernels}, expected ${expected.kernels}`)
+        equal(info.threads, expected.threads, 'threads')
+        equal(info.isolated, expected.isolated, 'isolated')
+        assert(info.memory.weights >= 4 * parameters && info.memory.activations > 0, 'memory')
+        assert(info.memory.wasm >= info.memory.weights + info.memory.activations, 'memory in all')
+        equal(info.last, { decode: 0, resize: 0, forward: 0, head: 0 })
+        await vit.classify(rgba(300, 200))
+        assert(vit.info.last.forward > 0 && vit.info.last.resize > 0 && vit.info.last.decode > 0, JSON.stringify(vit.info.last))
+        equal(vit.info.warnings, [])
+      })
+      await using(url(HF), {}, (vit) => equal(vit.info.labels, ['LABEL_0', 'LABEL_1', 'LABEL_2', 'LABEL_3', 'LABEL_4', 'LABEL_5', 'LABEL_6']))
+    })
+
+    test('topK', async () => {
+      await using(url(HF), {}, async (vit) => {
+        const image = some(32, 32)
+        const logits = await vit.logits(image)
+        const order = [...logits.keys()].sort((a, b) => logits[b] - logits[a])
+        for (const topK of [1, 3, 7, 1000]) {
+          const top = await vit.classify(image, { topK })
+          equal(top.map(({ index }) => index), order.slice(0, topK))
+          equal(top.map(({ label }) => label), order.slice(0, topK).map((i) => `LABEL_${i}`))
+        }
+        const sum = (await vit.classify(image, { topK: 7 })).reduce((sum, { score }) => sum + score, 0)
+        close([sum], [1], 1e-6, 'scores')
+        equal((await vit.classify(image)).length, 5)
+      })
+    })
+  })
+
+  describe('memory', () => {
+    test('after dispose calls reject, and so do those that run', async () => {
+      const vit = await load(url(TIMM))
+      const image = some(384, 384)
+      const calls = [vit.logits(image), vit.classify(image), vit.features(image)]
+      await new Promise((done) => setTimeout(done, 5))
+      vit.dispose()
+      for (const call of calls) await call.then(() => {}, (error) => equal(error.code, 'disposed'))
+      await rejects(vit.logits(image), 'disposed')
+      await rejects(vit.classify(image), 'disposed')
+      vit.dispose()
+      equal(vit.info.architecture, 'vit_tiny_patch16_224', 'info stays')
+      if (Symbol.dispose) (await load(url(TIMM)))[Symbol.dispose]()
+    })
+
+    test('everything allocated is released, whatever happened', async () => {
+      const [weights, config] = [await bytesOf(TIMM + 'model.safetensors'), await bytesOf(TIMM + 'config.json')]
+      const source = await describeSource({ config, weights })
+      for (let i = 0; i < 3; i++) {
+        const engine = await Engine.open(source, { ...options, decode: 'engine' }, {})
+        const images = [some(32, 32), await bytesOf(PHOTO), rgba(50, 20)]
+        await engine.call('classify', images, { topK: 3 })
+        await engine.call('features', images, { pool: 'mean' })
+        await engine.call('logits', [new Uint8Array(99)], {}).catch(() => {})
+        await engine.call('logits', [images[1].subarray(0, 150)], {}).catch(() => {})
+        equal(await engine.close(), 0, 'allocations after close')
+      }
+      for (const length of [0, 5, 9, 500, 5000, 100000, weights.length - 1, weights.length]) {
+        const wasm = await Wasm.open(options)
+        wasm.begin('weights')
+        wasm.config('config', config)
+        try {
+          for (let at = 0; at < length; at += 1009) wasm.push(weights.subarray(at, Math.min(length, at + 1009)))
+          if (length % 2) wasm.finish()
+        } catch (error) {
+          equal(error.name, 'VitError')
+        }
+        equal(wasm.close(), 0, `allocations of a load that stops at ${length}`)
+      }
+    })
+
+    test('fifty times load, use, dispose, and fifty aborted loads', async () => {
+      const source = { config: await bytesOf(TIMM + 'config.json'), weights: await bytesOf(TIMM + 'model.safetensors') }
+      const image = some(32, 32)
+      const wanted = await using(source, {}, (vit) => vit.logits(image))
+      const resident = () => (inNode ? (globalThis.gc?.(), process.memoryUsage().rss) : 0)
+      let before
+      for (let i = 0; i < 50; i++) {
+        await using(source, {}, async (vit) => equal(await vit.logits(image), wanted))
+        const controller = new AbortController()
+        await rejects(load(source, { signal: controller.signal, onProgress: () => controller.abort() }), 'cancelled')
+        if (i === 9) before = resident()
+      }
+      await new Promise((done) => setTimeout(done, 100))
+      const grown = (resident() - before) / 2 ** 20
+      assert(grown < 100, `memory grew by ${grown.toFixed()} MiB in 40 repetitions`)
+    })
+  })
+
+  if (has.data)
+    describe('real ViT-Ti/16', () => {
+      const MODEL = 'data/vit_tiny_patch16_224/'
+
+      test('from exact pixels', async () => {
+        for (const [size, tolerance] of [[224, 1e-4], [[384, 384], 2e-4], [[160, 320], 2e-4]]) {
+          const folder = `data-golden/real/pixels_${[size].flat().join('x')}/`
+          const wanted = await tensorsOf(folder + 'expected.safetensors')
+          await using(url(MODEL), { size, cropPct: 1 }, async (vit) => {
+            for (const name of ['0007', '0207', '0407'])
+              close(await vit.logits(await bytesOf(`${folder}${name}.png`)), wanted[`${name}.logits`].data, tolerance, `${size} ${name}`)
+          })
+        }
+      })
+
+      test('photographs', async () => {
+        const wanted = await tensorsOf('data-golden/real/logits_50/expected.safetensors')
+        const images = await (await fetch(url('data-golden/real/logits_50/files.json'))).json()
+        const labels = await (await fetch(url('wasm/imagenet_labels.json'))).json()
+        await using(url(MODEL), {}, async (vit) => {
+          equal(vit.info.labels, labels, 'labels')
+          equal(vit.info.parameters, 5717416)
+          for (let i = 0; i < images.length; i += inNode ? 1 : 10) {
+            const photo = await bytesOf(`data/imagenet_50/${images[i]}`)
+            const logits = await vit.logits(photo)
+            const theirs = wanted.logits.data.subarray(1000 * i, 1000 * (i + 1))
+            close(logits, theirs, 0.2, images[i])
+            const [best] = await vit.classify(photo, { topK: 1 })
+            if (wanted.margin.data[i] > 0.2) equal(best.index, theirs.indexOf(Math.max(...theirs)), images[i])
+            equal(best.label, labels[best.index])
+          }
+          assert(vit.info.last.decode > 0 && vit.info.last.forward > 0, 'times')
+        })
+      })
+    })
+}
