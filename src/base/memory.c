@@ -72,7 +72,6 @@ vit_status vit_arena_commit(vit_arena *arena, const vit_allocator *allocator, co
     size_t size = arena->used;
     VIT_TRY(vit_alloc_for(&arena->block, allocator, vit_size_add(size, VIT_ALIGN), what, error));
     arena->base = (unsigned char *)(((uintptr_t)arena->block + VIT_ALIGN - 1) & ~(uintptr_t)(VIT_ALIGN - 1));
-    memset(arena->base, 0, size);
     arena->size = size;
     arena->used = 0;
     return VIT_OK;

@@ -28,11 +28,11 @@ typedef struct vit_arena {
 
 /* bytes, aligned to VIT_ALIGN. NULL while measuring, or if the arena was measured too small (a bug). */
 void *vit_arena_take(vit_arena *arena, size_t bytes);
-/* Allocates what was measured (arena->used) and starts again at the front. Memory is zeroed. */
+/* Allocates what was measured (arena->used) and starts again at the front. */
 vit_status vit_arena_commit(vit_arena *arena, const vit_allocator *allocator, const char *what, vit_error *error);
 void vit_arena_release(vit_arena *arena, const vit_allocator *allocator);
 
-/* A byte buffer that grows by doubling; data is NULL-terminated beyond its size for text. */
+/* A byte buffer that grows by doubling; a zero byte follows its data, for text. */
 typedef struct vit_buffer {
     unsigned char *data;
     size_t size, capacity;

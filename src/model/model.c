@@ -87,6 +87,7 @@ vit_status vit_model_make_slots(vit_model *model, vit_error *error) {
     vit_arena_take(&model->slot_arena, vit_size_mul(most, sizeof(vit_slot)));
     vit_arena_take(&model->slot_arena, vit_size_mul((size_t)layers, sizeof(vit_block)));
     VIT_TRY(vit_arena_commit(&model->slot_arena, &model->options.allocator, "the table of weights", error));
+    memset(model->slot_arena.base, 0, model->slot_arena.size);
     model->slots = vit_arena_take(&model->slot_arena, most * sizeof(vit_slot));
     model->weights.blocks = vit_arena_take(&model->slot_arena, (size_t)layers * sizeof(vit_block));
     while (next_weight(layers, &rule, &layer)) {

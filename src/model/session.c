@@ -105,6 +105,7 @@ static vit_status allocate(vit_session *s, const vit_session_options *options, v
     s->stage_count = vit_stages_make(s, NULL);
     take_buffers(s, threads, capture);
     VIT_TRY(vit_arena_commit(&s->arena, &s->allocator, "the session", error));
+    memset(s->arena.base, 0, s->arena.size); /* lanes without a token or an image stay finite */
     take_buffers(s, threads, capture);
     vit_stages_make(s, s->stages);
     return make_positions(s, error);
