@@ -163,7 +163,7 @@ static vit_status refuse(const vit_head *head) {
         return vit_fail(head->error, VIT_ERR_TRUNCATED, "%s: the file ends after %zu bytes, too short for a weight file",
                         head->name, head->bytes);
     uint64_t length = vit_load_u64(head->data);
-    if (length < head->file_bytes - 8 && length < head->limits->header_bytes)
+    if (length <= head->file_bytes - 8 && length <= head->limits->header_bytes)
         return vit_fail(head->error, VIT_ERR_FORMAT,
                         "%s: neither GGUF nor safetensors: expected a header that begins with '{' at byte 8, found "
                         "byte 0x%02x", head->name, head->data[8]);

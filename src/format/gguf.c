@@ -204,7 +204,7 @@ static vit_status walk_array(walk *w, vit_metadata *entry) {
         if (w->filling) {
             entry->numbers = w->room.numbers;
             for (uint64_t i = 0; i < count; i++) {
-                vit_metadata scalar;
+                vit_metadata scalar = {0};
                 load_scalar(type, data + i * value_types[type].bytes, &scalar);
                 *w->room.numbers++ = scalar.number;
             }

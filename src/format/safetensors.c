@@ -107,8 +107,7 @@ static vit_status read_tensor(const vit_head *head, const vit_json *entry, vit_t
         snprintf(what, sizeof what, "unknown dtype \"%s\"", vit_show(type->string, type->length).text);
         return fail_tensor(head, VIT_ERR_UNSUPPORTED, entry, what);
     }
-    tensor->type = element->name;
-    tensor->dtype = element->dtype;
+    *tensor = (vit_tensor_info){.type = element->name, .dtype = element->dtype};
     VIT_TRY(read_shape(head, entry, tensor));
     uint64_t begin, end, count;
     VIT_TRY(read_offsets(head, entry, &begin, &end));
@@ -192,7 +191,7 @@ static vit_status read_header(vit_container *out, const vit_head *head, const vi
             continue;
         }
         for (const vit_json *value = entry->child; value; value = value->next, metadata++) {
-            metadata->type = VIT_VALUE_STRING;
+            *metadata = (vit_metadata){.type = VIT_VALUE_STRING};
             metadata->key = vit_container_copy(&room, value->key, value->key_length);
             metadata->string = vit_container_copy(&room, value->string, value->length);
         }
