@@ -403,7 +403,7 @@ native_library() {
 build_native() {
     native_library native
     program build/vit native "${CLI[@]}"
-    [[ ! -f tests/golden.c ]] || program build/golden native tests/golden.c # TODO
+    program build/golden native tests/golden*.c
     finish
 }
 
