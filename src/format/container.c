@@ -23,6 +23,7 @@ vit_status vit_container_allocate(vit_container *out, const vit_container_sizes 
         if (!measured)
             VIT_TRY(vit_arena_commit(&out->memory, out->allocator, head->name, head->error));
     }
+    memset(out->memory.base, 0, out->memory.size);
     out->tensor_count = (int)sizes->tensors;
     out->metadata_count = (int)sizes->metadata;
     return VIT_OK;
