@@ -172,7 +172,7 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_warning(const engine *e, int index) {
 }
 
 /* Other rules than the model's for pictures: 0 leaves a value as it is. */
-EMSCRIPTEN_KEEPALIVE void vit_js_rules(engine *e, int height, int width, float crop_pct) {
+EMSCRIPTEN_KEEPALIVE void vit_js_rules(engine *e, int height, int width, double crop_pct) {
     if (height)
         e->rules.height = height;
     if (width)
