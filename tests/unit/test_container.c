@@ -443,7 +443,7 @@ static void test_looks_like(void) {
         OTHER("\x80\2}q\0(X\5\0\0\0stateq\1}q\2", "pickle"),
         OTHER("version https://git-lfs.github.com/spec/v1\noid sha256:0", "git-lfs"),
         OTHER("ggjt\1\0\0\0", "older than GGUF"),
-        OTHER("\x10\0\0\0\0\0\0\0[0,1,2,3]      ", "begins with '{'"),
+        OTHER("\x10\0\0\0\0\0\0\0[0,1,2,3]       ", "begins with '{'"),
         OTHER("\xde\xad\xbe\xef\xde\xad\xbe\xef\xde\xad\xbe\xef\xde\xad\xbe\xef", "de ad be ef"),
 #undef OTHER
     };
