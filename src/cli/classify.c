@@ -76,6 +76,7 @@ int vit_cli_classify(int argc, char **argv) {
     int k = 5, json = 0, count;
     const vit_cli_option options[] = {
         VIT_CLI_MODEL_OPTIONS(model),
+        VIT_CLI_LABELS_OPTION(model),
         {"top", "K", VIT_CLI_INT, &k, 1, 100000, "how many classes to show (default: 5)"},
         {"json", NULL, VIT_CLI_FLAG, &json, 0, 0,
          "one object a line: {\"path\", \"top\": [{\"index\", \"label\", \"score\"}]}"},

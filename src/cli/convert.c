@@ -53,7 +53,8 @@ int vit_cli_convert(int argc, char **argv) {
     int count, type = KEEP_TYPE;
     const vit_cli_option options[] = {
         {"type", "f32|f16|bf16", VIT_CLI_CHOICE, &type, 0, 0, "how matrices are stored (default: as in IN)"},
-        VIT_CLI_CONFIG_OPTIONS(option),
+        VIT_CLI_CONFIG_OPTION(option),
+        VIT_CLI_LABELS_OPTION(option),
         {0},
     };
     int status = vit_cli_parse(&command, options, argc, argv, &count);

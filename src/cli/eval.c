@@ -92,7 +92,8 @@ int vit_cli_eval(int argc, char **argv) {
     int json = 0, count;
     const vit_cli_option options[] = {
         VIT_CLI_MODEL_OPTIONS(model),
-        {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object: {\"images\",\"top1\",\"top5\"}, in percent"},
+        VIT_CLI_LABELS_OPTION(model),
+        {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object: {\"images\", \"top1\", \"top5\"}, in percent"},
         VIT_CLI_CROP_OPTION(run),
         VIT_CLI_RUN_OPTIONS(run),
         {0},

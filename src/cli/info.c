@@ -22,6 +22,7 @@ static const vit_cli_command command = {
 static const char *const activations[] = {"gelu", "gelu_tanh", "quick_gelu"};
 static const char *const pools[] = {"class token", "mean"};
 static const char *const resamples[] = {"timm", "huggingface", "bilinear", "jax"};
+static const char *const resample_sources[] = {"timm", "Hugging Face", "timm's npz loader", "vit_jax"};
 static const char *const filters[] = {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos", "tf_bilinear"};
 static const char *const crops[] = {"center", "squash", "border"};
 
@@ -128,8 +129,8 @@ static void print_model(const char *path, const vit_model *model) {
            c->class_token && c->pool == VIT_POOL_MEAN ? " (there is a class token as well)" : "");
     if (c->pre_logits)
         printf("  pre-logits     %d\n", c->pre_logits);
-    printf("  positions      for %dx%d pixels, %s for other sizes\n", c->image_height, c->image_width,
-           resamples[c->pos_resample]);
+    printf("  positions      for %dx%d pixels, resampled for others as %s does\n", c->image_height, c->image_width,
+           resample_sources[c->pos_resample]);
     printf("  input          %dx%d pixels, %.4g GFLOP\n", p->height, p->width,
            vit_model_flops(model, p->height, p->width) * 1e-9);
     printf("  preprocessing  %s, crop %s %g, mean %g %g %g, std %g %g %g\n", filters[p->filter], crops[p->crop],
@@ -207,7 +208,8 @@ int vit_cli_info(int argc, char **argv) {
     vit_cli_model model = {0};
     int json = 0, count;
     const vit_cli_option options[] = {
-        VIT_CLI_CONFIG_OPTIONS(model),
+        VIT_CLI_CONFIG_OPTION(model),
+        VIT_CLI_LABELS_OPTION(model),
         {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object"},
         {0},
     };

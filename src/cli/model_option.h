@@ -10,16 +10,17 @@ typedef struct vit_cli_model {
 } vit_cli_model;
 
 /* Rows of an option table. */
-#define VIT_CLI_CONFIG_OPTIONS(model)                                             \
-    {"config", "FILE.json", VIT_CLI_TEXT, &(model).config, 0, 0,                  \
-     "what the weights mean, instead of the config.json beside them"},            \
-    {"labels", "FILE", VIT_CLI_TEXT, &(model).labels, 0, 0,                       \
+#define VIT_CLI_CONFIG_OPTION(model)                                            \
+    {"config", "FILE.json", VIT_CLI_TEXT, &(model).config, 0, 0,                \
+     "what the weights mean, instead of the config.json beside them"}
+#define VIT_CLI_LABELS_OPTION(model)                                            \
+    {"labels", "FILE", VIT_CLI_TEXT, &(model).labels, 0, 0,                     \
      "names of the classes: a JSON array of strings, or text with one a line"}
-#define VIT_CLI_MODEL_OPTIONS(model)                                              \
-    {"model", "FILE|DIR", VIT_CLI_TEXT, &(model).path, 0, 0,                      \
+#define VIT_CLI_MODEL_OPTIONS(model)                                            \
+    {"model", "FILE|DIR", VIT_CLI_TEXT, &(model).path, 0, 0,                    \
      "weights (.gguf, .safetensors), or a folder with weights and config.json " \
-     "(default: VIT_MODEL in the environment)"},                                  \
-    VIT_CLI_CONFIG_OPTIONS(model)
+     "(default: VIT_MODEL in the environment)"},                                \
+    VIT_CLI_CONFIG_OPTION(model)
 
 /* Opens the model the options name, with labels. 0, or the exit status after a complaint. */
 int vit_cli_model_open(vit_model **out, const vit_cli_model *options);

@@ -10,7 +10,7 @@
 static const vit_cli_command command = {
     .name = "trace",
     .summary = "every intermediate result of a forward pass",
-    .arguments = "[options] --out T.safetensors (--image I | --input X.safetensors)",
+    .arguments = "[options] --out T.safetensors (--image I | --input X)",
     .details = "For every tensor NAME.x [B,H,W,3] of X (normalised pixels, f32) it writes f32 NAME.patch_embed "
                "[B,T0,D], NAME.embed [B,T,D], NAME.attn.N [B,H,T,T] and NAME.block.N [B,T,D] of each block, NAME.norm "
                "[B,T,D], NAME.features [B,D], NAME.logits [B,N] and NAME.probs [B,N]. A tensor called x gives names "

@@ -1,0 +1,90 @@
+"""Help, version, options."""
+
+import re
+
+COMMANDS = ["classify", "features", "eval", "trace", "info", "convert", "bench"]
+
+# arguments: the first line on stderr. All end with exit status 2 and an empty stdout.
+USAGE_ERRORS = {
+    "clasify x.png": "vit: unknown command 'clasify'; did you mean 'classify'?",
+    "frobnicate": "vit: unknown command 'frobnicate'",
+    "help frobnicate": "vit: unknown command 'frobnicate'",
+    "classify": "vit classify: expected [options] PATH...",
+    "classify --tpo 3 x.png": "vit classify: unknown option --tpo; did you mean --top?",
+    "classify --frobnicate x.png": "vit classify: unknown option --frobnicate",
+    "classify -k 3 x.png": "vit classify: unknown option -k; options begin with --",
+    "classify --top 0 x.png": "vit classify: --top '0': expected a whole number from 1 to 100000",
+    "classify --top=5x x.png": "vit classify: --top '5x': expected a whole number from 1 to 100000",
+    "classify --top 99999999999999999999 x.png":
+        "vit classify: --top '99999999999999999999': expected a whole number from 1 to 100000",
+    "classify x.png --top": "vit classify: --top needs a value: K",
+    "classify --json=yes x.png": "vit classify: --json takes no value",
+    "classify --model= x.png": "vit classify: --model is empty, expected FILE|DIR",
+    "classify --size 0 x.png":
+        "vit classify: --size '0': expected pixels, as in 224 or 160x320 (height x width)",
+    "classify --size 32x x.png":
+        "vit classify: --size '32x': expected pixels, as in 224 or 160x320 (height x width)",
+    "classify --size 32x32x3 x.png":
+        "vit classify: --size '32x32x3': expected pixels, as in 224 or 160x320 (height x width)",
+    "classify --crop-pct 1.5 x.png": "vit classify: --crop-pct '1.5': expected a number from 0.01 to 1",
+    "classify --crop-pct nan x.png": "vit classify: --crop-pct 'nan': expected a number from 0.01 to 1",
+    "classify --threads 0 x.png": "vit classify: --threads '0': expected a whole number from 1 to 256",
+    "classify --compute f64 x.png": "vit classify: --compute 'f64': expected one of f32|int8",
+    "classify --compute int8 x.png": "vit classify: --compute int8 is not in this version; f32 is",
+    "features x.png": "vit features: say where the vectors go: --out F.npy or --json",
+    "features --out x.txt x.png": "vit features: --out 'x.txt': expected a name that ends in .npy",
+    "features --pool sum --json x.png": "vit features: --pool 'sum': expected one of head|cls|mean",
+    "trace --image x.png": "vit trace: expected --out, and one of --image and --input",
+    "trace --image x.png --input x --out o": "vit trace: expected --out, and one of --image and --input",
+    "trace --out o": "vit trace: expected --out, and one of --image and --input",
+    "trace --input x --size 32 --out o":
+        "vit trace: --size and --crop-pct are for --image; with --input the tensors give the size",
+    "eval": "vit eval: expected [options] FOLDER",
+    "eval a b": "vit eval: 'b' is one argument too many",
+    "info": "vit info: expected [options] FILE|DIR",
+    "convert a": "vit convert: expected [options] IN OUT.gguf",
+    "convert a b": "vit convert: 'b': expected a name that ends in .gguf",
+    "convert --type q4_0 a b.gguf": "vit convert: --type 'q4_0': expected one of f32|f16|bf16",
+    "bench x": "vit bench: 'x' is one argument too many",
+    "bench --runs -1": "vit bench: --runs '-1': expected a whole number from 1 to 100000",
+}
+
+
+def test_usage_errors(vit, tally, folder):
+    for line, message in USAGE_ERRORS.items():
+        result = vit.run(*line.split(" "))
+        tally.check(result.status == 2 and result.out == "" and result.err.split("\n")[0] == message, line, result)
+
+
+def test_unknown_command_lists_commands(vit, tally, folder):
+    tally.equal(vit.run("frobnicate").err.split("\n")[1], "Commands: " + " ".join(COMMANDS) + " help version",
+                "an unknown command lists the commands")
+
+
+def test_help(vit, tally, folder):
+    for command in COMMANDS:
+        result = vit.run("help", command)
+        tally.check(result.status == 0 and result.err == "", f"help {command}", result)
+        tally.check(result.out.startswith(f"vit {command}: ") and f"\nUsage: vit {command} " in result.out and
+                    f"\nExamples:\n  vit {command} " in result.out, f"help {command} has usage and examples", result)
+        body = result.out.split("\nExamples:")[0].split("\n")
+        tally.equal([line for line in body if len(line) > 79 or line.endswith(" ")], [], f"help {command} fits a terminal")
+        for words in ([command, "--help"], [command, "-h"]):
+            tally.equal(vit.run(*words).out, result.out, f"{' '.join(words)} is help {command}")
+
+
+def test_overview(vit, tally, folder):
+    result = vit.run()
+    tally.check(result.status == 2 and result.out == "", "without a command", result)
+    asked = vit.run("help")
+    tally.check(asked.status == 0 and asked.err == "", "help", asked)
+    tally.equal(result.err, asked.out, "the overview is the same asked for or not")
+    tally.equal(vit.run("--help").out, asked.out, "--help is help")
+    tally.check(all(f"\n  {command} " in asked.out for command in COMMANDS), "the overview names every command", asked)
+
+
+def test_version(vit, tally, folder):
+    result = vit.run("--version")
+    tally.check(result.status == 0 and re.fullmatch(r"vit \d+\.\d+\.\d+\nkernels:( \w+:\d+x\d+)+\n", result.out) is not None,
+                "--version", result)
+    tally.equal(vit.run("version").out, result.out, "version is --version")
