@@ -416,6 +416,7 @@ build_unit_tests() {
     native_library sanitized "${SANITIZE_FLAGS[@]}"
     for test in tests/unit/test_*.c; do program "build/sanitized/$(basename "$test" .c)" sanitized "$test"; done
     program build/sanitized/vit sanitized "${CLI[@]}"
+    program build/sanitized/golden sanitized tests/golden*.c
     finish
 }
 

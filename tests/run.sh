@@ -34,15 +34,10 @@ suite() {
 
 # ---- what tests need ----
 
-find_wasmtime() {
-    RUN_WASI=("$PYTHON" tests/wasi_run.py)
-}
-
-# NPM: a node_modules folder with NPM_PACKAGES, in the cache.
+# NODE_MODULES: has NPM_PACKAGES, in the cache.
 find_npm() {
     find_node
-    NPM=$CACHE/npm/node_modules
-    export VIT_NPM=$NPM
+    NODE_MODULES=$CACHE/npm/node_modules
     [[ -f $CACHE/npm/complete && $(< "$CACHE/npm/complete") == "${NPM_PACKAGES[*]}" ]] && return
     say "-- fetching ${NPM_PACKAGES[*]} into $CACHE/npm"
     mkdir -p "$CACHE/npm"
@@ -52,7 +47,7 @@ find_npm() {
 }
 
 find_browsers() {
-    have chromium && have firefox-esr || apt_install 'the browser tests' chromium firefox-esr
+    { have chromium && have firefox-esr; } || apt_install 'the browser tests' chromium firefox-esr
 }
 
 # ---- parts ----
@@ -61,38 +56,52 @@ test_native() {
     local test
     build_native
     build_unit_tests
-    suite layers tests/check_layers.sh
+    suite 'layers' tests/check_layers.sh
     for test in build/native/test_*; do suite "unit ${test##*test_}" "$test"; done
     for test in build/sanitized/test_*; do suite "unit ${test##*test_}, sanitized" "$test"; done
-    suite goldens "$PYTHON" tests/check_goldens.py build/golden
+    suite 'goldens' "$PYTHON" tests/check_goldens.py
+    suite 'goldens, sanitized' env VIT_DATA=none "$PYTHON" tests/check_goldens.py build/sanitized/golden build/sanitized/vit
 }
 
 test_cli() {
     build_native
-    suite 'command line, native' "$PYTHON" tests/cli/run.py build/vit
+    suite 'command line' "$PYTHON" tests/cli/run.py build/vit
 }
 
 test_wasi() {
+    local module run=("$PYTHON" tests/wasi_run.py)
     build_wasi
-    find_wasmtime
     suite 'opcodes, WASI' "$PYTHON" tests/audit_opcodes.py build/vit.wasm build/vit-relaxed.wasm
-    suite 'command line, wasmtime' "$PYTHON" tests/cli/run.py "${RUN_WASI[*]} build/vit.wasm"
-    suite 'command line, wasmtime, relaxed' "$PYTHON" tests/cli/run.py "${RUN_WASI[*]} build/vit-relaxed.wasm"
+    suite 'reproducible, WASI' tests/reproduce.sh wasi build/vit.wasm build/vit-relaxed.wasm
+    for module in vit vit-relaxed; do
+        suite "command line, $module.wasm" "$PYTHON" tests/cli/run.py "${run[*]} build/$module.wasm"
+        suite "goldens, $module.wasm" "$PYTHON" tests/check_goldens.py - "${run[*]} --dir . --dir .. build/$module.wasm"
+    done
 }
 
 test_node() {
+    local modules=(wasm/dist/vit-{simd128,relaxed}{,-mt}.{wasm,mjs})
+    build_native # makes a GGUF for the suite
     build_wasm
     find_npm
-    suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/*.wasm
+    suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
+    suite 'reproducible, modules' tests/reproduce.sh wasm "${modules[@]}"
     suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
 }
 
 test_browser() {
+    local browser
+    build_native
     build_wasm
     find_npm
     find_browsers
-    suite 'JavaScript, Chromium' "$NODE" tests/browser/run.mjs chromium
-    suite 'JavaScript, Firefox' "$NODE" tests/browser/run.mjs firefox
+    for browser in chromium firefox; do suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser; done
+}
+
+# What is too slow for every change.
+test_long() {
+    build_arm_tests
+    suite 'unit kernels, NEON under qemu' qemu-aarch64-static build/arm/test_kernels
 }
 
 run_tests() {
