@@ -6,6 +6,7 @@
 
 /* A forward pass is about a hundred short jobs: waiting threads spin this long before they sleep, about 20-50 us. */
 #define SPINS 20000
+#define CLOSED (1 << 30)
 
 struct vit_team {
     vit_allocator allocator;
@@ -15,7 +16,7 @@ struct vit_team {
     atomic_int generation;    /* counts jobs; a change starts the team */
     atomic_int sleepers;
     atomic_int next;          /* first index nobody has taken */
-    atomic_int busy;          /* helpers still inside the job */
+    atomic_int inside;        /* helpers in the job, and CLOSED while none may enter */
     atomic_int quit;
     int count, chunk;
     vit_job job;
@@ -65,8 +66,9 @@ static void *member_main(void *argument) {
         seen = atomic_load_explicit(&team->generation, memory_order_acquire);
         if (atomic_load(&team->quit))
             return NULL;
-        take_chunks(team, member->index);
-        atomic_fetch_sub_explicit(&team->busy, 1, memory_order_release);
+        if (!(atomic_fetch_add_explicit(&team->inside, 1, memory_order_acquire) & CLOSED))
+            take_chunks(team, member->index);
+        atomic_fetch_sub_explicit(&team->inside, 1, memory_order_release);
     }
 }
 
@@ -86,7 +88,7 @@ vit_status vit_team_open(vit_team **out, int threads, const vit_allocator *alloc
     vit_team *team;
     VIT_TRY(vit_alloc_for((void **)&team, allocator,
                           sizeof *team + (size_t)threads * sizeof team->members[0], "threads", error));
-    *team = (vit_team){.allocator = *allocator, .threads = 1};
+    *team = (vit_team){.allocator = *allocator, .threads = 1, .inside = CLOSED};
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->wake, NULL);
     for (int i = 1; i < threads; i++) {
@@ -124,10 +126,12 @@ void vit_team_run(vit_team *team, int count, int chunk, vit_job job, void *conte
     team->job = job;
     team->context = context;
     atomic_store_explicit(&team->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&team->busy, team->threads - 1, memory_order_relaxed);
+    atomic_fetch_and_explicit(&team->inside, ~CLOSED, memory_order_release);
     start_generation(team);
     take_chunks(team, 0);
-    while (atomic_load_explicit(&team->busy, memory_order_acquire))
+    /* A helper whose core is busy with other work is not waited for: it comes too late, and finds the door closed. */
+    atomic_fetch_or_explicit(&team->inside, CLOSED, memory_order_acquire);
+    while (atomic_load_explicit(&team->inside, memory_order_acquire) != CLOSED)
         relax();
 }
 

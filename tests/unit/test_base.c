@@ -1,0 +1,142 @@
+/* Threads, memory, 16-bit floats and files. */
+#include "test.h"
+
+#include "../../src/base/file.h"
+#include "../../src/base/half.h"
+#include "../../src/base/threads.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+static vit_error error;
+
+/* ---- Threads ---- */
+
+enum { MOST = 1000 };
+
+struct tally {
+    atomic_int done[MOST], overlaps;
+    int threads;
+};
+
+static void tally_chunk(void *context, int begin, int end, int thread) {
+    struct tally *tally = context;
+    if (thread < 0 || thread >= tally->threads)
+        atomic_fetch_add(&tally->overlaps, 1);
+    for (int i = begin; i < end; i++)
+        atomic_fetch_add(&tally->done[i], 1);
+}
+
+/* Every index exactly once, for many jobs in a row, sleeping helpers included. */
+static void test_every_index_once(void) {
+    static struct tally tally;
+    vit_allocator allocator = vit_default_options().allocator;
+    for (int threads = 1; threads <= 5; threads += 2) {
+        vit_team *team;
+        if (!CHECK_STATUS(VIT_OK, vit_team_open(&team, threads, &allocator, &error)))
+            return;
+        tally.threads = vit_team_threads(team);
+        for (int round = 0; round < 600; round++) {
+            int count = round * 37 % MOST, chunk = 1 + round % 9, wrong = 0;
+            memset(&tally.done, 0, sizeof tally.done);
+            if (round % 200 == 199)
+                usleep(3000);
+            vit_team_run(team, count, chunk, tally_chunk, &tally);
+            for (int i = 0; i < MOST; i++)
+                wrong += tally.done[i] != (i < count);
+            if (wrong)
+                CHECK(wrong == 0);
+        }
+        CHECK(tally.overlaps == 0);
+        vit_team_close(team);
+    }
+}
+
+/* ---- 16-bit floats ---- */
+
+static void test_halves(void) {
+    int wrong = 0;
+    for (uint32_t bits = 0; bits < 65536; bits++) { /* every value there and back, NaN to NaN */
+        uint16_t half = (uint16_t)bits;
+        int nan = (half & 0x7fff) > 0x7c00, brain_nan = (half & 0x7fff) > 0x7f80;
+        float value = vit_f32_from_f16(half), brain = vit_f32_from_bf16(half);
+        wrong += nan ? !isnan(value) || (vit_f16_from_f32(value) & 0x7fff) <= 0x7c00 : vit_f16_from_f32(value) != half;
+        wrong += brain_nan ? !isnan(brain) || (vit_bf16_from_f32(brain) & 0x7fff) <= 0x7f80 : vit_bf16_from_f32(brain) != half;
+    }
+    CHECK(wrong == 0);
+    CHECK(vit_f32_from_f16(0x3c00) == 1 && vit_f32_from_f16(0xc000) == -2 && vit_f32_from_f16(0x0001) == 0x1p-24f);
+    CHECK(isinf(vit_f32_from_f16(0x7c00)) && vit_f32_from_f16(0x7bff) == 65504);
+    /* ties go to even */
+    CHECK(vit_f16_from_f32(1 + 0x1p-11f) == 0x3c00 && vit_f16_from_f32(1 + 3 * 0x1p-11f) == 0x3c02);
+    CHECK(vit_f16_from_f32(65519) == 0x7bff && vit_f16_from_f32(65520) == 0x7c00);
+    CHECK(vit_f16_from_f32(0x1p-25f) == 0 && vit_f16_from_f32(0x1.8p-25f) == 1 && vit_f16_from_f32(-0.0f) == 0x8000);
+    CHECK(vit_bf16_from_f32(1 + 0x1p-8f) == 0x3f80 && vit_bf16_from_f32(1 + 3 * 0x1p-8f) == 0x3f82);
+}
+
+/* ---- Memory ---- */
+
+static void test_sizes(void) {
+    CHECK(vit_size_mul(SIZE_MAX / 2, 3) == SIZE_MAX && vit_size_mul(0, SIZE_MAX) == 0 && vit_size_mul(6, 7) == 42);
+    CHECK(vit_size_add(SIZE_MAX, 1) == SIZE_MAX && vit_size_add(1, 2) == 3);
+    vit_allocator allocator = vit_default_options().allocator;
+    vit_arena arena = {0};
+    CHECK(vit_arena_take(&arena, 1) == NULL && vit_arena_take(&arena, 65) == NULL);
+    CHECK(arena.used == 3 * VIT_ALIGN);
+    CHECK_STATUS(VIT_OK, vit_arena_commit(&arena, &allocator, "test", &error));
+    CHECK((uintptr_t)vit_arena_take(&arena, 1) % VIT_ALIGN == 0 && vit_arena_take(&arena, 65) != NULL);
+    CHECK(vit_arena_take(&arena, 1) == NULL);
+    vit_arena_release(&arena, &allocator);
+    vit_arena_take(&arena, SIZE_MAX - 10);
+    vit_arena_take(&arena, 100);
+    CHECK_STATUS(VIT_ERR_OUT_OF_MEMORY, vit_arena_commit(&arena, &allocator, "far too much", &error));
+    CHECK_MENTIONS(error.text, "far too much");
+}
+
+/* ---- Files ---- */
+
+static void test_files(void) {
+    vit_allocator allocator = vit_default_options().allocator;
+    vit_buffer buffer = {.allocator = &allocator};
+    char path[64], temporary[80];
+    snprintf(path, sizeof path, "/tmp/vit_test_base_%ld", (long)getpid());
+    snprintf(temporary, sizeof temporary, "%s.part%ld", path, (long)getpid());
+
+    CHECK_STATUS(VIT_ERR_IO, vit_read_file(&buffer, path, 100, &error));
+    CHECK_MENTIONS(error.text, "no such file");
+    CHECK_STATUS(VIT_ERR_IO, vit_read_file(&buffer, "/tmp", 100, &error));
+    CHECK_MENTIONS(error.text, "folder");
+    CHECK_STATUS(VIT_ERR_IO, vit_read_file(&buffer, "/dev/zero", 100, &error));
+
+    vit_writer writer;
+    CHECK_STATUS(VIT_OK, vit_writer_open(&writer, path, &allocator, &error));
+    CHECK_STATUS(VIT_OK, vit_writer_write(&writer, "hello", 5, &error));
+    CHECK(!vit_file_exists(path) && vit_file_exists(temporary));
+    vit_writer_cancel(&writer);
+    CHECK(!vit_file_exists(path) && !vit_file_exists(temporary));
+
+    CHECK_STATUS(VIT_OK, vit_writer_open(&writer, path, &allocator, &error));
+    CHECK_STATUS(VIT_OK, vit_writer_write(&writer, "hello", 5, &error));
+    CHECK_STATUS(VIT_OK, vit_writer_commit(&writer, &error));
+    vit_writer_cancel(&writer);
+    CHECK(vit_file_exists(path) && !vit_file_exists(temporary));
+    CHECK_STATUS(VIT_OK, vit_read_file(&buffer, path, 5, &error));
+    CHECK(buffer.size == 5 && memcmp(buffer.data, "hello", 6) == 0);
+    CHECK_STATUS(VIT_ERR_LIMIT, vit_read_file(&buffer, path, 4, &error));
+    CHECK_MENTIONS(error.text, "file_bytes");
+    vit_buffer_release(&buffer);
+
+    CHECK_STATUS(VIT_ERR_IO, vit_writer_open(&writer, "/no/such/folder/file", &allocator, &error));
+    vit_writer_cancel(&writer);
+    if (vit_file_exists("/dev/full")) { /* a full disk */
+        remove(path);
+        CHECK(symlink("/dev/full", temporary) == 0);
+        CHECK_STATUS(VIT_OK, vit_writer_open(&writer, path, &allocator, &error));
+        vit_status status = vit_writer_write(&writer, "hello", 5, &error);
+        CHECK(status != VIT_OK || vit_writer_commit(&writer, &error) != VIT_OK);
+        vit_writer_cancel(&writer);
+        CHECK(!vit_file_exists(path) && !vit_file_exists(temporary));
+    }
+    remove(path);
+}
+
+TEST_MAIN(TEST(test_every_index_once), TEST(test_halves), TEST(test_sizes), TEST(test_files))
