@@ -11,7 +11,8 @@ typedef struct vit_metadata {
     const char *key;
     vit_value_type type;
     const char *string;       /* VIT_VALUE_STRING, NUL-terminated */
-    int64_t integer;          /* VIT_VALUE_INTEGER (a u64 over INT64_MAX becomes VIT_VALUE_FLOAT), VIT_VALUE_BOOL */
+    int64_t integer;          /* VIT_VALUE_INTEGER, VIT_VALUE_BOOL. A u64 over INT64_MAX becomes VIT_VALUE_FLOAT and
+                               * leaves its bits here, a negative number; other floats leave 0 */
     double number;            /* VIT_VALUE_FLOAT, and integers as well */
     /* VIT_VALUE_ARRAY */
     vit_value_type element;

@@ -94,7 +94,12 @@ static vit_status add_value(vit_file *file, const vit_metadata *entry, vit_error
         VIT_TRY(add_array(file, entry, error));
         break;
     default:
-        VIT_TRY(add_number(file, entry->number, entry->type, error));
+        if (entry->integer < 0) {
+            snprintf(text, sizeof text, "%llu", (unsigned long long)entry->integer);
+            VIT_TRY(add_text(file, text, error));
+        } else {
+            VIT_TRY(add_number(file, entry->number, entry->type, error));
+        }
     }
     return vit_buffer_append(&file->text, "", 1, "metadata", error);
 }

@@ -155,11 +155,13 @@ static void load_scalar(uint32_t type, const unsigned char *at, vit_metadata *ou
         out->number = vit_f32_from_bits((uint32_t)bits);
     } else if (type == F64) {
         memcpy(&out->number, &bits, sizeof out->number);
-    } else if (type == U64 && bits > INT64_MAX) {
-        out->type = VIT_VALUE_FLOAT;
-        out->number = (double)bits;
     } else {
         memcpy(&out->integer, &bits, sizeof out->integer);
+        if (type == U64 && out->integer < 0) {
+            out->type = VIT_VALUE_FLOAT;
+            out->number = (double)bits;
+            return;
+        }
         if (type == BOOL)
             out->integer = bits != 0;
         out->number = (double)out->integer;

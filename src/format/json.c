@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_NODES 16384 /* in a block: what is left over stays small */
+
 struct vit_json_block {
     _Alignas(8) struct vit_json_block *next; /* what follows holds doubles */
 };
@@ -36,7 +38,7 @@ static vit_status take_block(parser *p, size_t bytes, void **data) {
 
 static vit_status new_node(parser *p, vit_json **node) {
     if (!p->nodes_left) {
-        p->nodes_block = p->nodes_block ? 2 * p->nodes_block : 16;
+        p->nodes_block = !p->nodes_block ? 16 : p->nodes_block < MOST_NODES ? 2 * p->nodes_block : MOST_NODES;
         VIT_TRY(take_block(p, vit_size_mul(p->nodes_block, sizeof(vit_json)), (void **)&p->nodes));
         p->nodes_left = p->nodes_block;
     }
