@@ -115,7 +115,9 @@ async function paste() {
 
 async function use(origin) {
     clearNotice();
-    if (await loadModel(origin) && current) await look(current);
+    if (!await loadModel(origin)) return;
+    $('#live').textContent = t('loading.done', { name: model.name });
+    if (current) await look(current);
 }
 
 function takeModel(files) {

@@ -73,10 +73,16 @@ function inOrder(configs, name) {
     return known.length || configs.length !== 1 ? known : configs;
 }
 
+// Which of several weight files is meant: a GGUF says all by itself; else the one that is called model.
+function pickWeights(list, name) {
+    return list.find((one) => /\.gguf$/.test(name(one))) ?? list.find((one) => name(one) === 'model.safetensors')
+        ?? list.find((one) => /\.safetensors$/.test(name(one)));
+}
+
 // Files picked or dropped together: weights with the config that says what they mean, or one GGUF.
 export function fromFiles({ weights, configs }) {
     if (!weights.length) throw new Problem('no-weights', configs.map((file) => file.name).join(', '));
-    const chosen = weights.find((file) => file.name.endsWith('.gguf')) ?? weights[0];
+    const chosen = pickWeights(weights, (file) => file.name);
     if (chosen.name.endsWith('.gguf')) return { name: chosen.name, source: chosen };
     const config = inOrder(configs, (file) => file.name);
     if (!config.length) throw new Problem('no-config', chosen.name);
@@ -104,9 +110,8 @@ export async function fromHost() {
     const list = await fetch(new URL('index.json', base)).then((reply) => (reply.ok ? reply.json() : null)).catch(() => null);
     const names = list?.files.map((file) => file.name) ?? [];
     const at = (name) => new URL(encodeURIComponent(name), base).href;
-    const gguf = names.find((name) => name.endsWith('.gguf'));
-    const weights = names.find((name) => name.endsWith('.safetensors'));
-    if (gguf) return { name: list.name, source: at(gguf) };
+    const weights = pickWeights(names, (name) => name);
     if (!weights) return null;
+    if (weights.endsWith('.gguf')) return { name: list.name, source: at(weights) };
     return { name: list.name, source: { config: inOrder(names, (name) => name).map(at), weights: at(weights) } };
 }

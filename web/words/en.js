@@ -3,8 +3,6 @@ export default {
     'skip': 'Skip to the answer',
     'tagline': 'A Vision Transformer, on your own device',
     'title': 'Classify a picture',
-    'tabs': 'What to do',
-    'tab.classify': 'Classify',
     'theme': 'Switch between light and dark',
     'close': 'Close',
     'load': 'Load',

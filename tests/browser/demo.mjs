@@ -1,0 +1,434 @@
+// The demo page, as a visitor uses it:  node tests/browser/demo.mjs [chromium|firefox]
+// Served by web/serve.mjs on loopback, with a tiny model of random weights, and the real one where it is at hand.
+
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { createServer, request as httpRequest } from 'node:http'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { launch } from './run.mjs'
+import words from '../../web/words/en.js'
+
+const root = resolve(fileURLToPath(import.meta.url), '../../..')
+const browserName = process.argv[2] ?? 'chromium'
+const tiny = join(root, 'tests/golden/forward/timm_cls')
+const real = join(process.env.VIT_DATA ?? join(root, '../shared'), 'data/vit_tiny_patch16_224')
+
+let passed = 0
+let failed = 0
+function check(condition, what) {
+  if (condition) passed++
+  else {
+    failed++
+    console.log(`FAILED ${what}`)
+  }
+}
+
+// ---- servers
+
+const atEnd = []
+
+async function serve(...args) {
+  const child = spawn(process.execPath, [join(root, 'web/serve.mjs'), '--port', '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  atEnd.push(() => child.kill())
+  return new Promise((done, fail) => {
+    child.stdout.once('data', (data) => done(String(data).split('\n')[0]))
+    child.once('exit', (status) => fail(new Error(`serve.mjs ended with ${status}`)))
+  })
+}
+
+// Another site, with models as other hosts serve them, well and badly. open: answers that have not ended.
+async function startElsewhere() {
+  const open = new Set()
+  const weights = readFileSync(join(tiny, 'model.safetensors'))
+  const config = readFileSync(join(tiny, 'config.json'))
+  const cors = { 'Access-Control-Allow-Origin': '*' }
+  const files = {
+    '/good/config.json': config, '/good/model.safetensors': weights,
+    '/short/config.json': config, '/short/model.safetensors': weights.subarray(0, weights.length / 2)
+  }
+  const server = createServer(({ url }, response) => {
+    const body = files[url]
+    if (body) return response.writeHead(200, { ...cors, 'Content-Length': body.length }).end(body)
+    if (url === '/page.gguf') return response.writeHead(200, cors).end('<!doctype html><title>A page</title>')
+    if (url === '/private.gguf') return response.writeHead(200).end(weights) // other pages may not read it
+    if (url !== '/slow.gguf') return response.writeHead(404, cors).end('no such file')
+    open.add(response)
+    response.on('close', () => open.delete(response))
+    response.writeHead(200, { ...cors, 'Content-Length': 1 << 24 }).write(Buffer.from('GGUF\x03\0\0\0', 'latin1'))
+  })
+  await new Promise((done) => server.listen(0, '127.0.0.1', done))
+  atEnd.push(() => server.close(), () => server.closeAllConnections())
+  return { url: `http://127.0.0.1:${server.address().port}`, open }
+}
+
+// One request as it is written: fetch() would tidy the path first. -> { status, headers, body }
+const ask = (base, path, options = {}) => new Promise((done, fail) => {
+  const { hostname, port } = new URL(base)
+  httpRequest({ hostname, port, path, ...options }, (response) => {
+    const parts = []
+    response.on('data', (part) => parts.push(part))
+    response.on('end', () => done({ status: response.statusCode, headers: response.headers, body: Buffer.concat(parts) }))
+  }).on('error', fail).end()
+})
+
+const OUTSIDE = ['/..', '/../package.json', '/web/../package.json', '/web/..%2fpackage.json', '/web/%2e%2e/package.json',
+  '/web/%2e%2e%2fpackage.json', '/web/..%5cpackage.json', '/web/..\\package.json', '/web//etc/passwd', '//etc/passwd', '/web/./index.html',
+  '/web/%00index.html', '/web/index.html%00.png', '/web/%252e%252e/package.json', '/package.json', '/src/vit.h', '/.git/config', '/web/.',
+  '/web/samples', '/web/samples/', '/wasm', '/wasm/', '/wasm/dist/', '/model', '/model/', '/model/..%2fconfig.json', '/model/../config.json',
+  '/model/none.gguf', '/web/app/../../package.json', '/constructor', '/web/__proto__']
+const TYPES = {
+  '/web/app/main.js': 'text/javascript', '/web/style/page.css': 'text/css', '/web/samples/cat.jpg': 'image/jpeg', '/web/favicon.svg': 'image/svg+xml',
+  '/wasm/index.js': 'text/javascript', '/wasm/dist/vit-simd128.wasm': 'application/wasm', '/model/config.json': 'application/json'
+}
+
+async function testServer(base) {
+  const { status, headers } = await ask(base, '/web/')
+  const policy = headers['content-security-policy']
+  check(status === 200 && headers['content-type'].startsWith('text/html'), 'serve: the page')
+  check(policy.startsWith("default-src 'self'; script-src 'self' 'wasm-unsafe-eval';") && !policy.includes('unsafe-inline'), `serve: policy ${policy}`)
+  check(headers['cross-origin-opener-policy'] === 'same-origin' && headers['cross-origin-embedder-policy'] === 'require-corp', 'serve: isolation')
+  check(headers['x-content-type-options'] === 'nosniff', 'serve: nosniff')
+  check((await ask(base, '/')).headers.location === '/web/', 'serve: the root leads to the page')
+  for (const [path, type] of Object.entries(TYPES)) {
+    const answer = await ask(base, path)
+    check(answer.status === 200 && answer.headers['content-type'].startsWith(type), `serve: ${path}: ${answer.status} ${answer.headers['content-type']}`)
+  }
+  for (const path of OUTSIDE) {
+    const answer = await ask(base, path)
+    check(answer.status === 404 && answer.body.length < 20, `serve: ${path} is refused, not ${answer.status}`)
+  }
+  check((await ask(base, '/web/%zz')).status === 400, 'serve: a malformed address')
+  check((await ask(base, '/web/', { method: 'POST' })).status === 405, 'serve: POST is refused')
+  const path = '/web/samples/cat.jpg'
+  const whole = readFileSync(join(root, path))
+  for (const [range, first, last] of [['0-9', 0, 9], ['100-', 100, whole.length - 1], ['-7', whole.length - 7, whole.length - 1]]) {
+    const part = await ask(base, path, { headers: { Range: `bytes=${range}` } })
+    check(part.status === 206 && part.body.equals(whole.subarray(first, last + 1)), `serve: bytes ${range}`)
+    check(part.headers['content-range'] === `bytes ${first}-${last}/${whole.length}`, `serve: bytes ${range}: ${part.headers['content-range']}`)
+  }
+  check((await ask(base, path, { headers: { Range: 'bytes=99999999-' } })).status === 416, 'serve: a range past the end')
+  const head = await ask(base, path, { method: 'HEAD' })
+  check(head.status === 200 && Number(head.headers['content-length']) === whole.length && !head.body.length, 'serve: HEAD')
+}
+
+// ---- words: every key that the page names has words, and no words are left over
+
+function testWords() {
+  const files = ['index.html', ...readdirSync(join(root, 'web/app')).map((name) => `app/${name}`)]
+  const source = files.map((name) => readFileSync(join(root, 'web', name), 'utf8')).join('\n')
+  const named = [...source.matchAll(/data-t(?:-label)?="([^"]+)"|\bt\('([^']+)'/g)].map((found) => found[1] ?? found[2])
+  for (const key of named) check(key in words, `words: there are none for ${key}`)
+  const made = [...source.matchAll(/[`']([a-z]+(?:\.[a-z]+)*\.)\$\{/g)].map((found) => found[1]) // `sample.${id}`
+  for (const key of Object.keys(words))
+    check(source.includes(`'${key}'`) || source.includes(`"${key}"`) || made.some((start) => key.startsWith(start)), `words: ${key} is never used`)
+}
+
+// ---- pages
+
+let browser
+// quiet: browsers log failing requests as errors; where those are the point, only exceptions count.
+async function openPage(url, { width = 1280, height = 800, quiet = false } = {}) {
+  const page = await browser.newPage()
+  await page.setViewport({ width, height })
+  const problems = []
+  const requests = []
+  page.on('console', (message) => !quiet && message.type() === 'error' && problems.push(message.text()))
+  page.on('pageerror', (error) => problems.push(error.message))
+  page.on('request', (request) => /^https?:/.test(request.url()) && requests.push(request.url()))
+  await page.goto(url)
+  await page.waitForFunction(() => document.documentElement.dataset.ready === '')
+  const { origin } = new URL(url)
+  const close = async (name) => {
+    check(!problems.length, `${name}: the console says ${problems}`)
+    await page.close()
+  }
+  return { page, foreign: () => requests.filter((one) => !one.startsWith(origin)), close }
+}
+
+const until = (page, test, ...args) => page.waitForFunction(test, { timeout: 20_000 }, ...args).then(() => true, () => false)
+const answered = (page, name) => until(page, (wanted) => {
+  const answer = document.querySelector('#answer')
+  return !answer.hidden && answer.getAttribute('aria-busy') === 'false' && document.querySelectorAll('#scores li').length === 5
+    && document.querySelector('#caption .file').textContent.startsWith(wanted)
+}, name)
+const noticed = (page, key) => until(page, (title) => document.querySelector('#notice h2')?.textContent === title, words[`${key}.title`])
+const invited = (page) => until(page, () => document.querySelector('#invite').checkVisibility())
+const text = (page, selector) => page.$eval(selector, (element) => element.textContent)
+const visible = (page, selector) => page.$eval(selector, (element) => element.checkVisibility())
+
+const encoded = (name, type, bytes) => ({ name, type, bytes: Buffer.from(bytes).toString('base64') })
+const fileOf = (path, name, type = '') => encoded(name, type, readFileSync(path))
+const sample = (name) => fileOf(join(root, `web/samples/${name}.jpg`), `my ${name}.jpg`, 'image/jpeg')
+const drop = (page, ...files) => page.evaluate((list) => {
+  const transfer = new DataTransfer()
+  for (const { name, type, bytes } of list) transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type }))
+  for (const kind of ['dragenter', 'dragover', 'drop'])
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }))
+}, files)
+
+async function testOpening(base) {
+  const { page, foreign, close } = await openPage(base)
+  check(await answered(page, 'cat.jpg'), 'opening: a result is there')
+  check(/ ms/.test(await text(page, '.time .total')), 'opening: how long it took')
+  const foot = await text(page, '#foot-runs')
+  for (const part of ['f32', 'kernels', 'thread', words['foot.isolated'], 'MB', 'decode', 'resize', 'encode', 'head']) check(foot.includes(part), `opening: no ${part} in: ${foot}`)
+  check((await text(page, '#foot-requests')) === words['requests.none'], 'opening: the foot says that no request left')
+  check((await text(page, '#live')).length > 10, 'opening: the answer is said')
+
+  await (await page.$('#choose-input')).uploadFile(join(root, 'web/samples/rocket.jpg'))
+  check(await answered(page, 'rocket.jpg'), 'picking a file')
+  await drop(page, sample('coffee'))
+  check(await answered(page, 'my coffee.jpg'), 'dropping a file')
+  check(!(await page.$('#samples [aria-pressed="true"]')), 'dropping a file: no sample is marked')
+  check(!(await visible(page, '#drop')), 'dropping a file: the veil goes')
+  await page.evaluate(({ bytes }) => {
+    const transfer = new DataTransfer()
+    transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], 'clip.png', { type: 'image/png' }))
+    dispatchEvent(Object.defineProperty(new Event('paste'), 'clipboardData', { value: transfer }))
+  }, sample('horse'))
+  check(await answered(page, 'clip.png'), 'pasting a picture')
+  const drawn = await page.evaluate(async () => { // a kind that only the browser decodes
+    const canvas = new OffscreenCanvas(64, 48)
+    canvas.getContext('2d').fillRect(8, 8, 40, 30)
+    const blob = await canvas.convertToBlob({ type: 'image/webp' })
+    return { type: blob.type, bytes: btoa(String.fromCharCode(...new Uint8Array(await blob.arrayBuffer()))) }
+  })
+  await drop(page, { name: 'drawn.webp', ...drawn })
+  check(drawn.type === 'image/webp' && await answered(page, 'drawn.webp'), 'dropping a WebP')
+  check(!foreign().length, `opening: requests to ${foreign()}`)
+  await close('opening')
+}
+
+async function testBatch(base) {
+  const { page, close } = await openPage(base)
+  await answered(page, 'cat.jpg')
+  await drop(page, sample('cat'), sample('coffee'), encoded('broken.jpg', 'image/jpeg', 'no picture'))
+  check(await until(page, (label) => document.querySelector('#batch header button')?.textContent === label, words['batch.close']), 'batch: it ends')
+  check((await page.$$('#batch tbody tr')).length === 3, 'batch: a row for each')
+  check((await page.$$('#batch td.failed')).length === 1, 'batch: the broken one is told, the others are done')
+  await page.click('#batch tbody tr:nth-child(2) td button')
+  check(await answered(page, 'my coffee.jpg'), 'batch: a row shows its picture')
+  await page.click('#batch th:nth-child(1) button')
+  check((await page.$$eval('#batch tbody td:first-child', (all) => all.map((cell) => cell.textContent))).join() === 'broken.jpg,my cat.jpg,my coffee.jpg', 'batch: sorted by name')
+  await page.evaluate(() => {
+    globalThis.saved = {}
+    const make = URL.createObjectURL.bind(URL)
+    URL.createObjectURL = (blob) => {
+      blob.text().then((content) => { saved[blob.type] = content })
+      return make(blob)
+    }
+    HTMLAnchorElement.prototype.click = () => {}
+  })
+  for (const button of await page.$$('#batch footer button')) await button.click()
+  check(await until(page, () => saved['text/csv'] && saved['application/json']), 'batch: it is saved')
+  const saved = await page.evaluate(() => saved)
+  const lines = saved['text/csv'].trim().split('\r\n')
+  check(lines.length === 3 && lines[0] === 'name,index,answer,score,ms' && /^"my cat.jpg",\d+,/.test(lines[1]), `batch: CSV ${lines}`)
+  const rows = JSON.parse(saved['application/json'])
+  check(rows.length === 2 && rows[0].path === 'my cat.jpg' && rows[0].top.length === 5 && rows[0].ms > 0, 'batch: JSON')
+  await page.click('#batch header button')
+  check(!(await visible(page, '#batch')), 'batch: it closes')
+  await close('batch')
+}
+
+async function testPictureErrors(base) {
+  const { page, close } = await openPage(base)
+  await answered(page, 'cat.jpg')
+  const jpeg = readFileSync(join(root, 'web/samples/cat.jpg'))
+  const junk = Buffer.from('\x89PNG\r\n\x1a\n junk', 'latin1')
+  for (const [name, bytes] of [['empty.jpg', ''], ['text.jpg', 'plain text'], ['cut.jpg', jpeg.subarray(0, 2000)], ['junk.png', junk]]) {
+    await drop(page, encoded(name, 'image/jpeg', bytes))
+    check(await noticed(page, 'error.picture'), `picture: ${name} is refused`)
+    check(!(await visible(page, '#answer')), `picture: ${name} leaves no old answer`)
+    await drop(page, sample('cat'))
+    check(await answered(page, 'my cat.jpg') && !(await visible(page, '#notice')), `picture: after ${name} all is well`)
+  }
+  await drop(page, encoded('notes.txt', 'text/plain', 'hello'))
+  check(await noticed(page, 'error.not-picture'), 'picture: another kind of file')
+  await close('picture errors')
+}
+
+async function enter(page, address) {
+  await page.click('#model-button')
+  await page.$eval('#url', (input) => { input.value = '' })
+  await page.type('#url', address)
+  await page.click('#url-form button')
+}
+
+async function testModels(base, elsewhere) {
+  const { page, close } = await openPage(base, { quiet: true })
+  check(await invited(page), 'no model: an invitation')
+  check((await text(page, '#foot-runs')) === words['foot.none'], 'no model: the foot says so')
+  await page.click('#model-button')
+  await page.click('#url-form button')
+  check((await text(page, '#url-problem')) === words['url.empty'], 'address: empty')
+  await page.type('#url', 'not an address')
+  await page.click('#url-form button')
+  check((await text(page, '#url-problem')) === words['url.malformed'], 'address: malformed')
+  await page.click('#drawer-close')
+  for (const [path, key] of [['/none.gguf', '404'], ['/page.gguf', 'html'], ['/private.gguf', 'network'], ['/short/', 'truncated']]) {
+    await enter(page, elsewhere.url + path)
+    check(await noticed(page, `error.${key}`), `address: ${path} says: ${await text(page, '#notice')}`)
+    check(await visible(page, '#invite'), `address: after ${path} the invitation is back`)
+  }
+
+  await enter(page, `${elsewhere.url}/slow.gguf`)
+  check(await until(page, () => document.querySelector('#loading .count').textContent.startsWith('8 of 16,777,216')), 'loading: progress to the byte')
+  check(elsewhere.open.size === 1, 'loading: it is under way')
+  await page.focus('#cancel')
+  await page.keyboard.press('Enter')
+  check(await invited(page), 'loading: cancelled, the invitation is back')
+  for (let i = 0; i < 50 && elsewhere.open.size; i++) await new Promise((done) => setTimeout(done, 100))
+  check(elsewhere.open.size === 0, 'loading: cancelled, the connection is closed')
+  check(!(await visible(page, '#notice')), 'loading: cancelling is no error')
+
+  const config = fileOf(join(tiny, 'config.json'), 'config.json', 'application/json')
+  const weights = fileOf(join(tiny, 'model.safetensors'), 'model.safetensors')
+  await drop(page, weights)
+  check(await noticed(page, 'error.no-config'), 'files: weights without their config')
+  await drop(page, config)
+  check(await noticed(page, 'error.no-weights'), 'files: a config without weights')
+  await drop(page, config, { ...weights, bytes: weights.bytes.slice(0, 4000) })
+  check(await noticed(page, 'error.truncated'), 'files: a part of the weights')
+  await drop(page, { ...weights, name: 'model.gguf' })
+  check(await noticed(page, 'error.format'), 'files: not what the name says')
+  await drop(page, weights, config)
+  check(await answered(page, 'cat.jpg'), 'files: weights and config')
+  check(!(await visible(page, '#invite')) && !(await visible(page, '#notice')), 'files: nothing else is left over')
+
+  await enter(page, `${elsewhere.url}/good/`)
+  check(await until(page, (address) => location.hash.includes(encodeURIComponent(address)), `${elsewhere.url}/good/`), 'address: the link names it')
+  check(await answered(page, 'cat.jpg'), 'address: a folder of another site')
+  check((await text(page, '#foot-requests')).includes(new URL(elsewhere.url).host), 'address: the foot counts what was fetched')
+  await enter(page, `${elsewhere.url}/none.gguf`)
+  check(await noticed(page, 'error.404'), 'address: a later load fails')
+  await drop(page, sample('coffee'))
+  check(await answered(page, 'my coffee.jpg'), 'address: then the old model still answers')
+  await close('models')
+
+  const link = await openPage(`${base}#classify?sample=coffee&model=${encodeURIComponent(`${elsewhere.url}/good/`)}`, { quiet: true })
+  check(await noticed(link.page, 'ask'), 'link: it asks before another site is asked')
+  check(!link.foreign().length, 'link: nothing was fetched yet')
+  await link.page.click('#notice button.main')
+  check(await answered(link.page, 'coffee.jpg'), 'link: then model and sample are there')
+  await link.close('link')
+}
+
+async function testKeyboard(base) {
+  const { page, close } = await openPage(base)
+  await answered(page, 'cat.jpg')
+  const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.dataset.sample || document.activeElement.className)
+  const reached = []
+  while (reached.length < 20 && reached.at(-1) !== 'coffee') {
+    await page.keyboard.press('Tab')
+    reached.push(await focused())
+  }
+  for (const id of ['skip', 'model-button', 'theme', 'choose', 'camera', 'paste', 'grid', 'cat', 'coffee']) check(reached.includes(id), `keyboard: ${id} is not among ${reached}`)
+  await page.keyboard.press('Enter')
+  check(await answered(page, 'coffee.jpg'), 'keyboard: a sample')
+  check(page.url().endsWith('#classify?sample=coffee'), `keyboard: the link is ${page.url()}`)
+  await page.focus('#grid')
+  await page.keyboard.press('Space')
+  check((await page.$eval('#grid', (button) => button.getAttribute('aria-pressed'))) === 'false', 'keyboard: the grid goes')
+  await page.focus('#model-button')
+  await page.keyboard.press('Enter')
+  check(await visible(page, '#drawer'), 'keyboard: the drawer opens')
+  await page.keyboard.press('Escape')
+  check(!(await visible(page, '#drawer')) && (await focused()) === 'model-button', 'keyboard: it closes, back to its button')
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor)
+  const before = await ground()
+  await page.focus('#theme')
+  await page.keyboard.press('Enter')
+  check((await ground()) !== before, 'keyboard: the theme changes')
+  const nameless = await page.$$eval('button, a, input:not([hidden]), img, progress', (all) => all.filter((element) =>
+    !(element.textContent.trim() || element.getAttribute('aria-label') || element.alt || element.labels?.length)).map((element) => element.outerHTML))
+  check(!nameless.length, `names for screen readers: none for ${nameless}`)
+  await close('keyboard')
+}
+
+async function testLayout(base) {
+  for (const width of [360, 768, 900, 1440]) {
+    const { page, close } = await openPage(base, { width, height: 740 })
+    await answered(page, 'cat.jpg')
+    if (browserName === 'chromium') {
+      const shift = await page.evaluate(() => new Promise((done) => {
+        new PerformanceObserver((list) => done(list.getEntries().reduce((sum, entry) => sum + entry.value, 0))).observe({ type: 'layout-shift', buffered: true })
+        setTimeout(done, 300, 0)
+      }))
+      check(shift < 0.02, `layout: ${width} px: things shifted by ${shift}`)
+    }
+    const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)
+    await drop(page, { ...sample('cat'), name: `${'a_very_long_name_without_a_break'.repeat(4)}.jpg` }, sample('horse'))
+    await until(page, () => document.querySelectorAll('#batch tbody tr').length === 2)
+    check(await fits(), `layout: ${width} px with a table scrolls sideways`)
+    await page.click('#model-button')
+    check(await fits(), `layout: ${width} px with the drawer scrolls sideways`)
+    await close(`layout, ${width} px`)
+  }
+}
+
+// Keys are answered while 12 megapixels are decoded and classified.
+async function testLarge(base) {
+  const { page, close } = await openPage(base)
+  await answered(page, 'cat.jpg')
+  await page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(4000, 3000)
+    const pen = canvas.getContext('2d')
+    for (let i = 0; i < 4000; i++) {
+      pen.fillStyle = `hsl(${(i * 37) % 360} 60% ${(i * 13) % 100}%)`
+      pen.fillRect((i * 97) % 4000, (i * 61) % 3000, 200, 150)
+    }
+    const transfer = new DataTransfer()
+    transfer.items.add(new File([await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.9 })], 'large.jpg', { type: 'image/jpeg' }))
+    const run = globalThis.run = { keys: 0, gap: 0, ended: 0, began: performance.now() }
+    addEventListener('keydown', () => { run.keys += run.ended ? 0 : 1 })
+    new MutationObserver(() => { run.ended ||= performance.now() }).observe(document.querySelector('#scores'), { childList: true })
+    let last = run.began
+    const timer = setInterval(() => {
+      const now = performance.now()
+      run.gap = Math.max(run.gap, now - last)
+      last = now
+      if (run.ended) clearInterval(timer)
+    }, 5)
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }))
+  })
+  for (let i = 0; i < 1000 && !(await page.evaluate(() => run.ended)); i++) await page.keyboard.press('Shift')
+  check(await answered(page, 'large.jpg'), '12 megapixels: an answer')
+  const { keys, gap, began, ended } = await page.evaluate(() => run)
+  console.log(`12 megapixels: ${Math.round(ended - began)} ms; meanwhile ${keys} keys were answered, longest pause of the page ${Math.round(gap)} ms`)
+  check(keys > 0, '12 megapixels: keys are answered meanwhile')
+  await close('12 megapixels')
+}
+
+async function testReal() {
+  if (!existsSync(join(real, 'model.safetensors'))) return console.log(`skipped: the real model, which is not at ${real}`)
+  const { page, close } = await openPage(`${await serve('--model', real)}#classify?sample=coffee`)
+  check(await answered(page, 'coffee.jpg') && (await text(page, '.top-label')) === 'espresso', `real model: the coffee is ${await text(page, '.top-label')}`)
+  await page.click('[data-sample="cat"]')
+  check(await answered(page, 'cat.jpg') && / cat|tabby/i.test(await text(page, '.top-label')), `real model: the cat is ${await text(page, '.top-label')}`)
+  await close('real model')
+}
+
+try {
+  testWords()
+  const base = await serve('--model', tiny)
+  const bare = await serve()
+  await testServer(base)
+  browser = await launch(browserName)
+  await testOpening(base)
+  await testBatch(base)
+  await testPictureErrors(base)
+  await testModels(bare, await startElsewhere())
+  await testKeyboard(base)
+  await testLayout(base)
+  await testLarge(base)
+  await testReal()
+} catch (error) {
+  check(false, error.stack)
+} finally {
+  await browser?.close().catch(() => {})
+  for (const end of atEnd) end()
+}
+console.log(`${passed} passed, ${failed} failed`)
+process.exit(failed ? 1 : 0)
