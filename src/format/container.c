@@ -66,13 +66,14 @@ int vit_shape_elements(int rank, const int64_t *shape, uint64_t *count) {
 vit_status vit_check_file_bytes(const vit_container *out, const vit_head *head) {
     unsigned long long end = out->file_bytes, found = head->file_bytes, limit = head->limits->file_bytes;
     if (end > limit)
-        return vit_fail(head->error, VIT_ERR_LIMIT, "%s: the tensors end at byte %llu, the limit is %llu (limit file_bytes)",
-                        head->name, end, limit);
+        return vit_fail(head->error, VIT_ERR_LIMIT,
+                        "%s: the tensors end at byte %llu, the limit is %llu (limit file_bytes)", head->name, end,
+                        limit);
     if (head->file_bytes == UINT64_MAX)
         return VIT_OK;
     if (found < end)
-        return vit_fail(head->error, VIT_ERR_TRUNCATED, "%s: the tensors end at byte %llu, the file has only %llu bytes",
-                        head->name, end, found);
+        return vit_fail(head->error, VIT_ERR_TRUNCATED,
+                        "%s: the tensors end at byte %llu, the file has only %llu bytes", head->name, end, found);
     if (found - end > out->padding)
         return vit_fail(head->error, VIT_ERR_FORMAT, "%s: the tensors end at byte %llu, %llu bytes follow", head->name,
                         end, found - end);
@@ -161,8 +162,8 @@ static vit_status refuse(const vit_head *head) {
         return vit_fail(head->error, VIT_ERR_FORMAT, "%s: neither GGUF nor safetensors: it looks like %s", head->name,
                         what);
     if (head->bytes <= 8)
-        return vit_fail(head->error, VIT_ERR_TRUNCATED, "%s: the file ends after %zu bytes, too short for a weight file",
-                        head->name, head->bytes);
+        return vit_fail(head->error, VIT_ERR_TRUNCATED,
+                        "%s: the file ends after %zu bytes, too short for a weight file", head->name, head->bytes);
     uint64_t length = vit_load_u64(head->data);
     if (length <= head->file_bytes - 8 && length <= head->limits->header_bytes)
         return vit_fail(head->error, VIT_ERR_FORMAT,
@@ -187,9 +188,9 @@ static vit_status parse(vit_container *out, const vit_head *head, uint64_t *need
     return refuse(head);
 }
 
-vit_status vit_container_parse(vit_container *out, const char *name, const void *head, size_t bytes, uint64_t file_bytes,
-                               uint64_t *need, const vit_limits *limits, const vit_allocator *allocator,
-                               vit_error *error) {
+vit_status vit_container_parse(vit_container *out, const char *name, const void *head, size_t bytes,
+                               uint64_t file_bytes, uint64_t *need, const vit_limits *limits,
+                               const vit_allocator *allocator, vit_error *error) {
     *out = (vit_container){.allocator = allocator};
     *need = 0;
     if (bytes > file_bytes)

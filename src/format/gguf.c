@@ -88,7 +88,8 @@ static vit_status require(const walk *w, uint64_t bytes, const char *what) {
     }
     if (w->at + bytes > w->head->limits->header_bytes) {
         snprintf(text, sizeof text, "%s needs %llu bytes at byte %llu, the limit is %llu (limit header_bytes)", what,
-                 (unsigned long long)bytes, (unsigned long long)w->at, (unsigned long long)w->head->limits->header_bytes);
+                 (unsigned long long)bytes, (unsigned long long)w->at,
+                 (unsigned long long)w->head->limits->header_bytes);
         return fail(w, VIT_ERR_LIMIT, text);
     }
     return VIT_OK;
@@ -351,7 +352,8 @@ static int compare_keys(const void *left, const void *right) {
 static vit_status refuse_duplicate_keys(const vit_container *out, const vit_head *head) {
     const vit_metadata **sorted;
     size_t count = (size_t)out->metadata_count;
-    VIT_TRY(vit_alloc_for((void **)&sorted, out->allocator, vit_size_mul(count, sizeof *sorted), head->name, head->error));
+    VIT_TRY(
+        vit_alloc_for((void **)&sorted, out->allocator, vit_size_mul(count, sizeof *sorted), head->name, head->error));
     for (size_t i = 0; i < count; i++)
         sorted[i] = &out->metadata[i];
     vit_sort(sorted, count, sizeof *sorted, compare_keys);
@@ -388,11 +390,13 @@ static vit_status place_tensors(vit_container *out, const walk *w) {
         unsigned long long offset = tensor->offset, bytes = tensor->bytes;
         vit_shown name = vit_show(tensor->name, strlen(tensor->name));
         if (offset & (w->alignment - 1))
-            return vit_fail(head->error, VIT_ERR_FORMAT, "%s: tensor \"%s\": offset %llu is no multiple of the alignment %llu",
-                            head->name, name.text, offset, (unsigned long long)w->alignment);
+            return vit_fail(head->error, VIT_ERR_FORMAT,
+                            "%s: tensor \"%s\": offset %llu is no multiple of the alignment %llu", head->name,
+                            name.text, offset, (unsigned long long)w->alignment);
         if (offset > UINT64_MAX - out->data_begin || bytes > UINT64_MAX - out->data_begin - offset)
-            return vit_fail(head->error, VIT_ERR_FORMAT, "%s: tensor \"%s\": %llu bytes at offset %llu are past any file",
-                            head->name, name.text, bytes, offset);
+            return vit_fail(head->error, VIT_ERR_FORMAT,
+                            "%s: tensor \"%s\": %llu bytes at offset %llu are past any file", head->name, name.text,
+                            bytes, offset);
         tensor->offset += out->data_begin;
         if (head->file_bytes < tensor->offset + bytes)
             return vit_fail(head->error, VIT_ERR_TRUNCATED,
@@ -404,10 +408,10 @@ static vit_status place_tensors(vit_container *out, const walk *w) {
     for (int i = 0; i < out->tensor_count; i++) {
         vit_tensor_info *tensor = &out->tensors[i];
         if (tensor->offset < out->file_bytes)
-            return vit_fail(head->error, VIT_ERR_FORMAT,
-                            "%s: tensor \"%s\" begins at byte %llu, inside \"%s\", which ends at %llu", head->name,
-                            vit_show(tensor->name, strlen(tensor->name)).text, (unsigned long long)tensor->offset,
-                            vit_show(tensor[-1].name, strlen(tensor[-1].name)).text, (unsigned long long)out->file_bytes);
+            return vit_fail(
+                head->error, VIT_ERR_FORMAT, "%s: tensor \"%s\" begins at byte %llu, inside \"%s\", which ends at %llu",
+                head->name, vit_show(tensor->name, strlen(tensor->name)).text, (unsigned long long)tensor->offset,
+                vit_show(tensor[-1].name, strlen(tensor[-1].name)).text, (unsigned long long)out->file_bytes);
         out->file_bytes = tensor->offset + tensor->bytes;
     }
     out->padding = -out->file_bytes & (w->alignment - 1);

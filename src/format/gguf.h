@@ -18,8 +18,10 @@ vit_status vit_gguf_uint(vit_gguf_writer *writer, const char *key, uint32_t valu
 vit_status vit_gguf_float(vit_gguf_writer *writer, const char *key, float value, vit_error *error);
 vit_status vit_gguf_double(vit_gguf_writer *writer, const char *key, double value, vit_error *error);
 vit_status vit_gguf_bool(vit_gguf_writer *writer, const char *key, int value, vit_error *error);
-vit_status vit_gguf_floats(vit_gguf_writer *writer, const char *key, const float *values, size_t count, vit_error *error);
-vit_status vit_gguf_uints(vit_gguf_writer *writer, const char *key, const uint32_t *values, size_t count, vit_error *error);
+vit_status vit_gguf_floats(vit_gguf_writer *writer, const char *key, const float *values, size_t count,
+                           vit_error *error);
+vit_status vit_gguf_uints(vit_gguf_writer *writer, const char *key, const uint32_t *values, size_t count,
+                          vit_error *error);
 vit_status vit_gguf_strings(vit_gguf_writer *writer, const char *key, const char *const *values, size_t count,
                             vit_error *error);
 /* shape: slowest dimension first (the file stores it the other way round). type: VIT_F32, VIT_F16 or VIT_BF16. */

@@ -113,7 +113,8 @@ vit_status vit_gguf_tensor(vit_gguf_writer *writer, const char *name, vit_dtype 
                            vit_error *error) {
     uint64_t bytes = type == VIT_F32 ? 4 : 2;
     if (rank < 0 || rank > 4 || type == VIT_DTYPE_OTHER)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": expected at most 4 dimensions of F32, F16 or BF16", name);
+        return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": expected at most 4 dimensions of F32, F16 or BF16",
+                        name);
     VIT_TRY(put_string(&writer->tensors, name, error));
     VIT_TRY(put_integer(&writer->tensors, (uint64_t)rank, 4, error));
     for (int i = rank; i-- > 0;) {
@@ -158,8 +159,8 @@ vit_status vit_gguf_data(vit_gguf_writer *writer, const void *data, size_t bytes
 vit_status vit_gguf_commit(vit_gguf_writer *writer, vit_error *error) {
     uint64_t size = aligned(24 + writer->metadata.size + writer->tensors.size) + writer->next_offset;
     if (writer->file.size != size)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the header announces %llu bytes, %llu were written", writer->file.path,
-                        (unsigned long long)size, (unsigned long long)writer->file.size);
+        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the header announces %llu bytes, %llu were written",
+                        writer->file.path, (unsigned long long)size, (unsigned long long)writer->file.size);
     return vit_writer_commit(&writer->file, error);
 }
 

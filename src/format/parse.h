@@ -36,8 +36,8 @@ const char *vit_container_copy(vit_container_room *room, const void *string, siz
 
 /* tensors and metadata against the limit, which is never over INT_MAX. */
 vit_status vit_check_count(const vit_head *head, uint64_t count, const char *what);
-/* Product of a shape. 0 is returned if a dimension is negative or the product without zero dimensions does not fit in an
- * int64_t: whoever multiplies some of the dimensions later need not check again. */
+/* Product of a shape. 0 is returned if a dimension is negative or the product without zero dimensions does not fit in
+ * an int64_t: whoever multiplies some of the dimensions later need not check again. */
 int vit_shape_elements(int rank, const int64_t *shape, uint64_t *count);
 /* out->file_bytes against its limit and the size of the file. */
 vit_status vit_check_file_bytes(const vit_container *out, const vit_head *head);

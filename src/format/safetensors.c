@@ -1,6 +1,6 @@
 /* safetensors: u64 length of the header, the header as JSON, the data. Each tensor is a member of the header,
- * {"dtype": "F32", "shape": [D,D], "data_offsets": [begin, end]}, counted from the end of the header; the tensors tile the
- * data without holes. https://huggingface.co/docs/safetensors/index#format */
+ * {"dtype": "F32", "shape": [D,D], "data_offsets": [begin, end]}, counted from the end of the header; the tensors tile
+ * the data without holes. https://huggingface.co/docs/safetensors/index#format */
 #include "safetensors.h"
 
 #include "parse.h"
@@ -50,8 +50,8 @@ static const struct element *find_element(const char *name, size_t length) {
 
 /* `file: tensor "name": ` comes before every complaint about one. */
 static vit_status fail_tensor(const vit_head *head, vit_status status, const vit_json *entry, const char *what) {
-    return vit_fail(head->error, status, "%s: tensor \"%s\": %s", head->name, vit_show(entry->key, entry->key_length).text,
-                    what);
+    return vit_fail(head->error, status, "%s: tensor \"%s\": %s", head->name,
+                    vit_show(entry->key, entry->key_length).text, what);
 }
 
 static int is_count(const vit_json *value) {
@@ -118,8 +118,9 @@ static vit_status read_tensor(const vit_head *head, const vit_json *entry, vit_t
     }
     uint64_t bits = count * element->bits;
     if (bits % 8 || bits / 8 != end - begin) {
-        snprintf(what, sizeof what, "shape %s of %s needs %llu%s bytes, the offsets give %llu", shape.text, element->name,
-                 (unsigned long long)(bits / 8), bits % 8 ? ".5" : "", (unsigned long long)(end - begin));
+        snprintf(what, sizeof what, "shape %s of %s needs %llu %s, the offsets give %llu bytes", shape.text,
+                 element->name, (unsigned long long)(bits % 8 ? bits : bits / 8), bits % 8 ? "bits" : "bytes",
+                 (unsigned long long)(end - begin));
         return fail_tensor(head, VIT_ERR_FORMAT, entry, what);
     }
     tensor->offset = begin;
@@ -158,11 +159,11 @@ static vit_status check_tiling(vit_container *out, const vit_head *head) {
     for (int i = 0; i < out->tensor_count; i++) {
         vit_tensor_info *tensor = &out->tensors[i];
         if (tensor->offset != end)
-            return vit_fail(head->error, VIT_ERR_FORMAT,
-                            "%s: tensor \"%s\": its data begins at %llu, expected %llu where the one before it ends (%s)",
-                            head->name, vit_show(tensor->name, strlen(tensor->name)).text,
-                            (unsigned long long)tensor->offset, (unsigned long long)end,
-                            tensor->offset < end ? "they overlap" : "there is a hole");
+            return vit_fail(
+                head->error, VIT_ERR_FORMAT,
+                "%s: tensor \"%s\": its data begins at %llu, expected %llu where the one before it ends (%s)",
+                head->name, vit_show(tensor->name, strlen(tensor->name)).text, (unsigned long long)tensor->offset,
+                (unsigned long long)end, tensor->offset < end ? "they overlap" : "there is a hole");
         end += tensor->bytes;
         tensor->offset += out->data_begin;
     }
@@ -202,11 +203,13 @@ static vit_status read_header(vit_container *out, const vit_head *head, const vi
 vit_status vit_safetensors_parse(vit_container *out, const vit_head *head, uint64_t *need) {
     uint64_t length = vit_load_u64(head->data);
     if (length > head->limits->header_bytes)
-        return vit_fail(head->error, VIT_ERR_LIMIT, "%s: a header of %llu bytes, the limit is %llu (limit header_bytes)",
-                        head->name, (unsigned long long)length, (unsigned long long)head->limits->header_bytes);
+        return vit_fail(head->error, VIT_ERR_LIMIT,
+                        "%s: a header of %llu bytes, the limit is %llu (limit header_bytes)", head->name,
+                        (unsigned long long)length, (unsigned long long)head->limits->header_bytes);
     if (length > head->file_bytes - 8)
-        return vit_fail(head->error, VIT_ERR_TRUNCATED, "%s: a header of %llu bytes, the file has only %llu after byte 8",
-                        head->name, (unsigned long long)length, (unsigned long long)(head->file_bytes - 8));
+        return vit_fail(head->error, VIT_ERR_TRUNCATED,
+                        "%s: a header of %llu bytes, the file has only %llu after byte 8", head->name,
+                        (unsigned long long)length, (unsigned long long)(head->file_bytes - 8));
     if (length > head->bytes - 8) {
         *need = 8 + length;
         return VIT_OK;
@@ -258,7 +261,8 @@ vit_status vit_safetensors_tensor(vit_safetensors_writer *writer, const char *na
     if (rank < 0 || rank > 8)
         return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": rank %d, expected 0 to 8", name, rank);
     if (!vit_utf8_name(name, strlen(name)))
-        return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": the name is not UTF-8", vit_show(name, strlen(name)).text);
+        return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": the name is not UTF-8",
+                        vit_show(name, strlen(name)).text);
     VIT_TRY(put(writer, writer->header.size ? "," : "{", error));
     VIT_TRY(put_string(writer, name, error));
     VIT_TRY(put(writer, ":{\"dtype\":", error));
@@ -289,8 +293,8 @@ vit_status vit_safetensors_data(vit_safetensors_writer *writer, const void *data
 vit_status vit_safetensors_commit(vit_safetensors_writer *writer, vit_error *error) {
     uint64_t size = 8 + writer->header.size + writer->next_offset;
     if (writer->file.size != size)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the header announces %llu bytes, %llu were written", writer->file.path,
-                        (unsigned long long)size, (unsigned long long)writer->file.size);
+        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the header announces %llu bytes, %llu were written",
+                        writer->file.path, (unsigned long long)size, (unsigned long long)writer->file.size);
     return vit_writer_commit(&writer->file, error);
 }
 

@@ -47,7 +47,8 @@ static vit_status parse(vit_container *out, const char *name, const void *data, 
     void *copy = malloc(bytes ? bytes : 1); /* of the exact size: reading past the end is seen */
     if (bytes)
         memcpy(copy, data, bytes);
-    vit_status status = vit_container_parse(out, name, copy, bytes, file_bytes, &need, &options.limits, &counted, &error);
+    vit_status status =
+        vit_container_parse(out, name, copy, bytes, file_bytes, &need, &options.limits, &counted, &error);
     free(copy);
     return status;
 }
@@ -124,7 +125,8 @@ static void load_cases(void) {
     if (cases.root)
         return;
     vit_buffer text = load(GOLDEN "containers.json");
-    if (!CHECK_STATUS(VIT_OK, vit_json_parse(&cases, "containers.json", text.data, text.size, 8, &options.allocator, &error)))
+    if (!CHECK_STATUS(VIT_OK,
+                      vit_json_parse(&cases, "containers.json", text.data, text.size, 8, &options.allocator, &error)))
         exit(1);
     vit_buffer_release(&text);
 }
@@ -143,7 +145,9 @@ static void test_golden(void) {
         vit_container container;
         reset(1000);
         vit_status status = parse(&container, path, file.data, file.size, file.size);
-        int good = strcmp(expect, "accept") == 0 ? status == VIT_OK : strcmp(expect, "error") == 0 ? status != VIT_OK : 1;
+        int good = strcmp(expect, "accept") == 0  ? status == VIT_OK
+                   : strcmp(expect, "error") == 0 ? status != VIT_OK
+                                                  : 1;
         if (!CHECK(good && need == 0))
             printf("  %s (%s): %s, expected: %s\n", path, vit_json_get(entry, "defect")->string, error.text, expect);
         if (status == VIT_OK) {
@@ -321,7 +325,8 @@ static void test_bit_flips(void) {
 }
 
 static void mutate(vit_buffer *file) {
-    static const uint64_t numbers[] = {0, 1, 7, 0x7f, 0xff, 0x7fffffff, 0xffffffff, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX};
+    static const uint64_t numbers[] = {
+        0, 1, 7, 0x7f, 0xff, 0x7fffffff, 0xffffffff, INT64_MAX, (uint64_t)1 << 63, UINT64_MAX};
     size_t at = random_below((uint32_t)file->size), bytes = (size_t)1 << random_below(4);
     switch (random_below(5)) {
     case 0: /* a byte */
@@ -399,7 +404,8 @@ static void check_limit(const char *path, const vit_limits *limits, const char *
 }
 
 static void test_limits(void) {
-    static const char *const paths[] = {GOLDEN "gguf/valid_array.gguf", GOLDEN "safetensors/valid_metadata.safetensors"};
+    static const char *const paths[] = {GOLDEN "gguf/valid_array.gguf",
+                                        GOLDEN "safetensors/valid_metadata.safetensors"};
     for (int i = 0; i < 2; i++) {
         vit_limits limits = vit_default_options().limits;
         limits.header_bytes = 100;
@@ -433,12 +439,15 @@ static void test_looks_like(void) {
 #define OTHER(bytes, words) {bytes, sizeof bytes - 1, words}
         OTHER("<!DOCTYPE html><html><head><title>404 Not Found", "HTML"),
         OTHER("\n\n  <html>\n", "HTML"),
-        OTHER("PK\3\4\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "npz files and PyTorch checkpoints are not supported"),
+        OTHER("PK\3\4\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+              "npz files and PyTorch checkpoints are not supported"),
         OTHER("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "PNG"),
         OTHER("\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"),
         OTHER("{\"model_type\": \"vit\", \"hidden_size\": 192}", "JSON"),
         OTHER("         {\"model_type\"}", "JSON"),
-        OTHER("Gr\xc3\xbc\xc3\x9f" "e aus der Datei, die kein Modell ist", "plain text"),
+        OTHER("Gr\xc3\xbc\xc3\x9f"
+              "e aus der Datei, die kein Modell ist",
+              "plain text"),
         OTHER("Not", "plain text"),
         OTHER("\x80\2}q\0(X\5\0\0\0stateq\1}q\2", "pickle"),
         OTHER("version https://git-lfs.github.com/spec/v1\noid sha256:0", "git-lfs"),
@@ -465,11 +474,13 @@ static void check_words(const char *path, const char *words) {
 
 static void test_words(void) {
     check_words(GOLDEN "safetensors/shape_mismatch.safetensors",
-                "m.bin: tensor \"w\": shape [6,9] of F32 needs 216 bytes, the offsets give 192");
-    check_words(GOLDEN "safetensors/hole.safetensors",
-                "m.bin: tensor \"b\": its data begins at 12, expected 8 where the one before it ends (there is a hole)");
+                "m.bin: tensor \"w\": shape [6,9] of F32 needs 216 bytes, the offsets give 192 bytes");
+    check_words(
+        GOLDEN "safetensors/hole.safetensors",
+        "m.bin: tensor \"b\": its data begins at 12, expected 8 where the one before it ends (there is a hole)");
     check_words(GOLDEN "gguf/overlap.gguf", "m.bin: tensor \"b\" begins at byte 160, inside \"a\", which ends at 352");
-    check_words(GOLDEN "gguf/data_short.gguf", "m.bin: tensor \"w\": F32 [6,8] ends at byte 320, the file has only 316 bytes");
+    check_words(GOLDEN "gguf/data_short.gguf",
+                "m.bin: tensor \"w\": F32 [6,8] ends at byte 320, the file has only 316 bytes");
     check_words(GOLDEN "gguf/q8_0_row_not_32.gguf",
                 "m.bin: tensor \"w\": shape [1,33]: rows of Q8_0 must be a multiple of 32 long");
 }

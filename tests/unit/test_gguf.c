@@ -31,8 +31,8 @@ static int read_back(void) {
     uint64_t need;
     vit_buffer_release(&file);
     if (CHECK_STATUS(VIT_OK, vit_read_file(&file, path, 1 << 20, &error)) &&
-        CHECK_STATUS(VIT_OK, vit_container_parse(&container, path, file.data, file.size, file.size, &need, &options.limits,
-                                                 &options.allocator, &error)))
+        CHECK_STATUS(VIT_OK, vit_container_parse(&container, path, file.data, file.size, file.size, &need,
+                                                 &options.limits, &options.allocator, &error)))
         return 1;
     printf("  %s\n", error.text);
     return 0;
@@ -40,7 +40,8 @@ static int read_back(void) {
 
 static const float matrix[2][3] = {{1, 2, 3}, {4, 5, -6.5f}};
 static const uint16_t halves[5] = {0x3c00, 0xc000, 0x7bff, 0x0001, 0x8000};
-static const int64_t matrix_shape[] = {2, 3}, halves_shape[] = {5}, kernel_shape[] = {1, 3, 2, 1}, empty_shape[] = {0, 7};
+static const int64_t matrix_shape[] = {2, 3}, halves_shape[] = {5}, kernel_shape[] = {1, 3, 2, 1},
+                     empty_shape[] = {0, 7};
 static const float norms[] = {1e-6f, 0.5f, 16777216};
 static const uint32_t sizes[] = {384, 224, 4294967295u};
 static const char *const labels[] = {"tench", "gr\xc3\xbc\xc3\x9f", "", "line\nbreak", "\"quoted\""};
