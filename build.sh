@@ -100,7 +100,8 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_avx2.c) extra+=(-mavx2 -mfma) ;;
         *:src/kernels/kernels_avx512.c) extra+=(-mavx512f) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch.c) extra+=(-mrelaxed-simd) ;;
-        wasm*:src/format/*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
+        *:src/kernels/* | *:src/image/resize.c | *:src/model/loader.c | *:src/model/stages.c) ;; # every pixel, weight, token
+        wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
 }
 

@@ -240,7 +240,7 @@ EMSCRIPTEN_KEEPALIVE double vit_js_time(engine *e, int of_head) {
     double sum = 0;
     for (int i = 0; i < vit_session_stage_count(e->session); i++) {
         vit_stage_info stage = vit_session_stage(e->session, i);
-        if (!strcmp(stage.name, "logits") == of_head)
+        if ((strcmp(stage.name, "logits") == 0) == of_head)
             sum += stage.milliseconds;
     }
     return sum;
