@@ -6,7 +6,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { launch } from './run.mjs'
+import { launch } from './launch.mjs'
 import words from '../../web/words/en.js'
 
 const root = resolve(fileURLToPath(import.meta.url), '../../..')

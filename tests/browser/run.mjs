@@ -1,28 +1,10 @@
 // Runs the suite in Chromium and Firefox: node tests/browser/run.mjs [chromium|firefox] [part of a test's name].
 // On pages with and without cross-origin isolation, in each module, in workers and in place. Ends with `N passed, N failed`.
-// Programs: CHROMIUM and FIREFOX, else Debian's. puppeteer-core: PUPPETEER_CORE (its folder), else in the cache folder.
 
 import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { hasData, makeGguf } from '../js/run.mjs'
+import { BROWSERS, launch } from './launch.mjs'
 import { startServer } from './server.mjs'
-
-const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'vit-wasm/npm/node_modules/puppeteer-core')
-const folder = process.env.PUPPETEER_CORE ?? cache
-const BROWSERS = {
-  chromium: {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--headless=new', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run']
-  },
-  firefox: { browser: 'firefox', executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr' }
-}
-
-export async function launch(name) {
-  const { default: puppeteer } = await import(pathToFileURL(join(folder, 'lib/esm/puppeteer/puppeteer-core.js')).href)
-  return puppeteer.launch({ headless: true, protocolTimeout: 600000, ...BROWSERS[name] })
-}
 
 // Every module and both ways to run; where a page is not isolated there are only the modules of one thread.
 function* setups(isolated, has) {

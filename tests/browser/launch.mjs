@@ -1,0 +1,21 @@
+// Starts a browser, for tests.
+// Programs: CHROMIUM and FIREFOX, else Debian's. puppeteer-core: PUPPETEER_CORE (its folder), else in the cache folder.
+
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'vit-wasm/npm/node_modules/puppeteer-core')
+const folder = process.env.PUPPETEER_CORE ?? cache
+export const BROWSERS = {
+  chromium: {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--headless=new', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run']
+  },
+  firefox: { browser: 'firefox', executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr' }
+}
+
+export async function launch(name) {
+  const { default: puppeteer } = await import(pathToFileURL(join(folder, 'lib/esm/puppeteer/puppeteer-core.js')).href)
+  return puppeteer.launch({ headless: true, protocolTimeout: 600000, ...BROWSERS[name] })
+}
