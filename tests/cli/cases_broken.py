@@ -18,7 +18,7 @@ def test_broken_pictures(vit, tally, folder):
         "empty.png": (b"", "empty"),
         "text.jpg": ("This is no picture.\n" * 9, None),
         "page.png": ("<!DOCTYPE html><html><body>404</body></html>", None),
-        "cut.png": (good[:len(good) // 2], None),
+        "cut.png": (good[: len(good) // 2], None),
         "cut_header.png": (good[:20], None),
         "huge.png": (png_header(60000, 60000) + good[33:], "60000"),
         "huge_side.png": (png_header(70000, 1) + good[33:], "70000"),
@@ -35,12 +35,22 @@ def test_broken_pictures(vit, tally, folder):
             write(paths[-1], data)
     for path, (_, reason) in zip(paths, broken.values()):
         result = vit.run("classify", "--model", MODEL, path)
-        tally.check(result.status == 1 and result.out == "" and result.err.startswith(f"vit: {path}: ") and
-                    result.err.count("\n") == 1 and (reason is None or reason in result.err), f"classify {path}", result)
+        tally.check(
+            result.status == 1
+            and result.out == ""
+            and result.err.startswith(f"vit: {path}: ")
+            and result.err.count("\n") == 1
+            and (reason is None or reason in result.err),
+            f"classify {path}",
+            result,
+        )
     result = vit.run("classify", "--json", "--model", MODEL, first, *paths, f"{folder}/folder.jpg", last)
     tally.equal([line["path"] for line in lines(result)], [first, last], "the good ones are done")
-    tally.equal((result.status, sorted(line.split(": ")[1] for line in result.err.splitlines())),
-                (1, sorted(paths + [f"{folder}/folder.jpg"])), "the bad ones are named, once each")
+    tally.equal(
+        (result.status, sorted(line.split(": ")[1] for line in result.err.splitlines())),
+        (1, sorted(paths + [f"{folder}/folder.jpg"])),
+        "the bad ones are named, once each",
+    )
     result = vit.run("classify", "--json", "--model", MODEL, folder)
     tally.equal([line["path"] for line in lines(result)], [first, last], "in a folder as well")
     tally.equal(result.err.count("\n"), len(broken) - 3, "and those that are called pictures named")
@@ -57,10 +67,14 @@ def test_jpeg_damage(vit, tally, folder):
     picture = write(f"{folder}/whole.JPEG", data)
     result = vit.run("classify", "--model", MODEL, picture)
     tally.check(result.status == 0 and result.err == "", "a JPEG", result)
-    for name, damaged in {"half": data[:len(data) * 2 // 3], "header": data[:60], "start": data[:2]}.items():
+    for name, damaged in {"half": data[: len(data) * 2 // 3], "header": data[:60], "start": data[:2]}.items():
         path = write(f"{folder}/{name}.jpg", damaged)
         result = vit.run("classify", "--model", MODEL, path)
-        tally.check(result.status == 1 and result.out == "" and result.err.startswith(f"vit: {path}: "), f"{name} of a JPEG", result)
+        tally.check(
+            result.status == 1 and result.out == "" and result.err.startswith(f"vit: {path}: "),
+            f"{name} of a JPEG",
+            result,
+        )
 
 
 def golden_errors():
@@ -81,6 +95,9 @@ def test_golden_errors(vit, tally, folder):
         allowed = {"accept": (0,), "error": (1,), "either": (0, 1)}[expect]
         tally.check(result.status in allowed, f"{path}: expected {expect}", result)
         if result.status == 1:
-            tally.check(result.out == "" and path in result.err and result.err.count("\n") == 1 and len(result.err) < 700,
-                        f"{path} is named", result)
+            tally.check(
+                result.out == "" and path in result.err and result.err.count("\n") == 1 and len(result.err) < 700,
+                f"{path} is named",
+                result,
+            )
     tally.check(ran > 0, "there are golden errors")

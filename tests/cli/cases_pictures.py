@@ -7,7 +7,7 @@ import os
 from files import png, read, read_npy, read_safetensors, write
 
 MODEL = "tests/golden/forward/timm_cls"
-GAP_MODEL = "tests/golden/forward/timm_gap_notoken" # no class token
+GAP_MODEL = "tests/golden/forward/timm_gap_notoken"  # no class token
 CLASSES = 7
 LABELS = ["red", "green", "blue, azure", "dark_grey", "light grey", "black", "ünïcode \"quoted\""]
 
@@ -41,23 +41,36 @@ def test_classify(vit, tally, folder):
         scores = [top["score"] for top in result["top"]]
         tally.equal(scores, sorted(scores, reverse=True), "best first")
         tally.equal({top["label"] for top in result["top"]}, {None}, "no labels where the model has none")
-        expected += result["path"] + "\n" + "".join(f"  {top['score']:.4f}  class {top['index']}\n" for top in result["top"])
+        expected += (
+            result["path"] + "\n" + "".join(f"  {top['score']:.4f}  class {top['index']}\n" for top in result["top"])
+        )
     tally.equal(text.out, expected, "text says the same as JSON")
     everything = lines(vit.run("classify", "--model", MODEL, "--json", "--top", "1000", a))[0]["top"]
-    tally.check(len(everything) == CLASSES and near(sum(top["score"] for top in everything), 1), "all classes add to 1",
-                everything)
+    tally.check(
+        len(everything) == CLASSES and near(sum(top["score"] for top in everything), 1),
+        "all classes add to 1",
+        everything,
+    )
     tally.equal(vit.run("classify", "--model", MODEL, "--json", a, b).out, made.out, "twice the same")
-    tally.equal(vit.run("classify", "--model", MODEL, "--json", "--threads", "1", a, b).out, made.out, "threads change no bit")
+    tally.equal(
+        vit.run("classify", "--model", MODEL, "--json", "--threads", "1", a, b).out, made.out, "threads change no bit"
+    )
     tally.equal(vit.run("classify", "--json", a, b, VIT_MODEL=MODEL).out, made.out, "VIT_MODEL stands in for --model")
-    tally.equal(vit.run("classify", "--json", "--model", MODEL, a, b, VIT_MODEL="nothing").out, made.out,
-                "--model goes before VIT_MODEL")
-    tally.equal(vit.run("classify", a, "--json", f"--model={MODEL}/model.safetensors", f"--config={MODEL}/config.json", b).out,
-                made.out, "file and config are the folder; options may come late")
+    tally.equal(
+        vit.run("classify", "--json", "--model", MODEL, a, b, VIT_MODEL="nothing").out,
+        made.out,
+        "--model goes before VIT_MODEL",
+    )
+    tally.equal(
+        vit.run("classify", a, "--json", f"--model={MODEL}/model.safetensors", f"--config={MODEL}/config.json", b).out,
+        made.out,
+        "file and config are the folder; options may come late",
+    )
 
 
 def test_classify_is_trace(vit, tally, folder):
     """The scores are softmax of the logits that trace writes of the same picture."""
-    picture, = pictures(folder, ["a.png"])
+    (picture,) = pictures(folder, ["a.png"])
     for options in ([], ["--size", "48"], ["--size=24x40"], ["--crop-pct", "0.5"], ["--size", "16x64", "--crop-pct=1"]):
         made = lines(vit.run("classify", "--model", MODEL, "--json", "--top", "7", *options, picture))[0]["top"]
         scores = array.array("f", [top["score"] for top in sorted(made, key=lambda top: top["index"])])
@@ -65,38 +78,72 @@ def test_classify_is_trace(vit, tally, folder):
         vit.run("trace", "--model", MODEL, "--image", picture, "--out", trace, *options)
         probs = read_safetensors(trace)["probs"][2]
         tally.equal(scores, probs, f"classify is trace {options}")
-    tally.check(len({vit.run("classify", "--model", MODEL, *options, picture).out for options in
-                     ([], ["--size=48"], ["--crop-pct=0.5"], ["--size=48x32"])}) == 4, "size and crop-pct matter")
+    tally.check(
+        len(
+            {
+                vit.run("classify", "--model", MODEL, *options, picture).out
+                for options in ([], ["--size=48"], ["--crop-pct=0.5"], ["--size=48x32"])
+            }
+        )
+        == 4,
+        "size and crop-pct matter",
+    )
 
 
 def test_labels(vit, tally, folder):
-    picture, = pictures(folder, ["a.png"])
-    indices = [top["index"] for top in lines(vit.run("classify", "--model", MODEL, "--json", "--top=7", picture))[0]["top"]]
-    for name, text in {"labels.json": json.dumps(LABELS), "spaced.json": "\n " + json.dumps(LABELS, ensure_ascii=False, indent=1),
-                       "labels.txt": "\n".join(LABELS) + "\n", "no_end.txt": "\n".join(LABELS),
-                       "dos.txt": "\r\n".join(LABELS) + "\r\n"}.items():
+    (picture,) = pictures(folder, ["a.png"])
+    indices = [
+        top["index"] for top in lines(vit.run("classify", "--model", MODEL, "--json", "--top=7", picture))[0]["top"]
+    ]
+    for name, text in {
+        "labels.json": json.dumps(LABELS),
+        "spaced.json": "\n " + json.dumps(LABELS, ensure_ascii=False, indent=1),
+        "labels.txt": "\n".join(LABELS) + "\n",
+        "no_end.txt": "\n".join(LABELS),
+        "dos.txt": "\r\n".join(LABELS) + "\r\n",
+    }.items():
         write(f"{folder}/{name}", text)
         made = vit.run("classify", "--model", MODEL, "--json", "--top=7", "--labels", f"{folder}/{name}", picture)
         tally.equal([top["label"] for top in lines(made)[0]["top"]], [LABELS[i] for i in indices], f"labels of {name}")
     text = vit.run("classify", "--model", MODEL, "--top=1", "--labels", f"{folder}/labels.txt", picture)
     tally.equal(text.out.split("\n")[1][10:], LABELS[indices[0]], "text output has the label")
-    for name, text, reason in (("six.json", json.dumps(LABELS[:6]), "7"), ("six.txt", "\n".join(LABELS[:6]), "7"),
-                               ("number.json", '["a",1,"c","d","e","f","g"]', "string"), ("cut.json", '["a","b', "")):
+    for name, text, reason in (
+        ("six.json", json.dumps(LABELS[:6]), "7"),
+        ("six.txt", "\n".join(LABELS[:6]), "7"),
+        ("number.json", '["a",1,"c","d","e","f","g"]', "string"),
+        ("cut.json", '["a","b', ""),
+    ):
         write(f"{folder}/{name}", text)
         result = vit.run("classify", "--model", MODEL, "--labels", f"{folder}/{name}", picture)
-        tally.check(result.status == 1 and result.out == "" and name in result.err and reason in result.err, f"bad {name}", result)
+        tally.check(
+            result.status == 1 and result.out == "" and name in result.err and reason in result.err,
+            f"bad {name}",
+            result,
+        )
     result = vit.run("classify", "--model", MODEL, "--labels", f"{folder}/none.txt", picture)
     tally.check(result.status == 1 and "none.txt: no such file" in result.err, "missing labels", result)
 
 
 def test_huggingface_labels(vit, tally, folder):
-    picture, = pictures(folder, ["a.png"])
-    top = lines(vit.run("classify", "--model", "tests/golden/forward/hf_vit", "--json", "--top=1", picture))[0]["top"][0]
+    (picture,) = pictures(folder, ["a.png"])
+    top = lines(vit.run("classify", "--model", "tests/golden/forward/hf_vit", "--json", "--top=1", picture))[0]["top"][
+        0
+    ]
     tally.equal(top["label"], f"LABEL_{top['index']}", "labels of config.json")
 
 
 def test_folders(vit, tally, folder):
-    names = ["B.PNG", "a-b/x.png", "a.png", "a/x.png", "a/deep/er/y.jpeg.png", "ä.png", "b.Png", "sp ace.png", "-dash.png"]
+    names = [
+        "B.PNG",
+        "a-b/x.png",
+        "a.png",
+        "a/x.png",
+        "a/deep/er/y.jpeg.png",
+        "ä.png",
+        "b.Png",
+        "sp ace.png",
+        "-dash.png",
+    ]
     paths = sorted(pictures(f"{folder}/in", names), key=lambda path: path.encode())
     write(f"{folder}/in/notes.txt", "not a picture")
     write(f"{folder}/in/a/.hidden.png", "not looked at")
@@ -107,11 +154,23 @@ def test_folders(vit, tally, folder):
         result = vit.run("classify", "--model", MODEL, "--json", given)
         tally.check(result.status == 0 and result.err == "", f"classify {given}", result)
         tally.equal([line["path"] for line in lines(result)], paths, "pictures of a folder, sorted by bytes")
-    result = vit.run("classify", "--model", MODEL, "--json", paths[3], f"{folder}/empty", f"{folder}/in/a", f"{folder}/none")
-    tally.equal([line["path"] for line in lines(result)], [paths[3]] + [p for p in paths if "/a/" in p],
-                "arguments in the order they are given")
-    tally.equal((result.status, result.err), (1, f"vit: {folder}/empty: no picture (.jpg, .jpeg, .png) in this folder\n"
-                                                 f"vit: {folder}/none: no such file\n"), "an empty folder and a missing path")
+    result = vit.run(
+        "classify", "--model", MODEL, "--json", paths[3], f"{folder}/empty", f"{folder}/in/a", f"{folder}/none"
+    )
+    tally.equal(
+        [line["path"] for line in lines(result)],
+        [paths[3]] + [p for p in paths if "/a/" in p],
+        "arguments in the order they are given",
+    )
+    tally.equal(
+        (result.status, result.err),
+        (
+            1,
+            f"vit: {folder}/empty: no picture (.jpg, .jpeg, .png) in this folder\n"
+            f"vit: {folder}/none: no such file\n",
+        ),
+        "an empty folder and a missing path",
+    )
     model = os.path.abspath(MODEL)
     result = vit.run("classify", "--json", "--model", model, "--", "-dash.png", cwd=f"{folder}/in", folders=[model])
     tally.check(result.status == 0 and lines(result)[0]["path"] == "-dash.png", "-- ends the options", result)
@@ -129,7 +188,9 @@ def test_odd_names(vit, tally, folder):
     with open(path, "wb") as file:
         file.write(png(40, 40, 1))
     result = vit.run("classify", "--model", MODEL, "--json", folder)
-    tally.equal([line["path"] for line in lines(result)], [f"{folder}/odd\ufffd\"\\\n.png"], "JSON of a name that is not UTF-8")
+    tally.equal(
+        [line["path"] for line in lines(result)], [f"{folder}/odd\ufffd\"\\\n.png"], "JSON of a name that is not UTF-8"
+    )
 
 
 def test_features(vit, tally, folder):
@@ -140,42 +201,56 @@ def test_features(vit, tally, folder):
     for pool in ("head", "cls", "mean"):
         out = f"{folder}/{pool}.npy"
         result = vit.run("features", "--model", MODEL, "--pool", pool, "--out", out, f"{folder}/in")
-        tally.check(result.status == 1 and result.err.count("\n") == 1 and bad in result.err, "a bad picture is named", result)
+        tally.check(
+            result.status == 1 and result.err.count("\n") == 1 and bad in result.err, "a bad picture is named", result
+        )
         tally.equal(result.out.splitlines(), ordered, "paths in the order of the rows")
         shape, values = read_npy(out)
         tally.equal(shape, (3, 36), "a row for each good picture")
         text = vit.run("features", "--model", MODEL, f"--pool={pool}", "--json", *ordered)
         tally.equal([list(line) for line in lines(text)], [["path", "features"]] * 3, "keys of features --json")
-        tally.check(all(near(a, b, 1e-30 + 1e-7 * abs(a)) for a, b in
-                        zip([v for line in lines(text) for v in line["features"]], values)), f"JSON is the array, {pool}")
+        tally.check(
+            all(
+                near(a, b, 1e-30 + 1e-7 * abs(a))
+                for a, b in zip([v for line in lines(text) for v in line["features"]], values)
+            ),
+            f"JSON is the array, {pool}",
+        )
         made[pool] = values.tobytes()
     tally.equal(made["head"], made["cls"], "this model's head sees the class token")
     tally.check(made["head"] != made["mean"], "the mean of the patches is something else")
     trace = f"{folder}/trace.safetensors"
     vit.run("trace", "--model", MODEL, "--image", ordered[0], "--out", trace)
     tensors = read_safetensors(trace)
-    tally.equal(made["head"][:36 * 4], tensors["features"][2].tobytes(), "features are trace's")
+    tally.equal(made["head"][: 36 * 4], tensors["features"][2].tobytes(), "features are trace's")
     norm = tensors["norm"][2]
     mean = [sum(norm[t * 36 + d] for t in range(1, 17)) / 16 for d in range(36)]
     tally.check(all(near(a, b) for a, b in zip(mean, read_npy(f"{folder}/mean.npy")[1])), "mean of the normed patches")
     both = vit.run("features", "--model", MODEL, "--json", "--out", f"{folder}/both.npy", *ordered)
-    tally.equal(lines(both), [{"path": path, "row": row} for row, path in enumerate(ordered)], "--json with --out gives rows")
+    tally.equal(
+        lines(both), [{"path": path, "row": row} for row, path in enumerate(ordered)], "--json with --out gives rows"
+    )
     tally.equal(read(f"{folder}/both.npy"), read(f"{folder}/head.npy"), "head is the default")
 
 
 def test_features_errors(vit, tally, folder):
-    picture, = pictures(folder, ["a.png"])
+    (picture,) = pictures(folder, ["a.png"])
     bad = write(f"{folder}/bad.png", "text")
     result = vit.run("features", "--model", GAP_MODEL, "--pool", "cls", "--json", picture)
     tally.check(result.status == 2 and "class token" in result.err, "--pool cls without a class token", result)
     result = vit.run("features", "--model", MODEL, "--out", f"{folder}/none/f.npy", picture)
-    tally.check(result.status == 1 and f"{folder}/none/f.npy: cannot write: no such folder" in result.err, "no folder", result)
+    tally.check(
+        result.status == 1 and f"{folder}/none/f.npy: cannot write: no such folder" in result.err, "no folder", result
+    )
     os.mkdir(f"{folder}/f.npy")
     result = vit.run("features", "--model", MODEL, "--out", f"{folder}/f.npy", picture)
     tally.check(result.status == 1 and "is a folder" in result.err, "--out is a folder", result)
     result = vit.run("features", "--model", MODEL, "--out", f"{folder}/g.npy", bad)
-    tally.check(result.status == 1 and not os.path.exists(f"{folder}/g.npy") and "not written" in result.err, "no good picture",
-                result)
+    tally.check(
+        result.status == 1 and not os.path.exists(f"{folder}/g.npy") and "not written" in result.err,
+        "no good picture",
+        result,
+    )
 
 
 def test_eval(vit, tally, folder):
@@ -187,16 +262,22 @@ def test_eval(vit, tally, folder):
     labels = write(f"{folder}/labels.json", json.dumps(names))
     truth = [wrong] + [top[0]["index"] for top in best[1:]]
     expected = {"images": 6, "top1": 83.3333, "top5": 83.3333}
-    for kind, name in {"files": lambda i, c: f"{c:04}_name{i}.png", "digits": lambda i, c: f"{c}-{i}.png",
-                       "folders": lambda i, c: f"{c}/{i}.png", "deep": lambda i, c: f"00{c}_x/train/{i}.png",
-                       "labels": lambda i, c: f"{names[c].split(', ')[-1].upper().replace(' ', '_')}/{i}.png"}.items():
+    for kind, name in {
+        "files": lambda i, c: f"{c:04}_name{i}.png",
+        "digits": lambda i, c: f"{c}-{i}.png",
+        "folders": lambda i, c: f"{c}/{i}.png",
+        "deep": lambda i, c: f"00{c}_x/train/{i}.png",
+        "labels": lambda i, c: f"{names[c].split(', ')[-1].upper().replace(' ', '_')}/{i}.png",
+    }.items():
         for i, c in enumerate(truth):
             write(f"{folder}/{kind}/{name(i, c)}", png(40, 48, i))
         result = vit.run("eval", "--model", MODEL, "--labels", labels, "--json", f"{folder}/{kind}")
         tally.check(result.status == 0 and result.err == "", f"eval of {kind}", result)
         tally.equal(lines(result), [expected], f"accuracy of {kind}")
     text = vit.run("eval", "--model", MODEL, f"{folder}/files/")
-    tally.equal((text.out, text.err, text.status), ("6 pictures  top-1 83.33 %  top-5 83.33 %\n", "", 0), "eval as text")
+    tally.equal(
+        (text.out, text.err, text.status), ("6 pictures  top-1 83.33 %  top-5 83.33 %\n", "", 0), "eval as text"
+    )
     for c in range(CLASSES):
         write(f"{folder}/ranked/n0{c * 37 + 11:03}/x.png", png(40, 48, 1))
     result = vit.run("eval", "--model", MODEL, "--json", f"{folder}/ranked")
@@ -212,44 +293,90 @@ def test_eval_errors(vit, tally, folder):
     result = vit.run("eval", "--model", MODEL, "--json", f"{folder}/in")
     tally.equal((result.status, lines(result)[0]["images"]), (1, 1), "what cannot be judged is left out")
     errors = result.err.splitlines()
-    tally.equal([line for line in errors if "1_bad" not in line],
-                [f"vit: {folder}/in/7_seven.png: class 7, the model has 7",
-                 f"vit: {folder}/in/name.png: the name does not begin with a class index, as in 0007_cock.jpg",
-                 f"vit: {folder}/in/thing/x.png: folder 'thing' is neither a class index nor a label of the model",
-                 "vit: 4 left out"], "and named")
+    tally.equal(
+        [line for line in errors if "1_bad" not in line],
+        [
+            f"vit: {folder}/in/7_seven.png: class 7, the model has 7",
+            f"vit: {folder}/in/name.png: the name does not begin with a class index, as in 0007_cock.jpg",
+            f"vit: {folder}/in/thing/x.png: folder 'thing' is neither a class index nor a label of the model",
+            "vit: 4 left out",
+        ],
+        "and named",
+    )
     tally.equal(len(errors), 5, "and the one that is no picture")
-    for path, reason in ((good, "is a file, expected a folder"), (f"{folder}/none", "no such folder, expected a folder")):
+    for path, reason in (
+        (good, "is a file, expected a folder"),
+        (f"{folder}/none", "no such folder, expected a folder"),
+    ):
         result = vit.run("eval", "--model", MODEL, path)
         tally.equal((result.status, result.out, result.err), (1, "", f"vit: {path}: {reason}\n"), f"eval {path}")
     labels = write(f"{folder}/labels.txt", "crane\nb\ncrane\nd\ne\nf\ng\n")
     write(f"{folder}/twice/crane/x.png", png(40, 48, 0))
     result = vit.run("eval", "--model", MODEL, "--labels", labels, f"{folder}/twice")
-    tally.check(result.status == 1 and "'crane' names more than one class" in result.err, "a label of two classes", result)
+    tally.check(
+        result.status == 1 and "'crane' names more than one class" in result.err, "a label of two classes", result
+    )
 
 
 def test_bench(vit, tally, folder):
-    picture, = pictures(folder, ["a.png"])
+    (picture,) = pictures(folder, ["a.png"])
     result = vit.run("bench", "--model", MODEL, "--runs", "2", "--image", picture, "--json")
     tally.check(result.status == 0 and result.err == "", "bench --json", result)
     made = lines(result)[0]
-    tally.equal(list(made), ["command", "architecture", "machine", "kernels", "threads", "input", "tokens", "runs", "min_ms",
-                             "median_ms", "flops", "gflops", "peak_gflops", "image", "stages"], "keys of bench --json")
+    tally.equal(
+        list(made),
+        [
+            "command",
+            "architecture",
+            "machine",
+            "kernels",
+            "threads",
+            "input",
+            "tokens",
+            "runs",
+            "min_ms",
+            "median_ms",
+            "flops",
+            "gflops",
+            "peak_gflops",
+            "image",
+            "stages",
+        ],
+        "keys of bench --json",
+    )
     tally.check(0 < made["min_ms"] <= made["median_ms"] and made["runs"] == 2 and made["tokens"] == 17, "bench", made)
     names = [stage["name"] for stage in made["stages"]]
     tally.check(len(set(names)) == len(names) and {"patch_embed", "attn", "logits"} <= set(names), "stages", names)
-    tally.check(sum(stage["ms"] for stage in made["stages"]) <= made["min_ms"] * 1.001 + 0.001, "stages add to the whole", made)
+    tally.check(
+        sum(stage["ms"] for stage in made["stages"]) <= made["min_ms"] * 1.001 + 0.001, "stages add to the whole", made
+    )
     text = vit.run("bench", "--model", MODEL, "--runs=1", "--size=16x64", "--threads=1")
-    tally.check(text.status == 0 and text.err == "" and "16x64 pixels" in text.out and "1 thread\n" in text.out and
-                "\nstage " in text.out, "bench as text", text)
+    tally.check(
+        text.status == 0
+        and text.err == ""
+        and "16x64 pixels" in text.out
+        and "1 thread\n" in text.out
+        and "\nstage " in text.out,
+        "bench as text",
+        text,
+    )
 
 
 def test_kernels(vit, tally, folder):
-    picture, = pictures(folder, ["a.png"])
+    (picture,) = pictures(folder, ["a.png"])
     reference = None
     for name in vit.run("version").out.split("kernels:")[1].split():
         for how in (dict(arguments=["--kernels", name]), dict(environment={"VIT_KERNELS": name})):
-            result = vit.run("classify", "--model", MODEL, "--json", "--top=7", picture, *how.get("arguments", []),
-                             **how.get("environment", {}))
+            result = vit.run(
+                "classify",
+                "--model",
+                MODEL,
+                "--json",
+                "--top=7",
+                picture,
+                *how.get("arguments", []),
+                **how.get("environment", {}),
+            )
             scores = {top["index"]: top["score"] for top in lines(result)[0]["top"]}
             reference = reference or scores
             tally.check(all(near(scores[i], reference[i]) for i in scores), f"kernels {how} agree", (scores, reference))
@@ -262,12 +389,15 @@ def test_kernels(vit, tally, folder):
 def test_no_model(vit, tally, folder):
     for words in (["classify", "x.png"], ["eval", "."], ["bench"], ["trace", "--image=x", "--out", f"{folder}/o"]):
         result = vit.run(*words)
-        tally.check(result.status == 1 and result.out == "" and result.err.startswith("vit: no model: give --model FILE|DIR"),
-                    f"{words[0]} without a model", result)
+        tally.check(
+            result.status == 1 and result.out == "" and result.err.startswith("vit: no model: give --model FILE|DIR"),
+            f"{words[0]} without a model",
+            result,
+        )
 
 
 def test_other_folder(vit, tally, folder):
-    picture, = pictures(folder, ["a.png"])
+    (picture,) = pictures(folder, ["a.png"])
     model, here = os.path.abspath(MODEL), vit.run("classify", "--model", MODEL, "--json", picture)
     there = vit.run("classify", "--model", model, "--json", "a.png", cwd=folder, folders=[model])
     tally.check(there.status == 0 and there.err == "", "from another folder", there)

@@ -9,7 +9,7 @@ DATA = os.environ.get("VIT_DATA", "../shared")
 MODEL = f"{DATA}/data/vit_tiny_patch16_224"
 PHOTOGRAPHS = f"{DATA}/data/imagenet_50"
 LOGITS = f"{DATA}/golden/real/logits_50/expected.safetensors"
-NEAR_TIE = 0.2 # JPEG decoders differ by a few levels, which moves logits by up to 0.1
+NEAR_TIE = 0.2  # JPEG decoders differ by a few levels, which moves logits by up to 0.1
 
 
 def test_photographs(vit, tally, folder):
@@ -24,7 +24,7 @@ def test_photographs(vit, tally, folder):
     made = lines(result)
     tally.check(result.status == 0 and len(made) == count, "classify photographs", result)
     for i, line in enumerate(made):
-        logits = expected["logits"][2][i * 1000:(i + 1) * 1000]
+        logits = expected["logits"][2][i * 1000 : (i + 1) * 1000]
         best = max(range(1000), key=logits.__getitem__)
         if expected["margin"][2][i] > NEAR_TIE:
             tally.equal(line["top"][0]["index"], best, f"top-1 of {line['path']}")
@@ -38,13 +38,28 @@ def test_exact_pixels(vit, tally, folder):
     """From the pixels as PNG, logits equal timm's."""
     if not all(map(os.path.exists, (MODEL, LOGITS))):
         return tally.skip("no golden pixels in VIT_DATA")
-    for case, names, tolerance in (("pixels_224", ("0007", "0207", "0407", "0607", "0807"), 1e-4),
-                                   ("pixels_384x384", ("0007", "0207", "0407"), 2e-4), ("pixels_160x320", ("0007", "0207", "0407"), 2e-4)):
+    for case, names, tolerance in (
+        ("pixels_224", ("0007", "0207", "0407", "0607", "0807"), 1e-4),
+        ("pixels_384x384", ("0007", "0207", "0407"), 2e-4),
+        ("pixels_160x320", ("0007", "0207", "0407"), 2e-4),
+    ):
         expected = read_safetensors(f"{DATA}/golden/real/{case}/expected.safetensors")
         for name in names[:1] if vit.wasi else names:
             out = f"{folder}/{name}.safetensors"
-            result = vit.run("trace", "--model", MODEL, "--image", f"{DATA}/golden/real/{case}/{name}.png", "--out", out, "--crop-pct=1",
-                             f"--size={case[7:]}", folders=[DATA])
+            result = vit.run(
+                "trace",
+                "--model",
+                MODEL,
+                "--image",
+                f"{DATA}/golden/real/{case}/{name}.png",
+                "--out",
+                out,
+                "--crop-pct=1",
+                f"--size={case[7:]}",
+                folders=[DATA],
+            )
             if tally.check(result.status == 0, f"trace of {case}/{name}", result):
-                worst = max(abs(a - b) for a, b in zip(read_safetensors(out)["logits"][2], expected[f"{name}.logits"][2]))
+                worst = max(
+                    abs(a - b) for a, b in zip(read_safetensors(out)["logits"][2], expected[f"{name}.logits"][2])
+                )
                 tally.check(worst <= tolerance, f"logits of {case}/{name}", worst)

@@ -15,17 +15,13 @@ USAGE_ERRORS = {
     "classify -k 3 x.png": "vit classify: unknown option -k; options begin with --",
     "classify --top 0 x.png": "vit classify: --top '0': expected a whole number from 1 to 100000",
     "classify --top=5x x.png": "vit classify: --top '5x': expected a whole number from 1 to 100000",
-    "classify --top 99999999999999999999 x.png":
-        "vit classify: --top '99999999999999999999': expected a whole number from 1 to 100000",
+    "classify --top 99999999999999999999 x.png": "vit classify: --top '99999999999999999999': expected a whole number from 1 to 100000",
     "classify x.png --top": "vit classify: --top needs a value: K",
     "classify --json=yes x.png": "vit classify: --json takes no value",
     "classify --model= x.png": "vit classify: --model is empty, expected FILE|DIR",
-    "classify --size 0 x.png":
-        "vit classify: --size '0': expected pixels, as in 224 or 160x320 (height x width)",
-    "classify --size 32x x.png":
-        "vit classify: --size '32x': expected pixels, as in 224 or 160x320 (height x width)",
-    "classify --size 32x32x3 x.png":
-        "vit classify: --size '32x32x3': expected pixels, as in 224 or 160x320 (height x width)",
+    "classify --size 0 x.png": "vit classify: --size '0': expected pixels, as in 224 or 160x320 (height x width)",
+    "classify --size 32x x.png": "vit classify: --size '32x': expected pixels, as in 224 or 160x320 (height x width)",
+    "classify --size 32x32x3 x.png": "vit classify: --size '32x32x3': expected pixels, as in 224 or 160x320 (height x width)",
     "classify --crop-pct 1.5 x.png": "vit classify: --crop-pct '1.5': expected a number from 0.01 to 1",
     "classify --crop-pct nan x.png": "vit classify: --crop-pct 'nan': expected a number from 0.01 to 1",
     "classify --threads 0 x.png": "vit classify: --threads '0': expected a whole number from 1 to 256",
@@ -37,8 +33,7 @@ USAGE_ERRORS = {
     "trace --image x.png": "vit trace: expected --out, and one of --image and --input",
     "trace --image x.png --input x --out o": "vit trace: expected --out, and one of --image and --input",
     "trace --out o": "vit trace: expected --out, and one of --image and --input",
-    "trace --input x --size 32 --out o":
-        "vit trace: --size and --crop-pct are for --image; with --input the tensors give the size",
+    "trace --input x --size 32 --out o": "vit trace: --size and --crop-pct are for --image; with --input the tensors give the size",
     "eval": "vit eval: expected [options] FOLDER",
     "eval a b": "vit eval: 'b' is one argument too many",
     "info": "vit info: expected [options] FILE|DIR",
@@ -57,18 +52,28 @@ def test_usage_errors(vit, tally, folder):
 
 
 def test_unknown_command_lists_commands(vit, tally, folder):
-    tally.equal(vit.run("frobnicate").err.split("\n")[1], "Commands: " + " ".join(COMMANDS) + " help version",
-                "an unknown command lists the commands")
+    tally.equal(
+        vit.run("frobnicate").err.split("\n")[1],
+        "Commands: " + " ".join(COMMANDS) + " help version",
+        "an unknown command lists the commands",
+    )
 
 
 def test_help(vit, tally, folder):
     for command in COMMANDS:
         result = vit.run("help", command)
         tally.check(result.status == 0 and result.err == "", f"help {command}", result)
-        tally.check(result.out.startswith(f"vit {command}: ") and f"\nUsage: vit {command} " in result.out and
-                    f"\nExamples:\n  vit {command} " in result.out, f"help {command} has usage and examples", result)
+        tally.check(
+            result.out.startswith(f"vit {command}: ")
+            and f"\nUsage: vit {command} " in result.out
+            and f"\nExamples:\n  vit {command} " in result.out,
+            f"help {command} has usage and examples",
+            result,
+        )
         body = result.out.split("\nExamples:")[0].split("\n")
-        tally.equal([line for line in body if len(line) > 79 or line.endswith(" ")], [], f"help {command} fits a terminal")
+        tally.equal(
+            [line for line in body if len(line) > 79 or line.endswith(" ")], [], f"help {command} fits a terminal"
+        )
         for words in ([command, "--help"], [command, "-h"]):
             tally.equal(vit.run(*words).out, result.out, f"{' '.join(words)} is help {command}")
 
@@ -85,6 +90,9 @@ def test_overview(vit, tally, folder):
 
 def test_version(vit, tally, folder):
     result = vit.run("--version")
-    tally.check(result.status == 0 and re.fullmatch(r"vit \d+\.\d+\.\d+\nkernels:( \w+:\d+x\d+)+\n", result.out) is not None,
-                "--version", result)
+    tally.check(
+        result.status == 0 and re.fullmatch(r"vit \d+\.\d+\.\d+\nkernels:( \w+:\d+x\d+)+\n", result.out) is not None,
+        "--version",
+        result,
+    )
     tally.equal(vit.run("version").out, result.out, "version is --version")

@@ -10,8 +10,17 @@ from cases_pictures import CLASSES, LABELS, MODEL, lines
 from files import png, read, read_safetensors, safetensors, write
 
 FORWARD = "tests/golden/forward"
-CASES = ["timm_cls", "timm_gap", "timm_gap_notoken", "timm_no_embed_class", "timm_noqkvbias", "timm_f16", "timm_bf16", "hf_vit",
-         "hf_vit_noqkvbias"]
+CASES = [
+    "timm_cls",
+    "timm_gap",
+    "timm_gap_notoken",
+    "timm_no_embed_class",
+    "timm_noqkvbias",
+    "timm_f16",
+    "timm_bf16",
+    "hf_vit",
+    "hf_vit_noqkvbias",
+]
 
 
 def trace(vit, model, out, *options):
@@ -25,7 +34,9 @@ def bits(tensors):
 
 def test_trace_goldens(vit, tally, folder):
     for case in CASES:
-        result, made = trace(vit, f"{FORWARD}/{case}", f"{folder}/out.safetensors", "--input", f"{FORWARD}/{case}/input.safetensors")
+        result, made = trace(
+            vit, f"{FORWARD}/{case}", f"{folder}/out.safetensors", "--input", f"{FORWARD}/{case}/input.safetensors"
+        )
         tally.check(result.status == 0 and result.out == "" and result.err == "", f"trace of {case}", result)
         for name, (_, shape, values) in read_safetensors(f"{FORWARD}/{case}/expected.safetensors").items():
             kind, found_shape, found = made.get(name, ("nothing", [], []))
@@ -39,17 +50,25 @@ def test_trace_names(vit, tally, folder):
     """An input called x gives plain names; other tensors of the file are passed over."""
     _, shape, values = read_safetensors(f"{FORWARD}/timm_cls/input.safetensors")["24x40.x"]
     _, whole = trace(vit, MODEL, f"{folder}/whole.safetensors", "--input", f"{FORWARD}/timm_cls/input.safetensors")
-    write(f"{folder}/x.safetensors", safetensors({"y": ("I32", [3], [1, 2, 3]), "box": ("F32", [1], [0]), "x": ("F32", shape, values)}))
+    write(
+        f"{folder}/x.safetensors",
+        safetensors({"y": ("I32", [3], [1, 2, 3]), "box": ("F32", [1], [0]), "x": ("F32", shape, values)}),
+    )
     result, plain = trace(vit, MODEL, f"{folder}/plain.safetensors", "--input", f"{folder}/x.safetensors")
     tally.check(result.status == 0, "trace of x", result)
-    tally.equal(bits(plain), {name[6:]: value for name, value in bits(whole).items() if name.startswith("24x40.")},
-                "x alone is NAME.x among others")
+    tally.equal(
+        bits(plain),
+        {name[6:]: value for name, value in bits(whole).items() if name.startswith("24x40.")},
+        "x alone is NAME.x among others",
+    )
     names = {"patch_embed", "embed", "norm", "features", "logits", "probs"}
     tally.check(names <= set(plain) and {"block.0", "block.1", "attn.0", "attn.1"} <= set(plain), "names", list(plain))
     for threads in ("1", "2", "3"):
-        _, other = trace(vit, MODEL, f"{folder}/t.safetensors", "--input", f"{folder}/x.safetensors", "--threads", threads)
+        _, other = trace(
+            vit, MODEL, f"{folder}/t.safetensors", "--input", f"{folder}/x.safetensors", "--threads", threads
+        )
         tally.equal(bits(other), bits(plain), f"{threads} threads change no bit")
-    write(f"{folder}/one.safetensors", safetensors({"x": ("F32", [1] + shape[1:], values[len(values) // 2:])}))
+    write(f"{folder}/one.safetensors", safetensors({"x": ("F32", [1] + shape[1:], values[len(values) // 2 :])}))
     _, one = trace(vit, MODEL, f"{folder}/t.safetensors", "--input", f"{folder}/one.safetensors")
     tally.equal(one["logits"][2].tobytes(), plain["logits"][2][CLASSES:].tobytes(), "a batch changes no bit")
 
@@ -63,7 +82,9 @@ def test_trace_image(vit, tally, folder):
     _, again = trace(vit, MODEL, f"{folder}/input.safetensors", "--input", f"{folder}/x.safetensors")
     del made["x"]
     tally.equal(bits(again), bits(made), "trace of that x is the same")
-    tally.check(all(abs(value) <= 1 for value in read_safetensors(f"{folder}/x.safetensors")["x"][2]), "x is normalised")
+    tally.check(
+        all(abs(value) <= 1 for value in read_safetensors(f"{folder}/x.safetensors")["x"][2]), "x is normalised"
+    )
 
 
 def test_trace_errors(vit, tally, folder):
@@ -82,8 +103,14 @@ def test_trace_errors(vit, tally, folder):
     for name, (data, reason) in inputs.items():
         path = write(f"{folder}/{name}.safetensors", data)
         result, _ = trace(vit, MODEL, f"{folder}/out.safetensors", "--input", path)
-        tally.check(result.status == 1 and result.out == "" and reason in result.err and not
-                    os.path.exists(f"{folder}/out.safetensors"), f"trace of {name}", result)
+        tally.check(
+            result.status == 1
+            and result.out == ""
+            and reason in result.err
+            and not os.path.exists(f"{folder}/out.safetensors"),
+            f"trace of {name}",
+            result,
+        )
     result, _ = trace(vit, MODEL, f"{folder}/none/out.safetensors", "--input", f"{FORWARD}/timm_cls/input.safetensors")
     tally.check(result.status == 1 and "no such folder" in result.err, "trace into a missing folder", result)
 
@@ -93,14 +120,25 @@ def test_convert(vit, tally, folder):
     for case in CASES:
         out = f"{folder}/{case}.gguf"
         result = vit.run("convert", f"{FORWARD}/{case}", out)
-        tally.check(result.status == 0 and result.err == "" and
-                    re.fullmatch(rf"{re.escape(out)}: \w+, \d+ parameters, {os.path.getsize(out)} bytes\n", result.out) is not None,
-                    f"convert {case}", result)
+        tally.check(
+            result.status == 0
+            and result.err == ""
+            and re.fullmatch(rf"{re.escape(out)}: \w+, \d+ parameters, {os.path.getsize(out)} bytes\n", result.out)
+            is not None,
+            f"convert {case}",
+            result,
+        )
         inputs = ["--input", f"{FORWARD}/{case}/input.safetensors"]
         _, before = trace(vit, f"{FORWARD}/{case}", f"{folder}/before.safetensors", *inputs)
         _, after = trace(vit, out, f"{folder}/after.safetensors", *inputs)
         tally.check(before and bits(before) == bits(after), f"{case} as GGUF is the same bit for bit")
-    vit.run("convert", f"{FORWARD}/timm_cls/model.safetensors", f"{folder}/file.gguf", "--config", f"{FORWARD}/timm_cls/config.json")
+    vit.run(
+        "convert",
+        f"{FORWARD}/timm_cls/model.safetensors",
+        f"{folder}/file.gguf",
+        "--config",
+        f"{FORWARD}/timm_cls/config.json",
+    )
     tally.equal(read(f"{folder}/file.gguf"), read(f"{folder}/timm_cls.gguf"), "a file with --config is the folder")
     vit.run("convert", f"{folder}/timm_cls.gguf", f"{folder}/again.gguf")
     tally.equal(read(f"{folder}/again.gguf"), read(f"{folder}/timm_cls.gguf"), "GGUF to GGUF is a copy")
@@ -116,18 +154,24 @@ def test_convert_types(vit, tally, folder):
         result = vit.run("convert", "--type", kind, MODEL, out)
         tally.check(result.status == 0, f"convert --type {kind}", result)
         types = {tensor["name"]: tensor["type"] for tensor in lines(vit.run("info", "--json", out))[0]["tensors"]}
-        tally.equal((types["blocks.0.mlp.fc1.weight"].lower(), types["blocks.0.norm1.bias"]), (kind, "F32"), f"types in {kind}")
+        tally.equal(
+            (types["blocks.0.mlp.fc1.weight"].lower(), types["blocks.0.norm1.bias"]), (kind, "F32"), f"types in {kind}"
+        )
         _, made = trace(vit, out, f"{folder}/{kind}.safetensors", *inputs)
-        worst = max(abs(a - b) for name in exact for a, b in zip(exact[name][2], made[name][2]) if name.endswith("logits"))
+        worst = max(
+            abs(a - b) for name in exact for a, b in zip(exact[name][2], made[name][2]) if name.endswith("logits")
+        )
         tally.check(worst <= tolerance and (worst > 0) == (tolerance > 0), f"{kind} is as near as it should be", worst)
-    for kind in ("f16", "bf16"): # what is 16 bits wide already stays what it is
+    for kind in ("f16", "bf16"):  # what is 16 bits wide already stays what it is
         vit.run("convert", "--type", kind, f"{FORWARD}/timm_{kind}", f"{folder}/typed.gguf")
         vit.run("convert", f"{FORWARD}/timm_{kind}", f"{folder}/kept.gguf")
         inputs = ["--input", f"{FORWARD}/timm_{kind}/input.safetensors"]
         _, typed = trace(vit, f"{folder}/typed.gguf", f"{folder}/typed.safetensors", *inputs)
         _, kept = trace(vit, f"{folder}/kept.gguf", f"{folder}/kept.safetensors", *inputs)
         tally.check(kept and bits(typed) == bits(kept), f"{kind} stays {kind}")
-    tally.check(os.path.getsize(f"{folder}/f16.gguf") < 0.6 * os.path.getsize(f"{folder}/f32.gguf"), "f16 is half as large")
+    tally.check(
+        os.path.getsize(f"{folder}/f16.gguf") < 0.6 * os.path.getsize(f"{folder}/f32.gguf"), "f16 is half as large"
+    )
 
 
 def test_convert_labels(vit, tally, folder):
@@ -138,8 +182,11 @@ def test_convert_labels(vit, tally, folder):
     outside = lines(vit.run("classify", "--model", MODEL, "--labels", labels, "--json", picture))
     tally.equal(inside, outside, "labels travel in the file")
     vit.run("convert", f"{FORWARD}/hf_vit", f"{folder}/hf.gguf")
-    tally.equal(lines(vit.run("classify", "--model", f"{folder}/hf.gguf", "--json", picture)),
-                lines(vit.run("classify", "--model", f"{FORWARD}/hf_vit", "--json", picture)), "and those of config.json")
+    tally.equal(
+        lines(vit.run("classify", "--model", f"{folder}/hf.gguf", "--json", picture)),
+        lines(vit.run("classify", "--model", f"{FORWARD}/hf_vit", "--json", picture)),
+        "and those of config.json",
+    )
 
 
 def test_convert_errors(vit, tally, folder):
@@ -149,7 +196,9 @@ def test_convert_errors(vit, tally, folder):
     before = read(f"{folder}/in/model.gguf")
     for source in (f"{folder}/in/model.gguf", f"{folder}/in", f"{folder}/in/../in/model.gguf"):
         result = vit.run("convert", source, f"{folder}/in/model.gguf")
-        tally.check(result.status == 2 and "is what would be read" in result.err, f"convert {source} onto itself", result)
+        tally.check(
+            result.status == 2 and "is what would be read" in result.err, f"convert {source} onto itself", result
+        )
     tally.equal(read(f"{folder}/in/model.gguf"), before, "and nothing is written")
     for out, reason in ((f"{folder}/none/x.gguf", "no such folder"), (f"{folder}/f.gguf", "is a folder")):
         os.makedirs(f"{folder}/f.gguf", exist_ok=True)
@@ -157,24 +206,43 @@ def test_convert_errors(vit, tally, folder):
         tally.check(result.status == 1 and reason in result.err, f"convert to {out}", result)
     for source, reason in ((f"{folder}/none", "none"), (f"{folder}/f.gguf", "f.gguf")):
         result = vit.run("convert", source, f"{folder}/new.gguf")
-        tally.check(result.status == 1 and reason in result.err and not os.path.exists(f"{folder}/new.gguf"), f"convert {source}", result)
+        tally.check(
+            result.status == 1 and reason in result.err and not os.path.exists(f"{folder}/new.gguf"),
+            f"convert {source}",
+            result,
+        )
 
 
 def test_info_file(vit, tally, folder):
     path = f"{MODEL}/model.safetensors"
     text = vit.run("info", path)
     tally.check(text.status == 0 and text.err == "", "info of a file", text)
-    tally.equal(text.out.split("\n")[0], f"{path}: safetensors, 32 tensors, {os.path.getsize(path)} bytes", "first line")
-    tally.check(re.search(r"^  blocks\.0\.attn\.qkv\.weight +F32 +\[108,36\]$", text.out, re.M), "a tensor's line", text)
+    tally.equal(
+        text.out.split("\n")[0], f"{path}: safetensors, 32 tensors, {os.path.getsize(path)} bytes", "first line"
+    )
+    tally.check(
+        re.search(r"^  blocks\.0\.attn\.qkv\.weight +F32 +\[108,36\]$", text.out, re.M), "a tensor's line", text
+    )
     made = lines(vit.run("info", "--json", path))[0]
     expected = read_safetensors(path)
-    tally.equal({tensor["name"]: (tensor["type"], tensor["shape"]) for tensor in made["tensors"]},
-                {name: (kind, shape) for name, (kind, shape, _) in expected.items()}, "tensors as JSON")
+    tally.equal(
+        {tensor["name"]: (tensor["type"], tensor["shape"]) for tensor in made["tensors"]},
+        {name: (kind, shape) for name, (kind, shape, _) in expected.items()},
+        "tensors as JSON",
+    )
     tally.equal((made["path"], made["format"]), (path, "safetensors"), "path and format")
     vit.run("convert", MODEL, f"{folder}/model.gguf")
     made = lines(vit.run("info", "--json", f"{folder}/model.gguf"))[0]
-    tally.equal((made["format"], made["metadata"]["general.architecture"], made["metadata"]["vit.block_count"],
-                 made["metadata"]["vit.embedding_length"]), ("GGUF", "vit", "2", "36"), "metadata of GGUF")
+    tally.equal(
+        (
+            made["format"],
+            made["metadata"]["general.architecture"],
+            made["metadata"]["vit.block_count"],
+            made["metadata"]["vit.embedding_length"],
+        ),
+        ("GGUF", "vit", "2", "36"),
+        "metadata of GGUF",
+    )
     other = write(f"{folder}/other.safetensors", safetensors({"what": ("I32", [2, 3], range(6))}))
     result = vit.run("info", other)
     tally.check(result.status == 0 and "what" in result.out and "I32" in result.out, "any container is listed", result)
@@ -185,24 +253,49 @@ def test_info_model(vit, tally, folder):
     tally.check(text.status == 0 and text.err == "", "info of a folder", text)
     made = lines(vit.run("info", "--json", MODEL))[0]
     parameters = sum(math.prod(shape) for _, shape, _ in read_safetensors(f"{MODEL}/model.safetensors").values())
-    expected = {"path": MODEL, "architecture": "vit_tiny_patch16_224", "parameters": parameters, "layers": 2, "width": 36, "heads": 3,
-                "mlp_width": 80, "patch": [8, 8], "activation": "gelu", "norm_eps": 1e-6, "pool": "cls", "class_token": True,
-                "pre_logits": 0, "positions": {"size": [32, 32], "resample": "timm"}, "input": [32, 32],
-                "preprocess": {"filter": "bicubic", "crop": "center", "crop_pct": 0.9, "mean": [0.5] * 3, "std": [0.5] * 3},
-                "classes": 7, "labels": 0, "warnings": []}
+    expected = {
+        "path": MODEL,
+        "architecture": "vit_tiny_patch16_224",
+        "parameters": parameters,
+        "layers": 2,
+        "width": 36,
+        "heads": 3,
+        "mlp_width": 80,
+        "patch": [8, 8],
+        "activation": "gelu",
+        "norm_eps": 1e-6,
+        "pool": "cls",
+        "class_token": True,
+        "pre_logits": 0,
+        "positions": {"size": [32, 32], "resample": "timm"},
+        "input": [32, 32],
+        "preprocess": {"filter": "bicubic", "crop": "center", "crop_pct": 0.9, "mean": [0.5] * 3, "std": [0.5] * 3},
+        "classes": 7,
+        "labels": 0,
+        "warnings": [],
+    }
     tally.equal({key: made.get(key) for key in expected}, expected, "info --json")
     macs = 16 * 192 * 36 + 2 * (17 * (4 * 36 * 36 + 2 * 36 * 80) + 2 * 17 * 17 * 36) + 36 * 7
     tally.equal(made["flops"], 2 * macs, "multiply-adds of a pass")
     tally.equal([tensor["name"] for tensor in made["tensors"] if not tensor["used"]], [], "every tensor is used")
-    tally.equal(lines(vit.run("info", "--json", "--config", f"{MODEL}/config.json", f"{MODEL}/model.safetensors"))[0]["parameters"],
-                parameters, "a file with --config is validated as a model")
+    tally.equal(
+        lines(vit.run("info", "--json", "--config", f"{MODEL}/config.json", f"{MODEL}/model.safetensors"))[0][
+            "parameters"
+        ],
+        parameters,
+        "a file with --config is validated as a model",
+    )
     tensors = read_safetensors(f"{MODEL}/model.safetensors")
     tensors["pooler.extra"] = ("F32", [2], [1, 2])
     tensors["norm.bias"] = ("F32", [36], [math.nan] + [0] * 35)
     write(f"{folder}/m/model.safetensors", safetensors(tensors))
     write(f"{folder}/m/config.json", read(f"{MODEL}/config.json"))
     made = lines(vit.run("info", "--json", f"{folder}/m"))[0]
-    tally.equal([tensor["name"] for tensor in made["tensors"] if not tensor["used"]], ["pooler.extra"], "a tensor nobody asked for")
+    tally.equal(
+        [tensor["name"] for tensor in made["tensors"] if not tensor["used"]],
+        ["pooler.extra"],
+        "a tensor nobody asked for",
+    )
     tally.check(len(made["warnings"]) == 1 and "norm.bias" in made["warnings"][0], "NaN is a warning", made["warnings"])
 
 
@@ -215,13 +308,20 @@ def test_wrong_models(vit, tally, folder):
     data = read(f"{MODEL}/model.safetensors")
     wrong = {
         "missing": (safetensors(missing), config, "blocks.1.mlp.fc2.weight"),
-        "transposed": (safetensors({**good, "blocks.0.attn.qkv.weight": (kind, shape[::-1], values)}), config,
-                       "blocks.0.attn.qkv.weight"),
+        "transposed": (
+            safetensors({**good, "blocks.0.attn.qkv.weight": (kind, shape[::-1], values)}),
+            config,
+            "blocks.0.attn.qkv.weight",
+        ),
         "integers": (safetensors({**good, "norm.bias": ("I32", [36], [0] * 36)}), config, "norm.bias"),
         "cut": (data[:-100], config, "model.safetensors"),
         "cut_header": (data[:900], config, "model.safetensors"),
         "lying": (struct.pack("<Q", 1 << 60) + data[8:], config, "model.safetensors"),
-        "page": ("<!DOCTYPE html><html><head><title>404</title></head><body>Not found</body></html>\n" * 20, config, "model.safetensors"),
+        "page": (
+            "<!DOCTYPE html><html><head><title>404</title></head><body>Not found</body></html>\n" * 20,
+            config,
+            "model.safetensors",
+        ),
         "empty": (b"", config, "model.safetensors"),
         "no_config": (data, None, "config.json"),
         "not_json": (data, "{oops", "config.json"),
@@ -232,18 +332,35 @@ def test_wrong_models(vit, tally, folder):
         write(f"{folder}/{name}/model.safetensors", weights)
         if meaning is not None:
             write(f"{folder}/{name}/config.json", meaning if isinstance(meaning, str) else json.dumps(meaning))
-        for words in (["info", f"{folder}/{name}"], ["classify", "--model", f"{folder}/{name}", picture],
-                      ["convert", f"{folder}/{name}", f"{folder}/out.gguf"]):
+        for words in (
+            ["info", f"{folder}/{name}"],
+            ["classify", "--model", f"{folder}/{name}", picture],
+            ["convert", f"{folder}/{name}", f"{folder}/out.gguf"],
+        ):
             result = vit.run(*words)
-            tally.check(result.status == 1 and result.out == "" and reason in result.err and result.err.count("\n") == 1,
-                        f"{words[0]} of model {name}", result)
+            tally.check(
+                result.status == 1 and result.out == "" and reason in result.err and result.err.count("\n") == 1,
+                f"{words[0]} of model {name}",
+                result,
+            )
     tally.check(not os.path.exists(f"{folder}/out.gguf"), "nothing is written of them")
     vit.run("convert", MODEL, f"{folder}/good.gguf")
     gguf = read(f"{folder}/good.gguf")
-    for name, data in {"cut": gguf[:-100], "cut_header": gguf[:300], "magic": b"GGUX" + gguf[4:],
-                       "count": gguf[:8] + struct.pack("<Q", 1 << 60) + gguf[16:], "page": b"<html>" * 100}.items():
+    for name, data in {
+        "cut": gguf[:-100],
+        "cut_header": gguf[:300],
+        "magic": b"GGUX" + gguf[4:],
+        "count": gguf[:8] + struct.pack("<Q", 1 << 60) + gguf[16:],
+        "page": b"<html>" * 100,
+    }.items():
         path = write(f"{folder}/{name}.gguf", data)
         for words in (["info", path], ["classify", "--model", path, picture], ["convert", path, f"{folder}/out.gguf"]):
             result = vit.run(*words)
-            tally.check(result.status == 1 and result.out == "" and f"{name}.gguf" in result.err and result.err.count("\n") == 1,
-                        f"{words[0]} of {name}.gguf", result)
+            tally.check(
+                result.status == 1
+                and result.out == ""
+                and f"{name}.gguf" in result.err
+                and result.err.count("\n") == 1,
+                f"{words[0]} of {name}.gguf",
+                result,
+            )

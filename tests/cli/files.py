@@ -1,4 +1,4 @@
-"""Files for the tests of the command line: pictures, weight files and arrays, written and read with nothing but Python."""
+"""Files for the tests of the command line: pictures, weight files, arrays; written and read with nothing but Python."""
 
 import array
 import json
@@ -33,8 +33,13 @@ def png(width, height, seed):
     for y in range(height):
         rows.append(0)
         for x in range(width):
-            rows += bytes(((x * (seed + 3) * 5 + y * 7) % 256, (y * (seed + 1) * 9 + (x // 8) * 40) % 256,
-                           ((x * x + y * y * (seed + 2)) // 16) % 256))
+            rows += bytes(
+                (
+                    (x * (seed + 3) * 5 + y * 7) % 256,
+                    (y * (seed + 1) * 9 + (x // 8) * 40) % 256,
+                    ((x * x + y * y * (seed + 2)) // 16) % 256,
+                )
+            )
     return png_header(width, height) + png_chunk(b"IDAT", zlib.compress(bytes(rows), 9)) + png_chunk(b"IEND", b"")
 
 
@@ -45,14 +50,14 @@ def read_safetensors(path):
     """{name: (type, shape, values)}, 16-bit floats as their bits."""
     data = read(path)
     length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:8 + length])
+    header = json.loads(data[8 : 8 + length])
     tensors = {}
     for name, tensor in header.items():
         if name == "__metadata__":
             continue
         begin, end = tensor["data_offsets"]
         values = array.array(CODES[tensor["dtype"]])
-        values.frombytes(data[8 + length + begin:8 + length + end])
+        values.frombytes(data[8 + length + begin : 8 + length + end])
         tensors[name] = (tensor["dtype"], tensor["shape"], values)
     return tensors
 
@@ -73,9 +78,9 @@ def read_npy(path):
     data = read(path)
     assert data[:8] == b"\x93NUMPY\x01\x00", "not version 1.0 of .npy"
     length = struct.unpack("<H", data[8:10])[0]
-    assert (10 + length) % 64 == 0 and data[9 + length:10 + length] == b"\n", "header is not padded as it should be"
-    header = eval(data[10:10 + length])
+    assert (10 + length) % 64 == 0 and data[9 + length : 10 + length] == b"\n", "header is not padded as it should be"
+    header = eval(data[10 : 10 + length])
     assert header["descr"] == "<f4" and header["fortran_order"] is False, header
     values = array.array("f")
-    values.frombytes(data[10 + length:])
+    values.frombytes(data[10 + length :])
     return header["shape"], values

@@ -15,8 +15,8 @@ class Result:
 
 
 class Program:
-    """A command line, e.g. 'build/vit' or 'python3 tests/wasi_run.py build/vit.wasm'; in the latter case the folders it may
-    see and its environment are given to wasi_run.py."""
+    """A command line, e.g. 'build/vit' or 'python3 tests/wasi_run.py build/vit.wasm'; in the latter case the folders it
+    may see and its environment are given to wasi_run.py."""
 
     def __init__(self, command):
         words = shlex.split(command)
@@ -29,12 +29,18 @@ class Program:
         if self.wasi:
             options = [word for folder in (".", *folders) for word in ("--dir", folder)]
             options += [word for item in environment.items() for word in ("--env", "=".join(item))]
-            command = self.words[:self.runner + 1] + options + self.words[self.runner + 1:]
+            command = self.words[: self.runner + 1] + options + self.words[self.runner + 1 :]
         else:
             command = self.words
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("VIT_")}
-        done = subprocess.run([*command, *arguments], cwd=cwd, env={**inherited, **environment}, capture_output=True,
-                              stdin=subprocess.DEVNULL, timeout=120)
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=cwd,
+            env={**inherited, **environment},
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+        )
         return Result(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 

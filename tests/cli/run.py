@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Tests of the command line: `run.py PROGRAM`, from the repository's root, where PROGRAM is a command line such as build/vit
-or "python3 tests/wasi_run.py build/vit.wasm". What is expected does not depend on it.
+"""Tests of the command line: `run.py PROGRAM`, from the repository's root, where PROGRAM is a command line such as
+build/vit or "python3 tests/wasi_run.py build/vit.wasm". What is expected does not depend on it.
 
 Real photographs and weights are looked for in VIT_DATA (default ../shared); what needs them is skipped without."""
 
