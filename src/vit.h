@@ -77,7 +77,8 @@ typedef struct vit_allocator {
 /* What a hostile input may cost. Each limit is named in the error it causes. */
 typedef struct vit_limits {
     uint64_t file_bytes;    /* largest weight or picture file that is read         (8 GiB) */
-    uint64_t header_bytes;  /* largest header of a weight file, largest config   (100 MiB) */
+    uint64_t header_bytes;  /* largest header of a weight file                    (32 MiB) */
+    uint64_t config_bytes;  /* largest config.json or other JSON beside it         (8 MiB) */
     uint64_t image_pixels;  /* largest picture, width x height                     (100 M) */
     uint32_t image_side;    /* largest width or height of a picture               (65,535) */
     uint32_t tensors;       /* most tensors or metadata entries in a file        (100,000) */
@@ -265,7 +266,8 @@ typedef struct vit_stage_info {
 } vit_stage_info;
 int vit_session_stage_count(const vit_session *session);
 vit_stage_info vit_session_stage(const vit_session *session, int index);
-/* Result of the stage that ran last, row-major f32 into out (the product of its shape). VIT_ERR_ARGUMENT if it has none. */
+/* Result of the stage that ran last, row-major f32 into out (the product of its shape). VIT_ERR_ARGUMENT if it has
+ * none. */
 vit_status vit_session_read(const vit_session *session, float *out, vit_error *error);
 
 /* After the last stage; owned by the session, valid until the next run. NULL without a head. [N] */
@@ -300,8 +302,8 @@ const vit_tensor_info *vit_tensors_info(const vit_tensors *tensors, int index);
 /* Row-major f32, owned by tensors; NULL where the type is another. */
 const float *vit_tensors_data(const vit_tensors *tensors, int index);
 
-/* Collects copies of f32 tensors; commit writes the file (under a temporary name that is renamed), close frees the writer
- * whether or not it was written. */
+/* Collects copies of f32 tensors; commit writes the file (under a temporary name that is renamed), close frees the
+ * writer whether or not it was written. */
 typedef struct vit_tensors_writer vit_tensors_writer;
 vit_status vit_tensors_writer_open(vit_tensors_writer **out, const vit_options *options, vit_error *error);
 /* shape [rank], data [product of shape] are the caller's. VIT_ERR_ARGUMENT for a name that is there already. */

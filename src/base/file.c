@@ -37,8 +37,8 @@ vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit,
     if (status.st_size == 0)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the file is empty", path);
     if ((uint64_t)status.st_size > limit)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %llu bytes, the limit is %llu (limit file_bytes)", path,
-                        (unsigned long long)status.st_size, (unsigned long long)limit);
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %llu bytes, the limit is %llu (limits file_bytes and config_bytes)",
+                        path, (unsigned long long)status.st_size, (unsigned long long)limit);
     reader->size = (uint64_t)status.st_size;
     reader->stream = fopen(path, "rb");
     if (!reader->stream)

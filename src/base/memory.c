@@ -16,7 +16,8 @@ static void default_release(void *context, void *block) {
 vit_options vit_default_options(void) {
     return (vit_options){
         .limits = {.file_bytes = (uint64_t)8 << 30,
-                   .header_bytes = 100u << 20,
+                   .header_bytes = 32u << 20,
+                   .config_bytes = 8u << 20,
                    .image_pixels = 100000000,
                    .image_side = 65535,
                    .tensors = 100000,
@@ -38,8 +39,7 @@ void vit_release(const vit_allocator *allocator, void *block) {
         allocator->release(allocator->context, block);
 }
 
-vit_status vit_alloc_for(void **out, const vit_allocator *allocator, size_t bytes, const char *what,
-                         vit_error *error) {
+vit_status vit_alloc_for(void **out, const vit_allocator *allocator, size_t bytes, const char *what, vit_error *error) {
     *out = vit_alloc(allocator, bytes);
     if (!*out)
         return vit_fail(error, VIT_ERR_OUT_OF_MEMORY, "out of memory: %s needs %zu bytes", what, bytes);
@@ -82,8 +82,7 @@ void vit_arena_release(vit_arena *arena, const vit_allocator *allocator) {
     *arena = (vit_arena){0};
 }
 
-vit_status vit_buffer_append(vit_buffer *buffer, const void *data, size_t bytes, const char *what,
-                             vit_error *error) {
+vit_status vit_buffer_append(vit_buffer *buffer, const void *data, size_t bytes, const char *what, vit_error *error) {
     size_t need = vit_size_add(vit_size_add(buffer->size, bytes), 1);
     if (need > buffer->capacity) {
         size_t capacity = buffer->capacity > SIZE_MAX / 2 ? need : buffer->capacity * 2;

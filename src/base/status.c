@@ -6,7 +6,8 @@
 const char *vit_status_name(vit_status status) {
     switch (status) {
 #define VIT_STATUS_CASE(name, value, code) \
-    case VIT_##name: return code;
+    case VIT_##name:                       \
+        return code;
         VIT_STATUS_LIST(VIT_STATUS_CASE)
 #undef VIT_STATUS_CASE
     }

@@ -10,13 +10,13 @@
 
 struct vit_team {
     vit_allocator allocator;
-    int threads;              /* in the team, the caller included */
+    int threads; /* in the team, the caller included */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    atomic_int generation;    /* counts jobs; a change starts the team */
+    atomic_int generation; /* counts jobs; a change starts the team */
     atomic_int sleepers;
-    atomic_int next;          /* first index nobody has taken */
-    atomic_int inside;        /* helpers in the job, and CLOSED while none may enter */
+    atomic_int next;   /* first index nobody has taken */
+    atomic_int inside; /* helpers in the job, and CLOSED while none may enter */
     atomic_int quit;
     int count, chunk;
     vit_job job;
@@ -86,8 +86,8 @@ vit_status vit_team_open(vit_team **out, int threads, const vit_allocator *alloc
     if (threads < 1)
         threads = 1;
     vit_team *team;
-    VIT_TRY(vit_alloc_for((void **)&team, allocator,
-                          sizeof *team + (size_t)threads * sizeof team->members[0], "threads", error));
+    VIT_TRY(vit_alloc_for((void **)&team, allocator, sizeof *team + (size_t)threads * sizeof team->members[0],
+                          "threads", error));
     *team = (vit_team){.allocator = *allocator, .threads = 1, .inside = CLOSED};
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->wake, NULL);

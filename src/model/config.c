@@ -5,25 +5,29 @@
 #include <string.h>
 
 /* The first word of each value is the one that is written. */
-const vit_word vit_activation_words[] = {
-    {"gelu", VIT_GELU_ERF},           {"gelu_erf", VIT_GELU_ERF},     {"erf", VIT_GELU_ERF},
-    {"gelu_tanh", VIT_GELU_TANH},     {"gelu_new", VIT_GELU_TANH},    {"gelu_pytorch_tanh", VIT_GELU_TANH},
-    {"gelu_fast", VIT_GELU_TANH},     {"tanh", VIT_GELU_TANH},        {"quick_gelu", VIT_GELU_QUICK},
-    {0}};
-const vit_word vit_pool_words[] = {{"cls", VIT_POOL_CLASS}, {"token", VIT_POOL_CLASS}, {"tok", VIT_POOL_CLASS},
-                                   {"mean", VIT_POOL_MEAN}, {"avg", VIT_POOL_MEAN},    {"gap", VIT_POOL_MEAN},
+const vit_word vit_activation_words[] = {{"gelu", VIT_GELU_ERF},         {"gelu_erf", VIT_GELU_ERF},
+                                         {"erf", VIT_GELU_ERF},          {"gelu_tanh", VIT_GELU_TANH},
+                                         {"gelu_new", VIT_GELU_TANH},    {"gelu_pytorch_tanh", VIT_GELU_TANH},
+                                         {"gelu_fast", VIT_GELU_TANH},   {"tanh", VIT_GELU_TANH},
+                                         {"quick_gelu", VIT_GELU_QUICK}, {0}};
+const vit_word vit_pool_words[] = {{"cls", VIT_POOL_CLASS},
+                                   {"token", VIT_POOL_CLASS},
+                                   {"tok", VIT_POOL_CLASS},
+                                   {"mean", VIT_POOL_MEAN},
+                                   {"avg", VIT_POOL_MEAN},
+                                   {"gap", VIT_POOL_MEAN},
                                    {0}};
 const vit_word vit_resample_words[] = {{"timm", VIT_RESAMPLE_TIMM},
                                        {"hf", VIT_RESAMPLE_HF},
                                        {"bilinear", VIT_RESAMPLE_BILINEAR},
                                        {"jax", VIT_RESAMPLE_JAX},
                                        {0}};
-const vit_word vit_filter_words[] = {{"nearest", VIT_FILTER_NEAREST},   {"box", VIT_FILTER_BOX},
-                                     {"bilinear", VIT_FILTER_BILINEAR}, {"hamming", VIT_FILTER_HAMMING},
-                                     {"bicubic", VIT_FILTER_BICUBIC},   {"lanczos", VIT_FILTER_LANCZOS},
-                                     {"tf_bilinear", VIT_FILTER_TF_BILINEAR},
-                                     {0}};
-const vit_word vit_crop_words[] = {{"center", VIT_CROP_CENTER}, {"squash", VIT_CROP_SQUASH}, {"border", VIT_CROP_BORDER}, {0}};
+const vit_word vit_filter_words[] = {{"nearest", VIT_FILTER_NEAREST},         {"box", VIT_FILTER_BOX},
+                                     {"bilinear", VIT_FILTER_BILINEAR},       {"hamming", VIT_FILTER_HAMMING},
+                                     {"bicubic", VIT_FILTER_BICUBIC},         {"lanczos", VIT_FILTER_LANCZOS},
+                                     {"tf_bilinear", VIT_FILTER_TF_BILINEAR}, {0}};
+const vit_word vit_crop_words[] = {
+    {"center", VIT_CROP_CENTER}, {"squash", VIT_CROP_SQUASH}, {"border", VIT_CROP_BORDER}, {0}};
 
 const char *vit_word_of(const vit_word *words, int value) {
     for (; words->word; words++)
@@ -77,10 +81,13 @@ static const vit_json *member(const reader *r, const char *key) {
 static vit_status wrong(const reader *r, const char *key, const char *expected, const vit_json *found) {
     static const char *const types[] = {"null", "false", "true", "a number", "a string", "an array", "an object"};
     if (found->type == VIT_JSON_STRING)
-        return vit_fail(r->error, VIT_ERR_CONFIG, "%s: %s: expected %s, found \"%.60s\"", r->name, key, expected, found->string);
+        return vit_fail(r->error, VIT_ERR_CONFIG, "%s: %s: expected %s, found \"%.60s\"", r->name, key, expected,
+                        found->string);
     if (found->type == VIT_JSON_NUMBER)
-        return vit_fail(r->error, VIT_ERR_CONFIG, "%s: %s: expected %s, found %g", r->name, key, expected, found->number);
-    return vit_fail(r->error, VIT_ERR_CONFIG, "%s: %s: expected %s, found %s", r->name, key, expected, types[found->type]);
+        return vit_fail(r->error, VIT_ERR_CONFIG, "%s: %s: expected %s, found %g", r->name, key, expected,
+                        found->number);
+    return vit_fail(r->error, VIT_ERR_CONFIG, "%s: %s: expected %s, found %s", r->name, key, expected,
+                    types[found->type]);
 }
 
 static vit_status check_integer(const reader *r, const char *key, const vit_json *value, int low, int high, int *out) {
@@ -183,7 +190,8 @@ static vit_status alloc_labels(vit_claims *claims, size_t count, const vit_alloc
     return VIT_OK;
 }
 
-static vit_status set_label(vit_claims *claims, int index, const char *text, const vit_allocator *allocator, vit_error *error) {
+static vit_status set_label(vit_claims *claims, int index, const char *text, const vit_allocator *allocator,
+                            vit_error *error) {
     size_t length = strlen(text);
     vit_release(allocator, claims->labels[index]);
     claims->labels[index] = NULL;
@@ -205,11 +213,11 @@ static vit_status read_labels(const reader *r, const char *key, vit_claims *clai
         int index = position, used = 0;
         if (label->type != VIT_JSON_STRING)
             return wrong(r, key, "class names", label);
-        if (labels->type == VIT_JSON_OBJECT &&
-            (sscanf(label->key, "%9d%n", &index, &used) != 1 || label->key[used] || index < 0 ||
-             index >= claims->label_count || claims->labels[index]))
-            return vit_fail(r->error, VIT_ERR_CONFIG, "%s: %s: expected the keys \"0\" to \"%d\" once each, found \"%.40s\"",
-                            r->name, key, claims->label_count - 1, label->key);
+        if (labels->type == VIT_JSON_OBJECT && (sscanf(label->key, "%9d%n", &index, &used) != 1 || label->key[used] ||
+                                                index < 0 || index >= claims->label_count || claims->labels[index]))
+            return vit_fail(r->error, VIT_ERR_CONFIG,
+                            "%s: %s: expected the keys \"0\" to \"%d\" once each, found \"%.40s\"", r->name, key,
+                            claims->label_count - 1, label->key);
         VIT_TRY(set_label(claims, index, label->string, allocator, r->error));
     }
     return VIT_OK;
@@ -230,12 +238,13 @@ static vit_status timm_pool(const reader *r, vit_claims *claims) {
 
 /* Every argument is read or known to change nothing: one that is neither could change the network. */
 static vit_status timm_model_args(const reader *r, vit_claims *claims) {
-    static const char *const read[] = {"img_size",  "patch_size",  "embed_dim",   "depth",          "num_heads", "mlp_ratio",
-                                       "num_classes", "global_pool", "class_token", "no_embed_class", "qkv_bias", "in_chans",
-                                       "act_layer"};
-    static const char *const harmless[] = {"fc_norm", "final_norm", "drop_rate", "pos_drop_rate", "patch_drop_rate",
-                                           "proj_drop_rate", "attn_drop_rate", "drop_path_rate", "weight_init", "fix_init",
-                                           "dynamic_img_size", "dynamic_img_pad", "strict_img_size"};
+    static const char *const read[] = {"img_size",  "patch_size",  "embed_dim",   "depth",       "num_heads",
+                                       "mlp_ratio", "num_classes", "global_pool", "class_token", "no_embed_class",
+                                       "qkv_bias",  "in_chans",    "act_layer"};
+    static const char *const harmless[] = {"fc_norm",         "final_norm",     "drop_rate",        "pos_drop_rate",
+                                           "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",   "drop_path_rate",
+                                           "weight_init",     "fix_init",       "dynamic_img_size", "dynamic_img_pad",
+                                           "strict_img_size"};
     for (const vit_json *argument = r->object ? r->object->child : NULL; argument; argument = argument->next) {
         int known = argument->type == VIT_JSON_NULL || argument->type == VIT_JSON_FALSE;
         for (size_t i = 0; i < sizeof read / sizeof *read; i++)
@@ -269,9 +278,10 @@ static vit_status timm_architecture(const reader *r, vit_claims *claims) {
     static const struct {
         const char *prefix;
         int heads;
-    } known[] = {{"vit_tiny_", 3},   {"vit_small_", 6},  {"vit_base_", 12},  {"vit_large_", 16}, {"vit_huge_", 16},
-                 {"deit_tiny_", 3},  {"deit_small_", 6}, {"deit_base_", 12}, {"vit_half_", 6},   {0}};
-    if (!*claims->architecture || strncmp(claims->architecture, "vit_", 4) == 0 || strncmp(claims->architecture, "deit_", 5) == 0) {
+    } known[] = {{"vit_tiny_", 3},  {"vit_small_", 6},  {"vit_base_", 12},  {"vit_large_", 16}, {"vit_huge_", 16},
+                 {"deit_tiny_", 3}, {"deit_small_", 6}, {"deit_base_", 12}, {"vit_half_", 6},   {0}};
+    if (!*claims->architecture || strncmp(claims->architecture, "vit_", 4) == 0 ||
+        strncmp(claims->architecture, "deit_", 5) == 0) {
         for (int i = 0; known[i].prefix; i++)
             if (strncmp(claims->architecture, known[i].prefix, strlen(known[i].prefix)) == 0)
                 claims->heads = known[i].heads;
@@ -280,8 +290,8 @@ static vit_status timm_architecture(const reader *r, vit_claims *claims) {
     return unsupported(r, "architecture", claims->architecture);
 }
 
-/* timm's config.json: model_args override what the architecture's name says; the input's statistics, crop and filter are in
- * pretrained_cfg, in old files at the top. */
+/* timm's config.json: model_args override what the architecture's name says; the input's statistics, crop and filter
+ * are in pretrained_cfg, in old files at the top. */
 static vit_status claims_from_timm(vit_claims *claims, const reader *root, const vit_allocator *allocator) {
     reader cfg = *root, arguments = *root;
     claims->source = VIT_SOURCE_TIMM;
@@ -405,7 +415,8 @@ static vit_status claims_from_preprocessor(vit_claims *claims, const reader *r) 
             claims->crop_pct = nextafter((double)crop_height / edge, 0);
         }
     } else if (shortest) {
-        return vit_fail(r->error, VIT_ERR_UNSUPPORTED, "%s: size.shortest_edge without do_center_crop is not supported", r->name);
+        return vit_fail(r->error, VIT_ERR_UNSUPPORTED, "%s: size.shortest_edge without do_center_crop is not supported",
+                        r->name);
     } else if (height != VIT_UNSET && width != VIT_UNSET) {
         claims->input_height = height;
         claims->input_width = width;
@@ -464,7 +475,8 @@ vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_
         return claims_from_case(claims, &r);
     return vit_fail(error, VIT_ERR_CONFIG,
                     "%s: not a model configuration: expected timm's (architecture), Hugging Face's (model_type) or a "
-                    "preprocessor's (image_mean)", name);
+                    "preprocessor's (image_mean)",
+                    name);
 }
 
 /* ---- GGUF ---- */
@@ -489,7 +501,8 @@ static vit_status gguf_number(const gguf_reader *g, const char *key, double low,
     const vit_metadata *value = vit_container_get(g->container, key);
     if (!value)
         return VIT_OK;
-    if ((value->type != VIT_VALUE_FLOAT && value->type != VIT_VALUE_INTEGER) || !(value->number >= low && value->number <= high))
+    if ((value->type != VIT_VALUE_FLOAT && value->type != VIT_VALUE_INTEGER) ||
+        !(value->number >= low && value->number <= high))
         return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected a number from %g to %g", g->name, key, low, high);
     *out = value->number;
     return VIT_OK;
@@ -513,12 +526,14 @@ static vit_status gguf_numbers(const gguf_reader *g, const char *key, double low
     const vit_metadata *value = vit_container_get(g->container, key);
     if (!value)
         return VIT_OK;
-    int is_array = value->type == VIT_VALUE_ARRAY && value->element != VIT_VALUE_STRING && value->count == (size_t)count;
+    int is_array =
+        value->type == VIT_VALUE_ARRAY && value->element != VIT_VALUE_STRING && value->count == (size_t)count;
     int is_number = value->type == VIT_VALUE_INTEGER || value->type == VIT_VALUE_FLOAT;
     for (int i = 0; i < count; i++) {
         double number = is_array ? value->numbers[i] : value->number;
         if ((!is_array && !is_number) || !(number >= low && number <= high))
-            return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected %d numbers from %g to %g", g->name, key, count, low, high);
+            return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected %d numbers from %g to %g", g->name, key, count,
+                            low, high);
         out[i] = number;
     }
     *has = 1;
@@ -560,7 +575,8 @@ vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_
     int ignored, pos_class = VIT_UNSET;
     gguf_text(&g, "general.architecture", architecture, sizeof architecture);
     if (strcmp(architecture, "vit") != 0)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: general.architecture: expected \"vit\", found \"%s\"", name, architecture);
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: general.architecture: expected \"vit\", found \"%s\"", name,
+                        architecture);
     claims->source = VIT_SOURCE_GGUF;
     gguf_text(&g, "general.name", claims->architecture, sizeof claims->architecture);
     gguf_text(&g, "vit.label_set", claims->label_set, sizeof claims->label_set);
@@ -596,17 +612,26 @@ vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_
 }
 
 void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_allocator *allocator) {
-    int *const fields[][2] = {
-        {&claims->layers, &later->layers},           {&claims->width, &later->width},
-        {&claims->heads, &later->heads},             {&claims->mlp_width, &later->mlp_width},
-        {&claims->classes, &later->classes},         {&claims->patch_height, &later->patch_height},
-        {&claims->patch_width, &later->patch_width}, {&claims->image_height, &later->image_height},
-        {&claims->image_width, &later->image_width}, {&claims->activation, &later->activation},
-        {&claims->pool, &later->pool},               {&claims->class_token, &later->class_token},
-        {&claims->pos_class, &later->pos_class},     {&claims->qkv_bias, &later->qkv_bias},
-        {&claims->pos_resample, &later->pos_resample}, {&claims->has_head, &later->has_head},
-        {&claims->filter, &later->filter},           {&claims->crop, &later->crop},
-        {&claims->input_height, &later->input_height}, {&claims->input_width, &later->input_width}};
+    int *const fields[][2] = {{&claims->layers, &later->layers},
+                              {&claims->width, &later->width},
+                              {&claims->heads, &later->heads},
+                              {&claims->mlp_width, &later->mlp_width},
+                              {&claims->classes, &later->classes},
+                              {&claims->patch_height, &later->patch_height},
+                              {&claims->patch_width, &later->patch_width},
+                              {&claims->image_height, &later->image_height},
+                              {&claims->image_width, &later->image_width},
+                              {&claims->activation, &later->activation},
+                              {&claims->pool, &later->pool},
+                              {&claims->class_token, &later->class_token},
+                              {&claims->pos_class, &later->pos_class},
+                              {&claims->qkv_bias, &later->qkv_bias},
+                              {&claims->pos_resample, &later->pos_resample},
+                              {&claims->has_head, &later->has_head},
+                              {&claims->filter, &later->filter},
+                              {&claims->crop, &later->crop},
+                              {&claims->input_height, &later->input_height},
+                              {&claims->input_width, &later->input_width}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (*fields[i][1] != VIT_UNSET)
             *fields[i][0] = *fields[i][1];

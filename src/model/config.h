@@ -6,12 +6,14 @@
 #include "../format/container.h"
 #include "../format/json.h"
 
-typedef enum vit_source { VIT_SOURCE_NONE, VIT_SOURCE_TIMM, VIT_SOURCE_HF, VIT_SOURCE_CASE, VIT_SOURCE_GGUF } vit_source;
+typedef enum vit_source {
+    VIT_SOURCE_NONE, VIT_SOURCE_TIMM, VIT_SOURCE_HF, VIT_SOURCE_CASE, VIT_SOURCE_GGUF
+} vit_source;
 
 #define VIT_UNSET (-1)
 
-/* Later claims replace earlier ones field by field. Integers and enums are VIT_UNSET, numbers negative, where nobody has
- * claimed anything. */
+/* Later claims replace earlier ones field by field. Integers and enums are VIT_UNSET, numbers negative, where nobody
+ * has claimed anything. */
 typedef struct vit_claims {
     vit_source source;
     int layers, width, heads, mlp_width, classes;
@@ -45,7 +47,8 @@ typedef struct vit_word {
     const char *word;
     int value;
 } vit_word;
-extern const vit_word vit_activation_words[], vit_pool_words[], vit_resample_words[], vit_filter_words[], vit_crop_words[];
+extern const vit_word vit_activation_words[], vit_pool_words[], vit_resample_words[], vit_filter_words[],
+    vit_crop_words[];
 const char *vit_word_of(const vit_word *words, int value);
 int vit_word_find(const vit_word *words, const char *word);
 

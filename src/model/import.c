@@ -11,22 +11,21 @@
 static const struct hf_name {
     const char *hf, *ours;
     int part;
-} hf_names[] = {
-    {"embeddings.cls_token", "cls_token", -1},
-    {"embeddings.position_embeddings", "pos_embed", -1},
-    {"embeddings.patch_embeddings.projection", "patch_embed.proj", -1},
-    {"layernorm", "norm", -1},
-    {"classifier", "head", -1},
-    {0}}, hf_block_names[] = {
-    {"layernorm_before", "norm1", -1},
-    {"attention.attention.query", "attn.qkv", 0},
-    {"attention.attention.key", "attn.qkv", 1},
-    {"attention.attention.value", "attn.qkv", 2},
-    {"attention.output.dense", "attn.proj", -1},
-    {"layernorm_after", "norm2", -1},
-    {"intermediate.dense", "mlp.fc1", -1},
-    {"output.dense", "mlp.fc2", -1},
-    {0}};
+} hf_names[] = {{"embeddings.cls_token", "cls_token", -1},
+                {"embeddings.position_embeddings", "pos_embed", -1},
+                {"embeddings.patch_embeddings.projection", "patch_embed.proj", -1},
+                {"layernorm", "norm", -1},
+                {"classifier", "head", -1},
+                {0}},
+  hf_block_names[] = {{"layernorm_before", "norm1", -1},
+                      {"attention.attention.query", "attn.qkv", 0},
+                      {"attention.attention.key", "attn.qkv", 1},
+                      {"attention.attention.value", "attn.qkv", 2},
+                      {"attention.output.dense", "attn.proj", -1},
+                      {"layernorm_after", "norm2", -1},
+                      {"intermediate.dense", "mlp.fc1", -1},
+                      {"output.dense", "mlp.fc2", -1},
+                      {0}};
 
 /* name is base, base.weight or base.bias: the ending; else NULL. */
 static const char *ending_after(const char *name, const char *base) {
@@ -90,14 +89,29 @@ static void foreign_name(const char *own, int part, int is_hf, char *out, size_t
 static const char *foreign_network(const char *name) {
     static const struct {
         const char *part, *what;
-    } known[] = {{".ls1.", "LayerScale"},          {".ls2.", "LayerScale"},      {".layer_scale", "LayerScale"},
-                 {"reg_token", "register tokens"}, {"register_tokens", "register tokens"},
-                 {"dist_token", "a distillation token"}, {"distillation_token", "a distillation token"},
-                 {"norm_pre.", "a norm before the blocks"}, {".q_norm.", "query-key norms"}, {".k_norm.", "query-key norms"},
-                 {"attn_pool.", "attention pooling"}, {"rel_pos", "relative positions"}, {"rel_embed", "relative positions"},
-                 {"patch_embed.backbone.", "a convolutional backbone"}, {".mlp.norm.", "a norm inside the MLP"},
-                 {".mlp.w12.", "SwiGLU"}, {".weights_in.", "SwiGLU"}, {".mlp.fc1_g.", "SwiGLU"},
-                 {"decoder.", "a decoder"}, {"pos_x", "2-D positions"}, {"pos_y", "2-D positions"}, {".pos_embed", "positions in every layer"}, {0}};
+    } known[] = {{".ls1.", "LayerScale"},
+                 {".ls2.", "LayerScale"},
+                 {".layer_scale", "LayerScale"},
+                 {"reg_token", "register tokens"},
+                 {"register_tokens", "register tokens"},
+                 {"dist_token", "a distillation token"},
+                 {"distillation_token", "a distillation token"},
+                 {"norm_pre.", "a norm before the blocks"},
+                 {".q_norm.", "query-key norms"},
+                 {".k_norm.", "query-key norms"},
+                 {"attn_pool.", "attention pooling"},
+                 {"rel_pos", "relative positions"},
+                 {"rel_embed", "relative positions"},
+                 {"patch_embed.backbone.", "a convolutional backbone"},
+                 {".mlp.norm.", "a norm inside the MLP"},
+                 {".mlp.w12.", "SwiGLU"},
+                 {".weights_in.", "SwiGLU"},
+                 {".mlp.fc1_g.", "SwiGLU"},
+                 {"decoder.", "a decoder"},
+                 {"pos_x", "2-D positions"},
+                 {"pos_y", "2-D positions"},
+                 {".pos_embed", "positions in every layer"},
+                 {0}};
     for (int i = 0; known[i].part; i++)
         if (strstr(name, known[i].part))
             return known[i].what;
@@ -156,7 +170,8 @@ static vit_status fill_config(vit_model *model, const char *name, const vit_clai
     if (!patch && !find(container, "blocks.0.norm1.weight"))
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
                         "%s: not a Vision Transformer: it has neither patch_embed.proj.weight (timm) nor "
-                        "vit.embeddings.patch_embeddings.projection.weight (Hugging Face)", name);
+                        "vit.embeddings.patch_embeddings.projection.weight (Hugging Face)",
+                        name);
 
     c->width = either(claims->width, dimension(patch, 4, 0));
     c->patch_height = either(claims->patch_height, dimension(patch, 4, 2));
@@ -164,10 +179,10 @@ static vit_status fill_config(vit_model *model, const char *name, const vit_clai
     c->layers = either(claims->layers, count_layers(container));
     c->mlp_width = either(claims->mlp_width, dimension(find(container, "blocks.0.mlp.fc1.weight"), 2, 0));
     c->heads = claims->heads;
-    c->classes = head ? either(claims->classes, dimension(head, 2, 0))
-                      : claims->classes > 0 ? claims->classes /* claimed, so its absence will be an error */
-                                            : claims->has_head == 1 ? claims->label_count + !claims->label_count
-                                                                    : 0;
+    c->classes = head                    ? either(claims->classes, dimension(head, 2, 0))
+                 : claims->classes > 0   ? claims->classes /* claimed, so its absence will be an error */
+                 : claims->has_head == 1 ? claims->label_count + !claims->label_count
+                                         : 0;
     c->class_token = either(claims->class_token, find(container, "cls_token") != NULL);
     c->pos_class = either(claims->pos_class, c->class_token) && c->class_token;
     c->qkv_bias = either(claims->qkv_bias, find(container, "blocks.0.attn.qkv.bias") != NULL);
@@ -198,17 +213,20 @@ static vit_status check_config(const vit_model *model, const char *name, vit_err
     if (c->heads == VIT_UNSET)
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: the number of attention heads is in no tensor's shape: a config.json is needed beside the "
-                        "file, or given with it", name);
+                        "file, or given with it",
+                        name);
     if (c->layers < 1 || c->width < 1 || c->mlp_width < 1 || c->patch_height < 1 || c->patch_width < 1)
-        return vit_fail(error, VIT_ERR_CONFIG, "%s: layers %d, width %d, MLP width %d, patch %dx%d: each must be at least 1",
-                        name, c->layers, c->width, c->mlp_width, c->patch_height, c->patch_width);
+        return vit_fail(error, VIT_ERR_CONFIG,
+                        "%s: layers %d, width %d, MLP width %d, patch %dx%d: each must be at least 1", name, c->layers,
+                        c->width, c->mlp_width, c->patch_height, c->patch_width);
     if ((uint32_t)c->layers > limits->layers)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %d layers, the limit is %u (limit layers)", name, c->layers, limits->layers);
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %d layers, the limit is %u (limit layers)", name, c->layers,
+                        limits->layers);
     if (c->heads < 1 || c->width % c->heads)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: width %d is not divisible by %d heads", name, c->width, c->heads);
     if (c->image_height < c->patch_height || c->image_width < c->patch_width)
-        return vit_fail(error, VIT_ERR_CONFIG, "%s: image %dx%d is smaller than a patch of %dx%d", name, c->image_height,
-                        c->image_width, c->patch_height, c->patch_width);
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: image %dx%d is smaller than a patch of %dx%d", name,
+                        c->image_height, c->image_width, c->patch_height, c->patch_width);
     if (vit_pos_rows(c) > limits->tokens)
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %lld tokens, the limit is %u (limit tokens)", name,
                         (long long)vit_pos_rows(c), limits->tokens);
@@ -247,8 +265,8 @@ static vit_status bind_tensor(vit_model *model, const char *name, vit_tensor_inf
     if (!slot) {
         const char *what = foreign_network(tensor->name);
         if (what)
-            return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: tensor \"%.120s\": networks with %s are not supported", name,
-                            tensor->name, what);
+            return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: tensor \"%.120s\": networks with %s are not supported",
+                            name, tensor->name, what);
         return VIT_OK;
     }
     int64_t shape[4];
@@ -259,16 +277,17 @@ static vit_status bind_tensor(vit_model *model, const char *name, vit_tensor_inf
         char expected[100], found[160];
         shape_text(slot->rank, shape, expected, sizeof expected);
         shape_text(tensor->rank, tensor->shape, found, sizeof found);
-        return vit_fail(error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected shape %s, found %s", name, tensor->name, expected,
-                        found);
+        return vit_fail(error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected shape %s, found %s", name, tensor->name,
+                        expected, found);
     }
     if (tensor->dtype == VIT_DTYPE_OTHER)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: tensor \"%.120s\": type %s is not supported (F32, F16 and BF16 are)",
-                        name, tensor->name, tensor->type);
+        return vit_fail(error, VIT_ERR_UNSUPPORTED,
+                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16 and BF16 are)", name, tensor->name,
+                        tensor->type);
     int parts = own.part < 0 ? VIT_ALL_PARTS : 1 << own.part;
     if (slot->parts & parts)
-        return vit_fail(error, VIT_ERR_FORMAT, "%s: tensor \"%.120s\": the same weight is there under another name", name,
-                        tensor->name);
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: tensor \"%.120s\": the same weight is there under another name",
+                        name, tensor->name);
     slot->parts |= parts;
     slot->stored = tensor->dtype;
     tensor->used = 1;
@@ -287,7 +306,8 @@ static vit_status check_complete(const vit_model *model, const char *name, int i
         int part = slot->parts & 1 ? (slot->parts & 2 ? 2 : 1) : 0;
         foreign_name(slot->name, part, is_hf, missing, sizeof missing);
         shape_text(slot->rank, slot->shape, shape, sizeof shape);
-        return vit_fail(error, VIT_ERR_MISSING_TENSOR, "%s: tensor \"%s\" is missing (%s %s)", name, missing, slot->name, shape);
+        return vit_fail(error, VIT_ERR_MISSING_TENSOR, "%s: tensor \"%s\" is missing (%s %s)", name, missing,
+                        slot->name, shape);
     }
     return VIT_OK;
 }

@@ -65,7 +65,7 @@ static vit_status read_lines(vit_model *model, const char *path, vit_buffer *fil
 vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error) {
     vit_options chosen = options ? *options : vit_default_options();
     vit_buffer file = {.allocator = &chosen.allocator};
-    vit_status status = vit_read_file(&file, path, chosen.limits.header_bytes, error);
+    vit_status status = vit_read_file(&file, path, chosen.limits.config_bytes, error);
     if (status == VIT_OK) {
         const char *text = (const char *)file.data;
         int json = text[strspn(text, " \t\r\n")] == '[';

@@ -11,13 +11,13 @@ struct vit_loader {
     vit_options options;
     char name[256];
     vit_claims claims;
-    vit_buffer head;      /* the file's first bytes until the header is complete */
-    uint64_t need;        /* bytes wanted before the header is tried again */
-    uint64_t file_bytes;  /* UINT64_MAX: not known yet */
-    uint64_t position;    /* bytes of the file consumed, once the header is complete */
-    vit_model *model;     /* NULL until then */
-    vit_target *targets;  /* [tensor_count] */
-    int tensor;           /* the one position is in, or before */
+    vit_buffer head;        /* the file's first bytes until the header is complete */
+    uint64_t need;          /* bytes wanted before the header is tried again */
+    uint64_t file_bytes;    /* UINT64_MAX: not known yet */
+    uint64_t position;      /* bytes of the file consumed, once the header is complete */
+    vit_model *model;       /* NULL until then */
+    vit_target *targets;    /* [tensor_count] */
+    int tensor;             /* the one position is in, or before */
     unsigned char carry[4]; /* the front of an element that was cut between two pieces */
     size_t carried;
 };
@@ -50,9 +50,9 @@ void vit_loader_close(vit_loader *loader) {
 vit_status vit_loader_config(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error) {
     const vit_limits *limits = &loader->options.limits;
     const vit_allocator *allocator = &loader->options.allocator;
-    if (bytes > limits->header_bytes)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit is %llu (limit header_bytes)", name, bytes,
-                        (unsigned long long)limits->header_bytes);
+    if (bytes > limits->config_bytes)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit is %llu (limit config_bytes)", name, bytes,
+                        (unsigned long long)limits->config_bytes);
     vit_json_document document;
     VIT_TRY(vit_json_parse(&document, name, json, bytes, (int)limits->json_depth, allocator, error));
     vit_status status = vit_claims_from_json(&loader->claims, name, document.root, allocator, error);
@@ -93,8 +93,8 @@ static size_t element_bytes(vit_dtype dtype) {
     return dtype == VIT_F32 ? 4 : 2;
 }
 
-/* count elements into place. All exponent bits set means NaN or infinity: adding one to the exponent then carries into the
- * sign bit. */
+/* count elements into place. All exponent bits set means NaN or infinity: adding one to the exponent then carries into
+ * the sign bit. */
 static void convert(vit_slot *slot, size_t at, const unsigned char *data, size_t count, vit_dtype dtype) {
     float *out = slot->data + at;
     uint32_t carries = 0, bits;
@@ -175,7 +175,8 @@ vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, v
     loader->position = loader->model->container.data_begin;
     vit_status status = VIT_OK;
     if (loader->head.size > loader->position)
-        status = push_data(loader, loader->head.data + loader->position, loader->head.size - (size_t)loader->position, error);
+        status = push_data(loader, loader->head.data + loader->position, loader->head.size - (size_t)loader->position,
+                           error);
     else
         loader->position = loader->head.size;
     vit_buffer_release(&loader->head);
@@ -195,7 +196,8 @@ vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *err
         loader->file_bytes = loader->head.size;
         VIT_TRY(parse_head(loader, error));
         if (!loader->model)
-            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends inside its header, after %zu bytes", loader->name, loader->head.size);
+            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends inside its header, after %zu bytes", loader->name,
+                            loader->head.size);
         VIT_TRY(push_data(loader, loader->head.data + loader->model->container.data_begin,
                           loader->head.size - (size_t)loader->model->container.data_begin, error));
     }
@@ -212,7 +214,7 @@ vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *err
 
 static vit_status config_file(vit_loader *loader, const char *path, vit_error *error) {
     vit_buffer text = {.allocator = &loader->options.allocator};
-    vit_status status = vit_read_file(&text, path, loader->options.limits.header_bytes, error);
+    vit_status status = vit_read_file(&text, path, loader->options.limits.config_bytes, error);
     if (status == VIT_OK)
         status = vit_loader_config(loader, path, text.data, text.size, error);
     vit_buffer_release(&text);

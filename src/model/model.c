@@ -38,10 +38,10 @@ static const struct rule {
 /* The rank, with the shape written; 0 if the network has no such weight. */
 static int rule_shape(const vit_config *c, int rule, int64_t shape[4]) {
     switch (rule) {
-#define VIT_WEIGHT(part, field, name, condition, ...)  \
-    case RULE_##field: {                               \
-        int64_t dimensions[] = {__VA_ARGS__};          \
-        memcpy(shape, dimensions, sizeof dimensions);  \
+#define VIT_WEIGHT(part, field, name, condition, ...)                           \
+    case RULE_##field: {                                                        \
+        int64_t dimensions[] = {__VA_ARGS__};                                   \
+        memcpy(shape, dimensions, sizeof dimensions);                           \
         return (condition) ? (int)(sizeof dimensions / sizeof *dimensions) : 0; \
     }
 #include "weights.def"

@@ -70,7 +70,8 @@ typedef struct vit_target {
 } vit_target;
 
 /* Reads the configuration out of claims, tensor names and shapes; makes the model's slots; gives every tensor of the
- * container its target (targets [tensor_count], caller's). timm and Hugging Face names are understood here and nowhere else.
+ * container its target (targets [tensor_count], caller's). timm and Hugging Face names are understood here and nowhere
+ * else.
  * Every weight must be there with the right shape. Fills model->config, slots, labels, container's `used`. */
 vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vit_target *targets, vit_error *error);
 

@@ -20,7 +20,8 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
     *s = (vit_session){.model = model, .allocator = model->options.allocator};
     s->kernels = vit_kernels_find(options->kernels);
     if (!s->kernels)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them", options->kernels);
+        return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them",
+                        options->kernels);
     s->height = option(options->height, c->preprocess.height);
     s->width = option(options->width, c->preprocess.width);
     s->batch = option(options->batch, 1);
@@ -28,14 +29,15 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
         return vit_fail(error, VIT_ERR_ARGUMENT, "session: batch %d and threads %d: expected 1 to 65536 and 1 to 1024",
                         s->batch, options->threads);
     if (s->height < c->patch_height || s->width < c->patch_width || s->height > 65535 || s->width > 65535)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "input size %dx%d: expected at least one patch of %dx%d and at most 65535x65535",
-                        s->height, s->width, c->patch_height, c->patch_width);
+        return vit_fail(error, VIT_ERR_ARGUMENT,
+                        "input size %dx%d: expected at least one patch of %dx%d and at most 65535x65535", s->height,
+                        s->width, c->patch_height, c->patch_width);
     s->rows = s->height / c->patch_height;
     s->columns = s->width / c->patch_width;
     uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)c->class_token;
     if (tokens > model->options.limits.tokens || tokens * (uint64_t)s->batch > INT32_MAX / 4)
-        return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d: %llu tokens, the limit is %u (limit tokens)", s->height,
-                        s->width, (unsigned long long)tokens, model->options.limits.tokens);
+        return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d: %llu tokens, the limit is %u (limit tokens)",
+                        s->height, s->width, (unsigned long long)tokens, model->options.limits.tokens);
     s->tokens = (int)tokens;
     s->patches = s->tokens - c->class_token;
     s->panels = (s->tokens + s->kernels->panel - 1) / s->kernels->panel;
@@ -56,14 +58,16 @@ static size_t max3(size_t a, size_t b, size_t c) {
 static void take_buffers(vit_session *s, int threads, int capture) {
     const vit_config *c = &s->model->config;
     vit_arena *arena = &s->arena;
-    const size_t r = (size_t)s->kernels->panel, width = (size_t)c->width, batch = (size_t)s->batch, classes = (size_t)c->classes;
+    const size_t r = (size_t)s->kernels->panel, width = (size_t)c->width, batch = (size_t)s->batch,
+                 classes = (size_t)c->classes;
     const size_t lanes = batch * (size_t)s->panels * r, image_lanes = (batch + r - 1) / r * r;
     s->stages = vit_arena_take(arena, (size_t)s->stage_count * sizeof *s->stages);
     s->input = take(arena, batch, (size_t)s->height * (size_t)s->width, 3);
     s->positions = take(arena, (size_t)s->tokens, width, 1);
     s->x = take(arena, lanes, width, 1);
     s->normed = take(arena, lanes, width, 1);
-    s->wide = take(arena, lanes, max3(3 * width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width), 1);
+    s->wide = take(arena, lanes,
+                   max3(3 * width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width), 1);
     s->scratch = take(arena, (size_t)threads, s->attend_scratch, 1);
     s->pooled = take(arena, image_lanes, width, 1);
     s->features = take(arena, batch, width, 1);
@@ -85,8 +89,9 @@ static vit_status make_positions(vit_session *s, vit_error *error) {
     const int rows = c->image_height / c->patch_height, columns = c->image_width / c->patch_width;
     for (size_t d = 0; d < width && c->class_token; d++)
         s->positions[d] = w->class_token[d] + (c->pos_class ? w->pos_embed[d] : 0);
-    return vit_posemb_resample(w->pos_embed + (size_t)c->pos_class * width, rows, columns, c->width, c->pos_resample, s->rows,
-                               s->columns, s->positions + (size_t)c->class_token * width, &s->allocator, error);
+    return vit_posemb_resample(w->pos_embed + (size_t)c->pos_class * width, rows, columns, c->width, c->pos_resample,
+                               s->rows, s->columns, s->positions + (size_t)c->class_token * width, &s->allocator,
+                               error);
 }
 
 uint64_t vit_session_bytes(const vit_model *model, const vit_session_options *options) {

@@ -1,4 +1,4 @@
-/* A session inside the library: buffers of one input size and batch, and the list of stages built from the configuration. */
+/* A session inside the library: buffers of one input size and batch, and the stages built from the configuration. */
 #ifndef VIT_MODEL_SESSION_H
 #define VIT_MODEL_SESSION_H
 
@@ -36,7 +36,7 @@ struct vit_session {
     size_t attend_scratch;            /* floats a thread */
 
     float *input;      /* [B,height,width,3] */
-    float *positions;  /* [T,D], interpolated to this grid; with the class token's embedding in row 0, which has no patch */
+    float *positions;  /* [T,D], interpolated to this grid; row 0 holds the class token's embedding as well */
     float *x;          /* panels [B*P][D][R]: the residual stream */
     float *normed;     /* panels of D: LayerNorm's output; attention's output */
     float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer */

@@ -23,8 +23,16 @@ static void linear(vit_session *s, const float *x, const float *weight, const fl
                    vit_epilogue epilogue, float *y) {
     const int chunk = 4 * s->kernels->row_step;
     struct linear_job job = {s->kernels,
-             {.w = weight, .bias = bias, .x = x, .y = y, .x_stride = (ptrdiff_t)k * s->kernels->panel,
-              .y_stride = (ptrdiff_t)n * s->kernels->panel, .n = n, .k = k, .panels = panels, .epilogue = epilogue}};
+                             {.w = weight,
+                              .bias = bias,
+                              .x = x,
+                              .y = y,
+                              .x_stride = (ptrdiff_t)k * s->kernels->panel,
+                              .y_stride = (ptrdiff_t)n * s->kernels->panel,
+                              .n = n,
+                              .k = k,
+                              .panels = panels,
+                              .epilogue = epilogue}};
     vit_team_run(s->team, n, chunk, gemm_rows, &job);
 }
 
@@ -53,7 +61,8 @@ static float *token_lane(const vit_session *s, const float *panels, int image, i
 
 /* ---- Input ---- */
 
-/* The im2col producer: patch pixels in the order of the convolution's weight [3,P,P]. Lanes without a patch are zero. */
+/* The im2col producer: patch pixels in the order of the convolution's weight [3,P,P]. Lanes without a patch are zero.
+ */
 static void patch_panels(void *context, int begin, int end, int thread) {
     (void)thread;
     vit_session *s = context;
@@ -72,7 +81,8 @@ static void patch_panels(void *context, int begin, int end, int thread) {
                 continue;
             }
             const float *corner = pixels + ((size_t)(patch / s->columns) * c->patch_height * s->width +
-                                            (size_t)(patch % s->columns) * c->patch_width) * 3;
+                                            (size_t)(patch % s->columns) * c->patch_width) *
+                                               3;
             for (int channel = 0; channel < 3; channel++)
                 for (int y = 0; y < c->patch_height; y++) {
                     const float *row = corner + (size_t)y * s->width * 3 + channel;
@@ -88,8 +98,8 @@ static void run_patch_embed(vit_session *s, int layer) {
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
     vit_team_run(s->team, s->batch * s->panels, 1, patch_panels, s);
-    linear(s, s->wide, w->patch_weight, w->patch_bias, 3 * c->patch_height * c->patch_width, c->width, s->batch * s->panels,
-           VIT_EPILOGUE_STORE, s->x);
+    linear(s, s->wide, w->patch_weight, w->patch_bias, 3 * c->patch_height * c->patch_width, c->width,
+           s->batch * s->panels, VIT_EPILOGUE_STORE, s->x);
 }
 
 /* Adds positions; the class token's lane, which has no patch, is replaced; pad lanes become zero. */
@@ -161,13 +171,15 @@ static void run_fc1(vit_session *s, int layer) {
     const vit_block *b = &s->model->weights.blocks[layer];
     const vit_config *c = &s->model->config;
     layernorm(s, s->x, b->norm2_weight, b->norm2_bias, s->batch * s->panels, s->normed);
-    linear(s, s->normed, b->fc1_weight, b->fc1_bias, c->width, c->mlp_width, s->batch * s->panels, gelu[c->activation], s->wide);
+    linear(s, s->normed, b->fc1_weight, b->fc1_bias, c->width, c->mlp_width, s->batch * s->panels, gelu[c->activation],
+           s->wide);
 }
 
 static void run_fc2(vit_session *s, int layer) {
     const vit_block *b = &s->model->weights.blocks[layer];
     const vit_config *c = &s->model->config;
-    linear(s, s->wide, b->fc2_weight, b->fc2_bias, c->mlp_width, c->width, s->batch * s->panels, VIT_EPILOGUE_ADD, s->x);
+    linear(s, s->wide, b->fc2_weight, b->fc2_bias, c->mlp_width, c->width, s->batch * s->panels, VIT_EPILOGUE_ADD,
+           s->x);
 }
 
 /* ---- Output ---- */
@@ -229,16 +241,16 @@ static void run_pre_logits(vit_session *s, int layer) {
     (void)layer;
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
-    linear(s, s->pooled, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits, image_panels(s), VIT_EPILOGUE_TANH,
-           s->hidden);
+    linear(s, s->pooled, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits, image_panels(s),
+           VIT_EPILOGUE_TANH, s->hidden);
 }
 
 static void run_logits(vit_session *s, int layer) {
     (void)layer;
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
-    linear(s, c->pre_logits ? s->hidden : s->pooled, w->head_weight, w->head_bias, c->pre_logits ? c->pre_logits : c->width,
-           c->classes, image_panels(s), VIT_EPILOGUE_STORE, s->scores);
+    linear(s, c->pre_logits ? s->hidden : s->pooled, w->head_weight, w->head_bias,
+           c->pre_logits ? c->pre_logits : c->width, c->classes, image_panels(s), VIT_EPILOGUE_STORE, s->scores);
     unpack_images(s, s->scores, c->classes, s->logits);
 }
 
@@ -247,7 +259,8 @@ vit_status vit_session_features(const vit_session *s, int index, vit_feature fea
     if (index < 0 || index >= s->batch)
         return vit_fail(error, VIT_ERR_ARGUMENT, "features: image %d of a batch of %d", index, s->batch);
     if (feature == VIT_FEATURE_CLASS && !c->class_token)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "features: this model has no class token: use the head's features or the mean");
+        return vit_fail(error, VIT_ERR_ARGUMENT,
+                        "features: this model has no class token: use the head's features or the mean");
     if (feature == VIT_FEATURE_HEAD)
         memcpy(out, s->features + (size_t)index * c->width, (size_t)c->width * sizeof *out);
     else
@@ -264,8 +277,8 @@ struct stage_list {
 };
 
 /* layer -1: a stage that is there once, and whose name has no number. multiply_adds: of one image. */
-static void add_stage(struct stage_list *list, const char *name, int layer, void (*run)(vit_session *, int), double multiply_adds,
-                      vit_view view) {
+static void add_stage(struct stage_list *list, const char *name, int layer, void (*run)(vit_session *, int),
+                      double multiply_adds, vit_view view) {
     if (list->stages) {
         vit_stage *stage = &list->stages[list->count];
         *stage = (vit_stage){.run = run, .layer = layer, .flops = 2 * list->images * multiply_adds, .view = view};
@@ -284,10 +297,12 @@ int vit_stages_make(vit_session *s, vit_stage *stages) {
     const vit_view patches = {VIT_VIEW_TOKENS, s->x, c->class_token, s->patches, c->width};
     const vit_view attention = {s->attention ? VIT_VIEW_ATTENTION : VIT_VIEW_NONE, s->attention, 0, s->tokens, 0};
     const vit_view normed = {VIT_VIEW_TOKENS, final_tokens(s), 0, s->tokens, c->width};
-    const vit_view features = {VIT_VIEW_ROWS, s->features, 0, 0, c->width}, logits = {VIT_VIEW_ROWS, s->logits, 0, 0, c->classes};
+    const vit_view features = {VIT_VIEW_ROWS, s->features, 0, 0, c->width},
+                   logits = {VIT_VIEW_ROWS, s->logits, 0, 0, c->classes};
     struct stage_list list = {.stages = stages, .images = s->batch};
 
-    add_stage(&list, "patch_embed", -1, run_patch_embed, s->patches * d * 3 * c->patch_height * c->patch_width, patches);
+    add_stage(&list, "patch_embed", -1, run_patch_embed, s->patches * d * 3 * c->patch_height * c->patch_width,
+              patches);
     add_stage(&list, "embed", -1, run_embed, 0, tokens);
     for (int layer = 0; layer < c->layers; layer++) {
         add_stage(&list, "qkv", layer, run_qkv, t * d * 3 * d, none);

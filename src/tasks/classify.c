@@ -55,7 +55,8 @@ vit_status vit_classify(vit_session *session, const vit_model *model, const vit_
     *count = 0;
     if (!config->classes)
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "classify: this model has no classification head, only features");
-    VIT_TRY(vit_image_preprocess(image, &config->preprocess, info.height, info.width, vit_session_input(session, 0), NULL, error));
+    VIT_TRY(vit_image_preprocess(image, &config->preprocess, info.height, info.width, vit_session_input(session, 0),
+                                 NULL, error));
     VIT_TRY(vit_session_run(session, error));
     *count = vit_top_classes(vit_session_logits(session, 0), config->classes, k, top);
     return VIT_OK;

@@ -61,7 +61,8 @@ static void test_halves(void) {
         int nan = (half & 0x7fff) > 0x7c00, brain_nan = (half & 0x7fff) > 0x7f80;
         float value = vit_f32_from_f16(half), brain = vit_f32_from_bf16(half);
         wrong += nan ? !isnan(value) || (vit_f16_from_f32(value) & 0x7fff) <= 0x7c00 : vit_f16_from_f32(value) != half;
-        wrong += brain_nan ? !isnan(brain) || (vit_bf16_from_f32(brain) & 0x7fff) <= 0x7f80 : vit_bf16_from_f32(brain) != half;
+        wrong += brain_nan ? !isnan(brain) || (vit_bf16_from_f32(brain) & 0x7fff) <= 0x7f80
+                           : vit_bf16_from_f32(brain) != half;
     }
     CHECK(wrong == 0);
     CHECK(vit_f32_from_f16(0x3c00) == 1 && vit_f32_from_f16(0xc000) == -2 && vit_f32_from_f16(0x0001) == 0x1p-24f);

@@ -1,5 +1,5 @@
-/* Models and sessions: loading in pieces, errors, memory, and the guarantees of a forward pass. The numbers themselves are
- * checked against the goldens (tests/check_goldens.py). */
+/* Models and sessions: loading in pieces, errors, memory, and the guarantees of a forward pass. The numbers themselves
+ * are checked against the goldens (tests/check_goldens.py). */
 #include "test.h"
 
 #include "../../src/base/file.h"
@@ -62,7 +62,8 @@ static float *run_logits(const vit_model *model, vit_session_options options, in
     return out;
 }
 
-static void check_same_logits(const vit_model *model, vit_session_options a, int a_index, vit_session_options b, int b_index) {
+static void check_same_logits(const vit_model *model, vit_session_options a, int a_index, vit_session_options b,
+                              int b_index) {
     float *one = run_logits(model, a, 7, a_index), *two = run_logits(model, b, 7, b_index);
     CHECK(memcmp(one, two, (size_t)vit_model_config(model)->classes * sizeof *one) == 0);
     free(one);
@@ -92,7 +93,8 @@ static void test_configuration(void) {
     CHECK(c->class_token && c->pos_class && c->qkv_bias && c->final_norm && !c->pool_norm);
     CHECK(c->activation == VIT_GELU_ERF && c->pos_resample == VIT_RESAMPLE_TIMM && c->pool == VIT_POOL_CLASS);
     CHECK_CLOSE(c->norm_eps, 1e-6, 1e-12);
-    CHECK(c->preprocess.filter == VIT_FILTER_BICUBIC && c->preprocess.crop == VIT_CROP_CENTER && c->preprocess.crop_pct == 0.9);
+    CHECK(c->preprocess.filter == VIT_FILTER_BICUBIC && c->preprocess.crop == VIT_CROP_CENTER &&
+          c->preprocess.crop_pct == 0.9);
     CHECK_STRING(c->architecture, "vit_tiny_patch16_224");
     CHECK(vit_model_label(model, 0) == NULL);
     CHECK(vit_model_parameters(model) == 30623);
@@ -102,7 +104,8 @@ static void test_configuration(void) {
         return;
     c = vit_model_config(model);
     CHECK_CLOSE(c->norm_eps, 1e-12, 1e-18);
-    CHECK(c->pos_resample == VIT_RESAMPLE_HF && c->preprocess.crop == VIT_CROP_SQUASH && c->preprocess.filter == VIT_FILTER_BILINEAR);
+    CHECK(c->pos_resample == VIT_RESAMPLE_HF && c->preprocess.crop == VIT_CROP_SQUASH &&
+          c->preprocess.filter == VIT_FILTER_BILINEAR);
     CHECK_STRING(vit_model_label(model, 6), "LABEL_6");
     CHECK(vit_model_label(model, 7) == NULL && vit_model_label(model, -1) == NULL);
     vit_model_close(model);
@@ -122,7 +125,8 @@ static void test_pieces(void) {
         CHECK_STATUS(VIT_OK, vit_loader_config(loader, "config.json", config.data, config.size, &error));
         vit_status status = VIT_OK;
         for (size_t at = 0; at < weights.size && status == VIT_OK; at += piece)
-            status = vit_loader_push(loader, weights.data + at, weights.size - at < piece ? weights.size - at : piece, &error);
+            status = vit_loader_push(loader, weights.data + at, weights.size - at < piece ? weights.size - at : piece,
+                                     &error);
         CHECK_STATUS(VIT_OK, status);
         if (CHECK_STATUS(VIT_OK, vit_loader_finish(loader, &model, &error))) {
             CHECK(same_weights(model, whole));
@@ -155,8 +159,9 @@ static void test_pieces(void) {
 }
 
 static void test_saving(void) {
-    static const char *const cases[] = {"timm_cls", "timm_gap", "timm_gap_notoken", "timm_bf16", "timm_f16",
-                                        "timm_no_embed_class", "timm_noqkvbias", "hf_vit", "hf_vit_noqkvbias"};
+    static const char *const cases[] = {"timm_cls",       "timm_gap", "timm_gap_notoken",
+                                        "timm_bf16",      "timm_f16", "timm_no_embed_class",
+                                        "timm_noqkvbias", "hf_vit",   "hf_vit_noqkvbias"};
     char path[256], saved[64];
     snprintf(saved, sizeof saved, "/tmp/vit_test_model_%ld.gguf", (long)getpid());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -184,13 +189,26 @@ static void test_saving(void) {
 static void test_broken_models(void) {
     static const struct {
         const char *folder, *mention; /* mention NULL: must load */
-    } cases[] = {{"valid", NULL}, {"unexpected_tensor", NULL}, {"nan_weight", NULL}, {"image_not_multiple", NULL},
+    } cases[] = {{"valid", NULL},
+                 {"unexpected_tensor", NULL},
+                 {"nan_weight", NULL},
+                 {"image_not_multiple", NULL},
                  {"config_not_utf8", NULL},
-                 {"missing_tensor", "is missing"}, {"wrong_shape", "expected shape"}, {"wrong_dtype_i32", "I32"},
-                 {"pos_embed_not_square", "position_embeddings"}, {"heads_0", "num_attention_heads"}, {"heads_3", "3 heads"},
-                 {"patch_0", "patch_size"}, {"patch_negative", "patch_size"}, {"layers_1e9", "num_hidden_layers"},
-                 {"layers_negative", "num_hidden_layers"}, {"hidden_2e31", "hidden_size"}, {"eps_string", "layer_norm_eps"},
-                 {"eps_negative", "layer_norm_eps"}, {"act_unknown", "swishy"}, {"config_truncated", "config.json"},
+                 {"missing_tensor", "is missing"},
+                 {"wrong_shape", "expected shape"},
+                 {"wrong_dtype_i32", "I32"},
+                 {"pos_embed_not_square", "position_embeddings"},
+                 {"heads_0", "num_attention_heads"},
+                 {"heads_3", "3 heads"},
+                 {"patch_0", "patch_size"},
+                 {"patch_negative", "patch_size"},
+                 {"layers_1e9", "num_hidden_layers"},
+                 {"layers_negative", "num_hidden_layers"},
+                 {"hidden_2e31", "hidden_size"},
+                 {"eps_string", "layer_norm_eps"},
+                 {"eps_negative", "layer_norm_eps"},
+                 {"act_unknown", "swishy"},
+                 {"config_truncated", "config.json"},
                  {"config_depth_bomb", "config.json"}};
     char path[256];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -229,7 +247,8 @@ static void test_wrong_places(void) {
     CHECK_MENTIONS(error.text, "model.safetensors");
     CHECK_STATUS(VIT_ERR_FORMAT, vit_model_open(&model, "tests/unit/test_model.c", NULL, NULL, &error));
     CHECK_STATUS(VIT_ERR_IO, vit_model_open(&model, FORWARD "timm_cls", "no/such/config.json", NULL, &error));
-    CHECK_STATUS(VIT_ERR_CONFIG, vit_model_open(&model, FORWARD "timm_cls", FORWARD "hf_vit/preprocessor_config.json", NULL, &error));
+    CHECK_STATUS(VIT_ERR_CONFIG,
+                 vit_model_open(&model, FORWARD "timm_cls", FORWARD "hf_vit/preprocessor_config.json", NULL, &error));
     CHECK_MENTIONS(error.text, "heads");
 }
 
@@ -366,8 +385,12 @@ static void test_stages(void) {
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_session_features(session, 1, VIT_FEATURE_HEAD, features, &error));
     vit_session_close(session);
 
-    static const vit_session_options wrong[] = {{.height = 4, .width = 32}, {.height = -8}, {.batch = -1}, {.threads = -1},
-                                                {.height = 60000, .width = 60000}, {.height = 70000, .width = 8},
+    static const vit_session_options wrong[] = {{.height = 4, .width = 32},
+                                                {.height = -8},
+                                                {.batch = -1},
+                                                {.threads = -1},
+                                                {.height = 60000, .width = 60000},
+                                                {.height = 70000, .width = 8},
                                                 {.batch = 65537}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         CHECK(vit_session_open(&session, model, &wrong[i], &error) != VIT_OK && session == NULL);
@@ -389,6 +412,7 @@ static void test_top_classes(void) {
     CHECK_CLOSE(top[0].score, 0.75, 1e-6);
 }
 
-TEST_MAIN(TEST(test_configuration), TEST(test_pieces), TEST(test_saving), TEST(test_broken_models), TEST(test_wrong_places),
-          TEST(test_no_allocation_in_a_forward_pass), TEST(test_every_allocation_fails_once), TEST(test_fifty_loads_and_aborts),
-          TEST(test_bits_do_not_depend_on_threads_or_batch), TEST(test_tables_agree), TEST(test_stages), TEST(test_top_classes))
+TEST_MAIN(TEST(test_configuration), TEST(test_pieces), TEST(test_saving), TEST(test_broken_models),
+          TEST(test_wrong_places), TEST(test_no_allocation_in_a_forward_pass), TEST(test_every_allocation_fails_once),
+          TEST(test_fifty_loads_and_aborts), TEST(test_bits_do_not_depend_on_threads_or_batch), TEST(test_tables_agree),
+          TEST(test_stages), TEST(test_top_classes))
