@@ -109,7 +109,7 @@ static vit_status read_tensor(const vit_head *head, const vit_json *entry, vit_t
     }
     *tensor = (vit_tensor_info){.type = element->name, .dtype = element->dtype};
     VIT_TRY(read_shape(head, entry, tensor));
-    uint64_t begin, end, count;
+    uint64_t begin = 0, end = 0, count = 0;
     VIT_TRY(read_offsets(head, entry, &begin, &end));
     vit_shown_shape shape = vit_show_shape(tensor->rank, tensor->shape);
     if (!vit_shape_elements(tensor->rank, tensor->shape, &count) || count > UINT64_MAX / element->bits) {
