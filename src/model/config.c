@@ -43,6 +43,13 @@ int vit_word_find(const vit_word *words, const char *word) {
     return VIT_UNSET;
 }
 
+const char *vit_read_number(const char *text, int *number) {
+    int digits = 0;
+    for (*number = 0; digits < 9 && text[digits] >= '0' && text[digits] <= '9'; digits++)
+        *number = 10 * *number + (text[digits] - '0');
+    return digits ? text + digits : NULL;
+}
+
 void vit_claims_init(vit_claims *claims) {
     *claims = (vit_claims){0};
     claims->layers = claims->width = claims->heads = claims->mlp_width = claims->classes = VIT_UNSET;
@@ -210,11 +217,11 @@ static vit_status read_labels(const reader *r, const char *key, vit_claims *clai
     VIT_TRY(alloc_labels(claims, labels->length, allocator, r->error));
     int position = 0;
     for (const vit_json *label = labels->child; label; label = label->next, position++) {
-        int index = position, used = 0;
+        int index = position;
         if (label->type != VIT_JSON_STRING)
             return wrong(r, key, "class names", label);
-        if (labels->type == VIT_JSON_OBJECT && (sscanf(label->key, "%9d%n", &index, &used) != 1 || label->key[used] ||
-                                                index < 0 || index >= claims->label_count || claims->labels[index]))
+        const char *rest = labels->type == VIT_JSON_OBJECT ? vit_read_number(label->key, &index) : "";
+        if (!rest || *rest || index >= claims->label_count || claims->labels[index])
             return vit_fail(r->error, VIT_ERR_CONFIG,
                             "%s: %s: expected the keys \"0\" to \"%d\" once each, found \"%.40s\"", r->name, key,
                             claims->label_count - 1, label->key);

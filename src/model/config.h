@@ -42,6 +42,9 @@ vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_
 /* Whatever later claims replaces what was claimed before; takes over its labels. */
 void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_allocator *allocator);
 
+/* The number that text begins with, of at most 9 digits, into *number: returns what follows it, NULL if there is none. */
+const char *vit_read_number(const char *text, int *number);
+
 /* Words of enums in JSON and GGUF. vit_word_of returns NULL, vit_word_find VIT_UNSET where there is none. */
 typedef struct vit_word {
     const char *word;

@@ -47,10 +47,11 @@ static own_name translate(const char *name) {
     const char *plain = strncmp(name, "vit.", 4) == 0 ? name + 4 : name, *ending;
     const struct hf_name *entry = hf_names;
     char prefix[32] = "";
-    int layer, used = 0;
-    if (sscanf(plain, "encoder.layer.%9d.%n", &layer, &used) == 1 && used) {
+    int layer;
+    const char *in_layer = vit_after_layer(plain, "encoder.layer.", &layer);
+    if (in_layer) {
         snprintf(prefix, sizeof prefix, "blocks.%d.", layer);
-        plain += used;
+        plain = in_layer;
         entry = hf_block_names;
     }
     for (; entry->hf; entry++)
@@ -65,19 +66,19 @@ static own_name translate(const char *name) {
 
 /* What the file would have called a part of a slot, for the error that it is missing. */
 static void foreign_name(const char *own, int part, int is_hf, char *out, size_t size) {
-    int layer, used = 0;
+    int layer;
     const struct hf_name *entry = hf_names;
-    const char *rest = own, *ending;
+    const char *rest = own, *in_layer = vit_after_layer(own, "blocks.", &layer), *ending;
     snprintf(out, size, "%s", own);
     if (!is_hf)
         return;
-    if (sscanf(own, "blocks.%d.%n", &layer, &used) == 1 && used) {
-        rest = own + used;
+    if (in_layer) {
+        rest = in_layer;
         entry = hf_block_names;
     }
     for (; entry->hf; entry++)
         if ((entry->part < 0 || entry->part == part) && (ending = ending_after(rest, entry->ours))) {
-            if (used)
+            if (in_layer)
                 snprintf(out, size, "vit.encoder.layer.%d.%s%s", layer, entry->hf, ending);
             else
                 snprintf(out, size, "%s%s%s", strcmp(entry->hf, "classifier") ? "vit." : "", entry->hf, ending);
@@ -130,7 +131,7 @@ static const vit_tensor_info *find(const vit_container *container, const char *o
 static int count_layers(const vit_container *container) {
     int layers = 0, layer;
     for (int i = 0; i < container->tensor_count; i++)
-        if (sscanf(translate(container->tensors[i].name).name, "blocks.%9d.", &layer) == 1 && layer >= layers)
+        if (vit_after_layer(translate(container->tensors[i].name).name, "blocks.", &layer) && layer >= layers)
             layers = layer + 1;
     return layers;
 }

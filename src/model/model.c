@@ -119,6 +119,12 @@ vit_status vit_model_alloc_weights(vit_model *model, vit_error *error) {
     return VIT_OK;
 }
 
+const char *vit_after_layer(const char *name, const char *prefix, int *layer) {
+    size_t length = strlen(prefix);
+    const char *rest = strncmp(name, prefix, length) == 0 ? vit_read_number(name + length, layer) : NULL;
+    return rest && *rest == '.' ? rest + 1 : NULL;
+}
+
 static vit_slot *slot_between(vit_model *model, int begin, int end, const char *name) {
     for (int i = begin; i < end; i++)
         if (strcmp(model->slots[i].name, name) == 0)
@@ -129,8 +135,8 @@ static vit_slot *slot_between(vit_model *model, int begin, int end, const char *
 /* A block's weights are looked for in that block only: a file may hold 100,000 names. */
 vit_slot *vit_model_slot(vit_model *model, const char *name) {
     int layer, first = model->input_slots, outputs = first + model->config.layers * model->block_slots;
-    if (sscanf(name, "blocks.%9d.", &layer) == 1) {
-        if (layer < 0 || layer >= model->config.layers)
+    if (vit_after_layer(name, "blocks.", &layer)) {
+        if (layer >= model->config.layers)
             return NULL;
         first += layer * model->block_slots;
         return slot_between(model, first, first + model->block_slots, name);

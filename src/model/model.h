@@ -61,6 +61,8 @@ vit_status vit_model_make_slots(vit_model *model, vit_error *error);
 /* Memory for all slots, and pointers to it in slots and weights. */
 vit_status vit_model_alloc_weights(vit_model *model, vit_error *error);
 vit_slot *vit_model_slot(vit_model *model, const char *name);
+/* What follows "PREFIX<layer>." in a tensor's name; NULL if the name does not begin so. */
+const char *vit_after_layer(const char *name, const char *prefix, int *layer);
 vit_status vit_model_warn(vit_model *model, vit_error *error, const char *format, ...) VIT_PRINTF(3, 4);
 
 /* Where one tensor of the file goes: `count` floats at offset of a slot. slot NULL: nowhere. */
