@@ -161,7 +161,8 @@ vit_status vit_tensors_writer_add(vit_tensors_writer *writer, const char *name, 
     }
     VIT_TRY(vit_alloc_for((void **)&kept, &writer->allocator, sizeof *kept, name, error));
     *kept = (struct kept){.rank = rank, .bytes = bytes};
-    memcpy(kept->shape, shape, (size_t)rank * sizeof *shape);
+    if (rank)
+        memcpy(kept->shape, shape, (size_t)rank * sizeof *shape);
     vit_status status = copy_into(kept, &writer->allocator, name, data, error);
     if (status != VIT_OK) {
         release_kept(&writer->allocator, kept);
