@@ -292,7 +292,7 @@ async function testModels(base, elsewhere) {
   await drop(page, config, { ...weights, bytes: weights.bytes.slice(0, 4000) })
   check(await noticed(page, 'error.truncated'), 'files: a part of the weights')
   await drop(page, { ...weights, name: 'model.gguf' })
-  check(await noticed(page, 'error.format'), 'files: not what the name says')
+  check(await noticed(page, 'error.no-config'), `files: not what the name says: ${await text(page, '#notice')}`)
   await drop(page, weights, config)
   check(await answered(page, 'cat.jpg'), 'files: weights and config')
   check(!(await visible(page, '#invite')) && !(await visible(page, '#notice')), 'files: nothing else is left over')
@@ -342,7 +342,7 @@ async function testKeyboard(base) {
   await page.keyboard.press('Enter')
   check((await ground()) !== before, 'keyboard: the theme changes')
   const nameless = await page.$$eval('button, a, input:not([hidden]), img, progress', (all) => all.filter((element) =>
-    !(element.textContent.trim() || element.getAttribute('aria-label') || element.alt || element.labels?.length)).map((element) => element.outerHTML))
+    !(element.textContent.trim() || element.getAttribute('aria-label') || element.alt || element.querySelector('img[alt]') || element.labels?.length)).map((element) => element.outerHTML))
   check(!nameless.length, `names for screen readers: none for ${nameless}`)
   await close('keyboard')
 }

@@ -20,7 +20,8 @@ function wordsFor(error, about) {
     if (error instanceof Problem) return code;
     if (code === 'out-of-memory' || code === 'limit') return code;
     if (about === 'picture') return ['image', 'truncated', 'format', 'unsupported', 'io'].includes(code) ? 'picture' : code;
-    if (/an HTML page/.test(message)) return 'html';
+    if (/an HTML (or XML )?page/.test(message)) return 'html';
+    if (/config\.json is needed/.test(message)) return 'no-config';
     if (/^the worker failed/.test(message)) return 'engine';
     if (code === 'http') {
         const status = Number(/HTTP (\d+)/.exec(message)?.[1]);

@@ -32,10 +32,10 @@ async function look(picture) {
     if (!model.vit) return void await shown;
     looking?.abort();
     const { signal } = looking = new AbortController();
+    setBusy(true);
     const slow = setTimeout(() => {
-        setBusy(true);
         $('#live').textContent = t('looking');
-    }, 150);
+    }, 500);
     try {
         const result = await classify(picture.blob, signal);
         await shown;
@@ -193,10 +193,10 @@ async function start() {
     document.documentElement.dataset.ready = '';
 
     const { sample, model: wanted } = readHash();
-    lookAtSample(samples.includes(sample) ? sample : samples[0]);
+    const first = lookAtSample(samples.includes(sample) ? sample : samples[0]);
     const url = wanted ? readAddress(wanted) : null;
     if (url?.origin === location.origin) return takeAddress(url);
-    if (url) askAbout(url);
+    if (url) return void first.then(() => askAbout(url));
     const served = await fromHost();
     if (served) return use(served);
     $('#invite').hidden = false;

@@ -25,10 +25,10 @@ function showList(info) {
         [el('dt', { textContent: t(`runs.${key}`) }), el('dd', { textContent: value })]));
 }
 
-// parts: of the last answer, if there was one.
+// parts: of the last answer, if there was one. The list comes with the first answer, so that nothing moves after it.
 export function showRuns(parts) {
     const info = model.vit?.info;
-    $('#runs').hidden = !info;
+    $('#runs').hidden = !parts;
     $('#foot-runs').textContent = t('foot.none');
     if (!info) return;
     showList(info);
