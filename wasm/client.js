@@ -51,7 +51,7 @@ export class Client {
     const cancel = () => this.#worker.postMessage({ id, cancel: true })
     signal?.addEventListener('abort', cancel)
     const transfer = images.filter((image) => globalThis.ImageBitmap && image instanceof ImageBitmap)
-    return this.#request({ call: [method, images.map(compactImage), options] }, transfer, {}).finally(() => signal?.removeEventListener('abort', cancel))
+    return this.#request({ call: [method, images.map(compact), options] }, transfer, {}).finally(() => signal?.removeEventListener('abort', cancel))
   }
 
   close() {
@@ -110,11 +110,11 @@ async function* pieces(bytes) {
 // A copy that may be given away; what is no bytes the engine will refuse.
 const ownBytes = (view) => (ArrayBuffer.isView(view) ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice() : view)
 
-// Posting a view posts the whole buffer under it.
-const compact = (view) => (ArrayBuffer.isView(view) && view.byteLength < view.buffer.byteLength ? view.slice() : view)
+// Posting a view posts the whole buffer under it: a part of one is copied out.
+const isPart = (view) => ArrayBuffer.isView(view) && view.byteLength < view.buffer.byteLength
 
-function compactImage(image) {
-  if (image.pixels) return { ...image, pixels: compact(image.pixels) }
-  if (image.data) return { ...image, data: compact(image.data) }
-  return compact(image)
+function compact(image) {
+  if (isPart(image.pixels)) return { ...image, pixels: image.pixels.slice() }
+  if (isPart(image.data)) return { ...image, data: ownBytes(image.data) }
+  return isPart(image) ? ownBytes(image) : image
 }

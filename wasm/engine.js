@@ -37,7 +37,7 @@ export class Engine {
 
   async #prepare() {
     const wasm = this.#wasm
-    const { size = [], cropPct } = this.#options
+    const { size = [0, 0], cropPct = 0 } = this.#options // 0: as the model says
     wasm.setRules(...size, cropPct)
     this.#model = wasm.describe()
     const { classes, labelSet, input } = this.#model

@@ -19,6 +19,7 @@ const validates = (...body) =>
   ]))
 const SPLAT = [0x41, 0, 0xfd, 0x0f] // i32.const 0, i8x16.splat
 const RELAXED_SWIZZLE = [0xfd, 0x80, 0x02]
+export const hasRelaxedSimd = () => validates(...SPLAT, ...SPLAT, ...RELAXED_SWIZZLE)
 const PAGES = 256 // 16 MiB at the start, as build.sh links it
 
 // All cores up to 4, half of them up to 8: the other half are often the same cores seen twice.
@@ -31,7 +32,7 @@ async function chooseThreads(wanted) {
 function chooseKernels(wanted) {
   if (!validates(...SPLAT))
     throw new VitError('unsupported', 'this host has no WebAssembly SIMD (needs Chrome 91, Firefox 89, Safari 16.4 or Node 20)')
-  const relaxed = validates(...SPLAT, ...SPLAT, ...RELAXED_SWIZZLE)
+  const relaxed = hasRelaxedSimd()
   if (wanted?.startsWith('relaxed') && !relaxed)
     throw new VitError('unsupported', `kernels '${wanted}': this host has no relaxed SIMD`)
   return wanted?.split(':')[0] ?? (relaxed ? 'relaxed' : 'simd128')
@@ -175,7 +176,7 @@ export class Wasm {
     return this.#text(this.#call('warning', index))
   }
 
-  setRules(height = 0, width = 0, cropPct = 0) {
+  setRules(height, width, cropPct) {
     this.#call('rules', height, width, cropPct)
   }
 

@@ -85,7 +85,7 @@ export async function loadSource(source, opening, { signal, onProgress = () => {
     const configs = await readConfigs(source.configs, signal, onProgress)
     const wasm = await opening
     wasm.begin(source.weights.name)
-    for (const { name, bytes } of configs) explained(name, bytes, 'a config', () => wasm.config(name, bytes))
+    for (const { name, bytes } of configs) wasm.config(name, bytes)
     await pushWeights(wasm, source.weights.name, weights, signal, onProgress)
     return wasm
   } catch (error) {
@@ -96,16 +96,14 @@ export async function loadSource(source, opening, { signal, onProgress = () => {
 
 async function pushWeights(wasm, name, { total, chunks }, signal, onProgress) {
   let loaded = 0
-  let head = new Uint8Array(0)
   let turn = performance.now()
   onProgress({ phase: 'weights', loaded, total })
   for await (const chunk of chunks) {
     if (!ArrayBuffer.isView(chunk)) throw new VitError('argument', `${name}: the stream must hold bytes, not ${kind(chunk)}`)
     const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    if (head.length < 64) head = new Uint8Array([...head, ...bytes.subarray(0, 64)])
     for (let at = 0; at < bytes.length; at += PIECE) {
       const piece = bytes.subarray(at, at + PIECE)
-      explained(name, head, 'a model', () => wasm.push(piece))
+      wasm.push(piece)
       loaded += piece.length
       onProgress({ phase: 'weights', loaded, total: loaded > total ? undefined : total })
       if (performance.now() - turn > TURN) {
@@ -116,28 +114,12 @@ async function pushWeights(wasm, name, { total, chunks }, signal, onProgress) {
     }
   }
   if (loaded < total) throw truncated(name, loaded, total)
-  explained(name, head, 'a model', () => wasm.finish())
+  wasm.finish()
   if (loaded !== total) onProgress({ phase: 'weights', loaded, total: loaded })
 }
 
 const truncated = (name, loaded, total, cause) =>
   new VitError('truncated', `${name}: the file ended after ${loaded} of ${total} bytes`, { cause })
-
-// What came instead of a file, if it is one of the usual suspects.
-function impostor(head) {
-  const text = new TextDecoder().decode(head.subarray(0, 64)).trimStart().toLowerCase()
-  if (/^<(!doctype|html|head|body|\?xml)/.test(text)) return 'an HTML page'
-  if (text.startsWith('version https://git-lfs')) return 'a Git LFS pointer'
-}
-
-function explained(name, head, wanted, call) {
-  try {
-    call()
-  } catch (error) {
-    const found = error.code !== 'out-of-memory' && impostor(head)
-    throw found ? new VitError('format', `${name}: ${found} came instead of ${wanted}`, { cause: error }) : error
-  }
-}
 
 async function readConfigs(parts, signal, onProgress) {
   const configs = []
@@ -152,17 +134,18 @@ async function readConfigs(parts, signal, onProgress) {
   return configs
 }
 
-// undefined for an optional config that is not there.
+// undefined for an optional config that is not there, though a server may answer with a page.
 async function readConfig(part, signal) {
+  const pieces = []
   try {
-    const pieces = []
     for await (const chunk of (await openPart(part, signal)).chunks) pieces.push(chunk)
-    const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer())
-    return part.optional && impostor(bytes) ? undefined : bytes
   } catch (error) {
     if (part.optional && (error.code === 'http' || error.code === 'io')) return
     throw error
   }
+  const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer())
+  if (!new TextDecoder().decode(bytes.subarray(0, 99)).trimStart().startsWith('<')) return bytes
+  if (!part.optional) throw new VitError('format', `${part.name}: an HTML page came instead of a config`)
 }
 
 // { total, chunks, cancel }: the number of bytes, where it is known; an async iterable of them; and how to stop what never
@@ -172,7 +155,7 @@ async function openPart(part, signal) {
   const { name, url, blob, stream, chunks } = part
   if (url?.startsWith('file:')) return openFile(name, new URL(url), signal)
   if (url) return openUrl(name, url, signal)
-  if (blob) return { total: blob.size, chunks: watch(iterate(blob.stream(), signal), name, blob.size, signal) }
+  if (blob) return { total: blob.size, chunks: watch(iterate(blob.stream(), signal), signal, unreadable(name)) }
   if (stream) return { chunks: iterate(stream, signal), cancel: () => stream.cancel() }
   if (chunks) return { total: part.total, chunks }
   const bytes = part.bytes ?? new TextEncoder().encode(part.text)
@@ -185,7 +168,7 @@ async function openFile(name, path, signal) {
     const file = await promises.stat(path)
     if (file.isDirectory()) throw new Error('it is a folder')
     const chunks = createReadStream(path, { highWaterMark: PIECE })
-    return { total: file.size, chunks: watch(chunks, name, file.size, signal) }
+    return { total: file.size, chunks: watch(chunks, signal, unreadable(name)) }
   } catch (error) {
     throw new VitError('io', `${name}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error })
   }
@@ -207,11 +190,13 @@ async function openUrl(name, url, signal) {
   // Content-Length counts bytes on the wire: of a compressed answer it says nothing about the file.
   const length = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length'))
   const total = length || undefined
-  return { total, chunks: watch(iterate(response.body, signal), name, total, signal), cancel }
+  const broken = (loaded, error) =>
+    total ? truncated(name, loaded, total, error) : new VitError('http', `${name}: the connection broke after ${loaded} bytes`, { cause: error })
+  return { total, chunks: watch(iterate(response.body, signal), signal, broken), cancel }
 }
 
-// Reading that breaks off is told by how far it came.
-async function* watch(chunks, name, total, signal) {
+// broken(loaded, error) makes the error of reading that breaks off.
+async function* watch(chunks, signal, broken) {
   let loaded = 0
   try {
     for await (const chunk of chunks) {
@@ -220,10 +205,11 @@ async function* watch(chunks, name, total, signal) {
     }
   } catch (error) {
     throwIfCancelled(signal)
-    if (total && loaded) throw truncated(name, loaded, total, error)
-    throw new VitError('io', `${name}: reading failed after ${loaded} bytes: ${error.message}`, { cause: error })
+    throw broken(loaded, error)
   }
 }
+
+const unreadable = (name) => (loaded, error) => new VitError('io', `${name}: reading failed after ${loaded} bytes: ${error.message}`, { cause: error })
 
 export async function* iterate(stream, signal) {
   const reader = stream.getReader()

@@ -1,6 +1,7 @@
 // The test server: the repository on a loopback port, under the strictest policy a page can have.
 //   /golden/...       tests/golden            /built/...        build/js-test, what the runner made
 //   /data/...         VIT_DATA/data           /data-golden/...  VIT_DATA/golden      /stalled?name=   whether a stalled answer is open
+//   /every/path/...   an HTML page, as servers of single-page applications answer
 // Queries make answers go wrong: status=N, html, cut=N (the connection ends after N bytes), stall=N (nothing comes after N
 // bytes), chunk=N (pieces of N bytes), nolength, gzip.
 
@@ -39,7 +40,7 @@ export async function startServer({ isolated = true } = {}) {
     const send = (status, type, body) => response.writeHead(status, { ...headers, 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body)
     if (pathname === '/stalled') return send(200, 'application/json', JSON.stringify({ open: stalled.has(query.get('name')) }))
     if (pathname === '/blank.html') return send(200, 'text/html', '<!doctype html><meta charset="utf-8"><title>tests</title>')
-    if (query.has('html')) return send(200, 'text/html', '<!DOCTYPE html>\n<title>Page not found</title>\n')
+    if (query.has('html') || pathname.startsWith('/every/path/')) return send(200, 'text/html', '<!DOCTYPE html>\n<title>Page not found</title>\n')
     if (query.has('status')) return send(Number(query.get('status')), 'text/plain', 'as asked')
     const body = await readFile(fileOf(pathname) ?? '').catch(() => null)
     if (!body) return send(404, 'text/html', '<!DOCTYPE html><title>404 Not Found</title>')
@@ -58,7 +59,7 @@ export async function startServer({ isolated = true } = {}) {
     const step = Number(query.get('chunk') ?? (body.length || 1))
     for (let at = 0; at < end; at += step) {
       response.write(body.subarray(at, Math.min(end, at + step)))
-      if (query.has('chunk')) await pause(1)
+      if (query.has('chunk')) await pause(5)
     }
     if (query.has('cut')) return setTimeout(() => response.destroy(), 20)
     if (!query.has('stall')) return response.end()

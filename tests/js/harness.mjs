@@ -47,6 +47,7 @@ export async function run(report, pattern = '') {
   for (const { name, body } of tests.filter(({ name }) => name.includes(pattern))) {
     const limit = 120000
     let timer
+    const start = performance.now()
     const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`no end after ${limit / 1000} s`)), limit)))
     try {
       await Promise.race([body(), late])
@@ -56,6 +57,7 @@ export async function run(report, pattern = '') {
       report(`${name}\n    ${error.stack?.includes(error.message) ? error.stack : error.message}`)
     } finally {
       clearTimeout(timer)
+      if (globalThis.process?.env.TIMES) report(`${name}: ${((performance.now() - start) / 1000).toFixed(2)} s`)
     }
   }
   tests.length = 0

@@ -5,6 +5,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { hasRelaxedSimd } from '../../wasm/module.js'
 import { dataFolder, root, startServer } from '../browser/server.mjs'
 import { run } from './harness.mjs'
 import { defineSuite } from './suite.mjs'
@@ -29,9 +30,10 @@ export function hasData() {
 async function main(pattern) {
   const server = await startServer()
   const has = { gguf: makeGguf(), data: hasData() }
-  const relaxed = process.execArgv.includes(RELAXED_FLAG) || !process.allowedNodeEnvironmentFlags.has(RELAXED_FLAG)
+  const relaxed = hasRelaxedSimd()
   const sum = { passed: 0, failed: 0 }
-  for (const kernels of relaxed ? ['relaxed'] : ['simd128'])
+  const flagged = process.execArgv.includes(RELAXED_FLAG)
+  for (const kernels of flagged ? ['relaxed'] : relaxed ? ['simd128', 'relaxed'] : ['simd128'])
     for (const threads of [1, 2])
       for (const worker of [false, true]) {
         const options = { kernels, threads, worker }
