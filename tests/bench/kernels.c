@@ -74,7 +74,7 @@ static void run_layernorm(void) {
 
 static double peak_now(void) {
     float sink;
-    double start = vit_now_ms(), flops = job.kernels->peak(20000, &sink);
+    double start = vit_now_ms(), flops = job.kernels->peak(100000, &sink);
     return flops / (vit_now_ms() - start) * 1e-6;
 }
 
