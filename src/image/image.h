@@ -21,8 +21,9 @@ typedef struct vit_resize_window {
     int left, top, columns, rows;
 } vit_resize_window;
 
-/* Fixed-point weights of 22 bits, horizontal pass first, u8 in between, an axis of unchanged size is skipped. Any filter
- * but VIT_FILTER_TF_BILINEAR. out: the window's rows, each [columns,3], `stride` bytes apart; caller's. */
+/* As Pillow 13: fixed-point weights of 22 bits, u8 between the passes, horizontal first unless the height shrinks by more
+ * than twice as many pixels as the width. Any filter but VIT_FILTER_TF_BILINEAR. out: the window's rows, each [columns,3],
+ * `stride` bytes apart; caller's. */
 vit_status vit_resize_u8_window(const uint8_t *rgb, int width, int height, vit_filter filter,
                                 const vit_resize_window *window, uint8_t *out, size_t stride,
                                 const vit_allocator *allocator, vit_error *error);

@@ -26,7 +26,7 @@ static double filter_value(vit_filter filter, double x) {
     double a = fabs(x);
     switch (filter) {
     case VIT_FILTER_BOX: return x > -0.5 && x <= 0.5 ? 1 : 0;
-    case VIT_FILTER_HAMMING: return a == 0 ? 1 : a >= 1 ? 0 : sinc(a) * (0.54 + 0.46 * cos(PI * a));
+    case VIT_FILTER_HAMMING: return a == 0 ? 1 : a >= 1 ? 0 : sinc(a) * (0.54f + 0.46f * cos(PI * a));
     case VIT_FILTER_BICUBIC: /* a = -0.5 */
         return a < 1 ? ((-0.5 + 2) * a - (-0.5 + 3)) * a * a + 1 : a < 2 ? (((a - 5) * a + 8) * a - 4) * -0.5 : 0;
     case VIT_FILTER_LANCZOS: return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
@@ -124,23 +124,58 @@ static void add_row(int32_t *restrict sums, const uint8_t *restrict row, int32_t
         sums[i] += weight * row[i];
 }
 
+/* Weighted sum of the rows of output y: those of `in`, `stride` bytes apart, counted from row 0 modulo `ring_rows`. */
+static void resize_column(const uint8_t *in, size_t stride, size_t ring_rows, const axis *a, int y, int32_t *sums,
+                          size_t length, uint8_t *out) {
+    const int32_t *weights = a->weights + (size_t)y * (size_t)a->most;
+    for (size_t i = 0; i < length; i++)
+        sums[i] = 1 << (PRECISION - 1);
+    for (int i = 0; i < a->count[y]; i++)
+        add_row(sums, in + ((size_t)a->begin[y] + (size_t)i) % ring_rows * stride, weights[i], length);
+    for (size_t i = 0; i < length; i++)
+        out[i] = clip(sums[i]);
+}
+
+typedef struct passes {
+    const uint8_t *rgb;
+    int width, height, columns, rows; /* of the picture, of what is made */
+    axis across, down;
+    uint8_t *between; /* what the second pass reads: some rows, not all of them */
+    int32_t *sums;
+    uint8_t *out;
+    size_t stride;
+} passes;
+
 /* Rows come out in order, so only the narrowed rows that the current one needs are held, in a ring. */
-static void resize_rows(const uint8_t *rgb, int width, const axis *h, const axis *v, int columns, int rows, uint8_t *ring,
-                        int32_t *sums, uint8_t *out, size_t stride) {
-    size_t length = 3 * (size_t)columns, ring_rows = (size_t)v->most;
-    int ready = rows ? v->begin[0] : 0; /* source rows before this one are narrowed, or not needed */
-    for (int y = 0; y < rows; y++) {
-        int begin = v->begin[y], end = begin + v->count[y];
+static void across_then_down(const passes *p) {
+    size_t length = 3 * (size_t)p->columns, ring_rows = (size_t)p->down.most;
+    int ready = 0; /* source rows before this one are narrowed, or not needed */
+    for (int y = 0; y < p->rows; y++) {
+        int begin = p->down.begin[y], end = begin + p->down.count[y];
         for (ready = ready < begin ? begin : ready; ready < end; ready++)
-            resize_row(rgb + 3 * (size_t)width * (size_t)ready, h, columns, ring + (size_t)ready % ring_rows * length);
-        for (size_t i = 0; i < length; i++)
-            sums[i] = 1 << (PRECISION - 1);
-        const int32_t *weights = v->weights + (size_t)y * (size_t)v->most;
-        for (int row = begin; row < end; row++)
-            add_row(sums, ring + (size_t)row % ring_rows * length, weights[row - begin], length);
-        for (size_t i = 0; i < length; i++)
-            out[(size_t)y * stride + i] = clip(sums[i]);
+            resize_row(p->rgb + 3 * (size_t)p->width * (size_t)ready, &p->across, p->columns,
+                       p->between + (size_t)ready % ring_rows * length);
+        resize_column(p->between, length, ring_rows, &p->down, y, p->sums, length, p->out + (size_t)y * p->stride);
     }
+}
+
+/* Of each row, what lies between the first and the last source pixel that the window needs. */
+static void down_then_across(const passes *p) {
+    int last = p->columns - 1, first = p->across.begin[0], end = p->across.begin[last] + p->across.count[last];
+    size_t row = 3 * (size_t)p->width;
+    for (int x = 0; x < p->columns; x++)
+        p->across.begin[x] -= first;
+    for (int y = 0; y < p->rows; y++) {
+        resize_column(p->rgb + 3 * (size_t)first, row, (size_t)p->height, &p->down, y, p->sums, 3 * (size_t)(end - first),
+                      p->between);
+        resize_row(p->between, &p->across, p->columns, p->out + (size_t)y * p->stride);
+    }
+}
+
+/* Pillow 13 narrows the height first where that spares more; older ones never did. The u8 in between make a difference. */
+static int down_first(int width, int height, const vit_resize_window *w) {
+    int64_t removed_rows = (int64_t)height - w->height, removed_columns = (int64_t)width - w->width;
+    return removed_rows > 0 && removed_rows > 2 * removed_columns;
 }
 
 vit_status vit_resize_u8_window(const uint8_t *rgb, int width, int height, vit_filter filter,
@@ -152,24 +187,30 @@ vit_status vit_resize_u8_window(const uint8_t *rgb, int width, int height, vit_f
         (unsigned)filter >= VIT_FILTER_TF_BILINEAR)
         return vit_fail(error, VIT_ERR_ARGUMENT, "resize: %d x %d to %d x %d with filter %d is not possible", width, height,
                         w->width, w->height, (int)filter);
-    axis h = {.most = axis_taps(width, w->width, filter)}, v = {.most = axis_taps(height, w->height, filter)};
-    size_t length = vit_size_mul(3, (size_t)w->columns);
-    uint8_t *ring = NULL;
-    int32_t *sums = NULL;
-    double *row = NULL;
+    passes p = {.rgb = rgb, .width = width, .height = height, .columns = w->columns, .rows = w->rows, .out = out,
+                .stride = stride};
+    p.across.most = axis_taps(width, w->width, filter);
+    p.down.most = axis_taps(height, w->height, filter);
+    int is_down_first = down_first(width, height, w);
+    size_t length = vit_size_mul(3, (size_t)(is_down_first ? width : w->columns));
+    size_t taps = (size_t)(p.across.most > p.down.most ? p.across.most : p.down.most);
+    double *weights = NULL;
     vit_arena arena = {0};
     for (int pass = 0; pass < 2; pass++) { /* measures, then takes */
-        axis_take(&h, &arena, w->columns);
-        axis_take(&v, &arena, w->rows);
-        ring = vit_arena_take(&arena, vit_size_mul(length, (size_t)v.most));
-        sums = vit_arena_take(&arena, vit_size_mul(length, sizeof *sums));
-        row = vit_arena_take(&arena, vit_size_mul((size_t)(h.most > v.most ? h.most : v.most), sizeof *row));
+        axis_take(&p.across, &arena, w->columns);
+        axis_take(&p.down, &arena, w->rows);
+        p.between = vit_arena_take(&arena, vit_size_mul(length, is_down_first ? 1 : (size_t)p.down.most));
+        p.sums = vit_arena_take(&arena, vit_size_mul(length, sizeof *p.sums));
+        weights = vit_arena_take(&arena, vit_size_mul(taps, sizeof *weights));
         if (pass == 0)
             VIT_TRY(vit_arena_commit(&arena, allocator, "resizing a picture", error));
     }
-    axis_fill(&h, width, w->width, filter, w->left, w->columns, row);
-    axis_fill(&v, height, w->height, filter, w->top, w->rows, row);
-    resize_rows(rgb, width, &h, &v, w->columns, w->rows, ring, sums, out, stride);
+    axis_fill(&p.across, width, w->width, filter, w->left, w->columns, weights);
+    axis_fill(&p.down, height, w->height, filter, w->top, w->rows, weights);
+    if (is_down_first)
+        down_then_across(&p);
+    else
+        across_then_down(&p);
     vit_arena_release(&arena, allocator);
     return VIT_OK;
 }
