@@ -20,6 +20,7 @@ let means = null;       // canvas of rows x columns pixels: the mean colour of e
 let clear = 0;          // 0..1: how much of the picture has cleared up
 let showGrid = true;
 let hovered = null;     // { row, column }
+let overtaken = () => {}; // ends the wait for a picture when another one comes
 
 // The part of the picture that the model is fed, in pixels: { left, top, width, height }.
 function seenArea() {
@@ -142,11 +143,16 @@ function hover(event) {
     draw();
 }
 
-// Shows a picture: { name, alt, blob }. Resolves when it is on screen, false where the browser cannot show it.
+// Shows a picture: { name, alt, blob }. Resolves to false where the browser cannot show it.
 export async function showPicture(next) {
     const address = URL.createObjectURL(next.blob);
     img.src = address;
-    const shown = await img.decode().then(() => true, () => false);
+    const shown = await new Promise((done) => { // decode() would block the page for longer
+        overtaken();
+        overtaken = done;
+        img.onload = () => done(true);
+        img.onerror = () => done(false);
+    });
     if (img.src !== address) { // another came meanwhile
         URL.revokeObjectURL(address);
         return true;
