@@ -99,7 +99,7 @@ extra_flags() { # CONFIG FILE
     case $1:$2 in
         *:src/kernels/kernels_avx2.c) extra+=(-mavx2 -mfma) ;;
         *:src/kernels/kernels_avx512.c) extra+=(-mavx512f) ;;
-        *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch.c) extra+=(-mrelaxed-simd) ;;
+        *:src/kernels/kernels_relaxed*.c | *relaxed*:src/kernels/dispatch.c) extra+=(-mrelaxed-simd) ;;
         *:src/kernels/* | *:src/image/resize.c | *:src/model/loader.c | *:src/model/stages.c) ;; # every pixel, weight, token
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac

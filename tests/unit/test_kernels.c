@@ -610,6 +610,32 @@ static void test_tables(void) {
     CHECK(vit_kernels_peak("abacus") == 0);
 }
 
-TEST_MAIN(TEST(test_tables), TEST(test_activation_accuracy), TEST(test_activation_limits), TEST(test_layers),
+/* Tiles of one instruction set give the same bits, so that choosing the faster changes no result. */
+static void test_tiles_agree(void) {
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels) {
+        char isa[32];
+        snprintf(isa, sizeof isa, "%.*s", (int)strcspn(kernels->name, ":"), kernels->name);
+        const vit_kernels *best = vit_kernels_find(isa);
+        CHECK(best->panel == kernels->panel);
+        enum { N = 27, K = 900, PANELS = 3 };
+        int panel = kernels->panel;
+        buffer w = buffer_noise(N * K), bias = buffer_noise(N), x = buffer_noise((size_t)PANELS * K * panel);
+        buffer y = buffer_make((size_t)PANELS * N * panel), expected = buffer_make(y.count);
+        vit_gemm g = {.w = w.data, .bias = bias.data, .x = x.data, .y = y.data, .x_stride = K * panel,
+                      .y_stride = N * panel, .n = N, .k = K, .panels = PANELS, .epilogue = VIT_EPILOGUE_GELU_ERF};
+        kernels->gemm_nt(&g, 0, N);
+        g.y = expected.data;
+        best->gemm_nt(&g, 0, N);
+        CHECK(same_bits(&y, &expected));
+        buffer_free(&w);
+        buffer_free(&bias);
+        buffer_free(&x);
+        buffer_free(&y);
+        buffer_free(&expected);
+    }
+}
+
+TEST_MAIN(TEST(test_tables), TEST(test_tiles_agree), TEST(test_activation_accuracy), TEST(test_activation_limits), TEST(test_layers),
           TEST(test_long_layers), TEST(test_gradients), TEST(test_layernorm), TEST(test_attention),
           TEST(test_attention_saturates), TEST(test_exponential_accuracy))
