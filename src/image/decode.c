@@ -165,26 +165,33 @@ static vit_status pad_palette(uint8_t **out, const uint8_t *data, size_t *bytes,
     return VIT_OK;
 }
 
+/* The high bytes of 16-bit samples. */
+static uint8_t *high_bytes(uint16_t *samples, size_t count) {
+    uint8_t *bytes = decoder_alloc(count);
+    for (size_t i = 0; bytes && i < count; i++)
+        bytes[i] = (uint8_t)(samples[i] >> 8);
+    decoder_release(samples);
+    return bytes;
+}
+
 /* The decoder proper. It reports some failures in a JPEG only by setting its reason while it returns pixels. */
 static vit_status decode(uint8_t **rgb, const char *name, const uint8_t *data, size_t bytes, const vit_picture *picture,
                          int is_png, const vit_allocator *allocator, vit_error *error) {
     decoder_memory memory = {.allocator = allocator, .most_bytes = picture->most_bytes}, *outer = decoder;
     decoder = &memory;
     int width = 0, height = 0, channels;
-    if (is_png) {
-        *rgb = stbi_load_from_memory(data, (int)bytes, &width, &height, &channels, 3);
-    } else {
-        stbi__context context;
-        stbi__result_info info;
-        stbi__start_mem(&context, data, (int)bytes);
-        stbi__g_failure_reason = NULL;
-        *rgb = stbi__jpeg_load(&context, &width, &height, &channels, 3, &info);
-        if (*rgb && stbi__g_failure_reason) {
-            decoder_release(*rgb);
-            *rgb = NULL;
-        }
+    stbi__context context;
+    stbi__result_info info = {.bits_per_channel = 8};
+    stbi__start_mem(&context, data, (int)bytes);
+    stbi__g_failure_reason = NULL;
+    *rgb = (is_png ? stbi__png_load : stbi__jpeg_load)(&context, &width, &height, &channels, 3, &info);
+    if (*rgb && !is_png && stbi__g_failure_reason) {
+        decoder_release(*rgb);
+        *rgb = NULL;
     }
-    const char *reason = stbi_failure_reason();
+    if (*rgb && info.bits_per_channel == 16)
+        *rgb = high_bytes((uint16_t *)(void *)*rgb, (size_t)width * (size_t)height * 3);
+    const char *reason = stbi__g_failure_reason;
     int right_size = (uint32_t)width == picture->width && (uint32_t)height == picture->height;
     if (*rgb && !right_size) {
         decoder_release(*rgb);
