@@ -1,12 +1,12 @@
 /* kernels.h - arithmetic on token panels: one table of functions for each instruction set and tile.
  *
  * A panel matrix holds T tokens of C channels as [ceil(T/R)][C][R] f32: R tokens lie side by side and are the vector
- * dimension, R = kernels->panel. Weights stay row-major [N,K], as files have them, and are the splat operand: nothing is
- * packed. The last panel is padded to R lanes; what pad lanes hold is finite but means nothing. Each image of a batch starts
- * at a panel border. Nothing is read or written outside the matrices as described, ever.
+ * dimension, R = kernels->panel. Weights stay row-major [N,K], as files have them, and are the splat operand: nothing
+ * is packed. The last panel is padded to R lanes; what pad lanes hold is finite but means nothing. Each image of a
+ * batch starts at a panel border. Nothing is read or written outside the matrices as described, ever.
  *
- * Every body is written once (gemm.inc, rows.inc) over the vocabulary of vec_<isa>.h; kernels_<isa>.c includes
- * both. kernels.def lists every table; dispatch, tests and bench include it, so none exists untested. */
+ * Every body is written once (gemm.inc, rows.inc) over the vocabulary of vec_<isa>.h; kernels_<isa>.c includes both.
+ * kernels.def lists every table; dispatch, tests and bench include it, so none exists untested. */
 #ifndef VIT_KERNELS_KERNELS_H
 #define VIT_KERNELS_KERNELS_H
 
@@ -65,7 +65,8 @@ typedef struct vit_kernels {
 
     /* y = epilogue(x wT + bias): rows [begin,end) of w, i.e. output channels, of every panel. */
     void (*gemm_nt)(const vit_gemm *g, int begin, int end);
-    /* y = epilogue(x w): x has N channels, y has K; output channels [begin,end) of K. bias is ignored. The dX product. */
+    /* y = epilogue(x w): x has N channels, y has K; output channels [begin,end) of K. bias is ignored. The dX
+     * product. */
     void (*gemm_nn)(const vit_gemm *g, int begin, int end);
     /* rows [begin,end) of dw. */
     void (*gemm_tn)(const vit_gemm_tn *g, int begin, int end);

@@ -1,5 +1,6 @@
-/* 8 accumulators, 2 vectors of x, the weights and a product fit the 16 registers of x86, where engines run this, even with all 4
- * weights of a step loaded first, as V8 11 and 12 do: 5x8 is 4 % faster in newer engines and half as fast in those. */
+/* 8 accumulators, 2 vectors of x, the weights and a product fit the 16 registers of x86, where engines run this, even
+ * with all 4 weights of a step loaded first, as V8 11 and 12 do: 5x8 is 4 % faster in newer engines and half as fast
+ * in those. */
 #include "kernels.h"
 #include "vec_simd128.h"
 

@@ -1,5 +1,5 @@
-/* vec_relaxed.h - the vector vocabulary for WebAssembly's relaxed SIMD: that of simd128 with a madd which rounds once where
- * the machine can, and twice elsewhere. */
+/* vec_relaxed.h - the vector vocabulary for WebAssembly's relaxed SIMD: that of simd128 with a madd which rounds once
+ * where the machine can, and twice elsewhere. */
 #ifndef VIT_KERNELS_VEC_RELAXED_H
 #define VIT_KERNELS_VEC_RELAXED_H
 

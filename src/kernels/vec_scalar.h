@@ -1,4 +1,5 @@
-/* vec_scalar.h - the vector vocabulary in plain C: one lane. The other vec_<isa>.h have the same words with the same meaning:
+/* vec_scalar.h - the vector vocabulary in plain C: one lane. The other vec_<isa>.h have the same words with the same
+ * meaning:
  *     LANES           floats in a vec
  *     ROW_GROUP       rows of weights that share a pointer in a tile: 3 where addresses may be base + {0,1,2} * index
  *     load, store     LANES floats, any alignment

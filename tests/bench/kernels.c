@@ -1,10 +1,11 @@
-/* How fast the kernels are: GFLOP/s of each table at the shapes of ViT-Ti, S and B with 197 tokens, one thread, and the share of
- * what the table's own register-only loop reaches, measured alongside.
+/* How fast the kernels are: GFLOP/s of each table at the shapes of ViT-Ti, S and B with 197 tokens, one thread, and
+ * the share of what the table's own register-only loop reaches, measured alongside.
  *
  *     kernels [--json] [--seconds S] [TABLE...]
  *
- * --json prints one object a line; --seconds is how long each measurement runs (0.3); TABLE is as in vit bench --kernels. The
- * best run counts: other work on the machine only ever makes a run longer. Pad lanes are not counted as work. */
+ * --json prints one object a line; --seconds is how long each measurement runs (0.3); TABLE is as in vit bench
+ * --kernels. The best run counts: other work on the machine only ever makes a run longer. Pad lanes are not counted
+ * as work. */
 #include "../../src/base/clock.h"
 #include "../../src/kernels/kernels.h"
 #include "../../src/vit.h"
@@ -89,8 +90,8 @@ static void measure(const char *model, const char *operation, void (*run)(void),
     }
     double rate = flops / best * 1e-6;
     if (json)
-        printf("{\"kernels\":\"%s\",\"model\":\"%s\",\"operation\":\"%s\",\"n\":%d,\"k\":%d,\"ms\":%.5f,\"gflops\":%.2f,"
-               "\"peak\":%.2f}\n", job.kernels->name, model, operation, job.n, job.k, best, rate, peak);
+        printf("{\"kernels\":\"%s\",\"model\":\"%s\",\"operation\":\"%s\",\"n\":%d,\"k\":%d,\"ms\":%.5f,"
+               "\"gflops\":%.2f,\"peak\":%.2f}\n", job.kernels->name, model, operation, job.n, job.k, best, rate, peak);
     else
         printf("%-14s %-3s %-10s %9.4f ms %7.1f GFLOP/s %5.1f %% of %.1f\n", job.kernels->name, model, operation, best,
                rate, 100 * rate / peak, peak);

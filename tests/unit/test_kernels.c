@@ -1,6 +1,6 @@
-/* Every kernel table this host can run against f64 references, over many shapes. All buffers lie between NaN fences, gaps
- * of strided matrices are NaN too, and pad lanes hold values near the largest float: whatever is read from a wrong place shows in a
- * result, whatever is written to one is found. */
+/* Every kernel table this host can run against f64 references, over many shapes. All buffers lie between NaN fences,
+ * gaps of strided matrices are NaN too, and pad lanes hold values near the largest float: whatever is read from a
+ * wrong place shows in a result, whatever is written to one is found. */
 #include "test.h"
 
 #include "../../src/kernels/kernels.h"
@@ -21,8 +21,8 @@ static const int token_counts[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 197};
 
 /* ---- Tolerance ----
  * A sum of n products, in any order, fused or not, is off by at most (n + 2) UNIT sum |a||b| to first order: each term
- * passes its own rounding and at most n additions; what else is added (bias, residual, K blocks) is in `magnitude`, and costs
- * the few more roundings of the constant. */
+ * passes its own rounding and at most n additions; what else is added (bias, residual, K blocks) is in `magnitude`,
+ * and costs the few more roundings of the constant. */
 static double sum_tolerance(int terms, double magnitude) {
     return (terms + 8) * UNIT * magnitude + FLT_MIN;
 }
@@ -464,7 +464,8 @@ static void check_attention(const vit_kernels *kernels, int tokens, int heads, i
                 double magnitude = 0;
                 p[key] = 0;
                 for (int c = 0; c < width; c++) {
-                    double product = (double)scale * *at(&qkv, t, h * width + c) * *at(&qkv, key, channels + h * width + c);
+                    int channel = h * width + c;
+                    double product = (double)scale * *at(&qkv, t, channel) * *at(&qkv, key, channels + channel);
                     p[key] += product;
                     magnitude += fabs(product);
                 }
@@ -494,8 +495,8 @@ static void check_attention(const vit_kernels *kernels, int tokens, int heads, i
             }
         }
     if (!CHECK(wrong == 0 && wrong_capture == 0))
-        printf("%s attend: %d outputs, %d probabilities of tokens=%d heads=%d width=%d scale=%g\n", kernels->name, wrong,
-               wrong_capture, tokens, heads, width, scale);
+        printf("%s attend: %d outputs, %d probabilities of tokens=%d heads=%d width=%d scale=%g\n", kernels->name,
+               wrong, wrong_capture, tokens, heads, width, scale);
 
     /* one head and panel alone, without capture: the same bits, and nothing else written */
     matrix again = matrix_result(panel, tokens, channels, 3 * gap);
@@ -636,6 +637,6 @@ static void test_tiles_agree(void) {
     }
 }
 
-TEST_MAIN(TEST(test_tables), TEST(test_tiles_agree), TEST(test_activation_accuracy), TEST(test_activation_limits), TEST(test_layers),
-          TEST(test_long_layers), TEST(test_gradients), TEST(test_layernorm), TEST(test_attention),
+TEST_MAIN(TEST(test_tables), TEST(test_tiles_agree), TEST(test_activation_accuracy), TEST(test_activation_limits),
+          TEST(test_layers), TEST(test_long_layers), TEST(test_gradients), TEST(test_layernorm), TEST(test_attention),
           TEST(test_attention_saturates), TEST(test_exponential_accuracy))
