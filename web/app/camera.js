@@ -9,7 +9,7 @@ const video = $('#viewfinder');
 const shutter = $('.shutter', stage);
 let stream = null;
 
-function close() {
+export function closeCamera() {
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
     video.srcObject = null;
@@ -36,7 +36,7 @@ async function shoot() {
     const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
     canvas.getContext('2d').drawImage(video, 0, 0);
     const blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
-    close();
+    closeCamera();
     $('#camera').focus();
     return new File([blob], `${t('picture.photo')}.jpg`, { type: blob.type });
 }
@@ -55,7 +55,7 @@ export function startCamera(take, fail) {
     });
     $('#shoot').addEventListener('click', () => shoot().then((file) => take([file]), fail));
     $('#camera-off').addEventListener('click', () => {
-        close();
+        closeCamera();
         $('#camera').focus();
     });
     stage.addEventListener('keydown', (event) => event.key === 'Escape' && stream && $('#camera-off').click());

@@ -7,7 +7,7 @@ import { readHash, writeHash } from './hash.js';
 import { Problem, describe, isCancel } from './errors.js';
 import { clearNotice, showNotice } from './notice.js';
 import { pastedPicture, sort, startDrops } from './files.js';
-import { startCamera } from './camera.js';
+import { closeCamera, startCamera } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
 import { cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
 import { classify } from './classify.js';
@@ -28,6 +28,7 @@ let looking = null;     // AbortController of its classification
 async function look(picture) {
     current = picture;
     clearNotice();
+    closeCamera();
     const shown = showPicture(picture);
     if (!model.vit) return void await shown;
     looking?.abort();
@@ -55,6 +56,7 @@ async function look(picture) {
 function lookAt({ picture, result, error }) {
     current = picture;
     clearNotice();
+    closeCamera();
     showPicture(picture);
     if (result) {
         showAnswer(result);
@@ -187,6 +189,8 @@ async function start() {
         if (files.length) take(files);
     });
     $('#paste').addEventListener('click', paste);
+    $('#skip').addEventListener('click', () => $('#panel').focus());
+    addEventListener('hashchange', () => location.reload()); // another link of this page; its own changes fire no event
     showModelButton();
     showRuns();
     $('#runs').open = matchMedia('(min-width: 900px)').matches;
