@@ -338,7 +338,7 @@ compile() {
 kernels() {
     local config=$1 isa
     shift
-    for isa in "$@"; do compile "$config" src/kernels/kernels_"$isa"*.c; done # TODO
+    for isa in "$@"; do compile "$config" src/kernels/kernels_"$isa"*.c; done # one for each tile
     compile "$config" src/kernels/dispatch.c
 }
 

@@ -69,13 +69,15 @@ test_cli() {
 }
 
 test_wasi() {
-    local module run=("$PYTHON" tests/wasi_run.py)
+    local module data=${VIT_DATA:-../shared} run=("$PYTHON" tests/wasi_run.py) folders=(--dir . --dir "$PWD/build/test")
+    [[ ! -d $data ]] || folders+=(--dir "$data")
     build_wasi
     suite 'opcodes, WASI' "$PYTHON" tests/audit_opcodes.py build/vit.wasm build/vit-relaxed.wasm
     suite 'reproducible, WASI' tests/reproduce.sh wasi build/vit.wasm build/vit-relaxed.wasm
     for module in vit vit-relaxed; do
         suite "command line, $module.wasm" "$PYTHON" tests/cli/run.py "${run[*]} build/$module.wasm"
-        suite "goldens, $module.wasm" "$PYTHON" tests/check_goldens.py - "${run[*]} --dir . --dir .. build/$module.wasm"
+        suite "goldens, $module.wasm" env TMPDIR="$PWD/build/test" \
+            "$PYTHON" tests/check_goldens.py - "${run[*]} ${folders[*]} build/$module.wasm"
     done
 }
 
