@@ -515,7 +515,7 @@ usage: ./build.sh [VERB] [OPTION]...
   demo [--port N] [--model FILE|FOLDER]
                builds everything and serves the demo page on this machine
   site         build/site: the page and the package, for any web server
-  test [native|cli|wasi|node|browser|long]
+  test [native|cli|wasi|node|browser|readme|long]
                tests everything, or one part; long is what is too slow for every change
   bench        times kernels and models
   clean        removes what was built

@@ -32,6 +32,12 @@ suite() {
     grep -i '^skip' "$log" | sed 's/^/    /' | head -n 20 || true
 }
 
+# one NAME COMMAND...: a command that prints no counts is one test.
+one() {
+    # shellcheck disable=SC2016
+    suite "$1" bash -c '"$@" && echo "1 passed, 0 failed"' one "${@:2}"
+}
+
 # ---- what tests need ----
 
 # NODE_MODULES: has NPM_PACKAGES, in the cache.
@@ -88,6 +94,7 @@ test_node() {
     find_npm
     suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
     suite 'reproducible, modules' tests/reproduce.sh wasm "${modules[@]}"
+    one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
     suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
 }
 
@@ -97,7 +104,15 @@ test_browser() {
     build_wasm
     find_npm
     find_browsers
-    for browser in chromium firefox; do suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser; done
+    for browser in chromium firefox; do
+        suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser
+        suite "demo page, $browser" "$NODE" tests/browser/demo.mjs $browser
+    done
+}
+
+test_readme() {
+    build_all # so that what the commands build is there, and quick
+    suite 'README' "$PYTHON" tests/readme.py
 }
 
 # What is too slow for every change.
@@ -109,11 +124,11 @@ test_long() {
 run_tests() {
     local part
     find_python
-    [[ $# -gt 0 ]] || set -- native cli wasi node browser
+    [[ $# -gt 0 ]] || set -- native cli wasi node browser readme
     for part in "$@"; do
         case $part in
-            native | cli | wasi | node | browser | long) "test_$part" ;;
-            *) die "no such part: $part (native, cli, wasi, node, browser, long)" ;;
+            native | cli | wasi | node | browser | readme | long) "test_$part" ;;
+            *) die "no such part: $part (native, cli, wasi, node, browser, readme, long)" ;;
         esac
     done
     printf '%d passed, %d failed%s\n' $PASSED $FAILED "$( ((SKIPPED == 0)) || echo ", $SKIPPED skipped")"

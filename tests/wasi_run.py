@@ -13,15 +13,18 @@ import sys
 
 def parse(arguments):
     folders, environment = [], []
-    while len(arguments) > 1 and arguments[0] in ("--dir", "--env"):
-        option, value = arguments[:2]
+    while arguments and arguments[0].startswith("--"):
+        option, equals, value = arguments.pop(0).partition("=")
+        if not equals and arguments:
+            value = arguments.pop(0)
         if option == "--dir":
             folders.append(value)
-        else:
+        elif option == "--env":
             name, _, text = value.partition("=")
             environment.append((name, text))
-        arguments = arguments[2:]
-    if not arguments or arguments[0].startswith("-"):
+        else:
+            sys.exit(__doc__)
+    if not arguments:
         sys.exit(__doc__)
     return folders, environment, arguments
 

@@ -1,0 +1,30 @@
+// What vit.d.ts allows and forbids, for the TypeScript compiler; nothing here runs.
+
+import { ViT, VitError } from 'vit-wasm'
+import type { Classification, ImageInput } from 'vit-wasm'
+
+export async function names(image: ImageInput, folder: File): Promise<string[]> {
+  using vit = await ViT.load({ weights: folder, config: { architecture: 'vit_tiny_patch16_224' } }, {
+    threads: 2,
+    size: [160, 320],
+    signal: AbortSignal.timeout(1000),
+    onProgress: ({ phase, loaded, total }) => console.log(phase, loaded / (total ?? loaded))
+  })
+  const best: Classification[] = await vit.classify(image, { topK: 3 })
+  const batch: Classification[][] = await vit.classify([image, image])
+  const logits: Float32Array = await vit.logits({ pixels: new Float32Array(12), width: 2, height: 2 })
+  const features: Float32Array[] = await vit.features([image], { pool: 'mean' })
+  console.log(batch.length, logits.length, features.length, vit.info.memory.wasm)
+  return best.map(({ label, index }) => label ?? `class ${index}`)
+}
+
+export function reason(error: unknown): string {
+  return error instanceof VitError && error.code === 'cancelled' ? '' : String(error)
+}
+
+// @ts-expect-error models are loaded, never constructed
+new ViT()
+// @ts-expect-error no such option
+ViT.load('model.gguf', { thread: 2 })
+// @ts-expect-error no such code
+reason(new VitError('no-such-code', ''))
