@@ -3,11 +3,12 @@
 
     tests/check_goldens.py [GOLDEN [VIT]] [CASE_DIR...]
 
-GOLDEN computes any case (default build/golden: `GOLDEN CASE_DIR OUT`); VIT traces the cases with a model (default build/vit:
-`VIT trace ...`). Both are command lines, so a wrapper may run them under wasmtime; `-` leaves one out. Without folders: all cases of
-tests/golden, and those of $VIT_DATA/golden (default ../shared) that this version has kinds for, with photographs and the real model.
+GOLDEN computes any case (default build/golden: `GOLDEN CASE_DIR OUT`); VIT traces the cases with a model (default
+build/vit: `VIT trace ...`). Both are command lines, so a wrapper may run them under wasmtime; `-` leaves one out.
+Without folders: all cases of tests/golden, and those of $VIT_DATA/golden (default ../shared) that this version has kinds for,
+with photographs and the real model.
 
-A case without a tolerance is an error. Tolerances: |a - e| <= abs + rel * |e|, for integers exactly equal where no abs is given.
+Tolerances are those of cases.json: |found - expected| <= abs + rel * |expected|. A case without one is an error.
 """
 import array
 import json
@@ -22,6 +23,9 @@ import tempfile
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
 KINDS = r'preprocess/(?!resize_short_side)|posemb/resample_|forward/(timm|hf)|real/(pixels|logits)_'
 TRACED = r'forward/(timm|hf)'
+# (part of a tensor's name, key of its tolerance)
+NAMED_TOLERANCES = [('f32_chw', 'f32_abs'), ('torchvision', 'torchvision_abs'), ('normalised', 'abs_normalised'),
+                    ('.f32', 'abs_255')]
 CLEAR_MARGIN = 0.2  # logits; a smaller lead of the first class over the second may turn with another JPEG decoder
 
 
@@ -63,7 +67,7 @@ class Case:
             return None if tolerance is None else (tolerance, 0)
         if self.name.startswith('real/logits_') and not tensor.startswith('pos_embed'):
             return t['jpeg_abs'], 0
-        for part, key in (('f32_chw', 'f32_abs'), ('torchvision', 'torchvision_abs'), ('normalised', 'abs_normalised'), ('.f32', 'abs_255')):
+        for part, key in NAMED_TOLERANCES:
             if part in tensor and key in t:
                 return t[key], 0
         if 'abs' in t or 'rel' in t:
@@ -95,7 +99,8 @@ class Case:
             over = abs(g - w) - (tolerance[0] + tolerance[1] * abs(w))
             if not over <= 0 and not over <= worst:
                 worst, where = over, i
-        return worst and f'differs at element {where}: {got[where]:.9g}, expected {want[where]:.9g} within {tolerance[0]:g} + {tolerance[1]:g} of it'
+        within = f'{tolerance[0]:g} + {tolerance[1]:g} of it'
+        return worst and f'differs at element {where}: {got[where]:.9g}, expected {want[where]:.9g} within {within}'
 
     def complain_first(self, got, want):
         margins = self.expected['margin'][1]
@@ -128,9 +133,10 @@ def commands_for(case, golden, vit):
     if golden:
         yield golden + [case.folder, 'OUT'], [t for t in case.expected if case.comparable(t)]
     if vit and re.match(TRACED, case.name):
-        trace = ['trace', '--model', f'{case.folder}/model.safetensors', '--input', f'{case.folder}/input.safetensors', '--out', 'OUT']
+        model, pixels = (f'{case.folder}/{file}.safetensors' for file in ('model', 'input'))
         config = [f for f in ('case.json', 'config.json') if os.path.exists(f'{case.folder}/{f}')]
-        yield vit + trace + ['--config', f'{case.folder}/{config[0]}'], list(case.expected)
+        trace = ['trace', '--model', model, '--input', pixels, '--out', 'OUT', '--config', f'{case.folder}/{config[0]}']
+        yield vit + trace, list(case.expected)
 
 
 def case_folders(root):
@@ -146,7 +152,7 @@ def main():
     programs += ['build/golden', 'build/vit'][len(programs):]
     golden, vit = ([] if program == '-' else shlex.split(program) for program in programs)
     if not folders:
-        folders = list(case_folders(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'golden')))
+        folders = list(case_folders(os.path.join(os.path.dirname(os.path.relpath(__file__)), 'golden')))
         data = os.environ.get('VIT_DATA') or '../shared'
         if os.path.isdir(f'{data}/golden/preprocess') and os.path.isdir(f'{data}/data/imagenet_50'):
             folders += case_folders(f'{data}/golden')

@@ -1,5 +1,5 @@
-/* build/golden CASE_DIR OUT.safetensors: computes every tensor named in CASE_DIR/expected.safetensors and writes it to OUT.
- * tests/check_goldens.py runs it and compares. What a case is follows from the last two folders of its path. */
+/* build/golden CASE_DIR OUT.safetensors: computes every tensor named in CASE_DIR/expected.safetensors and writes it to
+ * OUT. tests/check_goldens.py runs it and compares. What a case is follows from the last two folders of its path. */
 #include "golden.h"
 
 #include "../src/format/safetensors.h"
@@ -65,8 +65,9 @@ void tensors_open(tensors *out, const char *path, const golden *g) {
     uint64_t need;
     *out = (tensors){.file = {.allocator = &g->options.allocator}};
     must(vit_read_file(&out->file, path, g->options.limits.file_bytes, &error), &error);
-    must(vit_container_parse(&out->header, path, out->file.data, out->file.size, out->file.size, &need, &g->options.limits,
-                             &g->options.allocator, &error), &error);
+    must(vit_container_parse(&out->header, path, out->file.data, out->file.size, out->file.size, &need,
+                             &g->options.limits, &g->options.allocator, &error),
+         &error);
 }
 
 void tensors_close(tensors *t) {
@@ -145,7 +146,8 @@ static void write_results(const golden *g, const char *path) {
     for (int i = 0; i < golden_count(g) && status == VIT_OK; i++) {
         const result *r = &g->results[i];
         if (r->type)
-            status = vit_safetensors_tensor(&writer, golden_name(g, i), r->type, r->rank, r->shape, bytes_of(r), &error);
+            status =
+                vit_safetensors_tensor(&writer, golden_name(g, i), r->type, r->rank, r->shape, bytes_of(r), &error);
         else
             fprintf(stderr, "golden: %s: %s is not computed\n", g->folder, golden_name(g, i));
     }

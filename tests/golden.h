@@ -1,5 +1,5 @@
-/* golden.h - what build/golden and the files of its kinds share. A case is a folder with inputs and expected.safetensors; a
- * kind computes the tensors named in that file from the inputs beside it. */
+/* golden.h - what build/golden and the files of its kinds share. A case is a folder with inputs and
+ * expected.safetensors; a kind computes the tensors named in that file from the inputs beside it. */
 #ifndef VIT_TESTS_GOLDEN_H
 #define VIT_TESTS_GOLDEN_H
 

@@ -33,7 +33,8 @@ static void store(golden *g, const char *prefix, const vit_session *session, con
     }
 }
 
-static void forward(golden *g, const vit_model *model, const char *prefix, const vit_tensor_info *x, const float *pixels) {
+static void forward(golden *g, const vit_model *model, const char *prefix, const vit_tensor_info *x,
+                    const float *pixels) {
     vit_error error;
     vit_session *session;
     vit_session_options options = {.batch = (int)x->shape[0], .height = (int)x->shape[1], .width = (int)x->shape[2],
@@ -103,7 +104,8 @@ static const float *run(const golden *g, const vit_model *model, vit_session *se
     vit_session_info info = vit_session_get_info(session);
     vit_preprocess rules = vit_model_config(model)->preprocess;
     rules.crop_pct = crop_pct;
-    must(vit_image_preprocess(image, &rules, info.height, info.width, vit_session_input(session, 0), &g->options, &error),
+    must(vit_image_preprocess(image, &rules, info.height, info.width, vit_session_input(session, 0), &g->options,
+                              &error),
          &error);
     must(vit_session_run(session, &error), &error);
     return vit_session_logits(session, 0);
@@ -181,8 +183,9 @@ static void store_posemb(golden *g, int index) {
     size_t width = (size_t)table->shape[2];
     float *rows = must_alloc(table->bytes), *grid = must_alloc(NEW * NEW * width * sizeof *grid);
     memcpy(rows, tensors_data(&file, table), table->bytes);
-    must(vit_posemb_resample(rows + width, OLD, OLD, (int)width, VIT_RESAMPLE_TIMM, NEW, NEW, grid, &g->options.allocator,
-                             &error), &error);
+    must(vit_posemb_resample(rows + width, OLD, OLD, (int)width, VIT_RESAMPLE_TIMM, NEW, NEW, grid,
+                             &g->options.allocator, &error),
+         &error);
     float *out = golden_result(g, index, "F32", 3, (int64_t[]){1, 1 + NEW * NEW, KEPT});
     memcpy(out, rows, KEPT * sizeof *out);
     for (size_t i = 0; i < NEW * NEW; i++)

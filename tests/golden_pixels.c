@@ -34,7 +34,8 @@ static void result_chw(golden *g, int index, const float *pixels, int height, in
 
 static void resize(const golden *g, const vit_image *image, vit_filter filter, int width, int height, uint8_t *out) {
     vit_error error;
-    must(vit_resize_u8(image->rgb, image->width, image->height, filter, width, height, out, &g->options.allocator, &error),
+    must(vit_resize_u8(image->rgb, image->width, image->height, filter, width, height, out, &g->options.allocator,
+                       &error),
          &error);
 }
 
@@ -95,9 +96,10 @@ void golden_decode(golden *g) {
         vit_image image;
         int orientation, width, height;
         must(vit_read_file(&file, path, g->options.limits.file_bytes, &error), &error);
-        vit_status status = strcmp(variant, ".exif") == 0
-                                ? vit_image_decode(&image, path, file.data, file.size, &g->options, &error)
-                                : vit_image_decode_stored(&image, &orientation, path, file.data, file.size, &g->options, &error);
+        vit_status status =
+            strcmp(variant, ".exif") == 0
+                ? vit_image_decode(&image, path, file.data, file.size, &g->options, &error)
+                : vit_image_decode_stored(&image, &orientation, path, file.data, file.size, &g->options, &error);
         vit_buffer_release(&file);
         if (status == VIT_ERR_UNSUPPORTED) {
             fprintf(stderr, "golden: %s\n", error.text);
@@ -108,7 +110,8 @@ void golden_decode(golden *g) {
         if (size && sscanf(size, ".%dx%d", &width, &height) == 2)
             resize(g, &image, filter_named(variant + 1), width, height, result_u8(g, i, height, width));
         else
-            memcpy(result_u8(g, i, image.height, image.width), image.rgb, (size_t)image.height * (size_t)image.width * 3);
+            memcpy(result_u8(g, i, image.height, image.width), image.rgb,
+                   (size_t)image.height * (size_t)image.width * 3);
         vit_image_close(&image);
     }
 }

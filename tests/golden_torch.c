@@ -1,6 +1,6 @@
-/* torchvision's resize of u8 tensors (bilinear, antialias), which transformers uses by default: like Pillow, but with 16-bit
- * weights whose precision is chosen by the largest of them. The product resizes as Pillow does; this is here to tell
- * that apart from an error. */
+/* torchvision's resize of u8 tensors (bilinear, antialias), which transformers uses by default: like Pillow, but with
+ * 16-bit weights whose precision is chosen by the largest of them. The product resizes as Pillow does; this is here to
+ * tell that apart from an error. */
 #include "golden.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* Pictures before they are decoded: what the headers say, and whether all the data is there. The decoder behind is lenient
- * (it returns half a JPEG as success) and allocates what a header asks for, so everything is checked here first. */
+/* Pictures before they are decoded: what the headers say, and whether all the data is there. The decoder behind is
+ * lenient (it returns half a JPEG as success) and allocates what a header asks for, so everything is checked here
+ * first. */
 #ifndef VIT_IMAGE_CHECK_H
 #define VIT_IMAGE_CHECK_H
 

@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* The decoder allocates through these. Its calls carry no context, so the one of the running call is kept per thread. */
+/* The decoder allocates through these. Its calls carry no context, so that of the running call is kept per thread. */
 typedef struct decoder_memory {
     const vit_allocator *allocator;
     size_t most_bytes;
@@ -140,15 +140,16 @@ vit_status vit_picture_size_check(const char *name, uint32_t width, uint32_t hei
     if (!width || !height)
         return vit_fail(error, VIT_ERR_IMAGE, "%s: damaged picture: it is %u x %u pixels", name, width, height);
     if (width > limits->image_side || height > limits->image_side)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %u x %u pixels, the limit is %u a side (limit image_side)", name, width,
-                        height, limits->image_side);
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %u x %u pixels, the limit is %u a side (limit image_side)", name,
+                        width, height, limits->image_side);
     if ((uint64_t)width * height > limits->image_pixels)
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %u x %u pixels, the limit is %llu pixels (limit image_pixels)", name,
                         width, height, (unsigned long long)limits->image_pixels);
     return VIT_OK;
 }
 
-/* The decoder's palette is uninitialised memory beyond the entries a file has: a copy of the file with black ones instead. */
+/* The decoder's palette is uninitialised memory beyond the entries a file has: a copy of the file with black ones
+ * instead. */
 static vit_status pad_palette(uint8_t **out, const uint8_t *data, size_t *bytes, const vit_picture *picture,
                               const vit_allocator *allocator, vit_error *error) {
     enum { FULL = 768, HEAD = 8, CRC = 4 };
@@ -202,8 +203,8 @@ static vit_status decode(uint8_t **rgb, const char *name, const uint8_t *data, s
     if (*rgb)
         return VIT_OK;
     if (memory.exhausted)
-        return vit_fail(error, VIT_ERR_OUT_OF_MEMORY, "out of memory: decoding %s, %u x %u pixels", name, picture->width,
-                        picture->height);
+        return vit_fail(error, VIT_ERR_OUT_OF_MEMORY, "out of memory: decoding %s, %u x %u pixels", name,
+                        picture->width, picture->height);
     if (memory.excessive)
         return vit_fail(error, VIT_ERR_IMAGE, "%s: damaged %s: it unpacks to more data than %u x %u pixels need", name,
                         is_png ? "PNG" : "JPEG", picture->width, picture->height);
@@ -251,9 +252,10 @@ vit_status vit_image_decode_stored(vit_image *out, int *orientation, const char 
     const uint8_t *file = data;
     if (!bytes)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the file is empty", name);
-    if (bytes > options->limits.file_bytes || bytes > INT_MAX)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit for a picture is %llu (limit file_bytes)", name, bytes,
-                        (unsigned long long)(options->limits.file_bytes < INT_MAX ? options->limits.file_bytes : INT_MAX));
+    uint64_t most = options->limits.file_bytes < INT_MAX ? options->limits.file_bytes : INT_MAX;
+    if (bytes > most)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit for a picture is %llu (limit file_bytes)", name,
+                        bytes, (unsigned long long)most);
     vit_picture picture;
     int is_png = starts_with(file, bytes, 0, "\x89PNG\r\n\x1a\n", 8);
     if (is_png)
@@ -321,8 +323,9 @@ vit_status vit_image_from_pixels(vit_image *out, const uint8_t *pixels, int widt
     if (!options)
         options = &defaults;
     if (!pixels || width < 1 || height < 1 || (channels != 3 && channels != 4))
-        return vit_fail(error, VIT_ERR_ARGUMENT, "pixels: %d x %d with %d channels, expected at least 1 x 1 with 3 or 4",
-                        width, height, channels);
+        return vit_fail(error, VIT_ERR_ARGUMENT,
+                        "pixels: %d x %d with %d channels, expected at least 1 x 1 with 3 or 4", width, height,
+                        channels);
     VIT_TRY(vit_picture_size_check("pixels", (uint32_t)width, (uint32_t)height, &options->limits, error));
     size_t count = vit_size_mul((size_t)width, (size_t)height);
     uint8_t *rgb;

@@ -10,8 +10,8 @@
 vit_status vit_image_decode_stored(vit_image *out, int *orientation, const char *name, const void *data, size_t bytes,
                                    const vit_options *options, vit_error *error);
 
-/* 1..8 from the content of a JPEG's EXIF segment (with or without "Exif\0\0") or of a PNG's eXIf chunk; 1 where there is
- * none or it is damaged. Never reads outside data, never loops. */
+/* 1..8 from the content of a JPEG's EXIF segment (with or without "Exif\0\0") or of a PNG's eXIf chunk; 1 where there
+ * is none or it is damaged. Never reads outside data, never loops. */
 int vit_exif_orientation(const uint8_t *data, size_t bytes);
 
 /* A part of a resized picture: what Pillow's resize(box=None) to width x height gives in [left, left+columns) x
@@ -21,9 +21,9 @@ typedef struct vit_resize_window {
     int left, top, columns, rows;
 } vit_resize_window;
 
-/* As Pillow 13: fixed-point weights of 22 bits, u8 between the passes, horizontal first unless the height shrinks by more
- * than twice as many pixels as the width. Any filter but VIT_FILTER_TF_BILINEAR. out: the window's rows, each [columns,3],
- * `stride` bytes apart; caller's. */
+/* As Pillow 13: fixed-point weights of 22 bits, u8 between the passes, horizontal first unless the height shrinks by
+ * more than twice as many pixels as the width. Any filter but VIT_FILTER_TF_BILINEAR. out: the window's rows, each
+ * [columns,3], `stride` bytes apart; caller's. */
 vit_status vit_resize_u8_window(const uint8_t *rgb, int width, int height, vit_filter filter,
                                 const vit_resize_window *window, uint8_t *out, size_t stride,
                                 const vit_allocator *allocator, vit_error *error);
@@ -48,7 +48,7 @@ typedef struct vit_placement {
 
 /* width x height of the picture; out_height x out_width of the input. VIT_ERR_ARGUMENT for rules that make no sense,
  * VIT_ERR_LIMIT where the resized picture would have sides beyond 2^31. */
-vit_status vit_place(vit_placement *out, int width, int height, const vit_preprocess *rules, int out_height, int out_width,
-                     vit_error *error);
+vit_status vit_place(vit_placement *out, int width, int height, const vit_preprocess *rules, int out_height,
+                     int out_width, vit_error *error);
 
 #endif

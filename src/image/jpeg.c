@@ -96,12 +96,14 @@ static vit_status frame_header(jpeg_state *s, int marker, const uint8_t *p, size
     if (s->components)
         return damaged(s, "a second frame header");
     if (marker > SOF2)
-        return vit_fail(s->error, VIT_ERR_UNSUPPORTED, "%s: is a JPEG of a rare kind (%s), expected baseline or progressive",
-                        s->name, marker == 0xc3 ? "lossless" : marker > JPG ? "arithmetic coding" : "hierarchical");
+        return vit_fail(s->error, VIT_ERR_UNSUPPORTED,
+                        "%s: is a JPEG of a rare kind (%s), expected baseline or progressive", s->name,
+                        marker == 0xc3 ? "lossless" : marker > JPG ? "arithmetic coding" : "hierarchical");
     if (length < 6)
         return damaged(s, "a short frame header");
     if (p[0] != 8)
-        return vit_fail(s->error, VIT_ERR_UNSUPPORTED, "%s: is a JPEG of %d bits per sample, expected 8", s->name, p[0]);
+        return vit_fail(s->error, VIT_ERR_UNSUPPORTED, "%s: is a JPEG of %d bits per sample, expected 8", s->name,
+                        p[0]);
     s->picture->height = read16(p + 1);
     s->picture->width = read16(p + 3);
     int components = p[5];
@@ -125,7 +127,7 @@ static vit_status frame_header(jpeg_state *s, int marker, const uint8_t *p, size
 /* The parts of a scan header that tell how much data must follow. */
 typedef struct jpeg_scan {
     uint64_t units;      /* MCUs */
-    uint64_t least_bits; /* every block takes at least a code of one bit; in AC scans of progressive files a run may cover it */
+    uint64_t least_bits; /* a code of one bit for every block; 0 in progressive AC scans, where runs cover many */
 } jpeg_scan;
 
 static vit_status scan_header(jpeg_state *s, const uint8_t *p, size_t length, jpeg_scan *scan) {
@@ -138,8 +140,9 @@ static vit_status scan_header(jpeg_state *s, const uint8_t *p, size_t length, jp
         return damaged(s, "a bad scan header");
     int first = p[1 + 2 * count], last = p[2 + 2 * count], high = p[3 + 2 * count] >> 4, low = p[3 + 2 * count] & 15;
     int has_dc = first == 0, has_ac = !s->progressive || first > 0;
-    if (s->progressive ? first > last || last > 63 || (has_dc && last > 0) || (has_ac && count > 1) || high > 13 || low > 13
-                       : first || high || low)
+    if (s->progressive
+            ? first > last || last > 63 || (has_dc && last > 0) || (has_ac && count > 1) || high > 13 || low > 13
+            : first || high || low)
         return damaged(s, "a bad scan header");
     uint64_t blocks = 0;
     unsigned seen = 0;
@@ -194,8 +197,7 @@ static vit_status scan_data(jpeg_state *s, const jpeg_scan *scan) {
         if (marker == 0)
             continue;
         if (marker < RST0 || marker > RST7) {
-            int open = marker_at == piece && restarts; /* a restart marker right before the end of the scan is harmless */
-            restarts -= (uint64_t)open;
+            restarts -= marker_at == piece && restarts; /* one right before the end of the scan is harmless */
             s->at = marker_at;
             break;
         }
@@ -206,7 +208,8 @@ static vit_status scan_data(jpeg_state *s, const jpeg_scan *scan) {
     if (s->restart_interval && scan->units)
         expected = (scan->units - 1) / s->restart_interval;
     if ((uint64_t)(s->at - begin) * 8 < scan->least_bits || restarts < expected)
-        return vit_fail(s->error, VIT_ERR_TRUNCATED, "%s: a scan of the JPEG ends too early, at byte %zu", s->name, s->at);
+        return vit_fail(s->error, VIT_ERR_TRUNCATED, "%s: a scan of the JPEG ends too early, at byte %zu", s->name,
+                        s->at);
     if (restarts > expected || empty_pieces)
         return damaged(s, "restart markers in the wrong places");
     return VIT_OK;
@@ -245,7 +248,8 @@ static vit_status segment(jpeg_state *s, int marker, const uint8_t *p, size_t le
 vit_status vit_jpeg_check(vit_picture *out, const char *name, const uint8_t *data, size_t bytes,
                           const vit_limits *limits, vit_error *error) {
     *out = (vit_picture){.orientation = 1, .most_bytes = SIZE_MAX};
-    jpeg_state s = {.name = name, .data = data, .bytes = bytes, .at = 2, .picture = out, .limits = limits, .error = error};
+    jpeg_state s = {
+        .name = name, .data = data, .bytes = bytes, .at = 2, .picture = out, .limits = limits, .error = error};
     for (;;) {
         int marker = 0;
         VIT_TRY(next_marker(&s, &marker));

@@ -71,7 +71,8 @@ static vit_status read_chunk(png_state *s, const char *type, const uint8_t *data
     if (memcmp(type, "IHDR", 4) == 0)
         return read_header(s, chunk, length);
     if (!s->has_header)
-        return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged PNG: starts with a chunk %s, expected IHDR", s->name, type);
+        return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged PNG: starts with a chunk %s, expected IHDR", s->name,
+                        type);
     if (memcmp(type, "PLTE", 4) == 0) {
         if (length == 0 || length > 768 || length % 3)
             return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged PNG: a palette of %u bytes, expected 3 to 768 in "

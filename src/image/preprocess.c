@@ -54,16 +54,17 @@ static void keep_ratio(double *width, double *height, double target_width, doubl
     *height = rint(*height / ratio);
 }
 
-vit_status vit_place(vit_placement *out, int width, int height, const vit_preprocess *rules, int out_height, int out_width,
-                     vit_error *error) {
+vit_status vit_place(vit_placement *out, int width, int height, const vit_preprocess *rules, int out_height,
+                     int out_width, vit_error *error) {
     *out = (vit_placement){0};
     if (width < 1 || height < 1 || out_height < 1 || out_width < 1)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "preprocess: %d x %d pixels to %d x %d, expected at least 1 x 1", width,
-                        height, out_width, out_height);
+        return vit_fail(error, VIT_ERR_ARGUMENT, "preprocess: %d x %d pixels to %d x %d, expected at least 1 x 1",
+                        width, height, out_width, out_height);
     if (!(rules->crop_pct > 0 && rules->crop_pct <= 1))
         return vit_fail(error, VIT_ERR_ARGUMENT, "preprocess: crop_pct is %g, expected more than 0 and at most 1",
                         rules->crop_pct);
-    double scaled_width = floor(out_width / rules->crop_pct), scaled_height = floor(out_height / rules->crop_pct); /* timm */
+    double scaled_width = floor(out_width / rules->crop_pct); /* timm */
+    double scaled_height = floor(out_height / rules->crop_pct);
     double w = width, h = height;
     if (rules->crop == VIT_CROP_SQUASH) {
         w = scaled_width;
@@ -79,8 +80,8 @@ vit_status vit_place(vit_placement *out, int width, int height, const vit_prepro
     w = w < 1 ? 1 : w;
     h = h < 1 ? 1 : h;
     if (w > INT_MAX || h > INT_MAX)
-        return vit_fail(error, VIT_ERR_LIMIT, "preprocess: %d x %d pixels would be resized to %.0f x %.0f", width, height, w,
-                        h);
+        return vit_fail(error, VIT_ERR_LIMIT, "preprocess: %d x %d pixels would be resized to %.0f x %.0f", width,
+                        height, w, h);
     crop_axis across = center((int)w, out_width), down = center((int)h, out_height);
     *out = (vit_placement){{(int)w, (int)h, across.source, down.source, across.taken, down.taken}, across.target,
                            down.target};
@@ -89,8 +90,8 @@ vit_status vit_place(vit_placement *out, int width, int height, const vit_prepro
 
 /* ---- All of it ---- */
 
-static vit_status preprocess_u8(const vit_image *image, const vit_preprocess *rules, const vit_placement *place, int height,
-                                int width, float *out, const vit_allocator *allocator, vit_error *error) {
+static vit_status preprocess_u8(const vit_image *image, const vit_preprocess *rules, const vit_placement *place,
+                                int height, int width, float *out, const vit_allocator *allocator, vit_error *error) {
     size_t count = (size_t)width * (size_t)height;
     uint8_t *pixels, fill[3] = {0, 0, 0};
     VIT_TRY(vit_alloc_for((void **)&pixels, allocator, vit_size_mul(count, 3), "the resized picture", error));
@@ -101,8 +102,8 @@ static vit_status preprocess_u8(const vit_image *image, const vit_preprocess *ru
         }
     fill_pixels(pixels, count, fill);
     uint8_t *begin = pixels + 3 * ((size_t)place->out_top * (size_t)width + (size_t)place->out_left);
-    vit_status status = vit_resize_u8_window(image->rgb, image->width, image->height, rules->filter, &place->window, begin,
-                                             3 * (size_t)width, allocator, error);
+    vit_status status = vit_resize_u8_window(image->rgb, image->width, image->height, rules->filter, &place->window,
+                                             begin, 3 * (size_t)width, allocator, error);
     if (status == VIT_OK)
         vit_normalize_u8(pixels, count, rules->mean, rules->std, out);
     vit_release(allocator, pixels);
@@ -116,7 +117,8 @@ static void preprocess_tf(const vit_image *image, const vit_preprocess *rules, c
     for (size_t i = 0; i < 3 * count; i++)
         out[i] = rules->crop == VIT_CROP_BORDER ? 255 * rules->mean[i % 3] : 0;
     vit_resize_tf_window(image->rgb, image->width, image->height, &place->window,
-                         out + 3 * ((size_t)place->out_top * (size_t)width + (size_t)place->out_left), 3 * (size_t)width);
+                         out + 3 * ((size_t)place->out_top * (size_t)width + (size_t)place->out_left),
+                         3 * (size_t)width);
     for (size_t i = 0; i < 3 * count; i++)
         out[i] = (out[i] / 255.0f - rules->mean[i % 3]) / rules->std[i % 3];
 }

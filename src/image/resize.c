@@ -166,13 +166,13 @@ static void down_then_across(const passes *p) {
     for (int x = 0; x < p->columns; x++)
         p->across.begin[x] -= first;
     for (int y = 0; y < p->rows; y++) {
-        resize_column(p->rgb + 3 * (size_t)first, row, (size_t)p->height, &p->down, y, p->sums, 3 * (size_t)(end - first),
-                      p->between);
+        resize_column(p->rgb + 3 * (size_t)first, row, (size_t)p->height, &p->down, y, p->sums,
+                      3 * (size_t)(end - first), p->between);
         resize_row(p->between, &p->across, p->columns, p->out + (size_t)y * p->stride);
     }
 }
 
-/* Pillow 13 narrows the height first where that spares more; older ones never did. The u8 in between make a difference. */
+/* Pillow 13 narrows the height first where that spares more; older ones never did. The u8 in between show it. */
 static int down_first(int width, int height, const vit_resize_window *w) {
     int64_t removed_rows = (int64_t)height - w->height, removed_columns = (int64_t)width - w->width;
     return removed_rows > 0 && removed_rows > 2 * removed_columns;
@@ -185,8 +185,8 @@ vit_status vit_resize_u8_window(const uint8_t *rgb, int width, int height, vit_f
     if (width < 1 || height < 1 || w->width < 1 || w->height < 1 || w->left < 0 || w->top < 0 || w->columns < 1 ||
         w->rows < 1 || w->columns > w->width - w->left || w->rows > w->height - w->top ||
         (unsigned)filter >= VIT_FILTER_TF_BILINEAR)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "resize: %d x %d to %d x %d with filter %d is not possible", width, height,
-                        w->width, w->height, (int)filter);
+        return vit_fail(error, VIT_ERR_ARGUMENT, "resize: %d x %d to %d x %d with filter %d is not possible", width,
+                        height, w->width, w->height, (int)filter);
     passes p = {.rgb = rgb, .width = width, .height = height, .columns = w->columns, .rows = w->rows, .out = out,
                 .stride = stride};
     p.across.most = axis_taps(width, w->width, filter);
@@ -218,8 +218,8 @@ vit_status vit_resize_u8_window(const uint8_t *rgb, int width, int height, vit_f
 vit_status vit_resize_u8(const uint8_t *rgb, int width, int height, vit_filter filter, int out_width, int out_height,
                          uint8_t *out, const vit_allocator *allocator, vit_error *error) {
     vit_resize_window all = {out_width, out_height, 0, 0, out_width, out_height};
-    return vit_resize_u8_window(rgb, width, height, filter, &all, out, 3 * (size_t)(out_width > 0 ? out_width : 0), allocator,
-                                error);
+    return vit_resize_u8_window(rgb, width, height, filter, &all, out, 3 * (size_t)(out_width > 0 ? out_width : 0),
+                                allocator, error);
 }
 
 /* ---- TensorFlow ---- */

@@ -92,11 +92,13 @@ static void weighted_sum(const float *in, size_t stride, const double *weights, 
         out[d] = (float)sums[d];
 }
 
-vit_status vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how, int out_rows,
-                                  int out_columns, float *out, const vit_allocator *allocator, vit_error *error) {
+vit_status vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how,
+                                  int out_rows, int out_columns, float *out, const vit_allocator *allocator,
+                                  vit_error *error) {
     if (rows < 1 || columns < 1 || width < 1 || out_rows < 1 || out_columns < 1)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: a grid of %d x %d, width %d, to %d x %d is not possible",
-                        rows, columns, width, out_rows, out_columns);
+        return vit_fail(error, VIT_ERR_ARGUMENT,
+                        "position embeddings: a grid of %d x %d, width %d, to %d x %d is not possible", rows, columns,
+                        width, out_rows, out_columns);
     axis down = {.most = axis_taps(rows, out_rows, how)}, across = {.most = axis_taps(columns, out_columns, how)};
     size_t row = (size_t)width, narrowed_row = vit_size_mul(row, (size_t)out_columns);
     float *narrowed = NULL; /* [rows,out_columns,width] */

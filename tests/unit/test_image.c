@@ -112,7 +112,8 @@ static void test_named_formats(void) {
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         vit_error error;
         vit_image image;
-        CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_image_decode(&image, "a.jpg", files[i].bytes, files[i].length, NULL, &error));
+        CHECK_STATUS(VIT_ERR_UNSUPPORTED,
+                     vit_image_decode(&image, "a.jpg", files[i].bytes, files[i].length, NULL, &error));
         CHECK_MENTIONS(error.text, files[i].named);
         CHECK_MENTIONS(error.text, "a.jpg");
     }
@@ -240,7 +241,8 @@ static void test_orientation(void) {
                     from_x = w - 1 - from_x;
                 if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7)
                     from_y = h - 1 - from_y;
-                wrong += memcmp(turned.rgb + 3 * (y * turned.width + x), upright.rgb + 3 * (from_y * w + from_x), 3) != 0;
+                wrong +=
+                    memcmp(turned.rgb + 3 * (y * turned.width + x), upright.rgb + 3 * (from_y * w + from_x), 3) != 0;
             }
         CHECK(wrong == 0);
         vit_image_close(&turned);
@@ -269,10 +271,11 @@ static void test_exif_in_png(void) {
 /* ---- damaged files: nothing crashes, hangs, leaks, or is read or written out of bounds ---- */
 
 static const char *const files[] = {
-    DECODE "jpeg_420.jpg", DECODE "jpeg_422.jpg", DECODE "jpeg_progressive.jpg", DECODE "jpeg_restart.jpg",
-    DECODE "jpeg_cmyk.jpg", DECODE "jpeg_gray.jpg", DECODE "exif_6.jpg", DECODE "one_pixel.jpg", DECODE "rgb.png",
-    DECODE "palette_trns.png", DECODE "interlaced.png", DECODE "gray16.png", DECODE "gray_alpha.png", DECODE "bilevel.png",
-    ERRORS "images/png_index_past_plte.png",
+    DECODE "jpeg_420.jpg",     DECODE "jpeg_422.jpg",   DECODE "jpeg_progressive.jpg",
+    DECODE "jpeg_restart.jpg", DECODE "jpeg_cmyk.jpg",  DECODE "jpeg_gray.jpg",
+    DECODE "exif_6.jpg",       DECODE "one_pixel.jpg",  DECODE "rgb.png",
+    DECODE "palette_trns.png", DECODE "interlaced.png", DECODE "gray16.png",
+    DECODE "gray_alpha.png",   DECODE "bilevel.png",    ERRORS "images/png_index_past_plte.png",
 };
 enum { FILES = sizeof files / sizeof *files };
 
@@ -498,7 +501,8 @@ static void test_resize_window(void) {
                                                       &options.allocator, &error));
             int wrong = 0;
             for (int y = 0; y < w.rows; y++)
-                wrong += memcmp(part + 60 * y, whole + 3 * ((w.top + y) * w.width + w.left), 3 * (size_t)w.columns) != 0;
+                wrong +=
+                    memcmp(part + 60 * y, whole + 3 * ((w.top + y) * w.width + w.left), 3 * (size_t)w.columns) != 0;
             CHECK(wrong == 0);
         }
     vit_resize_window outside = {10, 10, 5, 5, 6, 5};
@@ -512,7 +516,8 @@ static void test_short_side(void) {
     vit_buffer text = read_file("tests/golden/preprocess/resize_short_side/table.json");
     vit_json_document table;
     vit_error error;
-    if (!CHECK_STATUS(VIT_OK, vit_json_parse(&table, "table.json", text.data, text.size, 8, &options.allocator, &error)))
+    if (!CHECK_STATUS(VIT_OK,
+                      vit_json_parse(&table, "table.json", text.data, text.size, 8, &options.allocator, &error)))
         return;
     for (const vit_json *row = vit_json_get(table.root, "rows")->child; row; row = row->next) {
         int v[5], count = 0;
@@ -541,8 +546,11 @@ static void test_extreme_sizes(void) {
         for (int crop = VIT_CROP_CENTER; crop <= VIT_CROP_BORDER; crop++)
             for (int filter = VIT_FILTER_NEAREST; filter <= VIT_FILTER_TF_BILINEAR; filter++) {
                 vit_image image = {.width = sizes[s][0], .height = sizes[s][1], .rgb = line};
-                vit_preprocess rules = {.mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}, .filter = (vit_filter)filter,
-                                        .crop = (vit_crop)crop, .crop_pct = 0.9};
+                vit_preprocess rules = {.mean = {0.5f, 0.5f, 0.5f},
+                                        .std = {0.5f, 0.5f, 0.5f},
+                                        .filter = (vit_filter)filter,
+                                        .crop = (vit_crop)crop,
+                                        .crop_pct = 0.9};
                 CHECK_STATUS(VIT_OK, vit_image_preprocess(&image, &rules, 224, 224, out, &options, &error));
                 int wrong = 0;
                 for (size_t i = 0; i < 224 * 224 * 3; i++)
@@ -564,5 +572,5 @@ static void test_extreme_sizes(void) {
 
 TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
           TEST(test_exif_in_png), TEST(test_truncated), TEST(test_mutated), TEST(test_incomplete_scans),
-          TEST(test_out_of_memory), TEST(test_threads), TEST(test_resize), TEST(test_resize_window), TEST(test_short_side),
-          TEST(test_extreme_sizes))
+          TEST(test_out_of_memory), TEST(test_threads), TEST(test_resize), TEST(test_resize_window),
+          TEST(test_short_side), TEST(test_extreme_sizes))
