@@ -118,8 +118,8 @@ static void test_errors(void) {
     CHECK_MENTIONS(error.text, "a: ");
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_tensors_writer_add(writer, "b", 9, shape, numbers, &error));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_tensors_writer_add(writer, "b", 1, (int64_t[]){-1}, numbers, &error));
-    CHECK_STATUS(VIT_ERR_OUT_OF_MEMORY,
-                 vit_tensors_writer_add(writer, "b", 2, (int64_t[]){(int64_t)1 << 40, (int64_t)1 << 40}, numbers, &error));
+    int64_t huge[2] = {(int64_t)1 << 40, (int64_t)1 << 40};
+    CHECK_STATUS(VIT_ERR_OUT_OF_MEMORY, vit_tensors_writer_add(writer, "b", 2, huge, numbers, &error));
     CHECK(vit_tensors_writer_commit(writer, "build/no such folder/file", &error) != VIT_OK);
     CHECK_STATUS(VIT_OK, vit_tensors_writer_commit(writer, PATH, &error));
     vit_tensors_writer_close(writer);
