@@ -530,22 +530,28 @@ $CACHE. These are used when they are there:
 END
 }
 
-[[ $# -eq 0 ]] || shift
-case $VERB in
-    native) build_native ;;
-    wasm) build_wasm ;;
-    wasi) build_wasi ;;
-    demo) demo "$@" ;;
-    site) site ;;
-    test)
-        . tests/run.sh
-        run_tests "$@"
-        ;;
-    bench) bench "$@" ;;
-    clean) clean ;;
-    help | -h | --help) usage ;;
-    *)
-        usage >&2
-        die "no such verb: $VERB"
-        ;;
-esac
+# One function, so that bash has read all of this file when it starts: it may be edited meanwhile.
+main() {
+    [[ $# -eq 0 ]] || shift
+    case $VERB in
+        native) build_native ;;
+        wasm) build_wasm ;;
+        wasi) build_wasi ;;
+        demo) demo "$@" ;;
+        site) site ;;
+        test)
+            . tests/run.sh
+            run_tests "$@"
+            ;;
+        bench) bench "$@" ;;
+        clean) clean ;;
+        help | -h | --help) usage ;;
+        *)
+            usage >&2
+            die "no such verb: $VERB"
+            ;;
+    esac
+}
+
+main "$@"
+exit
