@@ -7,7 +7,7 @@
 
 typedef struct vit_cli_run {
     int size[2];         /* height, width; 0: the model's */
-    float crop_pct;      /* 0: the model's */
+    double crop_pct;     /* 0: the model's */
     int threads;         /* 0: one for each processor, at most 8 */
     const char *kernels; /* NULL: VIT_KERNELS, else the best */
     int compute;         /* 0: f32 */

@@ -167,7 +167,7 @@ static int store(const vit_cli_command *command, const vit_cli_option *option, c
         if (end == text || *end || !(real >= option->min && real <= option->max))
             return vit_cli_usage(command, "--%s '%s': expected a number from %g to %g", option->name, text, option->min,
                                  option->max);
-        *(float *)option->value = (float)real;
+        *(double *)option->value = real;
         break;
     }
     case VIT_CLI_SIZE:

@@ -7,7 +7,7 @@ enum { VIT_CLI_OK = 0, VIT_CLI_FAILED = 1, VIT_CLI_USAGE = 2 }; /* exit status *
 typedef enum vit_cli_kind {
     VIT_CLI_FLAG,   /* int: 1 if given */
     VIT_CLI_INT,    /* int within min..max */
-    VIT_CLI_NUMBER, /* float within min..max */
+    VIT_CLI_NUMBER, /* double within min..max */
     VIT_CLI_TEXT,   /* const char * */
     VIT_CLI_SIZE,   /* int[2]: height, width; "224" or "160x320" */
     VIT_CLI_CHOICE  /* int: which word of `argument`, "f32|f16|bf16" */

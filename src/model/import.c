@@ -143,6 +143,15 @@ static int dimension(const vit_tensor_info *tensor, int rank, int index) {
     return (int)tensor->shape[index];
 }
 
+/* Outputs of a linear layer: by its bias, whose shape cannot be transposed, or else by its weight. */
+static int outputs(const vit_container *container, const char *layer) {
+    char name[64];
+    snprintf(name, sizeof name, "%s.bias", layer);
+    int count = dimension(find(container, name), 1, 0);
+    snprintf(name, sizeof name, "%s.weight", layer);
+    return count ? count : dimension(find(container, name), 2, 0);
+}
+
 static int either(int claim, int otherwise) {
     return claim != VIT_UNSET ? claim : otherwise;
 }
@@ -167,20 +176,20 @@ static vit_status fill_config(vit_model *model, const char *name, const vit_clai
     vit_config *c = &model->config;
     const vit_tensor_info *patch = find(container, "patch_embed.proj.weight");
     const vit_tensor_info *positions = find(container, "pos_embed");
-    const vit_tensor_info *head = find(container, "head.weight");
     if (!patch && !find(container, "blocks.0.norm1.weight"))
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
                         "%s: not a Vision Transformer: it has neither patch_embed.proj.weight (timm) nor "
                         "vit.embeddings.patch_embeddings.projection.weight (Hugging Face)",
                         name);
 
-    c->width = either(claims->width, dimension(patch, 4, 0));
+    int width = outputs(container, "blocks.0.norm1"), classes = outputs(container, "head");
+    c->width = either(claims->width, width ? width : dimension(patch, 4, 0));
     c->patch_height = either(claims->patch_height, dimension(patch, 4, 2));
     c->patch_width = either(claims->patch_width, dimension(patch, 4, 3));
     c->layers = either(claims->layers, count_layers(container));
-    c->mlp_width = either(claims->mlp_width, dimension(find(container, "blocks.0.mlp.fc1.weight"), 2, 0));
+    c->mlp_width = either(claims->mlp_width, outputs(container, "blocks.0.mlp.fc1"));
     c->heads = claims->heads;
-    c->classes = head                    ? either(claims->classes, dimension(head, 2, 0))
+    c->classes = classes                 ? either(claims->classes, classes)
                  : claims->classes > 0   ? claims->classes /* claimed, so its absence will be an error */
                  : claims->has_head == 1 ? claims->label_count + !claims->label_count
                                          : 0;
@@ -189,7 +198,7 @@ static vit_status fill_config(vit_model *model, const char *name, const vit_clai
     c->qkv_bias = either(claims->qkv_bias, find(container, "blocks.0.attn.qkv.bias") != NULL);
     c->pool_norm = find(container, "fc_norm.weight") != NULL;
     c->final_norm = find(container, "norm.weight") != NULL || !c->pool_norm;
-    c->pre_logits = dimension(find(container, "pre_logits.fc.weight"), 2, 0);
+    c->pre_logits = outputs(container, "pre_logits.fc");
     c->activation = (vit_activation)either(claims->activation, VIT_GELU_ERF);
     c->norm_eps = claims->norm_eps >= 0 ? (float)claims->norm_eps : 1e-6f;
     c->pool = (vit_pool)either(claims->pool, c->class_token ? VIT_POOL_CLASS : VIT_POOL_MEAN);
