@@ -303,6 +303,7 @@ async function testModels(base, elsewhere) {
   check((await text(page, '#foot-requests')).includes(new URL(elsewhere.url).host), 'address: the foot counts what was fetched')
   await enter(page, `${elsewhere.url}/none.gguf`)
   check(await noticed(page, 'error.404'), 'address: a later load fails')
+  check(await visible(page, '#answer') && await visible(page, '#runs'), 'address: what was there stays')
   await drop(page, sample('coffee'))
   check(await answered(page, 'my coffee.jpg'), 'address: then the old model still answers')
   await close('models')
@@ -404,7 +405,7 @@ async function testLarge(base) {
 async function testReal() {
   if (!existsSync(join(real, 'model.safetensors'))) return console.log(`skipped: the real model, which is not at ${real}`)
   const { page, close } = await openPage(`${await serve('--model', real)}#classify?sample=coffee`)
-  check(await answered(page, 'coffee.jpg') && (await text(page, '.top-label')) === 'espresso', `real model: the coffee is ${await text(page, '.top-label')}`)
+  check(await answered(page, 'coffee.jpg') && (await text(page, '.top-label')) === 'espresso', `real model: the coffee is: ${await page.$eval('#panel', (panel) => panel.innerText)}`)
   await page.click('[data-sample="cat"]')
   check(await answered(page, 'cat.jpg') && / cat|tabby/i.test(await text(page, '.top-label')), `real model: the cat is ${await text(page, '.top-label')}`)
   await close('real model')

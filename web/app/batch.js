@@ -85,7 +85,7 @@ function asCsv() {
 function build() {
     const button = (key, onclick) => el('button', { type: 'button', textContent: t(key), onclick });
     box.replaceChildren(
-        el('header', {}, el('h2'), button('batch.stop', closeBatch)),
+        el('header', {}, el('h2'), button('batch.stop', () => (abort ? stopBatch() : closeBatch()))),
         el('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('answer') },
             el('table', {}, el('thead', {}, el('tr')), el('tbody'))),
         el('footer', { className: 'actions' },
@@ -94,10 +94,11 @@ function build() {
     box.hidden = false;
 }
 
-// Ends the run and, when it has already ended, takes the table away.
+export const stopBatch = () => abort?.abort();
+
 export function closeBatch() {
-    if (abort) abort.abort();
-    else box.hidden = true;
+    stopBatch();
+    box.hidden = true;
 }
 
 // Classifies pictures [{ name, blob }] in turn. show(row) is called for the first one and for each one chosen.
@@ -124,5 +125,5 @@ export async function runBatch(pictures, show) {
     if (abort !== controller) return;
     abort = null;
     $('header button', box).textContent = t('batch.close');
-    $('#live').textContent = t('batch.done', { total: count(rows.length) });
+    if (!controller.signal.aborted) $('#live').textContent = t('batch.done', { total: count(rows.length) });
 }

@@ -19,6 +19,7 @@ function wordsFor(error, about) {
     const message = String(error?.message ?? '');
     if (error instanceof Problem) return code;
     if (code === 'out-of-memory' || code === 'limit') return code;
+    if (/has no head/.test(message)) return 'no-head';
     if (about === 'picture') return ['image', 'truncated', 'format', 'unsupported', 'io'].includes(code) ? 'picture' : code;
     if (/an HTML (or XML )?page/.test(message)) return 'html';
     if (/config\.json is needed/.test(message)) return 'no-config';

@@ -12,16 +12,17 @@ import { setClear, setView, showPicture, startStage } from './stage.js';
 import { cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
 import { classify } from './classify.js';
 import { hideAnswer, setBusy, showAnswer } from './answer.js';
-import { closeBatch, runBatch } from './batch.js';
+import { closeBatch, runBatch, stopBatch } from './batch.js';
 import { openDrawer, startDrawer } from './drawer.js';
 import { showModelButton, showRuns, startRequests } from './runs.js';
 import { startLoading } from './loading.js';
 import { viewOf } from './view.js';
 
-const samples = ['cat', 'coffee', 'rocket', 'astronaut', 'camera', 'horse'];
+const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 
 let current = null;     // the picture on the stage: { name, alt, blob }
 let looking = null;     // AbortController of its classification
+let seeing = null;      // the ViT whose patches the stage shows
 
 // ---- Pictures ----
 
@@ -147,14 +148,13 @@ function askAbout(url) {
 function modelChanged() {
     showModelButton();
     $('#invite').hidden = Boolean(model.vit || model.load);
-    if (model.load) {
-        hideAnswer();
-        closeBatch();
-    }
-    if (model.vit && !model.load) {
-        setView(viewOf(model.vit.info.input));
-        setClear(1);
-    } else if (!model.load) setClear(0);
+    if (model.load) stopBatch();
+    else if (!model.vit) setClear(0);
+    if (model.vit === seeing) return;
+    seeing = model.vit;
+    closeBatch();
+    setView(viewOf(seeing.info.input));
+    setClear(1);
     showRuns();
 }
 

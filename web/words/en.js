@@ -28,7 +28,6 @@ export default {
     'sample.cat': 'A cat',
     'sample.coffee': 'A cup of coffee',
     'sample.rocket': 'A rocket',
-    'sample.astronaut': 'An astronaut',
     'sample.camera': 'A man with a camera',
     'sample.horse': 'The outline of a horse',
 
@@ -38,7 +37,7 @@ export default {
     'sure.certain': 'Almost certainly',
     'sure.probable': 'Probably',
     'sure.possible': 'Perhaps',
-    'sure.unsure': 'Hard to say; at best',
+    'sure.unsure': 'Hard to say; first guess',
     'answer.spoken': '{sure} {label}, {score}. Then {rest}.',
     'answer.only': '{sure} {label}, {score}.',
     'time.total': 'Answered in {time} on this device',
@@ -154,6 +153,8 @@ export default {
     'error.picture.title': 'This picture cannot be read',
     'error.picture.text': 'The file is damaged or is not a picture. Open it in a picture viewer to see; JPEG and PNG always work, '
         + 'other kinds where the browser knows them.',
+    'error.no-head.title': 'This model does not classify',
+    'error.no-head.text': 'It describes pictures by features but has no head that names classes. Choose a model that was trained to classify.',
     'error.limit.title': 'That is too large',
     'error.limit.text': 'It is over a limit that keeps this page safe from hostile files. The report names the limit.',
     'error.not-picture.title': 'That is neither a picture nor a model',
