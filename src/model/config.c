@@ -335,7 +335,10 @@ static vit_status claims_from_timm(vit_claims *claims, const reader *root, const
     size_t length = strlen(tag);
     if (length >= 4 && strcmp(tag + length - 4, "in1k") == 0)
         snprintf(claims->label_set, sizeof claims->label_set, "imagenet-1k");
-    return timm_model_args(&arguments, claims);
+    VIT_TRY(timm_model_args(&arguments, claims));
+    if (claims->pool == VIT_POOL_CLASS && claims->class_token == VIT_UNSET)
+        claims->class_token = 1;
+    return VIT_OK;
 }
 
 /* ---- Hugging Face ---- */
