@@ -3,7 +3,7 @@
 #
 # Read it from top to bottom: settings, flags, small helpers, tools (what is used, and how it is got where it is
 # missing), the compile-and-link machinery, one function for each verb. Only bash and the tools named here are needed.
-# shellcheck disable=SC2015,SC2054 # `a && b || die` is meant as it reads; commas are parts of flags
+# shellcheck disable=SC2015,SC2054,SC2317 # `a && b || die` means what it says; commas are parts of flags; main calls all
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -408,28 +408,6 @@ build_native() {
     finish
 }
 
-# The unit tests: build/native/test_*, and build/sanitized/test_* with the program under both sanitizers.
-build_unit_tests() {
-    local test
-    native_library native
-    for test in tests/unit/test_*.c; do program "build/native/$(basename "$test" .c)" native "$test"; done
-    finish
-    native_library sanitized "${SANITIZE_FLAGS[@]}"
-    for test in tests/unit/test_*.c; do program "build/sanitized/$(basename "$test" .c)" sanitized "$test"; done
-    program build/sanitized/vit sanitized "${CLI[@]}"
-    program build/sanitized/golden sanitized tests/golden*.c
-    finish
-}
-
-# The kernels' test for 64-bit ARM, to be run by qemu-user.
-build_arm_tests() {
-    apt_install 'the NEON test' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
-    local CC=aarch64-linux-gnu-gcc MACHINE=aarch64
-    NATIVE_FLAGS+=(-static) native_library arm
-    program build/arm/test_kernels arm tests/unit/test_kernels.c
-    finish
-}
-
 # The four modules of the package.
 build_wasm() {
     local suffix
@@ -553,5 +531,4 @@ main() {
     esac
 }
 
-main "$@"
-exit
+{ main "$@"; exit; }

@@ -56,6 +56,30 @@ find_browsers() {
     { have chromium && have firefox-esr; } || apt_install 'the browser tests' chromium firefox-esr
 }
 
+# ---- what tests build ----
+
+# The unit tests: build/native/test_*, and build/sanitized/test_* with the program under both sanitizers.
+build_unit_tests() {
+    local test
+    native_library native
+    for test in tests/unit/test_*.c; do program "build/native/$(basename "$test" .c)" native "$test"; done
+    finish
+    native_library sanitized "${SANITIZE_FLAGS[@]}"
+    for test in tests/unit/test_*.c; do program "build/sanitized/$(basename "$test" .c)" sanitized "$test"; done
+    program build/sanitized/vit sanitized "${CLI[@]}"
+    program build/sanitized/golden sanitized tests/golden*.c
+    finish
+}
+
+# The kernels' test for 64-bit ARM, to be run by qemu-user.
+build_arm_tests() {
+    apt_install 'the NEON test' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+    local CC=aarch64-linux-gnu-gcc MACHINE=aarch64
+    NATIVE_FLAGS+=(-static) native_library arm
+    program build/arm/test_kernels arm tests/unit/test_kernels.c
+    finish
+}
+
 # ---- parts ----
 
 test_native() {
