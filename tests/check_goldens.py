@@ -5,8 +5,8 @@
 
 GOLDEN computes any case (default build/golden: `GOLDEN CASE_DIR OUT`); VIT traces the cases with a model (default
 build/vit: `VIT trace ...`). Both are command lines, so a wrapper may run them under wasmtime; `-` leaves one out.
-Without folders: all cases of tests/golden, and those of $VIT_DATA/golden (default ../shared) that this version has kinds for,
-with photographs and the real model.
+Without folders: all cases of tests/golden, and those of $VIT_DATA/golden (default ../shared) that this version has kinds
+for, with photographs and the real model.
 
 Tolerances are those of cases.json: |found - expected| <= abs + rel * |expected|. A case without one is an error.
 """
