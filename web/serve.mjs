@@ -156,8 +156,9 @@ const server = createServer((request, response) => {
     answer(request, response, model).catch((error) => {
         if (response.headersSent) return response.destroy();
         const status = error.status ?? 500;
+        const text = `${status} ${error.status ? error.message : 'Server error'}\n`;
         response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' });
-        response.end(request.method === 'HEAD' ? undefined : `${status} ${error.status ? error.message : 'Server error'}\n`);
+        response.end(request.method === 'HEAD' ? undefined : text);
     });
 });
 server.on('error', (error) => {

@@ -75,6 +75,8 @@ function asObjects() {
     }));
 }
 
+const asJson = () => JSON.stringify(asObjects(), null, 1);
+
 function asCsv() {
     const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`;
     const lines = asObjects().map(({ path, top: [best], ms }) =>
@@ -90,7 +92,7 @@ function build() {
             el('table', {}, el('thead', {}, el('tr')), el('tbody'))),
         el('footer', { className: 'actions' },
             button('batch.csv', () => save('classes.csv', 'text/csv', asCsv())),
-            button('batch.json', () => save('classes.json', 'application/json', JSON.stringify(asObjects(), null, 1)))));
+            button('batch.json', () => save('classes.json', 'application/json', asJson()))));
     box.hidden = false;
 }
 

@@ -20,7 +20,8 @@ export function closeCamera() {
 async function open() {
     if (stream) return;
     try {
-        stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment', width: { ideal: 1280 } } });
+        const video = { facingMode: 'environment', width: { ideal: 1280 } };
+        stream = await navigator.mediaDevices.getUserMedia({ video });
     } catch (error) {
         throw new Problem('camera', `${error.name}: ${error.message}`);
     }

@@ -10,8 +10,9 @@ const address = $('#url');
 
 function showCurrent() {
     const info = model.vit?.info;
-    const facts = info ? [`${count(info.parameters)} ${t('runs.parameters').toLowerCase()}`, t('input.size', info.input),
-        bytes(info.memory.weights)] : [];
+    const facts = !info ? [] : [
+        t('drawer.parameters', { count: count(info.parameters) }), t('input.size', info.input), bytes(info.memory.weights),
+    ];
     $('.current', drawer).replaceChildren(
         el('strong', { textContent: info ? model.name : t('model.none') }),
         el('span', { textContent: facts.join(' · ') }));

@@ -13,6 +13,8 @@ export class Problem extends Error {
 
 export const isCancel = (error) => error?.code === 'cancelled' || error?.name === 'AbortError';
 
+const UNREADABLE = ['image', 'truncated', 'format', 'unsupported', 'io']; // what a broken picture is called
+
 // Which words tell it: the package's code, told apart further by what its message names. about: 'model' | 'picture'.
 function wordsFor(error, about) {
     const code = error?.code ?? '';
@@ -20,7 +22,8 @@ function wordsFor(error, about) {
     if (error instanceof Problem) return code;
     if (code === 'out-of-memory' || code === 'limit') return code;
     if (/has no head/.test(message)) return 'no-head';
-    if (about === 'picture') return ['image', 'truncated', 'format', 'unsupported', 'io'].includes(code) ? 'picture' : code;
+    if (about === 'picture' && UNREADABLE.includes(code)) return 'picture';
+    if (about === 'picture') return code;
     if (/an HTML (or XML )?page/.test(message)) return 'html';
     if (/config\.json is needed/.test(message)) return 'no-config';
     if (/^the worker failed/.test(message)) return 'engine';
@@ -34,6 +37,7 @@ function wordsFor(error, about) {
 export function describe(error, about) {
     const key = wordsFor(error, about);
     const words = known(`error.${key}.title`) ? key : 'unknown';
-    const report = error instanceof Problem ? error.detail : [error?.code, error?.message ?? error].filter(Boolean).join(': ');
-    return { title: t(`error.${words}.title`), text: t(`error.${words}.text`), detail: report };
+    const reported = [error?.code, error?.message ?? error].filter(Boolean).join(': ');
+    const detail = error instanceof Problem ? error.detail : reported;
+    return { title: t(`error.${words}.title`), text: t(`error.${words}.text`), detail };
 }

@@ -18,7 +18,8 @@ function show({ name, loaded, total, since }) {
     $('.count', box).textContent = total ? t('loading.bytes', { loaded: count(loaded), total: count(total) })
         : loaded ? t('loading.some', { loaded: count(loaded) }) : '';
     const seconds = (performance.now() - since) / 1000;
-    $('.rate', box).textContent = loaded && seconds > 0.5 ? t('loading.rate', { rate: bytes(Math.round(loaded / seconds)) }) : '';
+    const rate = bytes(Math.round(loaded / seconds));
+    $('.rate', box).textContent = loaded && seconds > 0.5 ? t('loading.rate', { rate }) : '';
 }
 
 function speak({ loaded, total }) {

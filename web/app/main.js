@@ -71,7 +71,9 @@ function lookAt({ picture, result, error }) {
 function take(files) {
     const { pictures, weights, configs } = sort(files);
     if (weights.length || (configs.length && !pictures.length)) return takeModel({ weights, configs });
-    if (!pictures.length) return showNotice(describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
+    if (!pictures.length) {
+        return showNotice(describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
+    }
     markSample();
     closeBatch();
     const named = pictures.map((file) => ({ name: file.name || t('picture.pasted'), blob: file }));
@@ -96,8 +98,10 @@ async function lookAtSample(id) {
 
 function showSamples() {
     $('#samples').replaceChildren(...samples.map((id) => {
-        const button = el('button', { type: 'button', 'aria-pressed': 'false', title: t(`sample.${id}`), onclick: () => lookAtSample(id) },
-            el('img', { src: `samples/${id}.jpg`, alt: t(`sample.${id}`), width: 72, height: 72 }));
+        const name = t(`sample.${id}`);
+        const button = el('button',
+            { type: 'button', 'aria-pressed': 'false', title: name, onclick: () => lookAtSample(id) },
+            el('img', { src: `samples/${id}.jpg`, alt: name, width: 72, height: 72 }));
         button.dataset.sample = id;
         return el('li', {}, button);
     }));
@@ -159,13 +163,9 @@ function modelChanged() {
 }
 
 function modelFailed({ error, name, source }) {
-    showNotice({
-        ...describe(error, 'model'),
-        actions: [
-            ...(typeof source === 'string' ? [{ label: t('error.retry'), main: true, run: () => use({ name, source }) }] : []),
-            { label: t('error.other'), run: () => openDrawer() },
-        ],
-    });
+    const again = { label: t('error.retry'), main: true, run: () => use({ name, source }) };
+    const other = { label: t('error.other'), run: () => openDrawer() };
+    showNotice({ ...describe(error, 'model'), actions: typeof source === 'string' ? [again, other] : [other] });
 }
 
 // ---- Start ----

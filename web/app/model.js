@@ -67,9 +67,10 @@ export function cancelLoad() {
 
 const nameOf = (path) => decodeURIComponent(path.split('/').filter(Boolean).at(-1) ?? path);
 
-// config.json says what the network is; preprocessor_config.json, which may stand beside it, how pictures are fed to it.
+// config.json says what the network is; preprocessor_config.json, which may stand beside it, how it is fed pictures.
 function inOrder(configs, name) {
-    const known = ['config.json', 'preprocessor_config.json'].flatMap((wanted) => configs.filter((one) => name(one) === wanted));
+    const known = ['config.json', 'preprocessor_config.json']
+        .flatMap((wanted) => configs.filter((one) => name(one) === wanted));
     return known.length || configs.length !== 1 ? known : configs;
 }
 
@@ -107,7 +108,9 @@ export function fromAddress(url) {
 // The model that the page is served with, or null: model/index.json beside web/ lists its files.
 export async function fromHost() {
     const base = new URL('../../model/', import.meta.url);
-    const list = await fetch(new URL('index.json', base)).then((reply) => (reply.ok ? reply.json() : null)).catch(() => null);
+    const list = await fetch(new URL('index.json', base))
+        .then((reply) => (reply.ok ? reply.json() : null))
+        .catch(() => null);
     const names = list?.files.map((file) => file.name) ?? [];
     const at = (name) => new URL(encodeURIComponent(name), base).href;
     const weights = pickWeights(names, (name) => name);

@@ -20,10 +20,12 @@ export function showNotice({ title, text, detail, actions = [] }) {
                 run();
             },
         }));
+    const report = el('details', { hidden: !detail },
+        el('summary', { textContent: t('error.detail') }), el('code', { textContent: detail }));
     box.replaceChildren(el('div', { className: 'notice', role: 'alert' },
         el('h2', { textContent: title }),
         el('p', { textContent: text }),
-        ...(detail ? [el('details', {}, el('summary', { textContent: t('error.detail') }), el('code', { textContent: detail }))] : []),
+        report,
         el('div', { className: 'actions' }, ...buttons)));
     box.hidden = false;
 }

@@ -34,7 +34,8 @@ export function showRuns(parts) {
     showList(info);
     const line = [model.name, info.compute, t('foot.kernels', info), threads(info.threads),
         info.isolated ? t('foot.isolated') : t('foot.shared'), t('foot.memory', { bytes: bytes(info.memory.wasm) })];
-    if (parts) line.push(Object.entries(parts).map(([name, ms]) => `${t(`time.${name}`)} ${milliseconds(ms)}`).join(', '));
+    const times = Object.entries(parts ?? {}).map(([name, ms]) => `${t(`time.${name}`)} ${milliseconds(ms)}`);
+    if (parts) line.push(times.join(', '));
     $('#foot-runs').textContent = line.join(' · ');
 }
 

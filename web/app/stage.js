@@ -40,10 +40,10 @@ async function findMeans() {
         .catch(() => null);
     if (!bitmap || of !== picture) return;
     const small = new OffscreenCanvas(view.columns, view.rows);
-    const scaleX = 256 / of.width, scaleY = 256 / of.height;
+    const x = 256 / of.width, y = 256 / of.height;
     const context = small.getContext('2d');
     context.imageSmoothingQuality = 'high';
-    context.drawImage(bitmap, left * scaleX, top * scaleY, width * scaleX, height * scaleY, 0, 0, view.columns, view.rows);
+    context.drawImage(bitmap, left * x, top * y, width * x, height * y, 0, 0, view.columns, view.rows);
     bitmap.close();
     means = small;
     draw();
@@ -100,9 +100,10 @@ function draw() {
     if (!picture || !width) return;
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
     const seen = seenArea();
-    const snap = (value) => Math.round(value * sharp) / sharp;
-    const left = snap(seen.left * width / picture.width), right = snap((seen.left + seen.width) * width / picture.width);
-    const top = snap(seen.top * height / picture.height), bottom = snap((seen.top + seen.height) * height / picture.height);
+    const across = (x) => Math.round(x * width / picture.width * sharp) / sharp;
+    const down = (y) => Math.round(y * height / picture.height * sharp) / sharp;
+    const left = across(seen.left), right = across(seen.left + seen.width);
+    const top = down(seen.top), bottom = down(seen.top + seen.height);
     if (clear < 1 && means) drawMeans(left, top, right - left, bottom - top);
     if (!showGrid && clear === 1) return;
     veil(left, top, right, bottom, width, height);
@@ -123,8 +124,10 @@ function captions() {
     const size = t('caption.size', { width: count(picture.width), height: count(picture.height) });
     fileLine.textContent = `${picture.name} · ${size}`;
     const { rows, columns, patch } = view;
-    gridLine.textContent = hovered ? t('caption.patch', { row: hovered.row + 1, column: hovered.column + 1, rows, columns })
-        : patch ? t('caption.grid', { rows, columns, patch }) : '';
+    if (hovered) {
+        const { row, column } = hovered;
+        gridLine.textContent = t('caption.patch', { row: row + 1, column: column + 1, rows, columns });
+    } else gridLine.textContent = patch ? t('caption.grid', { rows, columns, patch }) : '';
 }
 
 function hover(event) {

@@ -12,8 +12,8 @@ export function viewOf({ height, width, patch: [tall, wide], crop, cropPct }) {
             const scales = crop === 'border' ? [width / pictureWidth, height / pictureHeight]
                 : [Math.floor(width / cropPct) / pictureWidth, Math.floor(height / cropPct) / pictureHeight];
             const scale = crop === 'border' ? Math.min(...scales) : Math.max(...scales);
-            const [seenWidth, seenHeight] = [width / scale, height / scale];
-            return { left: (pictureWidth - seenWidth) / 2, top: (pictureHeight - seenHeight) / 2, width: seenWidth, height: seenHeight };
+            const area = { width: width / scale, height: height / scale };
+            return { left: (pictureWidth - area.width) / 2, top: (pictureHeight - area.height) / 2, ...area };
         },
     };
 }

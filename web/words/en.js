@@ -64,6 +64,7 @@ export default {
     'loading.cancelled': 'Loading was cancelled.',
 
     'drawer.title': 'Model',
+    'drawer.parameters': '{count} parameters',
     'drawer.files': 'model.safetensors together with its config.json, or one .gguf file.',
     'drawer.url': 'A .gguf file, or a Hugging Face model such as google/vit-base-patch16-224. Your browser asks that '
         + 'address for the weights; your pictures stay here.',
@@ -126,20 +127,24 @@ export default {
     'error.404.text': 'The site answered “not found”. Check the spelling of the address; of a Hugging Face model, that '
         + 'the repository holds config.json and model.safetensors.',
     'error.401.title': 'The site wants a login',
-    'error.401.text': 'This model is private or asks you to agree to its terms. Download it in another tab, then open the files here.',
+    'error.401.text': 'This model is private or asks you to agree to its terms. Download it in another tab, then '
+        + 'open the files here.',
     'error.network.title': 'The address could not be reached',
     'error.network.text': 'Either there is no connection, or that site does not let other pages read its files (CORS). '
         + 'Download the file in another tab, then open it here.',
     'error.html.title': 'That is a web page, not a model',
-    'error.html.text': 'The address leads to a page for people. Use the link of the file itself, or the address of a Hugging Face model.',
+    'error.html.text': 'The address leads to a page for people. Use the link of the file itself, or the address of '
+        + 'a Hugging Face model.',
     'error.out-of-memory.title': 'Not enough memory',
-    'error.out-of-memory.text': 'This device could not set aside enough. Close other tabs, or take a smaller model: a ViT-Tiny needs about 30 MB.',
+    'error.out-of-memory.text': 'This device could not set aside enough. Close other tabs, or take a smaller '
+        + 'model: a ViT-Tiny needs about 30 MB.',
     'error.truncated.title': 'The file ends too early',
     'error.truncated.text': 'It was probably not downloaded in full. Fetch it again.',
     'error.format.title': 'This file cannot be read',
     'error.format.text': 'It is not a safetensors or GGUF file, or it is damaged.',
     'error.unsupported.title': 'This model is of a kind that is not supported',
-    'error.unsupported.text': 'Plain Vision Transformers with weights in f32, f16 or bf16 work. The report names what stood in the way.',
+    'error.unsupported.text': 'Plain Vision Transformers with weights in f32, f16 or bf16 work. The report names '
+        + 'what stood in the way.',
     'error.shape.title': 'Weights and config do not fit together',
     'error.shape.text': 'A tensor has another shape than config.json promises. Are both files of the same model?',
     'error.missing-tensor.title': 'A tensor is missing',
@@ -147,24 +152,29 @@ export default {
     'error.config.title': 'The config cannot be used',
     'error.config.text': 'config.json is damaged or does not describe a Vision Transformer.',
     'error.no-config.title': 'The config is missing',
-    'error.no-config.text': 'A .safetensors file does not say what its weights mean. Choose it together with its config.json, or choose the folder.',
+    'error.no-config.text': 'A .safetensors file does not say what its weights mean. Choose it together with its '
+        + 'config.json, or choose the folder.',
     'error.no-weights.title': 'There are no weights here',
     'error.no-weights.text': 'Choose model.safetensors with its config.json, or one .gguf file.',
     'error.picture.title': 'This picture cannot be read',
-    'error.picture.text': 'The file is damaged or is not a picture. Open it in a picture viewer to see; JPEG and PNG always work, '
+    'error.picture.text': 'The file is damaged or is not a picture. Open it in a picture viewer to see; JPEG and '
+        + 'PNG always work, '
         + 'other kinds where the browser knows them.',
     'error.no-head.title': 'This model does not classify',
-    'error.no-head.text': 'It describes pictures by features but has no head that names classes. Choose a model that was trained to classify.',
+    'error.no-head.text': 'It describes pictures by features but has no head that names classes. Choose a model '
+        + 'that was trained to classify.',
     'error.limit.title': 'That is too large',
     'error.limit.text': 'It is over a limit that keeps this page safe from hostile files. The report names the limit.',
     'error.not-picture.title': 'That is neither a picture nor a model',
     'error.not-picture.text': 'Drop a JPEG or PNG, or model.safetensors with its config.json, or one .gguf file.',
     'error.camera.title': 'The camera did not start',
-    'error.camera.text': 'Allow this page to use it in the browser’s address bar, and see that no other program holds it.',
+    'error.camera.text': 'Allow this page to use it in the browser’s address bar, and see that no other program '
+        + 'holds it.',
     'error.clipboard.title': 'There is no picture to paste',
     'error.clipboard.text': 'Copy a picture first: in most programs, right-click it and choose “Copy image”.',
     'error.paste-keys.title': 'Paste with the keyboard',
     'error.paste-keys.text': 'This browser lets a page read the clipboard only when you press Ctrl+V (⌘V on a Mac).',
     'error.engine.title': 'The engine did not start',
-    'error.engine.text': 'Its WebAssembly module could not be loaded. Reload the page; if that does not help, update the browser.',
+    'error.engine.text': 'Its WebAssembly module could not be loaded. Reload the page; if that does not help, '
+        + 'update the browser.',
 };
