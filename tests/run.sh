@@ -74,8 +74,9 @@ build_unit_tests() {
 # The kernels' test for 64-bit ARM, to be run by qemu-user.
 build_arm_tests() {
     apt_install 'the NEON test' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+    # shellcheck disable=SC2034 # for native_library
     local CC=aarch64-linux-gnu-gcc MACHINE=aarch64
-    NATIVE_FLAGS+=(-static) native_library arm
+    native_library arm -static
     program build/arm/test_kernels arm tests/unit/test_kernels.c
     finish
 }
