@@ -94,6 +94,7 @@ function build() {
             button('batch.csv', () => save('classes.csv', 'text/csv', asCsv())),
             button('batch.json', () => save('classes.json', 'application/json', asJson()))));
     box.hidden = false;
+    box.scrollIntoView({ block: 'nearest' });
 }
 
 export const stopBatch = () => abort?.abort();
