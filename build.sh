@@ -121,8 +121,8 @@ apt_install() {
         dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing+=("$package")
     done
     ((${#missing[@]})) || return 0
-    have apt-get || die "$reason needs ${missing[*]} (names of Debian packages); install them and run ./build.sh again"
-    ((EUID == 0)) || die "$reason needs more Debian packages; run
+    have apt-get || die "install these for $reason (the names are Debian's), then run ./build.sh $VERB again: ${missing[*]}"
+    ((EUID == 0)) || die "more Debian packages are needed for $reason; run
 
     sudo apt-get update
     sudo apt-get install -y --no-install-recommends ${missing[*]}
