@@ -473,9 +473,23 @@ site() {
     say "build/site: $(du -sh build/site | cut -f 1)"
 }
 
+# Kernels, then the whole network natively and under wasmtime.
 bench() {
-    build_all
-    build/vit bench "$@"
+    local model=${VIT_MODEL:-${VIT_DATA:-../shared}/data/vit_tiny_patch16_224} module
+    build_wasi
+    find_python
+    native_library native
+    program build/vit native "${CLI[@]}"
+    program build/bench_kernels native tests/bench/kernels.c
+    finish
+    build/bench_kernels
+    [[ -e $model || " $*" == *' --model'* ]] || die 'set VIT_MODEL, or give --model, to time a network'
+    model=$(realpath "$model")
+    VIT_MODEL=$model build/vit bench "$@"
+    for module in build/vit.wasm build/vit-relaxed.wasm; do
+        echo "$module:"
+        "$PYTHON" tests/wasi_run.py --dir . --dir / --env VIT_MODEL="$model" $module bench "$@"
+    done
 }
 
 clean() {
@@ -495,7 +509,8 @@ usage: ./build.sh [VERB] [OPTION]...
   site         build/site: the page and the package, for any web server
   test [native|cli|wasi|node|browser|readme|long]
                tests everything, or one part; long is what is too slow for every change
-  bench        times kernels and models
+  bench [OPTION]...
+               times the kernels, and \`vit bench\` natively and under wasmtime (options: build/vit bench --help)
   clean        removes what was built
 
 What is missing is installed with apt-get on Debian when run as root, or fetched into
