@@ -87,7 +87,7 @@ test_native() {
     local test
     build_native
     build_unit_tests
-    suite 'layers' tests/check_layers.sh
+    suite layers bash tests/check_layers.sh
     for test in build/native/test_*; do suite "unit ${test##*test_}" "$test"; done
     for test in build/sanitized/test_*; do suite "unit ${test##*test_}, sanitized" "$test"; done
     suite 'goldens' "$PYTHON" tests/check_goldens.py
@@ -104,7 +104,7 @@ test_wasi() {
     [[ ! -d $data ]] || folders+=(--dir "$data")
     build_wasi
     suite 'opcodes, WASI' "$PYTHON" tests/audit_opcodes.py build/vit.wasm build/vit-relaxed.wasm
-    suite 'reproducible, WASI' tests/reproduce.sh wasi build/vit.wasm build/vit-relaxed.wasm
+    suite 'reproducible, WASI' bash tests/reproduce.sh wasi build/vit.wasm build/vit-relaxed.wasm
     for module in vit vit-relaxed; do
         suite "command line, $module.wasm" "$PYTHON" tests/cli/run.py "${run[*]} build/$module.wasm"
         suite "goldens, $module.wasm" env TMPDIR="$PWD/build/test" \
@@ -118,7 +118,7 @@ test_node() {
     build_wasm
     find_npm
     suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
-    suite 'reproducible, modules' tests/reproduce.sh wasm "${modules[@]}"
+    suite 'reproducible, modules' bash tests/reproduce.sh wasm "${modules[@]}"
     one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
     suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
 }
