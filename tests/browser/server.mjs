@@ -7,12 +7,12 @@
 
 import { createServer } from 'node:http'
 import { readFile } from 'node:fs/promises'
-import { extname, join, normalize, sep } from 'node:path'
+import { extname, join, normalize, resolve, sep } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
-export const dataFolder = join(root, process.env.VIT_DATA ?? '../shared')
+export const dataFolder = resolve(root, process.env.VIT_DATA ?? '../shared')
 
 const TYPES = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json', '.html': 'text/html', '.css': 'text/css', '.png': 'image/png', '.jpg': 'image/jpeg' }
 const FOLDERS = { golden: 'tests/golden', built: 'build/js-test', data: join(dataFolder, 'data'), 'data-golden': join(dataFolder, 'golden') }
