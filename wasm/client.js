@@ -5,6 +5,7 @@ import { isNode, node } from './host.js'
 import { iterate } from './source.js'
 
 const PIECE = 1 << 20
+const SILENCE = 5000 // ms without a sign of life; there is one every 250
 
 async function startWorker() {
   if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'vit' })
@@ -18,16 +19,13 @@ async function startWorker() {
 
 export class Client {
   #worker
-  #pending = new Map() // id -> { resolve, reject, onProgress, chunks }
+  #pending = new Map() // id -> { resolve, reject, onProgress, onAlive, chunks }
   #ids = 0
   info
 
   static async open(source, options, { signal, onProgress }) {
     throwIfCancelled(signal)
     const client = new Client()
-    const worker = (client.#worker = await startWorker())
-    worker.onmessage = ({ data }) => client.#receive(data)
-    worker.onerror = (event) => client.#fail(new VitError('internal', `the worker failed: ${event.message ?? 'it could not be started'}`))
     const { weights } = source
     const chunks = weights.stream ? iterate(weights.stream, signal) : weights.bytes ? pieces(weights.bytes) : undefined
     if (chunks) source = { ...source, weights: { name: weights.name, remote: true, total: weights.bytes?.length } }
@@ -35,7 +33,8 @@ export class Client {
     const stop = () => client.#fail(cancelled(signal))
     signal?.addEventListener('abort', stop)
     try {
-      await client.#request({ open: [source, options] }, [], { onProgress, chunks })
+      await client.#start([source, options], { onProgress, chunks })
+      throwIfCancelled(signal)
       return client
     } catch (error) {
       client.#fail(error)
@@ -44,6 +43,35 @@ export class Client {
     } finally {
       signal?.removeEventListener('abort', stop)
     }
+  }
+
+  // Opens the engine in a new worker. Firefox sometimes blocks a worker for ever that starts workers of its own, the
+  // threads: one that falls silent before it has asked for weights is replaced.
+  async #start(open, extra) {
+    for (;;) {
+      await this.#spawn()
+      let heard = Infinity
+      let watch
+      const silent = new Promise((resolve) => {
+        watch = setInterval(() => performance.now() - heard > SILENCE && resolve(true), 500)
+      })
+      const onAlive = (loading) => {
+        heard = performance.now()
+        if (loading) clearInterval(watch)
+      }
+      const opened = this.#request({ open }, [], { ...extra, onAlive })
+      const stuck = await Promise.race([opened, silent]).finally(() => clearInterval(watch))
+      if (!stuck) return
+      opened.catch(() => {})
+      this.#fail(new VitError('internal', 'the worker fell silent'))
+    }
+  }
+
+  async #spawn() {
+    const worker = await startWorker()
+    this.#worker = worker
+    worker.onmessage = ({ data }) => this.#receive(data)
+    worker.onerror = (event) => this.#fail(new VitError('internal', `the worker failed: ${event.message ?? 'it could not be started'}`))
   }
 
   call(method, images, options, signal) {
@@ -73,8 +101,10 @@ export class Client {
     })
   }
 
-  #receive({ id, progress, pull, error, answer, info }) {
+  #receive({ id, alive, progress, pull, error, answer, info }) {
     const request = this.#pending.get(id)
+    if (alive || progress) request?.onAlive?.(progress?.phase === 'weights')
+    if (alive) return
     if (progress) return request?.onProgress?.(progress)
     if (pull) return request && this.#feed(id, request.chunks)
     if (!request) return
@@ -97,7 +127,7 @@ export class Client {
 
   // Ends the worker, and every call with this error.
   #fail(error) {
-    this.#worker.terminate()
+    this.#worker?.terminate()
     for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()
   }

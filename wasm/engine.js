@@ -21,7 +21,7 @@ export class Engine {
   // source: as describeSource() makes it. options: as index.js has checked them.
   static async open(source, options, { signal, onProgress }) {
     const opening = Wasm.open(options)
-    opening.catch(() => {}) // seen below, but maybe later
+    opening.catch(() => {}) // it is awaited, but maybe later
     try {
       const engine = new Engine()
       engine.#wasm = await loadSource(source, opening, { signal, onProgress })
@@ -30,7 +30,7 @@ export class Engine {
       throwIfCancelled(signal)
       return engine
     } catch (error) {
-      await opening.then((wasm) => wasm.close(), () => {})
+      opening.then((wasm) => wasm.close(), () => {})
       throw error
     }
   }

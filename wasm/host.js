@@ -20,10 +20,11 @@ export const coreCount = async () => globalThis.navigator?.hardwareConcurrency ?
 
 export const isPage = typeof document === 'object'
 
-// Lets the event loop turn once. setTimeout would wait 4 ms.
-export const breathe = globalThis.setImmediate ? () => new Promise((done) => setImmediate(done)) : breatheByMessage()
+// Lets the event loop turn. setTimeout would wait 4 ms. A browser sees that a timer is due when it takes up a message, and
+// that message still goes first: after a second one the timer has run.
+const turn = globalThis.setImmediate ? () => new Promise((done) => setImmediate(done)) : turnByMessage()
 
-function breatheByMessage() {
+function turnByMessage() {
   const { port1, port2 } = new MessageChannel()
   const waiting = []
   port1.onmessage = () => waiting.shift()()
@@ -32,4 +33,9 @@ function breatheByMessage() {
       waiting.push(done)
       port2.postMessage(0)
     })
+}
+
+export async function breathe() {
+  await turn()
+  await turn()
 }

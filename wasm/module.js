@@ -38,13 +38,14 @@ function chooseKernels(wanted) {
   return wanted?.split(':')[0] ?? (relaxed ? 'relaxed' : 'simd128')
 }
 
-// Hosts that cannot reserve 4 GiB of addresses get less room to grow.
-function createMemory(shared) {
+// Hosts that cannot reserve 4 GiB of addresses get less room to grow; a moment later others have given theirs back.
+async function createMemory(shared) {
   for (let maximum = 65536; ; maximum /= 2) {
     try {
       return new WebAssembly.Memory({ initial: PAGES, maximum, shared })
     } catch (error) {
       if (maximum <= 4096) throw new VitError('out-of-memory', `no memory for the engine: ${error.message}`, { cause: error })
+      await new Promise((done) => setTimeout(done, 100))
     }
   }
 }
@@ -65,7 +66,7 @@ export class Wasm {
     const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
     wasm.threads = count
     wasm.#variant = kernels?.includes(':') ? kernels : ''
-    wasm.#memory = createMemory(count > 1)
+    wasm.#memory = await createMemory(count > 1)
     try {
       const { default: start } = await MODULES[name]()
       const silent = () => {}

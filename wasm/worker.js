@@ -1,6 +1,6 @@
 // The engine behind messages. In: { id, open: [source, options] }, { id, call: [method, images, options] },
-// { id, cancel }, { id, chunk }. Out: { id, progress }, { id, pull }, and once for each id { id, answer, info } or
-// { id, error }.
+// { id, cancel }, { id, chunk }. Out: { id, alive } and { id, progress } while opening, { id, pull }, and once for each id
+// { id, answer, info } or { id, error }.
 
 import { asVitError } from './errors.js'
 import { Engine } from './engine.js'
@@ -29,7 +29,14 @@ function serve(port) {
   async function open(id, source, options, signal) {
     const { weights } = source
     if (weights.remote) weights.chunks = pull(id)
-    engine = await Engine.open(source, options, { signal, onProgress: (progress) => port.postMessage({ id, progress }) })
+    const live = () => port.postMessage({ id, alive: true })
+    live()
+    const beat = setInterval(live, 250)
+    try {
+      engine = await Engine.open(source, options, { signal, onProgress: (progress) => port.postMessage({ id, progress }) })
+    } finally {
+      clearInterval(beat)
+    }
   }
 
   port.onmessage = async ({ data }) => {
