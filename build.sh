@@ -130,7 +130,7 @@ apt_install() {
 and then ./build.sh $VERB again"
     say "-- installing into the system with apt-get, for $reason: ${missing[*]}"
     mkdir -p "$CACHE"
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600)
     "${apt[@]}" install -y --no-install-recommends "${missing[@]}" > "$CACHE/apt.log" 2>&1 ||
         { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } > "$CACHE/apt.log" 2>&1 ||
         { cat "$CACHE/apt.log" >&2; die "apt-get could not install ${missing[*]}"; }
@@ -143,6 +143,12 @@ mirror() {
     apt-get update --print-uris 2> /dev/null | sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|\1|p" | head -n 1
 }
 
+# in_turn FUNCTION...: what makes a thing in the cache; no other of these programs does so meanwhile.
+in_turn() {
+    mkdir -p "$CACHE"
+    (flock 9 && "$@") 9> "$CACHE/.lock"
+}
+
 is_debian() { [[ -f /etc/os-release ]] && grep -q '^ID=debian' /etc/os-release; }
 
 # ---- tools ----
@@ -153,30 +159,30 @@ find_cc() {
         { [[ $CC == gcc ]] || die "CC=$CC does not work"; apt_install 'the native compiler' gcc libc6-dev; }
     TOOL="$("$CC" --version | head -n 1)"
     local version
-    version=$("$CC" -dumpfullversion -dumpversion)
+    version=$("$CC" -dumpversion)
     at_least "$version" 9 || die "$TOOL is too old: gcc 9 or clang 9 or newer is needed (set CC)"
 }
 
 # STB: a folder with stb_image.h 2.30, the same file for every target.
 find_stb() {
     STB=${STB_DIR:-$CACHE/stb}
-    if [[ -n ${STB_DIR:-} ]]; then
-        [[ -f $STB/stb_image.h ]] || die "STB_DIR=$STB_DIR has no stb_image.h"
-        return
-    fi
     [[ -f $STB/stb_image.h ]] && return
-    local work=$CACHE/stb.$$ source
-    mkdir -p "$work"
-    if [[ -f $ROOT/usr/include/stb/stb_image.h ]]; then
-        source=$ROOT/usr/include/stb
-    else
+    [[ -z ${STB_DIR:-} ]] || die "STB_DIR=$STB_DIR has no stb_image.h"
+    in_turn fetch_stb
+}
+
+fetch_stb() {
+    local work=$CACHE/stb.part source=$ROOT/usr/include/stb
+    [[ ! -f $STB/stb_image.h ]] || return 0
+    rm -rf "$work"
+    mkdir -p "$work"/{state,cache}/{lists,archives}/partial "$work/stb"
+    if [[ ! -f $source/stb_image.h ]]; then
         is_debian && have apt-get || die "the picture decoder stb_image.h 2.30 (one file, Debian's libstb-dev) is needed;
 set STB_DIR to the folder that has it"
         say "-- fetching Debian's libstb-dev (stb_image.h 2.30) into $STB"
         # apt with lists of its own: the system's are not touched, and root is not needed
         local apt=(apt-get -qq -o "Dir::State=$work/state" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=
             -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o Acquire::Languages=none)
-        mkdir -p "$work"/{state,cache}/{lists,archives}/partial
         echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) trixie main" > "$work/sources.list"
         "${apt[@]}" update > "$work/log" 2>&1 && (cd "$work" && "${apt[@]}" download libstb-dev) >> "$work/log" 2>&1 ||
             { cat "$work/log" >&2; die 'apt-get could not fetch libstb-dev'; }
@@ -185,36 +191,35 @@ set STB_DIR to the folder that has it"
     fi
     echo "$STB_SHA256  $source/stb_image.h" | sha256sum --quiet -c - >&2 ||
         die "$source/stb_image.h is not the expected 2.30"
-    mkdir -p "$work/stb"
     cp "$source/stb_image.h" "$work/stb/"
-    mv -T "$work/stb" "$STB" 2> /dev/null || [[ -f $STB/stb_image.h ]]
+    mv -T "$work/stb" "$STB"
     rm -rf "$work"
 }
 
-# The Debian 13 root, where this machine has no WebAssembly compiler; sets ENTER, the command prefix that runs in it.
-# Fails where a container forbids namespaces: then build_in_copy does the work.
+# The Debian 13 root, where this machine has no WebAssembly compiler; sets ENTER, the command prefix that runs in it, or
+# BY_COPY where a container forbids that.
+BY_COPY=
 find_root() {
     ENTER=()
     [[ -z ${INSIDE_ROOT:-} ]] || return 0
-    if [[ ! -d $ROOT ]]; then
-        is_debian || die "no WebAssembly compiler: put emcc (>= $EMCC_MINIMUM) on PATH or set EMSDK; for wasi set WASI_SDK_PATH"
-        # without root, mmdebstrap works in a user namespace
-        if ((EUID == 0)); then
-            apt_install 'the WebAssembly compilers' mmdebstrap bubblewrap
-        else
-            apt_install 'the WebAssembly compilers' mmdebstrap bubblewrap uidmap
-        fi
-        say "-- making a Debian 13 folder with emscripten, clang 19 and wasi-libc: $ROOT (2.4 GB, about a minute)"
-        mkdir -p "$CACHE"
-        # whole or not at all: it gets its name when it is complete
-        mmdebstrap --variant=apt --include="$TOOLCHAIN_PACKAGES" trixie "$ROOT.$$" "$(mirror)" > "$CACHE/toolchain.log" 2>&1 ||
-            { cat "$CACHE/toolchain.log" >&2; rm -rf "$ROOT.$$"; die "mmdebstrap could not make $ROOT"; }
-        mv -T "$ROOT.$$" "$ROOT" 2> /dev/null || rm -rf "$ROOT.$$"
-    fi
+    [[ -d $ROOT ]] || in_turn make_root
     have bwrap || apt_install 'entering the Debian 13 folder' bubblewrap
     ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD" --ro-bind "$STB" "$STB"
         --chdir "$PWD" --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /tmp)
-    "${ENTER[@]}" true 2> /dev/null
+    "${ENTER[@]}" true 2> /dev/null || BY_COPY=yes
+}
+
+make_root() {
+    [[ ! -d $ROOT ]] || return 0
+    is_debian || die "no WebAssembly compiler: put emcc (>= $EMCC_MINIMUM) on PATH or set EMSDK; for wasi set WASI_SDK_PATH"
+    local tools=(mmdebstrap bubblewrap)
+    ((EUID == 0)) || tools+=(uidmap) # then mmdebstrap works in a user namespace
+    apt_install 'the WebAssembly compilers' "${tools[@]}"
+    say "-- making a Debian 13 folder with emscripten, clang 19 and wasi-libc: $ROOT (2.4 GB, about a minute)"
+    rm -rf "$ROOT.part"
+    mmdebstrap --variant=apt --include="$TOOLCHAIN_PACKAGES" trixie "$ROOT.part" "$(mirror)" > "$CACHE/toolchain.log" 2>&1 ||
+        { cat "$CACHE/toolchain.log" >&2; die "mmdebstrap could not make $ROOT"; }
+    mv -T "$ROOT.part" "$ROOT" # whole or not at all
 }
 
 # build_in_copy VERB: the tree is copied into the root, and what was built copied back.
@@ -240,7 +245,8 @@ find_emcc() {
     if have emcc || { [[ -n ${EMSDK:-} ]] && PATH=$EMSDK/upstream/emscripten:$PATH && have emcc; }; then
         :
     else
-        find_root || return
+        find_root
+        [[ -z $BY_COPY ]] || return 0
         EMCC=("${ENTER[@]}" emcc)
     fi
     local version
@@ -254,10 +260,12 @@ find_wasi() {
     if [[ -n ${WASI_SDK_PATH:-} ]]; then
         WASI=("$WASI_SDK_PATH/bin/clang" --target=wasm32-wasip1)
     else
-        find_root || return
+        find_root
+        [[ -z $BY_COPY ]] || return 0
         WASI=("${ENTER[@]}" clang-19 --target=wasm32-wasi)
     fi
     TOOL="$("${WASI[@]}" --version | head -n 1) for WASI"
+    at_least "$(first_version <<< "$TOOL")" 17 || die "$TOOL is too old: clang 17 or newer is needed"
 }
 
 # PYTHON: in an environment in the cache, with the wasmtime package and Node where the system has none.
@@ -267,14 +275,19 @@ find_python() {
     have wasmtime || packages+=("$WASMTIME_PYTHON")
     system_node || packages+=("$NODE_PYTHON")
     PYTHON=$CACHE/python/bin/python3
-    [[ -f $CACHE/python/complete && $(< "$CACHE/python/complete") == "${packages[*]}" ]] && return
-    "$PYTHON" -c '' 2> /dev/null || apt_install 'a Python environment' python3 python3-venv
-    say "-- making a Python environment${packages[*]:+ with ${packages[*]}}: $CACHE/python"
+    have_python "${packages[@]}" || in_turn make_python "${packages[@]}"
+}
+
+have_python() { [[ -f $CACHE/python/complete && $(< "$CACHE/python/complete") == "$*" ]]; }
+
+make_python() {
+    ! have_python "$@" || return 0
+    apt_install 'a Python environment' python3 python3-venv
+    say "-- making a Python environment${*:+ with $*}: $CACHE/python"
     rm -rf "$CACHE/python"
-    mkdir -p "$CACHE"
-    { python3 -m venv "$CACHE/python" && { ((${#packages[@]} == 0)) || "$CACHE/python/bin/pip" install -q "${packages[@]}"; }; } \
-        > "$CACHE/python.log" 2>&1 || { cat "$CACHE/python.log" >&2; die "pip could not install ${packages[*]}"; }
-    echo "${packages[*]}" > "$CACHE/python/complete"
+    { python3 -m venv "$CACHE/python" && { (($# == 0)) || "$CACHE/python/bin/pip" install -q "$@"; }; } \
+        > "$CACHE/python.log" 2>&1 || { cat "$CACHE/python.log" >&2; die "pip could not install $*"; }
+    echo "$*" > "$CACHE/python/complete"
 }
 
 system_node() { [[ -x $(type -P node) ]] && at_least "$(node --version | first_version)" 20; }
@@ -411,7 +424,8 @@ build_native() {
 # The four modules of the package.
 build_wasm() {
     local suffix
-    find_emcc || { build_in_copy wasm && return; }
+    find_emcc
+    [[ -z $BY_COPY ]] || { build_in_copy wasm; return; }
     for suffix in '' -mt; do
         COMPILE=("${EMCC[@]}" "${COMMON_FLAGS[@]}" "${WASM_FLAGS[@]}")
         LINK=("${WASM_LINK_FLAGS[@]}")
@@ -433,7 +447,8 @@ build_wasm() {
 
 # The CLI as two WASI programs.
 build_wasi() {
-    find_wasi || { build_in_copy wasi && return; }
+    find_wasi
+    [[ -z $BY_COPY ]] || { build_in_copy wasi; return; }
     COMPILE=("${WASI[@]}" "${COMMON_FLAGS[@]}" "${WASI_FLAGS[@]}")
     LINK=("${WASI_LINK_FLAGS[@]}")
     begin

@@ -44,7 +44,13 @@ one() {
 find_npm() {
     find_node
     NODE_MODULES=$CACHE/npm/node_modules
-    [[ -f $CACHE/npm/complete && $(< "$CACHE/npm/complete") == "${NPM_PACKAGES[*]}" ]] && return
+    have_npm || in_turn make_npm
+}
+
+have_npm() { [[ -f $CACHE/npm/complete && $(< "$CACHE/npm/complete") == "${NPM_PACKAGES[*]}" ]]; }
+
+make_npm() {
+    ! have_npm || return 0
     say "-- fetching ${NPM_PACKAGES[*]} into $CACHE/npm"
     mkdir -p "$CACHE/npm"
     npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$CACHE/npm" "${NPM_PACKAGES[@]}" > "$CACHE/npm.log" 2>&1 ||
