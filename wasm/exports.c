@@ -6,6 +6,9 @@
 #include "../src/vit_tasks.h"
 
 #include <emscripten.h>
+#ifdef VIT_THREADS
+#include <pthread.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +71,21 @@ EMSCRIPTEN_KEEPALIVE int vit_js_reset(engine *e) {
     vit_loader_close(e->loader);
     e->loader = NULL;
     return e->blocks;
+}
+
+#ifdef VIT_THREADS
+void __set_thread_state(void *self, int is_main, int is_runtime, int can_block); /* Emscripten's */
+#endif
+
+/* The last call. In a module with threads Emscripten always waits for messages to its first thread, at the address of that
+ * thread's descriptor, and browsers keep the memory for as long as something waits: the wait ends when it finds no thread. */
+EMSCRIPTEN_KEEPALIVE void vit_js_close(engine *e) {
+    free(e);
+#ifdef VIT_THREADS
+    void *self = (void *)pthread_self();
+    __set_thread_state(NULL, 0, 0, 1);
+    __builtin_wasm_memory_atomic_notify(self, 1);
+#endif
 }
 
 EMSCRIPTEN_KEEPALIVE const char *vit_js_error(const engine *e) {

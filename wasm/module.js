@@ -84,6 +84,7 @@ export class Wasm {
     if (!this.#exports) return 0
     const held = this.#call('reset')
     this.#exports.PThread?.terminateAllThreads()
+    this.#call('close')
     this.#exports = this.#memory = undefined
     return held
   }
