@@ -36,17 +36,6 @@ static int version(void) {
     return VIT_CLI_OK;
 }
 
-static int run(int argc, char **argv);
-
-static int help(int argc, char **argv) {
-    if (argc == 1) {
-        print_overview(stdout);
-        return VIT_CLI_OK;
-    }
-    char *arguments[] = {argv[1], "--help", NULL};
-    return run(2, arguments);
-}
-
 static int unknown_command(const char *name) {
     int nearest = -1, smallest = 3;
     for (int i = 0; i < COMMANDS; i++) {
@@ -66,16 +55,41 @@ static int unknown_command(const char *name) {
     return VIT_CLI_USAGE;
 }
 
+/* The command of this name, COMMANDS if there is none. */
+static int find(const char *name) {
+    int i = 0;
+    while (i < COMMANDS && strcmp(name, commands[i].name) != 0)
+        i++;
+    return i;
+}
+
+static int is_help(const char *name) {
+    return strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+}
+
+static int is_version(const char *name) {
+    return strcmp(name, "version") == 0 || strcmp(name, "--version") == 0;
+}
+
+/* argv[0] is "help". */
+static int help(int argc, char **argv) {
+    if (argc == 1 || is_help(argv[1]) || is_version(argv[1])) {
+        print_overview(stdout);
+        return VIT_CLI_OK;
+    }
+    int i = find(argv[1]);
+    char *arguments[] = {argv[1], "--help", NULL};
+    return i < COMMANDS ? commands[i].run(2, arguments) : unknown_command(argv[1]);
+}
+
 /* argv[0] is the command. */
 static int run(int argc, char **argv) {
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[0], commands[i].name) == 0)
-            return commands[i].run(argc, argv);
-    if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)
+    int i = find(argv[0]);
+    if (i < COMMANDS)
+        return commands[i].run(argc, argv);
+    if (is_help(argv[0]))
         return help(argc, argv);
-    if (strcmp(argv[0], "version") == 0 || strcmp(argv[0], "--version") == 0)
-        return version();
-    return unknown_command(argv[0]);
+    return is_version(argv[0]) ? version() : unknown_command(argv[0]);
 }
 
 int main(int argc, char **argv) {

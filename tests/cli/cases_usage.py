@@ -84,7 +84,9 @@ def test_overview(vit, tally, folder):
     asked = vit.run("help")
     tally.check(asked.status == 0 and asked.err == "", "help", asked)
     tally.equal(result.err, asked.out, "the overview is the same asked for or not")
-    tally.equal(vit.run("--help").out, asked.out, "--help is help")
+    for words in (["--help"], ["help", "help"], ["help", "--help"], ["help", "version"], ["help", "-h"]):
+        result = vit.run(*words)
+        tally.check((result.status, result.out, result.err) == (0, asked.out, ""), f"{' '.join(words)} is help", result)
     tally.check(all(f"\n  {command} " in asked.out for command in COMMANDS), "the overview names every command", asked)
 
 
