@@ -133,6 +133,13 @@ typedef struct vit_preprocess {
     int height, width;        /* what the network is fed by default, pixels */
 } vit_preprocess;
 
+/* Their words, as GGUF files have them: "gelu", "cls", "timm", "bicubic", "center". */
+const char *vit_activation_name(vit_activation activation);
+const char *vit_pool_name(vit_pool pool);
+const char *vit_resample_name(vit_resample resample);
+const char *vit_filter_name(vit_filter filter);
+const char *vit_crop_name(vit_crop crop);
+
 typedef struct vit_config {
     int layers, width, heads, mlp_width, classes; /* L, D, H, F, N; classes 0: no head */
     int patch_height, patch_width;                /* pixels */

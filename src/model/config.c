@@ -29,11 +29,31 @@ const vit_word vit_filter_words[] = {{"nearest", VIT_FILTER_NEAREST},         {"
 const vit_word vit_crop_words[] = {
     {"center", VIT_CROP_CENTER}, {"squash", VIT_CROP_SQUASH}, {"border", VIT_CROP_BORDER}, {0}};
 
-const char *vit_word_of(const vit_word *words, int value) {
+static const char *word_of(const vit_word *words, int value) {
     for (; words->word; words++)
         if (words->value == value)
             return words->word;
     return NULL;
+}
+
+const char *vit_activation_name(vit_activation activation) {
+    return word_of(vit_activation_words, activation);
+}
+
+const char *vit_pool_name(vit_pool pool) {
+    return word_of(vit_pool_words, pool);
+}
+
+const char *vit_resample_name(vit_resample resample) {
+    return word_of(vit_resample_words, resample);
+}
+
+const char *vit_filter_name(vit_filter filter) {
+    return word_of(vit_filter_words, filter);
+}
+
+const char *vit_crop_name(vit_crop crop) {
+    return word_of(vit_crop_words, crop);
 }
 
 int vit_word_find(const vit_word *words, const char *word) {
@@ -134,6 +154,16 @@ static vit_status read_bool(const reader *r, const char *key, int *out) {
     return VIT_OK;
 }
 
+static vit_status read_object(const reader *r, const char *key, const vit_json **out) {
+    const vit_json *value = member(r, key);
+    if (!value)
+        return VIT_OK;
+    if (value->type != VIT_JSON_OBJECT)
+        return wrong(r, key, "an object", value);
+    *out = value;
+    return VIT_OK;
+}
+
 static vit_status read_word(const reader *r, const char *key, const vit_word *words, int *out) {
     const vit_json *value = member(r, key);
     if (!value)
@@ -189,7 +219,7 @@ static void read_text(const reader *r, const char *key, char *out, size_t size) 
 
 /* ---- Labels ---- */
 
-static vit_status alloc_labels(vit_claims *claims, size_t count, const vit_allocator *allocator, vit_error *error) {
+vit_status vit_claims_alloc_labels(vit_claims *claims, size_t count, const vit_allocator *allocator, vit_error *error) {
     release_labels(claims, allocator);
     VIT_TRY(vit_alloc_for((void **)&claims->labels, allocator, vit_size_mul(count, sizeof(char *)), "labels", error));
     memset(claims->labels, 0, count * sizeof(char *));
@@ -197,8 +227,8 @@ static vit_status alloc_labels(vit_claims *claims, size_t count, const vit_alloc
     return VIT_OK;
 }
 
-static vit_status set_label(vit_claims *claims, int index, const char *text, const vit_allocator *allocator,
-                            vit_error *error) {
+vit_status vit_claims_set_label(vit_claims *claims, int index, const char *text, const vit_allocator *allocator,
+                                vit_error *error) {
     size_t length = strlen(text);
     vit_release(allocator, claims->labels[index]);
     claims->labels[index] = NULL;
@@ -214,7 +244,7 @@ static vit_status read_labels(const reader *r, const char *key, vit_claims *clai
         return VIT_OK;
     if (labels->type != VIT_JSON_OBJECT && labels->type != VIT_JSON_ARRAY)
         return wrong(r, key, "class names", labels);
-    VIT_TRY(alloc_labels(claims, labels->length, allocator, r->error));
+    VIT_TRY(vit_claims_alloc_labels(claims, labels->length, allocator, r->error));
     int position = 0;
     for (const vit_json *label = labels->child; label; label = label->next, position++) {
         int index = position;
@@ -225,7 +255,7 @@ static vit_status read_labels(const reader *r, const char *key, vit_claims *clai
             return vit_fail(r->error, VIT_ERR_CONFIG,
                             "%s: %s: expected the keys \"0\" to \"%d\" once each, found \"%.40s\"", r->name, key,
                             claims->label_count - 1, label->key);
-        VIT_TRY(set_label(claims, index, label->string, allocator, r->error));
+        VIT_TRY(vit_claims_set_label(claims, index, label->string, allocator, r->error));
     }
     return VIT_OK;
 }
@@ -305,9 +335,9 @@ static vit_status claims_from_timm(vit_claims *claims, const reader *root, const
     claims->qkv_bias = 1;
     claims->norm_eps = 1e-6;
     claims->activation = VIT_GELU_ERF;
-    if (member(root, "pretrained_cfg"))
-        cfg.object = member(root, "pretrained_cfg");
-    arguments.object = member(root, "model_args");
+    VIT_TRY(read_object(root, "pretrained_cfg", &cfg.object));
+    arguments.object = NULL;
+    VIT_TRY(read_object(root, "model_args", &arguments.object));
 
     read_text(root, "architecture", claims->architecture, sizeof claims->architecture);
     VIT_TRY(timm_architecture(root, claims));
@@ -329,6 +359,7 @@ static vit_status claims_from_timm(vit_claims *claims, const reader *root, const
     VIT_TRY(read_word(&cfg, "crop_mode", vit_crop_words, &claims->crop));
     VIT_TRY(read_number(&cfg, "crop_pct", 1e-3, 1, &claims->crop_pct));
     VIT_TRY(read_labels(&cfg, "label_names", claims, allocator));
+    VIT_TRY(read_labels(root, "label_names", claims, allocator));
 
     char tag[64] = "";
     read_text(&cfg, "tag", tag, sizeof tag);
@@ -384,53 +415,81 @@ static vit_status claims_from_hf(vit_claims *claims, const reader *r, const vit_
     return read_labels(r, "id2label", claims, allocator);
 }
 
-/* {"height": h, "width": w}, {"shortest_edge": n}, or an integer. */
-static vit_status read_size(const reader *r, const char *key, int *height, int *width, int *shortest) {
-    const vit_json *value = member(r, key);
-    if (!value || value->type != VIT_JSON_OBJECT)
-        return read_pair(r, key, 1, 65535, height, width);
-    reader size = *r;
-    size.object = value;
-    VIT_TRY(read_integer(&size, "shortest_edge", 1, 65535, shortest));
-    VIT_TRY(read_integer(&size, "height", 1, 65535, height));
-    return read_integer(&size, "width", 1, 65535, width);
+typedef struct hf_size {
+    int height, width, shortest; /* 0: not given */
+} hf_size;
+
+/* {"height": h, "width": w}, {"shortest_edge": n}, or an integer for both sides. */
+static vit_status read_size(const reader *r, const char *key, hf_size *out) {
+    reader size = {.name = r->name, .error = r->error};
+    *out = (hf_size){0};
+    if (!member(r, key) || member(r, key)->type != VIT_JSON_OBJECT)
+        return read_pair(r, key, 1, 65535, &out->height, &out->width);
+    VIT_TRY(read_object(r, key, &size.object));
+    for (const vit_json *side = size.object->child; side; side = side->next)
+        if (strcmp(side->key, "height") != 0 && strcmp(side->key, "width") != 0 &&
+            strcmp(side->key, "shortest_edge") != 0 && side->type != VIT_JSON_NULL)
+            return unsupported(r, key, side->key);
+    VIT_TRY(read_integer(&size, "shortest_edge", 1, 65535, &out->shortest));
+    VIT_TRY(read_integer(&size, "height", 1, 65535, &out->height));
+    VIT_TRY(read_integer(&size, "width", 1, 65535, &out->width));
+    if (!out->height != !out->width)
+        return wrong(r, key, "both height and width", size.object);
+    return VIT_OK;
 }
 
-/* preprocessor_config.json of an image processor (SEMANTICS: transformers image_processing_*). */
+/* Resizing to size, then perhaps the middle of crop, as crop mode, crop_pct and input size. */
+static vit_status hf_resize_and_crop(vit_claims *claims, const reader *r, int center_crop, hf_size size, hf_size crop) {
+    if (!center_crop && size.shortest)
+        return unsupported(r, "size", "shortest_edge without do_center_crop");
+    claims->crop = size.shortest ? VIT_CROP_CENTER : VIT_CROP_SQUASH;
+    claims->crop_pct = 1;
+    if (!center_crop) {
+        if (size.height) {
+            claims->input_height = size.height;
+            claims->input_width = size.width;
+        }
+        return VIT_OK;
+    }
+    if (!crop.height)
+        return unsupported(r, "do_center_crop", "true without the height and width of crop_size");
+    if (!size.shortest && !size.height)
+        size = crop;
+    int edge = size.shortest ? size.shortest : size.height;
+    if (!size.shortest && (int64_t)size.width * crop.height != (int64_t)size.height * crop.width)
+        return unsupported(r, "do_center_crop", "true with a crop_size of other proportions than size");
+    if (size.shortest && crop.height != crop.width)
+        return unsupported(r, "crop_size", "other than a square, with size.shortest_edge");
+    if (crop.height > edge)
+        return unsupported(r, "crop_size", "larger than size");
+    claims->input_height = crop.height;
+    claims->input_width = crop.width;
+    if (crop.height < edge) /* rounded towards zero, so that floor(crop / crop_pct) is the edge again */
+        claims->crop_pct = nextafter((double)crop.height / edge, 0);
+    return VIT_OK;
+}
+
+/* preprocessor_config.json of an image processor (transformers image_processing_*.py). */
 static vit_status claims_from_preprocessor(vit_claims *claims, const reader *r) {
     static const int pillow[] = {VIT_FILTER_NEAREST, VIT_FILTER_LANCZOS, VIT_FILTER_BILINEAR,
                                  VIT_FILTER_BICUBIC, VIT_FILTER_BOX,     VIT_FILTER_HAMMING};
-    int resample = 2, center_crop = 0, normalize = 1, rescale = 1, shortest = 0, crop_height = 0, crop_width = 0;
-    int height = VIT_UNSET, width = VIT_UNSET;
+    int resample = 2, resize = 1, center_crop = 0, normalize = 1, rescale = 1;
+    hf_size size, crop;
     double factor = 1.0 / 255;
     VIT_TRY(read_integer(r, "resample", 0, 5, &resample));
+    VIT_TRY(read_bool(r, "do_resize", &resize));
     VIT_TRY(read_bool(r, "do_center_crop", &center_crop));
     VIT_TRY(read_bool(r, "do_normalize", &normalize));
     VIT_TRY(read_bool(r, "do_rescale", &rescale));
     VIT_TRY(read_number(r, "rescale_factor", 1e-6, 1, &factor));
-    VIT_TRY(read_size(r, "size", &height, &width, &shortest));
-    VIT_TRY(read_size(r, "crop_size", &crop_height, &crop_width, &shortest));
+    VIT_TRY(read_size(r, "size", &size));
+    VIT_TRY(read_size(r, "crop_size", &crop));
+    if (!resize)
+        return unsupported(r, "do_resize", "false");
+    claims->filter = pillow[resample];
+    VIT_TRY(hf_resize_and_crop(claims, r, center_crop, size, crop));
     VIT_TRY(read_channels(r, "image_mean", claims->mean, &claims->has_mean));
     VIT_TRY(read_channels(r, "image_std", claims->std, &claims->has_std));
-    claims->filter = pillow[resample];
-    claims->crop = VIT_CROP_SQUASH;
-    claims->crop_pct = 1;
-    if (center_crop && crop_height) {
-        int edge = shortest ? shortest : height;
-        claims->input_height = crop_height;
-        claims->input_width = crop_width;
-        if (shortest || (height == width && crop_height == crop_width)) {
-            /* Rounded towards zero, so that floor(crop / crop_pct) is the edge again. */
-            claims->crop = shortest ? VIT_CROP_CENTER : VIT_CROP_SQUASH;
-            claims->crop_pct = nextafter((double)crop_height / edge, 0);
-        }
-    } else if (shortest) {
-        return vit_fail(r->error, VIT_ERR_UNSUPPORTED, "%s: size.shortest_edge without do_center_crop is not supported",
-                        r->name);
-    } else if (height != VIT_UNSET && width != VIT_UNSET) {
-        claims->input_height = height;
-        claims->input_width = width;
-    }
     if (!claims->has_mean)
         claims->mean[0] = claims->mean[1] = claims->mean[2] = 0.5f;
     if (!claims->has_std)
@@ -487,138 +546,6 @@ vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_
                     "%s: not a model configuration: expected timm's (architecture), Hugging Face's (model_type) or a "
                     "preprocessor's (image_mean)",
                     name);
-}
-
-/* ---- GGUF ---- */
-
-typedef struct gguf_reader {
-    const char *name;
-    const vit_container *container;
-    vit_error *error;
-} gguf_reader;
-
-static vit_status gguf_integer(const gguf_reader *g, const char *key, int low, int high, int *out) {
-    const vit_metadata *value = vit_container_get(g->container, key);
-    if (!value)
-        return VIT_OK;
-    if (value->type != VIT_VALUE_INTEGER || value->integer < low || value->integer > high)
-        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected an integer from %d to %d", g->name, key, low, high);
-    *out = (int)value->integer;
-    return VIT_OK;
-}
-
-static vit_status gguf_number(const gguf_reader *g, const char *key, double low, double high, double *out) {
-    const vit_metadata *value = vit_container_get(g->container, key);
-    if (!value)
-        return VIT_OK;
-    if ((value->type != VIT_VALUE_FLOAT && value->type != VIT_VALUE_INTEGER) ||
-        !(value->number >= low && value->number <= high))
-        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected a number from %g to %g", g->name, key, low, high);
-    *out = value->number;
-    return VIT_OK;
-}
-
-static vit_status gguf_word(const gguf_reader *g, const char *key, const vit_word *words, int *out) {
-    const vit_metadata *value = vit_container_get(g->container, key);
-    if (!value)
-        return VIT_OK;
-    int found = value->type == VIT_VALUE_STRING ? vit_word_find(words, value->string) : VIT_UNSET;
-    if (found == VIT_UNSET)
-        return vit_fail(g->error, VIT_ERR_UNSUPPORTED, "%s: %s: \"%.60s\" is not supported", g->name, key,
-                        value->type == VIT_VALUE_STRING ? value->string : "a value that is no string");
-    *out = found;
-    return VIT_OK;
-}
-
-/* `count` numbers, or one for all of them. */
-static vit_status gguf_numbers(const gguf_reader *g, const char *key, double low, double high, int count, double *out,
-                               int *has) {
-    const vit_metadata *value = vit_container_get(g->container, key);
-    if (!value)
-        return VIT_OK;
-    int is_array =
-        value->type == VIT_VALUE_ARRAY && value->element != VIT_VALUE_STRING && value->count == (size_t)count;
-    int is_number = value->type == VIT_VALUE_INTEGER || value->type == VIT_VALUE_FLOAT;
-    for (int i = 0; i < count; i++) {
-        double number = is_array ? value->numbers[i] : value->number;
-        if ((!is_array && !is_number) || !(number >= low && number <= high))
-            return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected %d numbers from %g to %g", g->name, key, count,
-                            low, high);
-        out[i] = number;
-    }
-    *has = 1;
-    return VIT_OK;
-}
-
-static vit_status gguf_pair(const gguf_reader *g, const char *key, int *height, int *width) {
-    double pair[2];
-    int has = 0;
-    VIT_TRY(gguf_numbers(g, key, 1, 65535, 2, pair, &has));
-    if (has) {
-        *height = (int)pair[0];
-        *width = (int)pair[1];
-    }
-    return VIT_OK;
-}
-
-static vit_status gguf_channels(const gguf_reader *g, const char *key, float out[3], int *has) {
-    double channels[3];
-    int found = 0;
-    VIT_TRY(gguf_numbers(g, key, -1e6, 1e6, 3, channels, &found));
-    for (int i = 0; i < 3 && found; i++)
-        out[i] = (float)channels[i];
-    *has |= found;
-    return VIT_OK;
-}
-
-static void gguf_text(const gguf_reader *g, const char *key, char *out, size_t size) {
-    const vit_metadata *value = vit_container_get(g->container, key);
-    if (value && value->type == VIT_VALUE_STRING)
-        snprintf(out, size, "%s", value->string);
-}
-
-vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_container *container,
-                                const vit_allocator *allocator, vit_error *error) {
-    gguf_reader g = {.name = name, .container = container, .error = error};
-    static const vit_word kinds[] = {{"1d", 1}, {0}}, placements[] = {{"input", 1}, {0}};
-    char architecture[64] = "";
-    int ignored, pos_class = VIT_UNSET;
-    gguf_text(&g, "general.architecture", architecture, sizeof architecture);
-    if (strcmp(architecture, "vit") != 0)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: general.architecture: expected \"vit\", found \"%s\"", name,
-                        architecture);
-    claims->source = VIT_SOURCE_GGUF;
-    gguf_text(&g, "general.name", claims->architecture, sizeof claims->architecture);
-    gguf_text(&g, "vit.label_set", claims->label_set, sizeof claims->label_set);
-    VIT_TRY(gguf_integer(&g, "vit.block_count", 1, 1000000, &claims->layers));
-    VIT_TRY(gguf_integer(&g, "vit.embedding_length", 1, 65536, &claims->width));
-    VIT_TRY(gguf_integer(&g, "vit.feed_forward_length", 1, 1 << 20, &claims->mlp_width));
-    VIT_TRY(gguf_integer(&g, "vit.attention.head_count", 1, 65536, &claims->heads));
-    VIT_TRY(gguf_number(&g, "vit.attention.layer_norm_epsilon", 0, 1, &claims->norm_eps));
-    VIT_TRY(gguf_pair(&g, "vit.patch_size", &claims->patch_height, &claims->patch_width));
-    VIT_TRY(gguf_pair(&g, "vit.image_size", &claims->image_height, &claims->image_width));
-    VIT_TRY(gguf_word(&g, "vit.activation", vit_activation_words, &claims->activation));
-    VIT_TRY(gguf_word(&g, "vit.pool", vit_pool_words, &claims->pool));
-    VIT_TRY(gguf_word(&g, "vit.pos_embed.kind", kinds, &ignored));
-    VIT_TRY(gguf_word(&g, "vit.pos_embed.placement", placements, &ignored));
-    VIT_TRY(gguf_word(&g, "vit.pos_embed.resample", vit_resample_words, &claims->pos_resample));
-    const vit_metadata *has_class_row = vit_container_get(container, "vit.pos_embed.class_row");
-    if (has_class_row && has_class_row->type == VIT_VALUE_BOOL)
-        pos_class = (int)has_class_row->integer;
-    claims->pos_class = pos_class;
-    VIT_TRY(gguf_channels(&g, "vit.preprocess.mean", claims->mean, &claims->has_mean));
-    VIT_TRY(gguf_channels(&g, "vit.preprocess.std", claims->std, &claims->has_std));
-    VIT_TRY(gguf_word(&g, "vit.preprocess.filter", vit_filter_words, &claims->filter));
-    VIT_TRY(gguf_word(&g, "vit.preprocess.crop_mode", vit_crop_words, &claims->crop));
-    VIT_TRY(gguf_number(&g, "vit.preprocess.crop_pct", 1e-3, 1, &claims->crop_pct));
-    VIT_TRY(gguf_pair(&g, "vit.preprocess.size", &claims->input_height, &claims->input_width));
-    const vit_metadata *labels = vit_container_get(container, "vit.labels");
-    if (labels && labels->type == VIT_VALUE_ARRAY && labels->element == VIT_VALUE_STRING) {
-        VIT_TRY(alloc_labels(claims, labels->count, allocator, error));
-        for (size_t i = 0; i < labels->count; i++)
-            VIT_TRY(set_label(claims, (int)i, labels->strings[i], allocator, error));
-    }
-    return VIT_OK;
 }
 
 void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_allocator *allocator) {

@@ -42,17 +42,22 @@ vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_
 /* Whatever later claims replaces what was claimed before; takes over its labels. */
 void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_allocator *allocator);
 
+/* Room for count class names, those before released; then each name, copied. */
+vit_status vit_claims_alloc_labels(vit_claims *claims, size_t count, const vit_allocator *allocator, vit_error *error);
+vit_status vit_claims_set_label(vit_claims *claims, int index, const char *text, const vit_allocator *allocator,
+                                vit_error *error);
+
 /* The number that text begins with, of at most 9 digits, into *number: returns what follows it, NULL if there is none. */
 const char *vit_read_number(const char *text, int *number);
 
-/* Words of enums in JSON and GGUF. vit_word_of returns NULL, vit_word_find VIT_UNSET where there is none. */
+/* Words of enums in JSON and GGUF; the first of a value is the one that is written. vit_word_find: VIT_UNSET where
+ * there is none. */
 typedef struct vit_word {
     const char *word;
     int value;
 } vit_word;
 extern const vit_word vit_activation_words[], vit_pool_words[], vit_resample_words[], vit_filter_words[],
     vit_crop_words[];
-const char *vit_word_of(const vit_word *words, int value);
 int vit_word_find(const vit_word *words, const char *word);
 
 #endif

@@ -242,6 +242,15 @@ static vit_status check_config(const vit_model *model, const char *name, vit_err
                         (long long)vit_pos_rows(c), limits->tokens);
     if (c->pool == VIT_POOL_CLASS && !c->class_token)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: pooling takes the class token, but there is none", name);
+    const vit_preprocess *p = &c->preprocess;
+    if (p->height < c->patch_height || p->width < c->patch_width ||
+        (uint64_t)(p->height / c->patch_height) * (uint64_t)(p->width / c->patch_width) >= limits->tokens)
+        return vit_fail(error, VIT_ERR_CONFIG,
+                        "%s: input of %dx%d pixels: expected at least one patch of %dx%d and fewer than %u patches",
+                        name, p->height, p->width, c->patch_height, c->patch_width, limits->tokens);
+    if (!(p->crop_pct > 0 && p->crop_pct <= 1))
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: crop_pct %g: expected more than 0 and at most 1", name,
+                        p->crop_pct);
     for (int i = 0; i < 3; i++)
         if (!(fabsf(c->preprocess.std[i]) > 0) || !isfinite(c->preprocess.mean[i]) || !isfinite(c->preprocess.std[i]))
             return vit_fail(error, VIT_ERR_CONFIG, "%s: pixel mean %g and standard deviation %g cannot be used", name,

@@ -24,16 +24,16 @@ static vit_status write_metadata(vit_gguf_writer *w, const vit_model *model, vit
     else
         VIT_TRY(vit_gguf_uints(w, "vit.patch_size", patch, 2, error));
     VIT_TRY(vit_gguf_uints(w, "vit.image_size", image, 2, error));
-    VIT_TRY(vit_gguf_string(w, "vit.activation", vit_word_of(vit_activation_words, c->activation), error));
-    VIT_TRY(vit_gguf_string(w, "vit.pool", vit_word_of(vit_pool_words, c->pool), error));
+    VIT_TRY(vit_gguf_string(w, "vit.activation", vit_activation_name(c->activation), error));
+    VIT_TRY(vit_gguf_string(w, "vit.pool", vit_pool_name(c->pool), error));
     VIT_TRY(vit_gguf_string(w, "vit.pos_embed.kind", "1d", error));
     VIT_TRY(vit_gguf_string(w, "vit.pos_embed.placement", "input", error));
-    VIT_TRY(vit_gguf_string(w, "vit.pos_embed.resample", vit_word_of(vit_resample_words, c->pos_resample), error));
+    VIT_TRY(vit_gguf_string(w, "vit.pos_embed.resample", vit_resample_name(c->pos_resample), error));
     VIT_TRY(vit_gguf_bool(w, "vit.pos_embed.class_row", c->pos_class, error));
     VIT_TRY(vit_gguf_floats(w, "vit.preprocess.mean", p->mean, 3, error));
     VIT_TRY(vit_gguf_floats(w, "vit.preprocess.std", p->std, 3, error));
-    VIT_TRY(vit_gguf_string(w, "vit.preprocess.filter", vit_word_of(vit_filter_words, p->filter), error));
-    VIT_TRY(vit_gguf_string(w, "vit.preprocess.crop_mode", vit_word_of(vit_crop_words, p->crop), error));
+    VIT_TRY(vit_gguf_string(w, "vit.preprocess.filter", vit_filter_name(p->filter), error));
+    VIT_TRY(vit_gguf_string(w, "vit.preprocess.crop_mode", vit_crop_name(p->crop), error));
     VIT_TRY(vit_gguf_double(w, "vit.preprocess.crop_pct", p->crop_pct, error));
     VIT_TRY(vit_gguf_uints(w, "vit.preprocess.size", input, 2, error));
     if (*c->label_set)

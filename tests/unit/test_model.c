@@ -252,6 +252,98 @@ static void test_wrong_places(void) {
     CHECK_MENTIONS(error.text, "heads");
 }
 
+/* A loader with these texts as config.json and preprocessor_config.json (NULL: none), and the weights of a case. */
+static vit_status load_with(const char *folder, const char *config, const char *preprocessor, vit_model **model) {
+    vit_allocator allocator = vit_default_options().allocator;
+    vit_buffer weights = {.allocator = &allocator};
+    char path[256];
+    snprintf(path, sizeof path, FORWARD "%s/model.safetensors", folder);
+    *model = NULL;
+    vit_loader *loader;
+    CHECK_STATUS(VIT_OK, vit_read_file(&weights, path, 1 << 24, &error));
+    CHECK_STATUS(VIT_OK, vit_loader_open(&loader, "weights", NULL, &error));
+    vit_status status = VIT_OK;
+    if (config)
+        status = vit_loader_config(loader, "config.json", config, strlen(config), &error);
+    if (status == VIT_OK && preprocessor)
+        status = vit_loader_config(loader, "preprocessor", preprocessor, strlen(preprocessor), &error);
+    if (status == VIT_OK)
+        status = vit_loader_push(loader, weights.data, weights.size, &error);
+    if (status == VIT_OK)
+        status = vit_loader_finish(loader, model, &error);
+    vit_loader_close(loader);
+    vit_buffer_release(&weights);
+    return status;
+}
+
+#define TIMM_BEGIN "{\"architecture\":\"vit_tiny_patch16_224\",\"global_pool\":\"token\","
+#define TIMM_SIZE "\"model_args\":{\"img_size\":32}"
+#define HF_CONFIG                                                                                   \
+    "{\"model_type\":\"vit\",\"hidden_size\":36,\"num_hidden_layers\":2,\"num_attention_heads\":3," \
+    "\"intermediate_size\":80,\"image_size\":32,\"patch_size\":8}"
+#define PREPROCESSOR(rest) "{\"image_processor_type\":\"ViTImageProcessor\"," rest "}"
+
+static void test_odd_configurations(void) {
+    static const struct {
+        const char *folder, *config, *preprocessor, *mention; /* mention NULL: must load */
+    } cases[] = {
+        {"timm_cls", TIMM_BEGIN TIMM_SIZE "}", NULL, NULL},
+        {"timm_cls", TIMM_BEGIN "\"model_args\":[null]}", NULL, "model_args"},
+        {"timm_cls", TIMM_BEGIN "\"model_args\":\"x\"}", NULL, "model_args"},
+        {"timm_cls", TIMM_BEGIN "\"pretrained_cfg\":[1,2]," TIMM_SIZE "}", NULL, "pretrained_cfg"},
+        {"timm_cls", TIMM_BEGIN "\"model_args\":{\"img_size\":32,\"init_values\":1e-5}}", NULL, "init_values"},
+        {"timm_cls", TIMM_BEGIN "\"model_args\":{\"img_size\":32,\"in_chans\":1}}", NULL, "in_chans"},
+        {"timm_cls", TIMM_BEGIN "\"pretrained_cfg\":{\"input_size\":[3,4,4]}," TIMM_SIZE "}", NULL, "4x4"},
+        {"timm_cls", TIMM_BEGIN "\"pretrained_cfg\":{\"std\":[0.5,0,0.5]}," TIMM_SIZE "}", NULL, "deviation"},
+        {"timm_cls", TIMM_BEGIN "\"pretrained_cfg\":{\"crop_pct\":1.5}," TIMM_SIZE "}", NULL, "crop_pct"},
+        {"timm_cls", "{\"architecture\":\"resnet50\"}", NULL, "resnet50"},
+        {"timm_cls", "[]", NULL, "object"},
+        {"timm_cls", "{}", NULL, "not a model configuration"},
+        {"timm_cls", NULL, NULL, "heads"},
+        {"hf_vit", HF_CONFIG, NULL, NULL},
+        {"hf_vit", HF_CONFIG, PREPROCESSOR("\"size\":{\"height\":48,\"width\":40}"), NULL},
+        {"hf_vit", HF_CONFIG, PREPROCESSOR("\"size\":{\"shortest_edge\":40},\"do_center_crop\":true,\"crop_size\":32"),
+         NULL},
+        {"hf_vit", HF_CONFIG, PREPROCESSOR("\"size\":{\"shortest_edge\":20},\"do_center_crop\":true,\"crop_size\":32"),
+         "crop_size"},
+        {"hf_vit", HF_CONFIG, PREPROCESSOR("\"size\":{\"longest_edge\":32}"), "longest_edge"},
+        {"hf_vit", HF_CONFIG, PREPROCESSOR("\"size\":{\"shortest_edge\":32}"), "shortest_edge"},
+        {"hf_vit", HF_CONFIG, PREPROCESSOR("\"size\":{\"height\":32}"), "height and width"},
+        {"hf_vit", HF_CONFIG, PREPROCESSOR("\"size\":65535"), "65535x65535"},
+        {"hf_vit", HF_CONFIG, PREPROCESSOR("\"size\":32,\"do_resize\":false"), "do_resize"},
+        {"hf_vit", HF_CONFIG,
+         PREPROCESSOR("\"size\":{\"height\":40,\"width\":50},\"do_center_crop\":true,\"crop_size\":32"),
+         "do_center_crop"},
+        {"hf_vit", "{\"model_type\":\"swin\"}", NULL, "swin"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vit_model *model;
+        vit_status status = load_with(cases[i].folder, cases[i].config, cases[i].preprocessor, &model);
+        if (!cases[i].mention && !CHECK_STATUS(VIT_OK, status))
+            printf("  %s: %s\n", cases[i].config, error.text);
+        else if (cases[i].mention && CHECK(status != VIT_OK))
+            CHECK_MENTIONS(error.text, cases[i].mention);
+        else if (cases[i].mention)
+            printf("  %s %s\n", cases[i].config, cases[i].preprocessor);
+        vit_model_close(model);
+    }
+
+    vit_model *model;
+    CHECK_STATUS(VIT_OK, load_with("hf_vit", HF_CONFIG, cases[15].preprocessor, &model));
+    const vit_preprocess *p = &vit_model_config(model)->preprocess;
+    CHECK(p->crop == VIT_CROP_CENTER && p->height == 32 && p->width == 32 && floor(32 / p->crop_pct) == 40);
+    vit_model_close(model);
+    CHECK_STATUS(VIT_OK,
+                 load_with("timm_cls",
+                           TIMM_BEGIN "\"label_names\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\"]," TIMM_SIZE "}",
+                           NULL, &model));
+    CHECK_STRING(vit_model_label(model, 6), "g");
+    vit_model_close(model);
+    CHECK_STATUS(VIT_OK, load_with("timm_cls", TIMM_BEGIN "\"label_names\":[\"a\"]," TIMM_SIZE "}", NULL, &model));
+    CHECK(vit_model_label(model, 0) == NULL && vit_model_warning_count(model) == 1);
+    vit_model_close(model);
+}
+
 static void test_no_allocation_in_a_forward_pass(void) {
     struct counts counts = {0};
     vit_options options = counting_options(&counts);
@@ -413,6 +505,7 @@ static void test_top_classes(void) {
 }
 
 TEST_MAIN(TEST(test_configuration), TEST(test_pieces), TEST(test_saving), TEST(test_broken_models),
-          TEST(test_wrong_places), TEST(test_no_allocation_in_a_forward_pass), TEST(test_every_allocation_fails_once),
-          TEST(test_fifty_loads_and_aborts), TEST(test_bits_do_not_depend_on_threads_or_batch), TEST(test_tables_agree),
-          TEST(test_stages), TEST(test_top_classes))
+          TEST(test_wrong_places), TEST(test_odd_configurations), TEST(test_no_allocation_in_a_forward_pass),
+          TEST(test_every_allocation_fails_once), TEST(test_fifty_loads_and_aborts),
+          TEST(test_bits_do_not_depend_on_threads_or_batch), TEST(test_tables_agree), TEST(test_stages),
+          TEST(test_top_classes))
