@@ -49,11 +49,6 @@ int vit_top_classes(const float *logits, int n, int k, vit_score *top);
 /* Softmax of logits [n] into out [n] (may be the same). */
 void vit_softmax(const float *logits, int n, float *out);
 
-/* Decoded picture to answer in one call: preprocess with the model's rules, run, best k into top [k]. The session must
- * have batch 1. *count: how many were written. VIT_ERR_UNSUPPORTED for a model without a head. */
-vit_status vit_classify(vit_session *session, const vit_model *model, const vit_image *image, int k, vit_score *top,
-                        int *count, vit_error *error);
-
 #ifdef __cplusplus
 }
 #endif

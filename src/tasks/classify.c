@@ -1,4 +1,3 @@
-#include "../base/status.h"
 #include "../vit_tasks.h"
 
 #include <math.h>
@@ -41,23 +40,9 @@ int vit_top_classes(const float *logits, int n, int k, vit_score *top) {
     }
     float most = largest(logits, n);
     double sum = 0;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n && count; i++)
         sum += expf(logits[i] - most);
     for (int i = 0; i < count; i++)
         top[i].score = (float)(expf(logits[top[i].index] - most) / sum);
     return count;
-}
-
-vit_status vit_classify(vit_session *session, const vit_model *model, const vit_image *image, int k, vit_score *top,
-                        int *count, vit_error *error) {
-    const vit_config *config = vit_model_config(model);
-    const vit_session_info info = vit_session_get_info(session);
-    *count = 0;
-    if (!config->classes)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "classify: this model has no classification head, only features");
-    VIT_TRY(vit_image_preprocess(image, &config->preprocess, info.height, info.width, vit_session_input(session, 0),
-                                 NULL, error));
-    VIT_TRY(vit_session_run(session, error));
-    *count = vit_top_classes(vit_session_logits(session, 0), config->classes, k, top);
-    return VIT_OK;
 }
