@@ -242,9 +242,10 @@ build_in_copy() {
 find_emcc() {
     find_stb
     EMCC=(emcc)
-    if have emcc || { [[ -n ${EMSDK:-} ]] && PATH=$EMSDK/upstream/emscripten:$PATH && have emcc; }; then
-        :
-    else
+    if ! have emcc && [[ -n ${EMSDK:-} ]]; then
+        PATH=$EMSDK/upstream/emscripten:$PATH
+        have emcc || die "EMSDK=$EMSDK has no upstream/emscripten/emcc"
+    elif ! have emcc; then
         find_root
         [[ -z $BY_COPY ]] || return 0
         EMCC=("${ENTER[@]}" emcc)
@@ -258,7 +259,8 @@ find_emcc() {
 find_wasi() {
     find_stb
     if [[ -n ${WASI_SDK_PATH:-} ]]; then
-        WASI=("$WASI_SDK_PATH/bin/clang" --target=wasm32-wasip1)
+        WASI=("$WASI_SDK_PATH/bin/clang") # its target is WASI
+        [[ -x ${WASI[0]} ]] || die "WASI_SDK_PATH=$WASI_SDK_PATH has no bin/clang"
     else
         find_root
         [[ -z $BY_COPY ]] || return 0
