@@ -140,7 +140,8 @@ and then ./build.sh $VERB again"
 mirror() {
     local codename
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    apt-get update --print-uris 2> /dev/null | sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|\1|p" | head -n 1
+    apt-get update --print-uris 2> /dev/null | sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|\1|p" | head -n 1 |
+        grep . || die "apt has no source for $codename, so there is no mirror to fetch Debian 13's packages from"
 }
 
 # in_turn FUNCTION...: what makes a thing in the cache; no other of these programs does so meanwhile.
@@ -306,6 +307,7 @@ find_node() {
 
 # Commands that are out of date gather in QUEUE and run together. TOOL names the compiler and its version.
 QUEUE=()
+declare -A QUEUED=() # its outputs
 
 # make_file OUTPUT INPUTS COMMAND...: queues COMMAND unless this very command made OUTPUT after the last change of
 # INPUTS (a list of words) and of the headers the compiler listed in OUTPUT.d. Commands that made a file are kept in
@@ -313,6 +315,7 @@ QUEUE=()
 make_file() {
     local output=$1 inputs=$2 made=build/made/$1 line stamp quoted old='' headers='' input
     shift 2
+    [[ -z ${QUEUED[$output]:-} ]] || return 0
     printf -v line '%q ' "$@"
     stamp="$TOOL: $line"
     [[ ! -f $output || ! -f $made ]] || IFS= read -r old < "$made" || true
@@ -327,12 +330,14 @@ make_file() {
     mkdir -p "${output%/*}" "${made%/*}"
     # OUTPUT becomes as old as the start of its command, so that an edit meanwhile is noticed the next time
     printf -v quoted %q "$stamp"
+    QUEUED[$output]=yes
     QUEUE+=("printf %s $quoted > $made.new && $line && touch -r $made.new $output && mv $made.new $made")
 }
 
 run_queue() {
     local commands=("${QUEUE[@]}")
     QUEUE=()
+    QUEUED=()
     ((${#commands[@]})) || return 0
     printf '%s\0' "${commands[@]}" | xargs -0 -P "$JOBS" -n 1 bash -c || die 'the build failed'
 }
@@ -507,6 +512,10 @@ bench() {
         echo "$module:"
         "$PYTHON" tests/wasi_run.py --dir . --dir / --env VIT_MODEL="$model" $module bench "$@"
     done
+    build_wasm
+    find_npm
+    find_browsers
+    "$NODE" tests/bench/browser.mjs chromium firefox
 }
 
 clean() {
@@ -527,7 +536,8 @@ usage: ./build.sh [VERB] [OPTION]...
   test [native|cli|wasi|node|browser|readme|long]
                tests everything, or one part; long is what is too slow for every change
   bench [OPTION]...
-               times the kernels, and \`vit bench\` natively and under wasmtime (options: build/vit bench --help)
+               times the kernels, \`vit bench\` natively and under wasmtime (options: build/vit bench --help), and the
+               package in browsers
   clean        removes what was built
 
 What is missing is installed with apt-get on Debian when run as root, or fetched into
