@@ -184,7 +184,9 @@ set STB_DIR to the folder that has it"
         # apt with lists of its own: the system's are not touched, and root is not needed
         local apt=(apt-get -qq -o "Dir::State=$work/state" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=
             -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o Acquire::Languages=none)
-        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) trixie main" > "$work/sources.list"
+        local from
+        from=$(mirror)
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $from trixie main" > "$work/sources.list"
         "${apt[@]}" update > "$work/log" 2>&1 && (cd "$work" && "${apt[@]}" download libstb-dev) >> "$work/log" 2>&1 ||
             { cat "$work/log" >&2; die 'apt-get could not fetch libstb-dev'; }
         dpkg-deb -x "$work"/libstb-dev_*.deb "$work/deb"
@@ -213,12 +215,13 @@ find_root() {
 make_root() {
     [[ ! -d $ROOT ]] || return 0
     is_debian || die "no WebAssembly compiler: put emcc (>= $EMCC_MINIMUM) on PATH or set EMSDK; for wasi set WASI_SDK_PATH"
-    local tools=(mmdebstrap bubblewrap)
+    local from tools=(mmdebstrap bubblewrap)
+    from=$(mirror)
     ((EUID == 0)) || tools+=(uidmap) # then mmdebstrap works in a user namespace
     apt_install 'the WebAssembly compilers' "${tools[@]}"
     say "-- making a Debian 13 folder with emscripten, clang 19 and wasi-libc: $ROOT (2.4 GB, about a minute)"
     rm -rf "$ROOT.part"
-    mmdebstrap --variant=apt --include="$TOOLCHAIN_PACKAGES" trixie "$ROOT.part" "$(mirror)" > "$CACHE/toolchain.log" 2>&1 ||
+    mmdebstrap --variant=apt --include="$TOOLCHAIN_PACKAGES" trixie "$ROOT.part" "$from" > "$CACHE/toolchain.log" 2>&1 ||
         { cat "$CACHE/toolchain.log" >&2; die "mmdebstrap could not make $ROOT"; }
     mv -T "$ROOT.part" "$ROOT" # whole or not at all
 }
@@ -563,7 +566,10 @@ main() {
             . tests/run.sh
             run_tests "$@"
             ;;
-        bench) bench "$@" ;;
+        bench)
+            . tests/run.sh
+            bench "$@"
+            ;;
         clean) clean ;;
         help | -h | --help) usage ;;
         *)
