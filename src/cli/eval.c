@@ -3,6 +3,7 @@
 #include "engine.h"
 #include "progress.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const vit_cli_command command = {
@@ -25,11 +26,14 @@ typedef struct tally {
     int images, top1, top5, skipped;
 } tally;
 
+/* A score that is not a number says nothing, so it is never right. */
 static void judge(tally *tally, const vit_score *top, int count, int class_index) {
     tally->images++;
-    tally->top1 += top[0].index == class_index;
-    for (int i = 0; i < count; i++)
-        tally->top5 += top[i].index == class_index;
+    for (int i = 0; i < count; i++) {
+        int right = top[i].index == class_index && isfinite(top[i].score);
+        tally->top1 += right && i == 0;
+        tally->top5 += right;
+    }
 }
 
 static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, const vit_cli_paths *paths, tally *tally) {
