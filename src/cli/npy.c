@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Magic, version, length of the text, the text padded with spaces to a multiple of 64 bytes. */
 static int write_header(FILE *file, size_t rows, size_t columns) {
@@ -19,13 +20,13 @@ static int write_header(FILE *file, size_t rows, size_t columns) {
 }
 
 int vit_cli_npy_write(const char *path, const float *data, size_t rows, size_t columns) {
-    size_t size = strlen(path) + 6;
+    size_t size = strlen(path) + 32;
     char *temporary = malloc(size);
     if (!temporary) {
         vit_cli_complain("%s: out of memory", path);
         return 0;
     }
-    snprintf(temporary, size, "%s.part", path);
+    snprintf(temporary, size, "%s.part%ld", path, (long)getpid());
     FILE *file = fopen(temporary, "wb");
     int good = file && write_header(file, rows, columns) &&
                fwrite(data, columns * sizeof *data, rows, file) == rows && fflush(file) == 0;
