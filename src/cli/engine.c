@@ -1,6 +1,7 @@
 #include "engine.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define MOST_THREADS 8 /* by default: more rarely help one picture */
@@ -14,15 +15,28 @@ static int default_threads(void) {
 #endif
 }
 
+/* A name of the list, or what stands before its ':'. */
+static int knows_kernels(const char *name) {
+    size_t length = strlen(name);
+    const char *known;
+    for (int i = 0; (known = vit_kernels_name(i)); i++)
+        if (strncmp(known, name, length) == 0 && (!known[length] || known[length] == ':'))
+            return 1;
+    return 0;
+}
+
 int vit_cli_session_options(vit_session_options *options, const vit_cli_command *command, const vit_cli_run *run) {
     const char *environment = getenv("VIT_KERNELS");
+    const char *kernels = run->kernels ? run->kernels : environment && *environment ? environment : NULL;
     if (run->compute)
         return vit_cli_usage(command, "--compute int8 is not in this version; f32 is");
+    if (kernels && !knows_kernels(kernels))
+        return vit_cli_usage(command, "kernels '%s': not known, or this host lacks them; see 'vit version'", kernels);
     *options = (vit_session_options){
         .height = run->size[0],
         .width = run->size[1],
         .threads = run->threads ? run->threads : default_threads(),
-        .kernels = run->kernels ? run->kernels : environment && *environment ? environment : NULL,
+        .kernels = kernels,
     };
     return -1;
 }
@@ -38,8 +52,8 @@ vit_preprocess vit_cli_rules(const vit_model *model, const vit_cli_run *run) {
     return rules;
 }
 
-int vit_cli_session_failed(const vit_cli_command *command, const vit_error *error) {
-    if (error->status == VIT_ERR_ARGUMENT)
+int vit_cli_session_failed(const vit_cli_command *command, const vit_cli_run *run, const vit_error *error) {
+    if (error->status == VIT_ERR_ARGUMENT && run->size[0])
         return vit_cli_usage(command, "%s", error->text);
     vit_cli_complain("%s", error->text);
     return VIT_CLI_FAILED;
@@ -58,7 +72,7 @@ int vit_cli_engine_open(vit_cli_engine *engine, const vit_cli_command *command, 
         return status;
     engine->rules = vit_cli_rules(engine->model, run);
     if (vit_session_open(&engine->session, engine->model, &options, &error) != VIT_OK)
-        return vit_cli_session_failed(command, &error);
+        return vit_cli_session_failed(command, run, &error);
     vit_session_info info = vit_session_get_info(engine->session);
     engine->height = info.height;
     engine->width = info.width;

@@ -42,8 +42,8 @@ void vit_cli_engine_close(vit_cli_engine *engine);
 int vit_cli_session_options(vit_session_options *options, const vit_cli_command *command, const vit_cli_run *run);
 /* The model's preprocessing with what the run options change. */
 vit_preprocess vit_cli_rules(const vit_model *model, const vit_cli_run *run);
-/* Exit status for an error of vit_session_open: options that are not possible are usage errors. */
-int vit_cli_session_failed(const vit_cli_command *command, const vit_error *error);
+/* Exit status for an error of vit_session_open: a usage error if the size was asked for by --size. */
+int vit_cli_session_failed(const vit_cli_command *command, const vit_cli_run *run, const vit_error *error);
 
 /* Decodes and preprocesses a picture into the session, and runs it. */
 vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error);

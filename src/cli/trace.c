@@ -24,6 +24,7 @@ static const vit_cli_command command = {
 
 typedef struct tracer {
     const vit_model *model;
+    const vit_cli_run *run;
     vit_session_options options;
     vit_tensors_writer *writer;
 } tracer;
@@ -85,7 +86,9 @@ static int trace_pixels(const tracer *tracer, const char *prefix, const int64_t 
     options.height = (int)shape[1];
     options.width = (int)shape[2];
     if (vit_session_open(&session, tracer->model, &options, &error) != VIT_OK) {
-        vit_cli_complain("%s%s%s", prefix, *prefix ? "x: " : "", error.text);
+        if (!*prefix)
+            return vit_cli_session_failed(&command, tracer->run, &error);
+        vit_cli_complain("%sx: %s", prefix, error.text);
         return VIT_CLI_FAILED;
     }
     size_t image = (size_t)shape[1] * (size_t)shape[2] * 3;
@@ -99,17 +102,21 @@ static int trace_pixels(const tracer *tracer, const char *prefix, const int64_t 
     return VIT_CLI_FAILED;
 }
 
-/* "NAME." of "NAME.x", "" of "x"; 0 if the tensor is no input. */
-static int input_prefix(const char *name, char *prefix, size_t size) {
+enum { LONGEST_NAME = 255 };
+
+/* Is this tensor called x or NAME.x? */
+static int is_input(const char *name) {
     size_t length = strlen(name);
-    if (length == 0 || length >= size || name[length - 1] != 'x' || (length > 1 && name[length - 2] != '.'))
-        return 0;
-    memcpy(prefix, name, length - 1);
-    prefix[length - 1] = 0;
-    return 1;
+    return length > 0 && name[length - 1] == 'x' && (length == 1 || name[length - 2] == '.');
 }
 
 static int usable(const char *path, const vit_tensor_info *tensor, const float *data) {
+    size_t length = strlen(tensor->name);
+    if (length > LONGEST_NAME) {
+        vit_cli_complain("%s: tensor %.60s...x: the name has %zu bytes, at most %d can be traced", path, tensor->name,
+                         length, LONGEST_NAME);
+        return 0;
+    }
     int good = data && tensor->rank == 4 && tensor->shape[3] == 3;
     for (int i = 0; good && i < 4; i++)
         good = tensor->shape[i] > 0 && tensor->shape[i] <= (i ? 65535 : INT_MAX);
@@ -128,13 +135,18 @@ static int trace_file(const tracer *tracer, const char *path) {
     }
     int status = VIT_CLI_OK, found = 0;
     for (int i = 0; i < vit_tensors_count(tensors) && status == VIT_CLI_OK; i++) {
-        char prefix[256];
+        char prefix[LONGEST_NAME]; /* the name but for its x */
         const vit_tensor_info *tensor = vit_tensors_info(tensors, i);
         const float *data = vit_tensors_data(tensors, i);
-        if (!input_prefix(tensor->name, prefix, sizeof prefix))
+        if (!is_input(tensor->name))
             continue;
         found = 1;
-        status = usable(path, tensor, data) ? trace_pixels(tracer, prefix, tensor->shape, data) : VIT_CLI_FAILED;
+        if (!usable(path, tensor, data)) {
+            status = VIT_CLI_FAILED;
+            break;
+        }
+        snprintf(prefix, sizeof prefix, "%.*s", (int)strlen(tensor->name) - 1, tensor->name);
+        status = trace_pixels(tracer, prefix, tensor->shape, data);
     }
     vit_tensors_close(tensors);
     if (!found) {
@@ -205,6 +217,7 @@ int vit_cli_trace(int argc, char **argv) {
     }
     if (status == VIT_CLI_OK) {
         tracer.model = model;
+        tracer.run = &run;
         vit_preprocess rules = vit_cli_rules(model, &run);
         status = image ? trace_image(&tracer, image, &rules) : trace_file(&tracer, input);
     }

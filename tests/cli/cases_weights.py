@@ -98,6 +98,7 @@ def test_trace_errors(vit, tally, folder):
         "type": (safetensors({"x": ("U8", [1, 32, 32, 3], [0] * len(pixels))}), "expected f32 [B,H,W,3]"),
         "none": (safetensors({"x": ("F32", [0, 32, 32, 3], [])}), "expected f32 [B,H,W,3]"),
         "small": (safetensors({"x": ("F32", [1, 4, 4, 3], pixels[:48])}), "x"),
+        "long": (safetensors({"n" * 300 + ".x": ("F32", [1, 32, 32, 3], pixels)}), "the name has 302 bytes"),
         "one_good": (safetensors({"a.x": ("F32", [1, 32, 32, 3], pixels), "b.x": ("F32", [1], [0])}), "b.x"),
     }
     for name, (data, reason) in inputs.items():
