@@ -3,6 +3,7 @@
 #include "json_out.h"
 #include "machine.h"
 #include "progress.h"
+#include "text_out.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,12 +139,13 @@ static double share(const report *report) {
 
 static void print_text(const vit_cli_engine *engine, const report *report, const char *machine) {
     vit_session_info info = vit_session_get_info(engine->session);
-    printf("$ %s\n%s, %dx%d pixels, %d tokens\n", report->command_line, vit_model_config(engine->model)->architecture,
-           info.height, info.width, info.tokens);
+    vit_cli_line(stdout, "$ %s", report->command_line);
+    vit_cli_line(stdout, "%s, %dx%d pixels, %d tokens", vit_model_config(engine->model)->architecture, info.height,
+                 info.width, info.tokens);
     printf("%s; kernels %s, %d thread%s\n", machine, info.kernels, info.threads, info.threads > 1 ? "s" : "");
     if (report->image)
-        printf("%s, %dx%d: decode %.2f ms, resize %.2f ms\n", report->image, report->image_width, report->image_height,
-               report->decode, report->preprocess);
+        vit_cli_line(stdout, "%s, %dx%d: decode %.2f ms, resize %.2f ms", report->image, report->image_width,
+                     report->image_height, report->decode, report->preprocess);
     printf("forward: min %.2f ms, median %.2f ms of %d runs, %.1f GFLOP/s, %.0f %% of %.1f\n", report->fastest,
            report->median, report->runs, per_second(report->flops, report->fastest), share(report), report->peak);
     printf("%-16s %9s %7s %9s\n", "stage", "ms", "share", "GFLOP/s");

@@ -3,6 +3,7 @@
 #include "json_out.h"
 #include "paths.h"
 #include "progress.h"
+#include "text_out.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +23,11 @@ static const vit_cli_command command = {
 };
 
 static void print_text(const vit_model *model, const char *path, const vit_score *top, int count) {
-    printf("%s\n", path);
+    vit_cli_line(stdout, "%s", path);
     for (int i = 0; i < count; i++) {
         const char *label = vit_model_label(model, top[i].index);
         if (label)
-            printf("  %.4f  %s\n", (double)top[i].score, label);
+            vit_cli_line(stdout, "  %.4f  %s", (double)top[i].score, label);
         else
             printf("  %.4f  class %d\n", (double)top[i].score, top[i].index);
     }

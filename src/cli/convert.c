@@ -2,6 +2,7 @@
 #include "model_option.h"
 #include "paths.h"
 #include "progress.h"
+#include "text_out.h"
 
 #include <stdio.h>
 
@@ -43,8 +44,8 @@ static int convert(const vit_model *model, const char *out, vit_dtype type) {
     }
     for (int i = 0; i < vit_model_warning_count(model); i++)
         vit_cli_complain("warning: %s", vit_model_warning(model, i));
-    printf("%s: %s, %lld parameters, %lld bytes\n", out, vit_model_config(model)->architecture,
-           (long long)vit_model_parameters(model), vit_cli_file_size(out));
+    vit_cli_line(stdout, "%s: %s, %lld parameters, %lld bytes", out, vit_model_config(model)->architecture,
+                 (long long)vit_model_parameters(model), vit_cli_file_size(out));
     return VIT_CLI_OK;
 }
 

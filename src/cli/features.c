@@ -4,6 +4,7 @@
 #include "npy.h"
 #include "paths.h"
 #include "progress.h"
+#include "text_out.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ static int make_room(table *table) {
 
 static void print_row(const table *table, const char *path, const float *row) {
     if (!table->json) {
-        printf("%s\n", path);
+        vit_cli_line(stdout, "%s", path);
         return;
     }
     printf("{\"path\":");

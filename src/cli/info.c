@@ -2,6 +2,7 @@
 #include "json_out.h"
 #include "model_option.h"
 #include "paths.h"
+#include "text_out.h"
 
 #include <stdio.h>
 
@@ -26,37 +27,42 @@ static const char *const resample_sources[] = {"timm", "Hugging Face", "timm's n
 static const char *const filters[] = {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos", "tf_bilinear"};
 static const char *const crops[] = {"center", "squash", "border"};
 
-static void print_shape(const vit_tensor_info *tensor) {
-    putchar('[');
+enum { LONGEST_SHAPE = 200 }; /* 8 dimensions of 20 digits, and commas */
+
+static void write_shape(const vit_tensor_info *tensor, char text[LONGEST_SHAPE]) {
+    int used = snprintf(text, LONGEST_SHAPE, "[");
     for (int i = 0; i < tensor->rank; i++)
-        printf("%s%lld", i ? "," : "", (long long)tensor->shape[i]);
-    putchar(']');
+        used += snprintf(text + used, (size_t)(LONGEST_SHAPE - used), "%s%lld", i ? "," : "",
+                         (long long)tensor->shape[i]);
+    snprintf(text + used, (size_t)(LONGEST_SHAPE - used), "]");
 }
 
 static void print_tensor(const vit_tensor_info *tensor) {
-    printf("  %-44s %-6s ", tensor->name, tensor->type);
-    print_shape(tensor);
-    putchar('\n');
+    char shape[LONGEST_SHAPE];
+    write_shape(tensor, shape);
+    vit_cli_line(stdout, "  %-44s %-6s %s", tensor->name, tensor->type, shape);
 }
 
 static void print_tensor_json(const vit_tensor_info *tensor, int first) {
+    char shape[LONGEST_SHAPE];
+    write_shape(tensor, shape);
     printf("%s{\"name\":", first ? "" : ",");
     vit_cli_json_string(tensor->name);
     printf(",\"type\":");
     vit_cli_json_string(tensor->type);
-    printf(",\"shape\":");
-    print_shape(tensor);
+    printf(",\"shape\":%s", shape);
 }
 
 static void print_file(const char *path, const vit_file *file) {
     int tensors = vit_file_tensor_count(file), entries = vit_file_metadata_count(file);
-    printf("%s: %s, %d tensors, %lld bytes\n", path, vit_file_format(file), tensors, vit_cli_file_size(path));
+    vit_cli_line(stdout, "%s: %s, %d tensors, %lld bytes", path, vit_file_format(file), tensors,
+                 vit_cli_file_size(path));
     if (entries)
         printf("metadata\n");
     for (int i = 0; i < entries; i++) {
         const char *key, *value;
         vit_file_metadata(file, i, &key, &value);
-        printf("  %-40s %s\n", key, value);
+        vit_cli_line(stdout, "  %-40s %s", key, value);
     }
     if (tensors)
         printf("tensors\n");
@@ -120,7 +126,7 @@ static void print_model(const char *path, const vit_model *model) {
     const vit_config *c = vit_model_config(model);
     const vit_preprocess *p = &c->preprocess;
     int unused = count_unused(model);
-    printf("%s: %s\n", path, c->architecture);
+    vit_cli_line(stdout, "%s: %s", path, c->architecture);
     printf("  parameters     %lld, %llu bytes in memory\n", (long long)vit_model_parameters(model),
            (unsigned long long)vit_model_bytes(model));
     printf("  network        %d layers, width %d, %d heads, MLP %d, patch %dx%d, %s, eps %g\n", c->layers, c->width,
@@ -142,7 +148,7 @@ static void print_model(const char *path, const vit_model *model) {
         if (!vit_model_tensor(model, i)->used)
             print_tensor(vit_model_tensor(model, i));
     for (int i = 0; i < vit_model_warning_count(model); i++)
-        printf("  warning        %s\n", vit_model_warning(model, i));
+        vit_cli_line(stdout, "  warning        %s", vit_model_warning(model, i));
 }
 
 static void print_three(const char *key, const float values[3]) {

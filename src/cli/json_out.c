@@ -40,6 +40,8 @@ void vit_cli_json_string(const char *text) {
             fputs("\\t", stdout);
         } else if (*at < 0x20 || *at == 0x7f) {
             printf("\\u%04x", *at);
+        } else if (*at == 0xc2 && at[1] < 0xa0) { /* C1: terminals obey it */
+            printf("\\u%04x", at[1]);
         } else {
             fwrite(at, 1, (size_t)length, stdout);
         }

@@ -45,10 +45,11 @@ static int unknown_command(const char *name) {
             nearest = i;
         }
     }
-    fprintf(stderr, "vit: unknown command '%s'", name);
     if (nearest >= 0)
-        fprintf(stderr, "; did you mean '%s'?", commands[nearest].name);
-    fprintf(stderr, "\nCommands:");
+        vit_cli_complain("unknown command '%s'; did you mean '%s'?", name, commands[nearest].name);
+    else
+        vit_cli_complain("unknown command '%s'", name);
+    fprintf(stderr, "Commands:");
     for (int i = 0; i < COMMANDS; i++)
         fprintf(stderr, " %s", commands[i].name);
     fprintf(stderr, " help version\n");

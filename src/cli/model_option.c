@@ -1,5 +1,6 @@
 #include "model_option.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,9 +25,10 @@ int vit_cli_model_open(vit_model **out, const vit_cli_model *options) {
     vit_error error;
     *out = NULL;
     if (!path || !*path) {
-        vit_cli_complain("no model: give --model FILE|DIR or set VIT_MODEL.\n"
-                         "A ViT of timm or Hugging Face will do, for instance model.safetensors and config.json of\n"
-                         "https://huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k in one folder.");
+        vit_cli_complain("no model: give --model FILE|DIR or set VIT_MODEL.");
+        fputs("A ViT of timm or Hugging Face will do, for instance model.safetensors and config.json of\n"
+              "https://huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k in one folder.\n",
+              stderr);
         return VIT_CLI_FAILED;
     }
     vit_status status = vit_model_open(out, path, options->config, NULL, &error);

@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "text_out.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -17,8 +19,7 @@ void vit_cli_complain(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fputs("vit: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    vit_cli_line_list(stderr, format, arguments);
     va_end(arguments);
 }
 
@@ -26,8 +27,8 @@ int vit_cli_usage(const vit_cli_command *command, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "vit %s: ", command->name);
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, "\nTry 'vit %s --help'.\n", command->name);
+    vit_cli_line_list(stderr, format, arguments);
+    fprintf(stderr, "Try 'vit %s --help'.\n", command->name);
     va_end(arguments);
     return VIT_CLI_USAGE;
 }

@@ -37,7 +37,7 @@ int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options,
 /* "vit NAME: ..." and where to find help, on stderr; returns VIT_CLI_USAGE. */
 int vit_cli_usage(const vit_cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* "vit: ..." on stderr. */
+/* "vit: ...", one line on stderr. */
 void vit_cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* How many letters must be added, dropped, changed or swapped to make b of a; at most 99. */

@@ -2,9 +2,10 @@
 
 import array
 import json
+import math
 import os
 
-from files import png, read, read_npy, read_safetensors, write
+from files import png, read, read_npy, read_safetensors, safetensors, write
 
 MODEL = "tests/golden/forward/timm_cls"
 GAP_MODEL = "tests/golden/forward/timm_gap_notoken"  # no class token
@@ -193,6 +194,32 @@ def test_odd_names(vit, tally, folder):
     )
 
 
+def test_control_characters(vit, tally, folder):
+    """What files are called and what they say does not reach the terminal as commands."""
+    evil = "\x1b]0;evil\x07\nline\x7f\x9b2J é"
+    shown = "\\x1b]0;evil\\x07\\x0aline\\x7f\\x9b2J é"
+    (picture,) = pictures(folder, ["a.png"])
+    labels = write(f"{folder}/labels.json", json.dumps([evil] * CLASSES))
+    result = vit.run("classify", "--model", MODEL, "--top=1", "--labels", labels, picture)
+    tally.equal(result.out.split("\n")[1][10:], shown, "a label")
+    _, shape, values = read_safetensors(f"{MODEL}/model.safetensors")["norm.bias"]
+    write(f"{folder}/m.safetensors", safetensors({evil: ("F32", shape, values)}))
+    for options in ([], ["--json"], ["--config", f"{MODEL}/config.json"]):
+        result = vit.run("info", *options, f"{folder}/m.safetensors")
+        tally.equal([c for c in result.out + result.err if c != "\n" and not c.isprintable()], [], f"info {options}")
+    tally.check(f"\n  {shown}  " in vit.run("info", f"{folder}/m.safetensors").out, "the name of a tensor")
+    tally.equal(vit.run(evil).err.split("\n")[0], f"vit: unknown command '{shown}'", "a command")
+    tally.equal(
+        vit.run("info", f"{folder}/{evil}").err.count("\n"), 1, "the name of a file that is not there is one line"
+    )
+    if not vit.wasi:
+        odd = write(f"{folder}/{evil}.png", read(picture))
+        shown = f"{folder}/{shown}.png"
+        tally.equal(vit.run("classify", "--model", MODEL, odd).out.split("\n")[0], shown, "the name of a picture")
+        result = vit.run("features", "--model", MODEL, "--out", f"{folder}/f.npy", odd)
+        tally.equal(result.out, shown + "\n", "the name of a row")
+
+
 def test_features(vit, tally, folder):
     paths = pictures(f"{folder}/in", ["c.png", "a.png", "b/d.png"])
     bad = write(f"{folder}/in/bad.png", "text")
@@ -231,6 +258,17 @@ def test_features(vit, tally, folder):
         lines(both), [{"path": path, "row": row} for row, path in enumerate(ordered)], "--json with --out gives rows"
     )
     tally.equal(read(f"{folder}/both.npy"), read(f"{folder}/head.npy"), "head is the default")
+
+
+def test_features_replaces(vit, tally, folder):
+    """Only the file that was asked for is written, also where others have names like it."""
+    (picture,) = pictures(folder, ["a.png"])
+    out, other = write(f"{folder}/f.npy", "old"), write(f"{folder}/f.npy.mine", "mine")
+    beside = write(f"{folder}/f.npy.part", "mine too")
+    vit.run("features", "--model", MODEL, "--out", out, picture)
+    tally.equal(read_npy(out)[0], (1, 36), "the file is replaced")
+    tally.equal((read(other), read(beside)), (b"mine", b"mine too"), "no other is")
+    os.remove(beside)
 
 
 def test_features_errors(vit, tally, folder):
@@ -318,6 +356,33 @@ def test_eval_errors(vit, tally, folder):
     )
 
 
+def test_eval_of_no_numbers(vit, tally, folder):
+    """A model whose scores are not numbers is right about nothing."""
+    tensors = read_safetensors(f"{MODEL}/model.safetensors")
+    tensors["head.bias"] = ("F32", [CLASSES], [math.nan] * CLASSES)
+    write(f"{folder}/m/model.safetensors", safetensors(tensors))
+    write(f"{folder}/m/config.json", read(f"{MODEL}/config.json"))
+    for c in range(CLASSES):
+        write(f"{folder}/in/{c}.png", png(40, 48, c))
+    result = vit.run("eval", "--model", f"{folder}/m", "--json", f"{folder}/in")
+    tally.equal(lines(result), [{"images": CLASSES, "top1": 0, "top5": 0}], "scores that are NaN")
+
+
+def test_size(vit, tally, folder):
+    """A size that was asked for and cannot be is a usage error; one that the model asks for is not."""
+    (picture,) = pictures(folder, ["a.png"])
+    config = json.loads(read(f"{MODEL}/config.json"))
+    config["pretrained_cfg"]["input_size"] = [3, 4, 4]
+    write(f"{folder}/m/model.safetensors", read(f"{MODEL}/model.safetensors"))
+    write(f"{folder}/m/config.json", json.dumps(config))
+    out = ["--out", f"{folder}/o.safetensors"]
+    for words in (["classify", picture], ["bench", "--runs=1"], ["trace", "--image", picture, *out]):
+        result = vit.run(*words, "--model", MODEL, "--size=4")
+        tally.check(result.status == 2 and result.out == "" and "4x4" in result.err, f"{words[0]} --size=4", result)
+        result = vit.run(*words, "--model", f"{folder}/m")
+        tally.check(result.status == 1 and result.out == "", f"{words[0]} of a model of 4x4 pixels", result)
+
+
 def test_bench(vit, tally, folder):
     (picture,) = pictures(folder, ["a.png"])
     result = vit.run("bench", "--model", MODEL, "--runs", "2", "--image", picture, "--json")
@@ -384,6 +449,8 @@ def test_kernels(vit, tally, folder):
         tally.equal(used, name, "--kernels is what is used")
     result = vit.run("classify", "--model", MODEL, "--kernels", "sse9", picture)
     tally.check(result.status == 2 and "sse9" in result.err and result.out == "", "unknown kernels", result)
+    result = vit.run("trace", "--model", MODEL, "--image", picture, "--out", f"{folder}/o", VIT_KERNELS="sse9")
+    tally.check(result.status == 2 and "sse9" in result.err and result.out == "", "in the environment", result)
 
 
 def test_no_model(vit, tally, folder):
