@@ -491,8 +491,9 @@ demo() {
 site() {
     build_wasm
     rm -rf build/site
-    mkdir -p build/site
+    mkdir -p build/site/model
     cp -R web wasm build/site/
+    echo '{"files":[]}' > build/site/model/index.json # the page asks for it; no model is served
     rm -f build/site/web/serve.mjs build/site/wasm/exports.c
     printf '<!doctype html>\n<meta charset="utf-8">\n<meta http-equiv="refresh" content="0; url=web/">\n<title>vit-wasm</title>\n' > build/site/index.html
     say "build/site: $(du -sh build/site | cut -f 1)"
