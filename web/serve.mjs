@@ -50,7 +50,7 @@ async function modelFiles(path) {
     const found = await stat(path).catch(() => usage(`--model ${path}: no such file or folder`));
     const folder = found.isDirectory() ? path : dirname(path);
     const wanted = found.isDirectory()
-        ? (name) => /\.(safetensors|gguf|json)$/.test(name)
+        ? (name) => /\.(safetensors|gguf|json)$/i.test(name)
         : (name) => name === basename(path)
             || (extname(path) === '.safetensors' && /^(preprocessor_)?config\.json$/.test(name));
     for (const name of (await readdir(folder)).sort()) {

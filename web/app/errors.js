@@ -11,7 +11,8 @@ export class Problem extends Error {
     }
 }
 
-export const isCancel = (error) => error?.code === 'cancelled' || error?.name === 'AbortError';
+// Also what is asked of a model when another one takes its place.
+export const isCancel = (error) => ['cancelled', 'disposed'].includes(error?.code) || error?.name === 'AbortError';
 
 const UNREADABLE = ['image', 'truncated', 'format', 'unsupported', 'io']; // what a broken picture is called
 

@@ -1,8 +1,8 @@
 // What people hand over: drops, pastes, picks and folders, sorted into pictures and model files.
 
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|bmp|heic|heif|tiff?)$/i;
-const MODEL = /\.(safetensors|gguf)$/;
-const CONFIG = /\.json$/;
+const MODEL = /\.(safetensors|gguf)$/i;
+const CONFIG = /\.json$/i;
 const MOST = 5000; // files taken from dropped folders
 
 export function sort(files) {

@@ -65,7 +65,17 @@ export function cancelLoad() {
 
 // ---- Where models come from: each gives { name, source } or throws a Problem ----
 
-const nameOf = (path) => decodeURIComponent(path.split('/').filter(Boolean).at(-1) ?? path);
+const isGguf = (name) => /\.gguf$/i.test(name);
+
+// The last part of an address's path, as people write it.
+function nameOf(path) {
+    const part = path.split('/').filter(Boolean).at(-1) ?? path;
+    try {
+        return decodeURIComponent(part);
+    } catch { // "%" that encodes nothing
+        return part;
+    }
+}
 
 // config.json says what the network is; preprocessor_config.json, which may stand beside it, how it is fed pictures.
 function inOrder(configs, name) {
@@ -76,18 +86,18 @@ function inOrder(configs, name) {
 
 // Which of several weight files is meant: a GGUF says all by itself; else the one that is called model.
 function pickWeights(list, name) {
-    return list.find((one) => /\.gguf$/.test(name(one))) ?? list.find((one) => name(one) === 'model.safetensors')
-        ?? list.find((one) => /\.safetensors$/.test(name(one)));
+    return list.find((one) => isGguf(name(one))) ?? list.find((one) => name(one) === 'model.safetensors')
+        ?? list.find((one) => /\.safetensors$/i.test(name(one)));
 }
 
 // Files picked or dropped together: weights with the config that says what they mean, or one GGUF.
 export function fromFiles({ weights, configs }) {
     if (!weights.length) throw new Problem('no-weights', configs.map((file) => file.name).join(', '));
     const chosen = pickWeights(weights, (file) => file.name);
-    if (chosen.name.endsWith('.gguf')) return { name: chosen.name, source: chosen };
+    if (isGguf(chosen.name)) return { name: chosen.name, source: chosen };
     const config = inOrder(configs, (file) => file.name);
     if (!config.length) throw new Problem('no-config', chosen.name);
-    const folder = nameOf(chosen.webkitRelativePath.split('/').slice(0, -1).join('/'));
+    const folder = chosen.webkitRelativePath.split('/').at(-2);
     return { name: folder || chosen.name, source: { config, weights: chosen } };
 }
 
@@ -115,6 +125,6 @@ export async function fromHost() {
     const at = (name) => new URL(encodeURIComponent(name), base).href;
     const weights = pickWeights(names, (name) => name);
     if (!weights) return null;
-    if (weights.endsWith('.gguf')) return { name: list.name, source: at(weights) };
+    if (isGguf(weights)) return { name: list.name, source: at(weights) };
     return { name: list.name, source: { config: inOrder(names, (name) => name).map(at), weights: at(weights) } };
 }
