@@ -232,6 +232,38 @@ async function testBatch(base) {
   await close('batch')
 }
 
+// The sample that was asked for last is the one that is seen, whichever comes first.
+async function testSamples(base) {
+  const { page, close } = await openPage(base)
+  await answered(page, 'cat.jpg')
+  await page.evaluate(() => {
+    const real = fetch
+    globalThis.held = []
+    globalThis.fetch = async (url, options) => {
+      if (/rocket/.test(url)) return new Response('', { status: 503 })
+      if (/coffee/.test(url)) await new Promise((done) => held.push(done))
+      return real(url, /coffee/.test(url) ? {} : options) // as if it came before it could be cancelled
+    }
+  })
+  const release = () => page.evaluate(() => held.splice(0).forEach((done) => done()))
+  await page.click('[data-sample="coffee"]')
+  await page.click('[data-sample="horse"]')
+  check(await answered(page, 'horse.jpg'), 'samples: the quick one')
+  await release()
+  await new Promise((done) => setTimeout(done, 500))
+  check(await answered(page, 'horse.jpg') && page.url().endsWith('sample=horse'), `samples: the slow one comes too late: ${await text(page, '#caption .file')}`)
+  await page.click('[data-sample="coffee"]')
+  await drop(page, sample('cat'))
+  await release()
+  await new Promise((done) => setTimeout(done, 500))
+  check(await answered(page, 'my cat.jpg'), 'samples: a picture that was dropped meanwhile stays')
+  await page.click('[data-sample="rocket"]')
+  check(await noticed(page, 'error.sample'), 'samples: one that cannot be fetched')
+  await page.click('[data-sample="horse"]')
+  check(await answered(page, 'horse.jpg') && !(await visible(page, '#notice')), 'samples: then all is well')
+  await close('samples')
+}
+
 async function testPictureErrors(base) {
   const { page, close } = await openPage(base, { quiet: true })
   await answered(page, 'cat.jpg')
@@ -267,7 +299,7 @@ async function testModels(base, elsewhere) {
   await page.click('#url-form button')
   check((await text(page, '#url-problem')) === words['url.malformed'], 'address: malformed')
   await page.click('#drawer-close')
-  for (const [path, key] of [['/none.gguf', '404'], ['/page.gguf', 'html'], ['/private.gguf', 'network'], ['/short/', 'truncated']]) {
+  for (const [path, key] of [['/none.gguf', '404'], ['/page.gguf', 'html'], ['/private.gguf', 'network'], ['/short/', 'truncated'], ['/%zz', '404']]) {
     await enter(page, elsewhere.url + path)
     check(await noticed(page, `error.${key}`), `address: ${path} says: ${await text(page, '#notice')}`)
     check(await visible(page, '#invite'), `address: after ${path} the invitation is back`)
@@ -289,6 +321,8 @@ async function testModels(base, elsewhere) {
   check(await noticed(page, 'error.no-config'), 'files: weights without their config')
   await drop(page, config)
   check(await noticed(page, 'error.no-weights'), 'files: a config without weights')
+  await drop(page, { ...weights, name: 'MODEL.GGUF' })
+  check(await noticed(page, 'error.no-config'), `files: not what the name in capitals says: ${await text(page, '#notice')}`)
   await drop(page, config, { ...weights, bytes: weights.bytes.slice(0, 4000) })
   check(await noticed(page, 'error.truncated'), 'files: a part of the weights')
   await drop(page, { ...weights, name: 'model.gguf' })
@@ -296,6 +330,20 @@ async function testModels(base, elsewhere) {
   await drop(page, weights, config)
   check(await answered(page, 'cat.jpg'), 'files: weights and config')
   check(!(await visible(page, '#invite')) && !(await visible(page, '#notice')), 'files: nothing else is left over')
+
+  await page.evaluate(({ config, weights }) => { // as the browser gives a folder of this name
+    const files = [config, weights].map(({ name, bytes }) => {
+      const file = new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name)
+      return Object.defineProperty(file, 'webkitRelativePath', { value: `50% vit/${name}` })
+    })
+    const input = document.querySelector('#folder-input')
+    Object.defineProperty(input, 'files', { value: files, configurable: true })
+    input.dispatchEvent(new Event('change'))
+    delete input.files
+    globalThis.loads = []
+    new MutationObserver(() => loads.push(document.querySelector('#live').textContent)).observe(document.querySelector('#live'), { childList: true, characterData: true, subtree: true })
+  }, { config, weights })
+  check(await until(page, () => loads.some((line) => line.startsWith('Model loaded'))) && await answered(page, 'cat.jpg'), `files: a folder with % in its name: ${await page.evaluate(() => loads)}`)
 
   await enter(page, `${elsewhere.url}/good/`)
   check(await until(page, (address) => location.hash.includes(encodeURIComponent(address)), `${elsewhere.url}/good/`), 'address: the link names it')
@@ -381,7 +429,8 @@ async function testLarge(base) {
       pen.fillRect((i * 97) % 4000, (i * 61) % 3000, 200, 150)
     }
     const transfer = new DataTransfer()
-    transfer.items.add(new File([await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.9 })], 'large.jpg', { type: 'image/jpeg' }))
+    globalThis.large = new File([await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.9 })], 'large.jpg', { type: 'image/jpeg' })
+    transfer.items.add(large)
     const run = globalThis.run = { keys: 0, gap: 0, ended: 0, began: performance.now() }
     addEventListener('keydown', () => { run.keys += run.ended ? 0 : 1 })
     new MutationObserver(() => { run.ended ||= performance.now() }).observe(document.querySelector('#scores'), { childList: true })
@@ -399,6 +448,21 @@ async function testLarge(base) {
   const { keys, gap, began, ended } = await page.evaluate(() => run)
   console.log(`12 megapixels: ${Math.round(ended - began)} ms; meanwhile ${keys} keys were answered, longest pause of the page ${Math.round(gap)} ms`)
   check(keys > 0, '12 megapixels: keys are answered meanwhile')
+
+  // a model that takes its place ends the classification under way; that is no failure
+  await page.evaluate((parts) => {
+    globalThis.notices = []
+    new MutationObserver(() => notices.push(document.querySelector('#notice').textContent)).observe(document.querySelector('#notice'), { childList: true })
+    const files = parts.map(({ name, bytes }) => new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name))
+    for (const list of [[large], files]) {
+      const transfer = new DataTransfer()
+      for (const file of list) transfer.items.add(file)
+      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }))
+    }
+  }, [fileOf(join(tiny, 'config.json'), 'config.json'), fileOf(join(tiny, 'model.safetensors'), 'model.safetensors')])
+  check(await until(page, (start) => document.querySelector('#live').textContent.startsWith(start), words['loading.done'].split('{')[0]), '12 megapixels: another model meanwhile')
+  check(await answered(page, 'large.jpg'), '12 megapixels: the new model answers')
+  check((await page.evaluate(() => notices)).every((notice) => !notice), `12 megapixels: another model meanwhile is no error: ${await page.evaluate(() => notices)}`)
   await close('12 megapixels')
 }
 
@@ -419,6 +483,7 @@ try {
   browser = await launch(browserName)
   await testOpening(base)
   await testBatch(base)
+  await testSamples(base)
   await testPictureErrors(base)
   await testModels(bare, await startElsewhere())
   await testKeyboard(base)

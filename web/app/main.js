@@ -22,6 +22,7 @@ const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 
 let current = null;     // the picture on the stage: { name, alt, blob }
 let looking = null;     // AbortController of its classification
+let fetching = null;    // AbortController of a sample on its way
 let seeing = null;      // the ViT whose patches the stage shows
 
 // ---- Pictures ----
@@ -82,7 +83,9 @@ function take(files) {
     return runBatch(named, lookAt);
 }
 
+// What is chosen now, a sample or (without id) another picture; a sample still on its way is no longer wanted.
 function markSample(id) {
+    fetching?.abort();
     writeHash({ sample: id });
     for (const button of document.querySelectorAll('#samples button')) {
         button.setAttribute('aria-pressed', button.dataset.sample === id);
@@ -92,8 +95,19 @@ function markSample(id) {
 async function lookAtSample(id) {
     markSample(id);
     closeBatch();
-    const blob = await fetch(`samples/${id}.jpg`).then((reply) => reply.blob());
-    return look({ name: `${id}.jpg`, alt: t(`sample.${id}`), blob });
+    const { signal } = fetching = new AbortController();
+    let blob;
+    try {
+        const reply = await fetch(`samples/${id}.jpg`, { signal });
+        if (!reply.ok) throw new Problem('sample', `${reply.url}: HTTP ${reply.status}`);
+        blob = await reply.blob();
+    } catch (error) {
+        if (signal.aborted) return;
+        const again = { label: t('error.retry'), main: true, run: () => lookAtSample(id) };
+        const problem = error instanceof Problem ? error : new Problem('sample', String(error));
+        return showNotice({ ...describe(problem), actions: [again] });
+    }
+    if (!signal.aborted) await look({ name: `${id}.jpg`, alt: t(`sample.${id}`), blob });
 }
 
 function showSamples() {

@@ -160,6 +160,8 @@ export default {
     'error.picture.text': 'The file is damaged or is not a picture. Open it in a picture viewer to see; JPEG and '
         + 'PNG always work, '
         + 'other kinds where the browser knows them.',
+    'error.sample.title': 'This sample could not be fetched',
+    'error.sample.text': 'Check the connection and try again, or choose a picture of your own.',
     'error.no-head.title': 'This model does not classify',
     'error.no-head.text': 'It describes pictures by features but has no head that names classes. Choose a model '
         + 'that was trained to classify.',
