@@ -20,12 +20,8 @@ static const vit_cli_command command = {
     .most = 1,
 };
 
-static const char *const activations[] = {"gelu", "gelu_tanh", "quick_gelu"};
 static const char *const pools[] = {"class token", "mean"};
-static const char *const resamples[] = {"timm", "huggingface", "bilinear", "jax"};
 static const char *const resample_sources[] = {"timm", "Hugging Face", "timm's npz loader", "vit_jax"};
-static const char *const filters[] = {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos", "tf_bilinear"};
-static const char *const crops[] = {"center", "squash", "border"};
 
 enum { LONGEST_SHAPE = 200 }; /* 8 dimensions of 20 digits, and commas */
 
@@ -130,7 +126,7 @@ static void print_model(const char *path, const vit_model *model) {
     printf("  parameters     %lld, %llu bytes in memory\n", (long long)vit_model_parameters(model),
            (unsigned long long)vit_model_bytes(model));
     printf("  network        %d layers, width %d, %d heads, MLP %d, patch %dx%d, %s, eps %g\n", c->layers, c->width,
-           c->heads, c->mlp_width, c->patch_height, c->patch_width, activations[c->activation], (double)c->norm_eps);
+           c->heads, c->mlp_width, c->patch_height, c->patch_width, vit_activation_name(c->activation), (double)c->norm_eps);
     printf("  pooling        %s%s%s\n", pools[c->pool], c->pool_norm ? ", then norm" : "",
            c->class_token && c->pool == VIT_POOL_MEAN ? " (there is a class token as well)" : "");
     if (c->pre_logits)
@@ -139,7 +135,7 @@ static void print_model(const char *path, const vit_model *model) {
            resample_sources[c->pos_resample]);
     printf("  input          %dx%d pixels, %.4g GFLOP\n", p->height, p->width,
            vit_model_flops(model, p->height, p->width) * 1e-9);
-    printf("  preprocessing  %s, crop %s %g, mean %g %g %g, std %g %g %g\n", filters[p->filter], crops[p->crop],
+    printf("  preprocessing  %s, crop %s %g, mean %g %g %g, std %g %g %g\n", vit_filter_name(p->filter), vit_crop_name(p->crop),
            (double)p->crop_pct, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2], (double)p->std[0],
            (double)p->std[1], (double)p->std[2]);
     printf("  classes        %d, %d labels\n", c->classes, count_labels(model));
@@ -172,14 +168,14 @@ static void print_model_json(const char *path, const vit_model *model) {
            (unsigned long long)vit_model_bytes(model));
     printf(",\"layers\":%d,\"width\":%d,\"heads\":%d,\"mlp_width\":%d,\"patch\":[%d,%d]", c->layers, c->width, c->heads,
            c->mlp_width, c->patch_height, c->patch_width);
-    printf(",\"activation\":\"%s\",\"norm_eps\":", activations[c->activation]);
+    printf(",\"activation\":\"%s\",\"norm_eps\":", vit_activation_name(c->activation));
     vit_cli_json_float(c->norm_eps);
     printf(",\"pool\":\"%s\",\"class_token\":%s,\"pre_logits\":%d", c->pool == VIT_POOL_CLASS ? "cls" : "mean",
            c->class_token ? "true" : "false", c->pre_logits);
     printf(",\"positions\":{\"size\":[%d,%d],\"resample\":\"%s\"}", c->image_height, c->image_width,
-           resamples[c->pos_resample]);
+           vit_resample_name(c->pos_resample));
     printf(",\"input\":[%d,%d],\"flops\":%.0f", p->height, p->width, vit_model_flops(model, p->height, p->width));
-    printf(",\"preprocess\":{\"filter\":\"%s\",\"crop\":\"%s\",\"crop_pct\":", filters[p->filter], crops[p->crop]);
+    printf(",\"preprocess\":{\"filter\":\"%s\",\"crop\":\"%s\",\"crop_pct\":", vit_filter_name(p->filter), vit_crop_name(p->crop));
     vit_cli_json_float(p->crop_pct);
     print_three("mean", p->mean);
     print_three("std", p->std);
