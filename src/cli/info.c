@@ -28,8 +28,8 @@ enum { LONGEST_SHAPE = 200 }; /* 8 dimensions of 20 digits, and commas */
 static void write_shape(const vit_tensor_info *tensor, char text[LONGEST_SHAPE]) {
     int used = snprintf(text, LONGEST_SHAPE, "[");
     for (int i = 0; i < tensor->rank; i++)
-        used += snprintf(text + used, (size_t)(LONGEST_SHAPE - used), "%s%lld", i ? "," : "",
-                         (long long)tensor->shape[i]);
+        used +=
+            snprintf(text + used, (size_t)(LONGEST_SHAPE - used), "%s%lld", i ? "," : "", (long long)tensor->shape[i]);
     snprintf(text + used, (size_t)(LONGEST_SHAPE - used), "]");
 }
 
@@ -126,7 +126,8 @@ static void print_model(const char *path, const vit_model *model) {
     printf("  parameters     %lld, %llu bytes in memory\n", (long long)vit_model_parameters(model),
            (unsigned long long)vit_model_bytes(model));
     printf("  network        %d layers, width %d, %d heads, MLP %d, patch %dx%d, %s, eps %g\n", c->layers, c->width,
-           c->heads, c->mlp_width, c->patch_height, c->patch_width, vit_activation_name(c->activation), (double)c->norm_eps);
+           c->heads, c->mlp_width, c->patch_height, c->patch_width, vit_activation_name(c->activation),
+           (double)c->norm_eps);
     printf("  pooling        %s%s%s\n", pools[c->pool], c->pool_norm ? ", then norm" : "",
            c->class_token && c->pool == VIT_POOL_MEAN ? " (there is a class token as well)" : "");
     if (c->pre_logits)
@@ -135,9 +136,9 @@ static void print_model(const char *path, const vit_model *model) {
            resample_sources[c->pos_resample]);
     printf("  input          %dx%d pixels, %.4g GFLOP\n", p->height, p->width,
            vit_model_flops(model, p->height, p->width) * 1e-9);
-    printf("  preprocessing  %s, crop %s %g, mean %g %g %g, std %g %g %g\n", vit_filter_name(p->filter), vit_crop_name(p->crop),
-           (double)p->crop_pct, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2], (double)p->std[0],
-           (double)p->std[1], (double)p->std[2]);
+    printf("  preprocessing  %s, crop %s %g, mean %g %g %g, std %g %g %g\n", vit_filter_name(p->filter),
+           vit_crop_name(p->crop), (double)p->crop_pct, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],
+           (double)p->std[0], (double)p->std[1], (double)p->std[2]);
     printf("  classes        %d, %d labels\n", c->classes, count_labels(model));
     printf("  tensors        %d, %d not used\n", vit_model_tensor_count(model), unused);
     for (int i = 0; i < vit_model_tensor_count(model); i++)
@@ -175,7 +176,8 @@ static void print_model_json(const char *path, const vit_model *model) {
     printf(",\"positions\":{\"size\":[%d,%d],\"resample\":\"%s\"}", c->image_height, c->image_width,
            vit_resample_name(c->pos_resample));
     printf(",\"input\":[%d,%d],\"flops\":%.0f", p->height, p->width, vit_model_flops(model, p->height, p->width));
-    printf(",\"preprocess\":{\"filter\":\"%s\",\"crop\":\"%s\",\"crop_pct\":", vit_filter_name(p->filter), vit_crop_name(p->crop));
+    printf(",\"preprocess\":{\"filter\":\"%s\",\"crop\":\"%s\",\"crop_pct\":", vit_filter_name(p->filter),
+           vit_crop_name(p->crop));
     vit_cli_json_float(p->crop_pct);
     print_three("mean", p->mean);
     print_three("std", p->std);
