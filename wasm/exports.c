@@ -160,9 +160,6 @@ static void quote(char *out, const char *text) {
     strcpy(out, "\"");
 }
 
-static const char *const filter_names[] = {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos", "tf-bilinear"};
-static const char *const crop_names[] = {"center", "squash", "border"};
-
 /* The model as JSON. */
 EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
     const vit_config *c = vit_model_config(e->model);
@@ -176,8 +173,8 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
              architecture, label_set, (long long)vit_model_parameters(e->model),
              (unsigned long long)vit_model_bytes(e->model), c->classes, c->width, vit_model_warning_count(e->model),
              e->rules.height, e->rules.width, c->patch_height, c->patch_width, e->rules.mean[0], e->rules.mean[1],
-             e->rules.mean[2], e->rules.std[0], e->rules.std[1], e->rules.std[2], filter_names[e->rules.filter],
-             crop_names[e->rules.crop], e->rules.crop_pct);
+             e->rules.mean[2], e->rules.std[0], e->rules.std[1], e->rules.std[2], vit_filter_name(e->rules.filter),
+             vit_crop_name(e->rules.crop), e->rules.crop_pct);
     return e->text;
 }
 
