@@ -2,10 +2,13 @@
 
 import { VitError, cancelled, throwIfCancelled } from './errors.js'
 import { isNode, node } from './host.js'
-import { iterate } from './source.js'
+import { readStream } from './source.js'
 
 const PIECE = 1 << 20
 const SILENCE = 5000 // ms without a sign of life; there is one every 250
+const TRIES = 3 // workers that may fall silent
+
+const failed = (reason) => new VitError('internal', `the worker failed: ${reason}`)
 
 async function startWorker() {
   if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'vit' })
@@ -13,12 +16,15 @@ async function startWorker() {
   const worker = new NodeWorker(new URL('./worker.js', import.meta.url))
   // As browsers say it.
   worker.on('message', (data) => worker.onmessage({ data }))
+  worker.on('messageerror', () => worker.onmessageerror())
   worker.on('error', (error) => worker.onerror(error))
+  worker.on('exit', (code) => worker.onerror({ message: `it ended with code ${code}` }))
   return worker
 }
 
 export class Client {
-  #worker
+  #worker // undefined when there is none any more
+  #failure // why there is none
   #pending = new Map() // id -> { resolve, reject, onProgress, onAlive, chunks }
   #ids = 0
   info
@@ -27,7 +33,7 @@ export class Client {
     throwIfCancelled(signal)
     const client = new Client()
     const { weights } = source
-    const chunks = weights.stream ? iterate(weights.stream, signal) : weights.bytes ? pieces(weights.bytes) : undefined
+    const chunks = weights.stream ? readStream(weights.name, weights.stream, signal) : weights.bytes ? pieces(weights.bytes) : undefined
     if (chunks) source = { ...source, weights: { name: weights.name, remote: true, total: weights.bytes?.length } }
     // Cancelling ends the worker: download, threads and memory go with it.
     const stop = () => client.#fail(cancelled(signal))
@@ -39,6 +45,7 @@ export class Client {
     } catch (error) {
       client.#fail(error)
       chunks?.return()
+      weights.stream?.cancel().catch(() => {}) // return() does nothing to a stream of which nothing was read
       throw error
     } finally {
       signal?.removeEventListener('abort', stop)
@@ -47,9 +54,16 @@ export class Client {
 
   // Opens the engine in a new worker. Firefox sometimes blocks a worker for ever that starts workers of its own, the
   // threads: one that falls silent before it has asked for weights is replaced.
-  async #start(open, extra) {
-    for (;;) {
+  async #start(open, { onProgress, chunks }) {
+    let told = 0 // a worker after the first tells its progress from the start again
+    for (let tries = 0; tries < TRIES; tries++) {
       await this.#spawn()
+      let count = 0
+      const onNews = (progress) => {
+        if (++count <= told) return
+        told = count
+        onProgress(progress)
+      }
       let heard = Infinity
       let watch
       const silent = new Promise((resolve) => {
@@ -59,24 +73,29 @@ export class Client {
         heard = performance.now()
         if (loading) clearInterval(watch)
       }
-      const opened = this.#request({ open }, [], { ...extra, onAlive })
+      const opened = this.#request({ open }, [], { onProgress: onNews, chunks, onAlive })
       const stuck = await Promise.race([opened, silent]).finally(() => clearInterval(watch))
       if (!stuck) return
       opened.catch(() => {})
-      this.#fail(new VitError('internal', 'the worker fell silent'))
+      this.#end(failed('it fell silent'))
     }
+    throw failed(`${TRIES} of them fell silent`)
   }
 
   async #spawn() {
     const worker = await startWorker()
-    this.#worker = worker
-    worker.onmessage = ({ data }) => this.#receive(data)
-    worker.onerror = (event) => this.#fail(new VitError('internal', `the worker failed: ${event.message ?? 'it could not be started'}`))
+    const fail = (reason) => worker === this.#worker && this.#fail(failed(reason))
+    worker.onmessage = ({ data }) => worker === this.#worker && this.#receive(data)
+    worker.onerror = (event) => fail(event.message ?? 'it could not be started')
+    worker.onmessageerror = () => fail('what it said cannot be read')
+    if (!this.#failure) return void (this.#worker = worker)
+    worker.terminate() // cancelled meanwhile
+    throw this.#failure
   }
 
   call(method, images, options, signal) {
     const id = this.#ids
-    const cancel = () => this.#worker.postMessage({ id, cancel: true })
+    const cancel = () => this.#worker?.postMessage({ id, cancel: true })
     signal?.addEventListener('abort', cancel)
     const transfer = images.filter((image) => globalThis.ImageBitmap && image instanceof ImageBitmap)
     return this.#request({ call: [method, images.map(compact), options] }, transfer, {}).finally(() => signal?.removeEventListener('abort', cancel))
@@ -93,6 +112,7 @@ export class Client {
   }
 
   #request(message, transfer, extra) {
+    if (this.#failure) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
       const id = this.#ids++
       this.#worker.postMessage({ id, ...message }, transfer)
@@ -105,7 +125,7 @@ export class Client {
     const request = this.#pending.get(id)
     if (alive || progress) request?.onAlive?.(progress?.phase === 'weights')
     if (alive) return
-    if (progress) return request?.onProgress?.(progress)
+    if (progress) return request && this.#report(request, progress)
     if (pull) return request && this.#feed(id, request.chunks)
     if (!request) return
     this.#pending.delete(id)
@@ -115,19 +135,33 @@ export class Client {
     request.resolve(answer)
   }
 
-  async #feed(id, chunks) {
+  #report({ onProgress }, progress) {
     try {
-      const { value, done } = await chunks.next()
-      const chunk = done ? null : ownBytes(value)
-      this.#worker.postMessage({ id, chunk }, chunk?.buffer ? [chunk.buffer] : [])
+      onProgress(progress)
     } catch (error) {
       this.#fail(error)
     }
   }
 
-  // Ends the worker, and every call with this error.
+  async #feed(id, chunks) {
+    try {
+      const { value, done } = await chunks.next()
+      const chunk = done ? null : ownBytes(value)
+      this.#worker?.postMessage({ id, chunk }, chunk?.buffer ? [chunk.buffer] : [])
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  // Ends the worker for good: every call rejects with this error.
   #fail(error) {
+    this.#failure ??= error
+    this.#end(error)
+  }
+
+  #end(error) {
     this.#worker?.terminate()
+    this.#worker = undefined
     for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()
   }

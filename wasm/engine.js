@@ -7,7 +7,7 @@ import { Wasm } from './module.js'
 import { loadSource } from './source.js'
 
 const BATCH = 8 // images that run at once; more run one batch after another
-const TURN = 12 // ms of work before the event loop gets a turn, so that cancelling is seen
+const TURN = 12 // ms of work before the event loop gets a turn
 
 export class Engine {
   #wasm
@@ -16,6 +16,7 @@ export class Engine {
   #labels = null
   #tail = Promise.resolve() // the last call in the queue
   #disposed = false
+  #turn = 0 // when the event loop had its last turn
   info
 
   // source: as describeSource() makes it. options: as index.js has checked them.
@@ -69,16 +70,25 @@ export class Engine {
     return answer
   }
 
-  // Frees everything, as soon as a running call has seen it.
+  // Frees everything, as soon as a running call has seen it. Brings what Wasm's close() says.
   close() {
     this.#disposed = true
     this.#tail = this.#tail.then(() => this.#wasm.close())
+    this.#tail.catch(() => {}) // an engine that crashed may do so again: dispose() does not wait for it
     return this.#tail
   }
 
   #check(signal) {
     if (this.#disposed) throw new VitError('disposed', 'this ViT was disposed')
     throwIfCancelled(signal)
+  }
+
+  // Lets the event loop turn where that is due, so that cancelling is seen.
+  async #breathe(signal) {
+    if (performance.now() - this.#turn < TURN) return
+    await breathe()
+    this.#turn = performance.now()
+    this.#check(signal)
   }
 
   async #answer(method, images, options, signal) {
@@ -94,6 +104,7 @@ export class Engine {
         const name = images.length > 1 ? `image ${begin + i}` : 'image'
         await this.#input(i, images[begin + i], name, last)
         this.#check(signal)
+        await this.#breathe(signal)
       }
       await this.#forward(signal)
       const { forward, head } = this.#wasm.times()
@@ -127,13 +138,7 @@ export class Engine {
 
   async #forward(signal) {
     this.#wasm.restart()
-    let turn = performance.now()
-    while (this.#wasm.advance()) {
-      if (performance.now() - turn < TURN) continue
-      await breathe()
-      this.#check(signal)
-      turn = performance.now()
-    }
+    while (this.#wasm.advance()) await this.#breathe(signal)
   }
 
   #result(method, index, { topK, pool }) {

@@ -12,28 +12,46 @@ export { VitError }
 const argument = (message) => new VitError('argument', message)
 const POOLS = ['head', 'cls', 'mean']
 const isCount = (value) => Number.isInteger(value) && value > 0
+const isSide = (value) => isCount(value) && value <= 65535
 
 // What each option must be, in words and as a test.
 const LOAD = {
   threads: ['a whole number from 1 to 64', (n) => isCount(n) && n <= 64],
   worker: ['true or false', (on) => typeof on === 'boolean'],
   compute: ["'f32' or 'int8'", (type) => type === 'f32' || type === 'int8'],
-  size: ['a whole number of pixels or [height, width]', (size) => isCount(size) || (size?.length === 2 && size.every?.(isCount))],
-  cropPct: ['a number above 0, at most 1', (part) => part > 0 && part <= 1],
+  size: ['a whole number of pixels, at most 65535, or [height, width]', (size) => isSide(size) || (Array.isArray(size) && size.length === 2 && size.every(isSide))],
+  cropPct: ['a number above 0, at most 1', (part) => typeof part === 'number' && part > 0 && part <= 1],
   decode: ["'engine' or 'browser'", (by) => by === 'engine' || by === 'browser'],
-  kernels: ["'simd128' or 'relaxed'", (name) => /^(simd128|relaxed)(:|$)/.test(name)],
-  onProgress: ['a function', (call) => typeof call === 'function']
+  kernels: ["'simd128' or 'relaxed'", (name) => typeof name === 'string' && /^(simd128|relaxed)(:|$)/.test(name)],
+  onProgress: ['a function', (call) => typeof call === 'function'],
+  cache: ['true or false', (on) => typeof on === 'boolean'],
+  sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string'],
+  first: ['an image', () => true]
 }
+const LATER = ['cache', 'sha256', 'first'] // known, but not in this version
 const CLASSIFY = { topK: ['a whole number above 0', isCount] }
+const SIGNAL = { signal: ['an AbortSignal', (signal) => signal instanceof AbortSignal] }
 const FEATURES = { pool: ["'head', 'cls' or 'mean'", (pool) => POOLS.includes(pool)] }
 
-function checkOptions(call, options, known) {
-  for (const [name, value] of Object.entries({ ...options, signal: undefined })) {
-    if (value === undefined) continue
-    if (!known[name]) throw argument(`${call}: there is no option '${name}'; there are ${[...Object.keys(known), 'signal'].join(', ')}`)
-    const [words, test] = known[name]
-    if (!test(value)) throw argument(`${call}: ${name} is ${words}, not ${JSON.stringify(value) ?? typeof value}`)
+function show(value) {
+  try {
+    return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value)
+  } catch {
+    return typeof value
   }
+}
+
+// The options themselves, {} for none.
+function checkOptions(call, options, known) {
+  const all = { ...known, ...SIGNAL }
+  if (typeof (options ?? {}) !== 'object') throw argument(`${call}: options are an object, not ${show(options)}`)
+  for (const [name, value] of Object.entries(options ?? {})) {
+    if (value === undefined) continue
+    if (!Object.hasOwn(all, name)) throw argument(`${call}: there is no option '${name}'; there are ${Object.keys(all).join(', ')}`)
+    const [words, test] = all[name]
+    if (!test(value)) throw argument(`${call}: ${name} is ${words}, not ${show(value)}`)
+  }
+  return options ?? {}
 }
 
 export class ViT {
@@ -41,23 +59,34 @@ export class ViT {
   #disposed = false
   #posted = Promise.resolve() // snapshots are handed on in the order of the calls
 
-  static async load(source, options = {}) {
-    checkOptions('ViT.load', options, LOAD)
+  static async load(source, options) {
+    options = checkOptions('ViT.load', options, LOAD)
     const { threads, compute = 'f32', size, cropPct, decode = 'engine', kernels, onProgress, signal } = options
     const worker = options.worker ?? (isPage && !foreign)
     if (source === undefined)
       throw argument('ViT.load: this version comes without a default model: pass the URL or the bytes of one')
+    for (const name of LATER)
+      if (options[name]) throw new VitError('unsupported', `ViT.load: the option '${name}' is not in this version`)
     if (compute !== 'f32') throw new VitError('unsupported', `ViT.load: compute '${compute}' is not in this version; 'f32' is`)
     if (decode === 'browser' && !globalThis.createImageBitmap)
       throw new VitError('unsupported', "ViT.load: decode 'browser' needs a browser")
+    let thrown // what the caller's onProgress threw
+    const report = (progress) => {
+      try {
+        onProgress?.(progress)
+      } catch (error) {
+        thrown = { error }
+        throw error
+      }
+    }
     const chosen = { threads, size: typeof size === 'number' ? [size, size] : size, cropPct, decode, kernels }
     try {
       throwIfCancelled(signal)
       const vit = new ViT()
-      vit.#engine = await (worker ? Client : Engine).open(await describeSource(source), chosen, { signal, onProgress })
+      vit.#engine = await (worker ? Client : Engine).open(await describeSource(source), chosen, { signal, onProgress: report })
       return vit
     } catch (error) {
-      throw asVitError(error, signal)
+      throw thrown ? thrown.error : asVitError(error, signal)
     }
   }
 
@@ -65,18 +94,18 @@ export class ViT {
     return this.#engine.info
   }
 
-  async classify(image, options = {}) {
-    checkOptions('classify', options, CLASSIFY)
+  async classify(image, options) {
+    options = checkOptions('classify', options, CLASSIFY)
     return this.#call('classify', image, { topK: options.topK ?? 5 }, options.signal)
   }
 
-  async logits(image, options = {}) {
-    checkOptions('logits', options, {})
+  async logits(image, options) {
+    options = checkOptions('logits', options, {})
     return this.#call('logits', image, {}, options.signal)
   }
 
-  async features(image, options = {}) {
-    checkOptions('features', options, FEATURES)
+  async features(image, options) {
+    options = checkOptions('features', options, FEATURES)
     return this.#call('features', image, { pool: options.pool ?? 'head' }, options.signal)
   }
 
@@ -88,7 +117,8 @@ export class ViT {
 
   async #call(method, image, options, signal) {
     const images = Array.isArray(image) ? image : [image]
-    const taken = Promise.all(images.map((one, i) => snapshot(one, Array.isArray(image) ? `image ${i}` : 'image')))
+    const snapshots = images.map((one, i) => snapshot(one, Array.isArray(image) ? `image ${i}` : 'image'))
+    const taken = Promise.all(snapshots)
     const before = this.#posted
     this.#posted = taken.catch(() => {}).then(() => before)
     try {
@@ -101,6 +131,9 @@ export class ViT {
       return Array.isArray(image) ? answers : answers[0]
     } catch (error) {
       throw asVitError(error, signal)
+    } finally {
+      // Bitmaps that did not get as far as the engine, which closes its own.
+      for (const one of snapshots) one.then((ready) => ready.close?.(), () => {})
     }
   }
 }

@@ -82,11 +82,16 @@ export class Wasm {
   // Gives everything back and stops the threads. Returns how many allocations are still held: 0 unless something leaks.
   close() {
     if (!this.#exports) return 0
-    const held = this.#call('reset')
-    this.#exports.PThread?.terminateAllThreads()
-    this.#call('close')
-    this.#exports = this.#memory = undefined
-    return held
+    try {
+      return this.#call('reset')
+    } finally {
+      this.#exports.PThread?.terminateAllThreads()
+      try {
+        this.#call('close')
+      } finally {
+        this.#exports = this.#memory = undefined
+      }
+    }
   }
 
   get bytes() {

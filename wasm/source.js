@@ -156,21 +156,34 @@ async function openPart(part, signal) {
   if (url?.startsWith('file:')) return openFile(name, new URL(url), signal)
   if (url) return openUrl(name, url, signal)
   if (blob) return { total: blob.size, chunks: watch(iterate(blob.stream(), signal), signal, unreadable(name)) }
-  if (stream) return { chunks: iterate(stream, signal), cancel: () => stream.cancel() }
+  if (stream) return { chunks: readStream(name, stream, signal), cancel: () => stream.cancel() }
   if (chunks) return { total: part.total, chunks }
   const bytes = part.bytes ?? new TextEncoder().encode(part.text)
   return { total: bytes.length, chunks: [bytes] }
 }
 
 async function openFile(name, path, signal) {
-  const { promises, createReadStream } = await node.fs()
+  const { promises } = await node.fs()
   try {
     const file = await promises.stat(path)
     if (file.isDirectory()) throw new Error('it is a folder')
-    const chunks = createReadStream(path, { highWaterMark: PIECE })
-    return { total: file.size, chunks: watch(chunks, signal, unreadable(name)) }
+    return { total: file.size, chunks: watch(readFile(promises, path), signal, unreadable(name)) }
   } catch (error) {
     throw new VitError('io', `${name}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error })
+  }
+}
+
+// Open only while it is read: a generator that is never asked opens nothing.
+async function* readFile({ open }, path) {
+  const file = await open(path)
+  try {
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(new Uint8Array(PIECE), 0, PIECE)
+      if (!bytesRead) return
+      yield buffer.subarray(0, bytesRead)
+    }
+  } finally {
+    await file.close()
   }
 }
 
@@ -200,7 +213,7 @@ async function* watch(chunks, signal, broken) {
   let loaded = 0
   try {
     for await (const chunk of chunks) {
-      loaded += chunk.length
+      loaded += chunk?.length ?? 0
       yield chunk
     }
   } catch (error) {
@@ -209,9 +222,11 @@ async function* watch(chunks, signal, broken) {
   }
 }
 
-const unreadable = (name) => (loaded, error) => new VitError('io', `${name}: reading failed after ${loaded} bytes: ${error.message}`, { cause: error })
+const unreadable = (name) => (loaded, error) => new VitError('io', `${name}: reading failed after ${loaded} bytes: ${error?.message ?? error}`, { cause: error })
 
-export async function* iterate(stream, signal) {
+export const readStream = (name, stream, signal) => watch(iterate(stream, signal), signal, unreadable(name))
+
+async function* iterate(stream, signal) {
   const reader = stream.getReader()
   try {
     for (;;) {

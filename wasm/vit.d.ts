@@ -59,7 +59,10 @@ export interface Progress {
 }
 
 export interface CallOptions {
-  /** Cancels: the promise rejects at once with code `'cancelled'`, and the work stops within about 20 ms. */
+  /**
+   * Cancels: the promise rejects with code `'cancelled'`, and the work stops after the picture or the stage of the network
+   * that is being computed. With a worker the promise rejects at once; in place a signal can only fire between stages.
+   */
   signal?: AbortSignal
 }
 
@@ -73,7 +76,7 @@ export interface LoadOptions extends CallOptions {
   worker?: boolean
   /** Arithmetic. `'int8'` is refused with code `'unsupported'` by this version. */
   compute?: 'f32'
-  /** Pixels that pictures are resized to, one number or [height, width]. Default: the model's. */
+  /** Pixels that pictures are resized to, one number or [height, width], each at most 65535. Default: the model's. */
   size?: number | readonly [height: number, width: number]
   /** Part of the picture's short side that is kept. Default: the model's. */
   cropPct?: number
@@ -84,8 +87,10 @@ export interface LoadOptions extends CallOptions {
   decode?: 'engine' | 'browser'
   /** Chooses the module instead of the best that the host can run, for tests: `'simd128'` or `'relaxed'`. */
   kernels?: string
-  /** Called as parts of the model arrive. */
+  /** Called as parts of the model arrive. What it throws ends the load, which rejects with that. */
   onProgress?: (progress: Progress) => void
+  /** Whether the weights are kept for the next load: not in this version, which refuses `true` with code `'unsupported'`. */
+  cache?: false
 }
 
 export interface ClassifyOptions extends CallOptions {
@@ -121,7 +126,9 @@ export interface Info {
     patch: [number, number]
     mean: [number, number, number]
     std: [number, number, number]
+    /** `'nearest'`, `'box'`, `'bilinear'`, `'hamming'`, `'bicubic'`, `'lanczos'` or `'tf_bilinear'`. */
     filter: string
+    /** `'center'`, `'squash'` or `'border'`. */
     crop: string
     cropPct: number
   }

@@ -39,6 +39,9 @@ function serve(port) {
     }
   }
 
+  port.onmessageerror = () => {
+    throw new Error('a message cannot be read')
+  }
   port.onmessage = async ({ data }) => {
     const { id } = data
     if ('chunk' in data) return onChunk(data.chunk)
