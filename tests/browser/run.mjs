@@ -2,7 +2,7 @@
 // On pages with and without cross-origin isolation, in each module, in workers and in place. Ends with `N passed, N failed`.
 
 import { existsSync } from 'node:fs'
-import { hasData, makeGguf } from '../js/run.mjs'
+import { hasData, runNative } from '../js/run.mjs'
 import { BROWSERS, launch } from './launch.mjs'
 import { startServer } from './server.mjs'
 
@@ -12,12 +12,13 @@ function* setups(isolated, has) {
     for (const threads of isolated ? [1, 2] : [2])
       for (const worker of [true, false]) {
         const expected = { kernels, threads: isolated ? threads : 1, isolated }
-        yield { options: { kernels, threads, worker }, expected, has: { ...has, data: has.data && worker && kernels === 'relaxed' && threads === 2 } }
+        yield { options: { kernels, threads, worker }, expected, has, long: isolated && kernels === 'relaxed' && threads === 2 }
       }
 }
 
 async function main(wanted, pattern) {
-  const has = { gguf: makeGguf(), data: hasData() }
+  const data = hasData()
+  const has = { native: runNative(data), data }
   const sum = { passed: 0, failed: 0 }
   for (const name of wanted) {
     if (!existsSync(BROWSERS[name].executablePath)) {

@@ -12,12 +12,21 @@ import { defineSuite } from './suite.mjs'
 
 const RELAXED_FLAG = '--experimental-wasm-relaxed-simd'
 
-// A GGUF of the golden model, made by the command line; nothing where that is not built.
-export function makeGguf() {
+// What the command line makes of the golden models: a GGUF, and the logits that every host must agree with; nothing where
+// it is not built.
+export function runNative(data) {
   const vit = join(root, 'build/vit')
-  if (!existsSync(vit)) return console.log('skipped: GGUF (build/vit is not there; ./build.sh makes it)'), false
+  if (!existsSync(vit)) return console.log('skipped: GGUF, native logits (build/vit is not there; ./build.sh makes it)'), false
   mkdirSync(join(root, 'build/js-test'), { recursive: true })
-  execFileSync(vit, ['convert', join(root, 'tests/golden/forward/timm_cls'), join(root, 'build/js-test/timm_cls.gguf')], { stdio: 'pipe' })
+  const call = (...args) => execFileSync(vit, args, { stdio: 'pipe' })
+  const made = (name) => join(root, 'build/js-test', name)
+  const golden = (name) => join(root, 'tests/golden/forward', name)
+  call('convert', golden('timm_cls'), made('timm_cls.gguf'))
+  for (const name of ['timm_cls', 'hf_vit'])
+    call('trace', '--model', golden(name), '--input', join(golden(name), 'input.safetensors'), '--out', made(`${name}.native.safetensors`))
+  if (data)
+    call('trace', '--model', join(dataFolder, 'data/vit_tiny_patch16_224'), '--crop-pct', '1', '--image',
+      join(dataFolder, 'golden/real/pixels_224/0007.png'), '--out', made('real.native.safetensors'))
   return true
 }
 
@@ -29,7 +38,8 @@ export function hasData() {
 
 async function main(pattern) {
   const server = await startServer()
-  const has = { gguf: makeGguf(), data: hasData() }
+  const data = hasData()
+  const has = { native: runNative(data), data }
   const relaxed = hasRelaxedSimd()
   const sum = { passed: 0, failed: 0 }
   const flagged = process.execArgv.includes(RELAXED_FLAG)
@@ -37,8 +47,8 @@ async function main(pattern) {
     for (const threads of [1, 2])
       for (const worker of [false, true]) {
         const options = { kernels, threads, worker }
-        const first = threads === 2 && !worker // the slow part once for each pair of modules
-        defineSuite({ base: server.url, options, expected: { kernels, threads, isolated: true }, has: { ...has, data: has.data && first } })
+        const long = threads === 2 && kernels === 'relaxed' // the slow parts
+        defineSuite({ base: server.url, options, expected: { kernels, threads, isolated: true }, has, long })
         const words = `node, ${kernels}, ${threads} thread${threads > 1 ? 's' : ''}, ${worker ? 'worker' : 'in place'}`
         const start = performance.now()
         const { passed, failed } = await run((text) => console.log(`FAILED (${words}) ${text}`), pattern)
