@@ -79,7 +79,7 @@ export class Client {
       opened.catch(() => {})
       this.#end(failed('it fell silent'))
     }
-    throw failed(`${TRIES} of them fell silent`)
+    throw failed(`it fell silent, ${TRIES} times in a row`)
   }
 
   async #spawn() {
