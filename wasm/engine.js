@@ -31,7 +31,7 @@ export class Engine {
       throwIfCancelled(signal)
       return engine
     } catch (error) {
-      opening.then((wasm) => wasm.close(), () => {})
+      opening.then((wasm) => wasm.close()).catch(() => {})
       throw error
     }
   }
