@@ -8,28 +8,50 @@ PASSED=0
 FAILED=0
 SKIPPED=0
 
-# suite NAME COMMAND...
-suite() {
-    local name=$1 log started=$SECONDS status=0 counts passed failed skipped
-    shift
-    log=build/test/${name//[^A-Za-z0-9]/-}.log
+# Suites that have begun: their names, processes, and when they began.
+SUITES=()
+PROCESSES=()
+BEGAN=()
+
+log_of() { echo "build/test/${1//[^A-Za-z0-9]/-}.log"; }
+
+# begin_suite NAME COMMAND...: in the background.
+begin_suite() {
     mkdir -p build/test
-    timeout -k 10 900 "$@" > "$log" 2>&1 < /dev/null || status=$?
-    counts=$(grep -oE '[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?' "$log" | tail -n 1 || true)
-    read -r passed failed skipped <<< "${counts//[!0-9]/ }"
-    passed=${passed:-0} failed=${failed:-0} skipped=${skipped:-0}
-    if ((failed == 0 && (status != 0 || passed + skipped == 0))); then
-        failed=1
-        case $status in
-            0) counts='ran no test' ;;
-            124 | 137) counts='took too long' ;;
-            *) counts="${counts:-no counts}, exit status $status" ;;
-        esac
-    fi
-    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
-    printf '%-42s %s (%d s)\n' "$name" "$counts" $((SECONDS - started))
-    ((failed == 0)) || { tail -n 40 "$log" | sed 's/^/    | /'; echo "    whole output: $log"; }
-    grep -i '^skip' "$log" | sed 's/^/    /' | head -n 20 || true
+    timeout -k 10 900 "${@:2}" > "$(log_of "$1")" 2>&1 < /dev/null &
+    SUITES+=("$1") PROCESSES+=($!) BEGAN+=($SECONDS)
+}
+
+# Waits for all that have begun, and counts.
+end_suites() {
+    local i status log counts passed failed skipped
+    for i in "${!SUITES[@]}"; do
+        status=0
+        wait "${PROCESSES[i]}" || status=$?
+        log=$(log_of "${SUITES[i]}")
+        counts=$(grep -oE '[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?' "$log" | tail -n 1 || true)
+        read -r passed failed skipped <<< "${counts//[!0-9]/ }"
+        passed=${passed:-0} failed=${failed:-0} skipped=${skipped:-0}
+        if ((failed == 0 && (status != 0 || passed + skipped == 0))); then
+            failed=1
+            case $status in
+                0) counts='ran no test' ;;
+                124 | 137) counts='took too long' ;;
+                *) counts="${counts:-no counts}, exit status $status" ;;
+            esac
+        fi
+        PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+        printf '%-42s %s (%d s)\n' "${SUITES[i]}" "$counts" $((SECONDS - BEGAN[i]))
+        ((failed == 0)) || { tail -n 40 "$log" | sed 's/^/    | /'; echo "    whole output: $log"; }
+        grep -i '^skip' "$log" | sed 's/^/    /' | head -n 20 || true
+    done
+    SUITES=() PROCESSES=() BEGAN=()
+}
+
+# suite NAME COMMAND...: alone.
+suite() {
+    begin_suite "$@"
+    end_suites
 }
 
 # one NAME COMMAND...: a command that prints no counts is one test.
@@ -111,8 +133,12 @@ test_wasi() {
     build_wasi
     suite 'opcodes, WASI' "$PYTHON" tests/audit_opcodes.py build/vit.wasm build/vit-relaxed.wasm
     suite 'reproducible, WASI' bash tests/reproduce.sh wasi build/vit.wasm build/vit-relaxed.wasm
+    # Two at a time: most of each is waiting for the next process.
     for module in vit vit-relaxed; do
-        suite "command line, $module.wasm" "$PYTHON" tests/cli/run.py "${run[*]} build/$module.wasm"
+        begin_suite "command line, $module.wasm" "$PYTHON" tests/cli/run.py "${run[*]} build/$module.wasm"
+    done
+    end_suites
+    for module in vit vit-relaxed; do
         suite "goldens, $module.wasm" env TMPDIR="$PWD/build/test" \
             "$PYTHON" tests/check_goldens.py - "${run[*]} ${folders[*]} build/$module.wasm"
     done
@@ -135,10 +161,10 @@ test_browser() {
     build_wasm
     find_npm
     find_browsers
-    for browser in chromium firefox; do
-        suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser
-        suite "demo page, $browser" "$NODE" tests/browser/demo.mjs $browser
-    done
+    # Each keeps one core busy at most.
+    for browser in chromium firefox; do begin_suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser; done
+    end_suites
+    for browser in chromium firefox; do suite "demo page, $browser" "$NODE" tests/browser/demo.mjs $browser; done
 }
 
 test_readme() {
