@@ -1,7 +1,5 @@
 #include "model.h"
 
-#include "../base/file.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -209,7 +209,7 @@ static void unpack_tokens(const vit_session *s, const vit_view *view, float *out
     const int r = s->kernels->panel, channels = view->channels;
     for (int image = 0; image < s->batch; image++)
         for (int t = view->first; t < view->first + view->count; t++) {
-            const float *lane = view->data + (size_t)(image * s->panels + t / r) * channels * r + t % r;
+            const float *lane = vit_token_lane(s, view->data, image, t, channels);
             for (int i = 0; i < channels; i++)
                 *out++ = lane[(size_t)i * r];
         }

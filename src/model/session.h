@@ -52,6 +52,13 @@ struct vit_session {
     int stage_count, next;
 };
 
+/* One token of panels [B*P][channels][R]: its channels lie R floats apart. */
+static inline const float *vit_token_lane(const vit_session *s, const float *panels, int image, int token,
+                                          int channels) {
+    int r = s->kernels->panel;
+    return panels + (size_t)(image * s->panels + token / r) * channels * r + token % r;
+}
+
 /* The stages of a ViT, in order; NULL counts them. */
 int vit_stages_make(vit_session *session, vit_stage *stages);
 

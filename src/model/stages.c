@@ -54,11 +54,6 @@ static void layernorm(vit_session *s, const float *x, const float *weight, const
     vit_team_run(s->team, panels, 2, norm_panels, &job);
 }
 
-static float *token_lane(const vit_session *s, const float *panels, int image, int token, int channels) {
-    int r = s->kernels->panel;
-    return (float *)panels + (size_t)(image * s->panels + token / r) * channels * r + token % r;
-}
-
 /* ---- Input ---- */
 
 /* The im2col producer: patch pixels in the order of the convolution's weight [3,P,P]. Lanes without a patch are zero.
@@ -201,11 +196,11 @@ static void pool_tokens(const vit_session *s, int image, vit_pool pool, float *o
     const int width = s->model->config.width, r = s->kernels->panel, first = s->model->config.class_token;
     const float *tokens = final_tokens(s);
     for (int d = 0; d < width; d++)
-        out[(size_t)d * stride] = pool == VIT_POOL_CLASS ? token_lane(s, tokens, image, 0, width)[(size_t)d * r] : 0;
+        out[(size_t)d * stride] = pool == VIT_POOL_CLASS ? vit_token_lane(s, tokens, image, 0, width)[(size_t)d * r] : 0;
     if (pool == VIT_POOL_CLASS)
         return;
     for (int t = first; t < s->tokens; t++) {
-        const float *token = token_lane(s, tokens, image, t, width);
+        const float *token = vit_token_lane(s, tokens, image, t, width);
         for (int d = 0; d < width; d++)
             out[(size_t)d * stride] += token[(size_t)d * r];
     }
