@@ -199,11 +199,21 @@ void vit_model_close(vit_model *model);
 
 /* The same from a stream. Configs first (any number, later ones win), then bytes in any pieces, then finish.
  * finish hands the model over; close frees the loader, whether or not it finished. After a failed call only
- * close is useful. */
+ * close is useful.
+ *
+ * Bytes are either pushed, or put where they belong without a copy: space() says where the next bytes of the file may be
+ * written, and how many at most (at least 1); commit() that the first so many of them are there.
+ *
+ * The model exists as soon as the header has arrived: vit_loader_model() is NULL until then. Sessions may be opened on it
+ * and advanced between two pieces, as far as the weights that are there allow; it becomes finish's model. Close them before
+ * the loader where it does not finish. */
 typedef struct vit_loader vit_loader;
 vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options *options, vit_error *error);
 vit_status vit_loader_config(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error);
 vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error);
+vit_status vit_loader_space(vit_loader *loader, void **space, size_t *bytes, vit_error *error);
+vit_status vit_loader_commit(vit_loader *loader, size_t bytes, vit_error *error);
+const vit_model *vit_loader_model(const vit_loader *loader);
 vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *error);
 void vit_loader_close(vit_loader *loader);
 
@@ -254,11 +264,12 @@ void vit_session_close(vit_session *session);
 /* Where to write image `index` of the batch: [height,width,3] normalised f32, owned by the session. */
 float *vit_session_input(vit_session *session, int index);
 
-/* The whole forward pass. */
+/* The whole forward pass. VIT_ERR_ARGUMENT while weights are missing. */
 vit_status vit_session_run(vit_session *session, vit_error *error);
 
 /* The same in steps, for progress, cancelling and looking inside: restart() goes back to the first stage;
- * advance() runs the next one and returns 1 while stages remain, 0 after the last. */
+ * advance() runs the next one and returns 1 while stages remain, 0 after the last, -1 where nothing was run because the
+ * stage's weights have not all arrived. */
 void vit_session_restart(vit_session *session);
 int vit_session_advance(vit_session *session);
 

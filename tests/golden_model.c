@@ -174,7 +174,6 @@ static vit_image open_photo(const golden *g, const char *start) {
 /* The stored position embeddings on a 24 x 24 grid, their first 16 channels. */
 static void store_posemb(golden *g, int index) {
     enum { OLD = 14, NEW = 24, KEPT = 16 };
-    vit_error error;
     tensors file;
     tensors_open(&file, path_in(data_path("vit_tiny_patch16_224"), "model.safetensors"), g);
     const vit_tensor_info *table = tensors_find(&file, "pos_embed");
@@ -183,13 +182,14 @@ static void store_posemb(golden *g, int index) {
     size_t width = (size_t)table->shape[2];
     float *rows = must_alloc(table->bytes), *grid = must_alloc(NEW * NEW * width * sizeof *grid);
     memcpy(rows, tensors_data(&file, table), table->bytes);
-    must(vit_posemb_resample(rows + width, OLD, OLD, (int)width, VIT_RESAMPLE_TIMM, NEW, NEW, grid,
-                             &g->options.allocator, &error),
-         &error);
+    vit_interpolation how = vit_interpolation_of(VIT_RESAMPLE_TIMM);
+    void *room = must_alloc(vit_posemb_bytes(OLD, OLD, (int)width, how, NEW, NEW));
+    vit_posemb_interpolate(rows + width, OLD, OLD, (int)width, how, NEW, NEW, grid, room);
     float *out = golden_result(g, index, "F32", 3, (int64_t[]){1, 1 + NEW * NEW, KEPT});
     memcpy(out, rows, KEPT * sizeof *out);
     for (size_t i = 0; i < NEW * NEW; i++)
         memcpy(out + KEPT * (i + 1), grid + width * i, KEPT * sizeof *out);
+    free(room);
     free(rows);
     free(grid);
     tensors_close(&file);

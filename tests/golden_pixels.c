@@ -258,7 +258,6 @@ static const struct rule {
 };
 
 void golden_posemb(golden *g) {
-    vit_error error;
     tensors input;
     tensors_open(&input, path_in(g->folder, "input.safetensors"), g);
     const vit_tensor_info *table = tensors_find(&input, "pos_embedding"), *from = tensors_find(&input, "old_grid");
@@ -280,8 +279,11 @@ void golden_posemb(golden *g) {
             die("%s: no rule is called %s", g->folder, golden_name(g, i));
         float *out = golden_result(g, i, "F32", 3, (int64_t[]){1, 1 + (int64_t)new_grid[0] * new_grid[1], width});
         memcpy(out, rows, (size_t)width * sizeof *out);
-        must(vit_posemb_interpolate(rows + width, old_grid[0], old_grid[1], width, rule->how, new_grid[0], new_grid[1],
-                                    out + width, &g->options.allocator, &error), &error);
+        void *room =
+            must_alloc(vit_posemb_bytes(old_grid[0], old_grid[1], width, rule->how, new_grid[0], new_grid[1]));
+        vit_posemb_interpolate(rows + width, old_grid[0], old_grid[1], width, rule->how, new_grid[0], new_grid[1],
+                               out + width, room);
+        free(room);
     }
     free(rows);
     tensors_close(&input);

@@ -82,7 +82,7 @@ void vit_arena_release(vit_arena *arena, const vit_allocator *allocator) {
     *arena = (vit_arena){0};
 }
 
-vit_status vit_buffer_append(vit_buffer *buffer, const void *data, size_t bytes, const char *what, vit_error *error) {
+vit_status vit_buffer_reserve(vit_buffer *buffer, size_t bytes, const char *what, vit_error *error) {
     size_t need = vit_size_add(vit_size_add(buffer->size, bytes), 1);
     if (need > buffer->capacity) {
         size_t capacity = buffer->capacity > SIZE_MAX / 2 ? need : buffer->capacity * 2;
@@ -96,6 +96,11 @@ vit_status vit_buffer_append(vit_buffer *buffer, const void *data, size_t bytes,
         buffer->data = grown;
         buffer->capacity = capacity;
     }
+    return VIT_OK;
+}
+
+vit_status vit_buffer_append(vit_buffer *buffer, const void *data, size_t bytes, const char *what, vit_error *error) {
+    VIT_TRY(vit_buffer_reserve(buffer, bytes, what, error));
     if (bytes)
         memcpy(buffer->data + buffer->size, data, bytes);
     buffer->size += bytes;

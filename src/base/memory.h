@@ -39,6 +39,8 @@ typedef struct vit_buffer {
     const vit_allocator *allocator;
 } vit_buffer;
 
+/* Room for bytes more, and the zero. */
+vit_status vit_buffer_reserve(vit_buffer *buffer, size_t bytes, const char *what, vit_error *error);
 vit_status vit_buffer_append(vit_buffer *buffer, const void *data, size_t bytes, const char *what,
                              vit_error *error);
 void vit_buffer_release(vit_buffer *buffer);

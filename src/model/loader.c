@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    PIECE = 1 << 18, /* bytes in place at a time: still in the cache when they are checked */
+    STAGING = 1 << 16
+};
+
 struct vit_loader {
     vit_options options;
     char name[256];
@@ -18,8 +23,8 @@ struct vit_loader {
     vit_model *model;       /* NULL until then */
     vit_target *targets;    /* [tensor_count] */
     int tensor;             /* the one position is in, or before */
-    unsigned char carry[4]; /* the front of an element that was cut between two pieces */
-    size_t carried;
+    unsigned char *staging; /* [STAGING]: what cannot go to its place as it is */
+    size_t staged;          /* the front of an element that was cut between two pieces */
 };
 
 vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options *options, vit_error *error) {
@@ -43,6 +48,7 @@ void vit_loader_close(vit_loader *loader) {
     vit_claims_release(&loader->claims, &allocator);
     vit_buffer_release(&loader->head);
     vit_release(&allocator, loader->targets);
+    vit_release(&allocator, loader->staging);
     vit_model_close(loader->model);
     vit_release(&allocator, loader);
 }
@@ -75,6 +81,7 @@ static vit_status start_model(vit_loader *loader, vit_container *container, vit_
     loader->model = model;
     size_t bytes = vit_size_mul((size_t)container->tensor_count, sizeof *loader->targets);
     VIT_TRY(vit_alloc_for((void **)&loader->targets, allocator, bytes, "the tensor list", error));
+    VIT_TRY(vit_alloc_for((void **)&loader->staging, allocator, STAGING, "loading", error));
     VIT_TRY(vit_import(model, loader->name, &loader->claims, loader->targets, error));
     return vit_model_alloc_weights(model, error);
 }
@@ -87,20 +94,29 @@ static vit_status parse_head(vit_loader *loader, vit_error *error) {
     return loader->need ? VIT_OK : start_model(loader, &container, error);
 }
 
+/* The head may hold the beginning of the data. */
+static vit_status push_rest_of_head(vit_loader *loader, vit_error *error) {
+    const size_t begin = (size_t)loader->model->container.data_begin;
+    loader->position = begin;
+    VIT_TRY(vit_loader_push(loader, loader->head.data + begin, loader->head.size - begin, error));
+    vit_buffer_release(&loader->head);
+    return VIT_OK;
+}
+
 /* ---- Data ---- */
 
 static size_t element_bytes(vit_dtype dtype) {
     return dtype == VIT_F32 ? 4 : 2;
 }
 
-/* count elements into place. All exponent bits set means NaN or infinity: adding one to the exponent then carries into
- * the sign bit. */
-static void convert(vit_slot *slot, size_t at, const unsigned char *data, size_t count, vit_dtype dtype) {
-    float *out = slot->data + at;
-    uint32_t carries = 0, bits;
+/* Whether a tensor's bytes are what its slot holds. */
+static int goes_in_place(const vit_tensor_info *tensor) {
+    return tensor->dtype == VIT_F32;
+}
+
+/* count elements of another type into place. */
+static void convert(float *out, const unsigned char *data, size_t count, vit_dtype dtype) {
     uint16_t half;
-    if (dtype == VIT_F32)
-        memcpy(out, data, count * sizeof *out);
     for (size_t i = 0; i < count && dtype == VIT_F16; i++) {
         memcpy(&half, data + 2 * i, 2);
         out[i] = vit_f32_from_f16(half);
@@ -109,78 +125,118 @@ static void convert(vit_slot *slot, size_t at, const unsigned char *data, size_t
         memcpy(&half, data + 2 * i, 2);
         out[i] = vit_f32_from_bf16(half);
     }
+}
+
+/* count elements are in place. All exponent bits set means NaN or infinity: adding one to the exponent then carries into
+ * the sign bit. */
+static void arrive(vit_model *model, vit_slot *slot, size_t at, size_t count) {
+    const float *data = slot->data + at;
+    uint32_t carries = 0, bits;
     for (size_t i = 0; i < count; i++) {
-        memcpy(&bits, &out[i], sizeof bits);
+        memcpy(&bits, &data[i], sizeof bits);
         carries |= (bits & 0x7fffffff) + 0x00800000;
     }
     slot->nonfinite |= carries >> 31;
+    slot->arrived += count;
+    while (model->ready_slots < model->slot_count &&
+           model->slots[model->ready_slots].arrived == model->slots[model->ready_slots].count)
+        model->ready_slots++;
 }
 
-/* bytes of one tensor, starting at byte `from` of it; cut anywhere. */
-static void take_data(vit_loader *loader, const vit_tensor_info *tensor, const vit_target *target, uint64_t from,
-                      const unsigned char *data, size_t bytes) {
-    size_t size = element_bytes(tensor->dtype), element = (size_t)(from / size);
-    if (loader->carried) {
-        while (bytes && loader->carried < size) {
-            loader->carry[loader->carried++] = *data++;
-            bytes--;
-        }
-        if (loader->carried < size)
-            return;
-        convert(target->slot, target->offset + element, loader->carry, 1, tensor->dtype);
-        loader->carried = 0;
-        element++;
+/* The tensor at the loader's position; NULL between tensors and in one that the model does not take. `left`: bytes until
+ * that changes, at least 1. */
+static const vit_tensor_info *current_tensor(vit_loader *loader, uint64_t *left) {
+    const vit_container *container = &loader->model->container;
+    const uint64_t position = loader->position, end = container->file_bytes + container->padding;
+    const vit_tensor_info *tensor = &container->tensors[loader->tensor];
+    for (; loader->tensor < container->tensor_count && tensor->offset + tensor->bytes <= position; tensor++)
+        loader->tensor++;
+    if (loader->tensor == container->tensor_count) {
+        *left = position < end ? end - position : 1;
+        return NULL;
     }
-    size_t whole = bytes / size, rest = bytes % size;
-    convert(target->slot, target->offset + element, data, whole, tensor->dtype);
-    memcpy(loader->carry, data + whole * size, rest);
-    loader->carried = rest;
+    int before = position < tensor->offset;
+    *left = (before ? tensor->offset : tensor->offset + tensor->bytes) - position;
+    return before || !loader->targets[loader->tensor].slot ? NULL : tensor;
 }
 
-static vit_status push_data(vit_loader *loader, const unsigned char *data, size_t bytes, vit_error *error) {
+static void *data_space(vit_loader *loader, size_t *bytes) {
+    uint64_t left;
+    const vit_tensor_info *tensor = current_tensor(loader, &left);
+    const vit_target *target = &loader->targets[loader->tensor];
+    if (tensor && goes_in_place(tensor)) {
+        *bytes = left < PIECE ? (size_t)left : PIECE;
+        return (char *)(target->slot->data + target->offset) + (loader->position - tensor->offset);
+    }
+    *bytes = left < STAGING - loader->staged ? (size_t)left : STAGING - loader->staged;
+    return loader->staging + loader->staged;
+}
+
+static vit_status commit_data(vit_loader *loader, size_t bytes, vit_error *error) {
     const vit_container *container = &loader->model->container;
     if (bytes > container->file_bytes + container->padding - loader->position)
         return vit_fail(error, VIT_ERR_FORMAT, "%s: goes on after its last tensor: expected %llu bytes", loader->name,
                         (unsigned long long)container->file_bytes);
+    uint64_t left;
+    const vit_tensor_info *tensor = current_tensor(loader, &left);
+    uint64_t before = loader->position;
+    loader->position += bytes;
+    if (!tensor)
+        return VIT_OK;
+    const vit_target *target = &loader->targets[loader->tensor];
+    const size_t size = element_bytes(tensor->dtype), from = (size_t)((before - tensor->offset) / size),
+                 to = (size_t)((loader->position - tensor->offset) / size), place = target->offset + from;
+    if (!goes_in_place(tensor)) {
+        size_t whole = (to - from) * size, rest = loader->staged + bytes - whole;
+        convert(target->slot->data + place, loader->staging, to - from, tensor->dtype);
+        memmove(loader->staging, loader->staging + whole, rest);
+        loader->staged = rest;
+    }
+    arrive(loader->model, target->slot, place, to - from);
+    return VIT_OK;
+}
+
+/* ---- Bytes ---- */
+
+vit_status vit_loader_space(vit_loader *loader, void **space, size_t *bytes, vit_error *error) {
+    *space = NULL;
+    if (loader->model) {
+        *space = data_space(loader, bytes);
+        return VIT_OK;
+    }
+    uint64_t wanted = loader->need - loader->head.size;
+    *bytes = wanted < STAGING ? (size_t)wanted : STAGING;
+    VIT_TRY(vit_buffer_reserve(&loader->head, *bytes, loader->name, error));
+    *space = loader->head.data + loader->head.size;
+    return VIT_OK;
+}
+
+vit_status vit_loader_commit(vit_loader *loader, size_t bytes, vit_error *error) {
+    if (loader->model)
+        return commit_data(loader, bytes, error);
+    loader->head.size += bytes;
+    if (loader->head.size < loader->need)
+        return VIT_OK;
+    VIT_TRY(parse_head(loader, error));
+    return loader->model ? push_rest_of_head(loader, error) : VIT_OK;
+}
+
+vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error) {
     while (bytes) {
-        while (loader->tensor < container->tensor_count &&
-               container->tensors[loader->tensor].offset + container->tensors[loader->tensor].bytes <= loader->position)
-            loader->tensor++;
-        if (loader->tensor == container->tensor_count) {
-            loader->position += bytes; /* padding at the end */
-            break;
-        }
-        const vit_tensor_info *tensor = &container->tensors[loader->tensor];
-        uint64_t end = loader->position < tensor->offset ? tensor->offset : tensor->offset + tensor->bytes;
-        size_t piece = end - loader->position < bytes ? (size_t)(end - loader->position) : bytes;
-        const vit_target *target = &loader->targets[loader->tensor];
-        if (loader->position >= tensor->offset && target->slot)
-            take_data(loader, tensor, target, loader->position - tensor->offset, data, piece);
-        loader->position += piece;
-        data += piece;
+        void *space;
+        size_t room;
+        VIT_TRY(vit_loader_space(loader, &space, &room, error));
+        size_t piece = bytes < room ? bytes : room;
+        memcpy(space, data, piece);
+        VIT_TRY(vit_loader_commit(loader, piece, error));
+        data = (const char *)data + piece;
         bytes -= piece;
     }
     return VIT_OK;
 }
 
-vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error) {
-    if (loader->model)
-        return push_data(loader, data, bytes, error);
-    VIT_TRY(vit_buffer_append(&loader->head, data, bytes, loader->name, error));
-    if (loader->head.size < loader->need)
-        return VIT_OK;
-    VIT_TRY(parse_head(loader, error));
-    if (!loader->model)
-        return VIT_OK;
-    loader->position = loader->model->container.data_begin;
-    vit_status status = VIT_OK;
-    if (loader->head.size > loader->position)
-        status = push_data(loader, loader->head.data + loader->position, loader->head.size - (size_t)loader->position,
-                           error);
-    else
-        loader->position = loader->head.size;
-    vit_buffer_release(&loader->head);
-    return status;
+const vit_model *vit_loader_model(const vit_loader *loader) {
+    return loader->model;
 }
 
 static vit_status warn_nonfinite(vit_model *model, vit_error *error) {
@@ -198,8 +254,7 @@ vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *err
         if (!loader->model)
             return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends inside its header, after %zu bytes", loader->name,
                             loader->head.size);
-        VIT_TRY(push_data(loader, loader->head.data + loader->model->container.data_begin,
-                          loader->head.size - (size_t)loader->model->container.data_begin, error));
+        VIT_TRY(push_rest_of_head(loader, error));
     }
     if (loader->position < loader->model->container.file_bytes)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends after %llu bytes, expected %llu", loader->name,
@@ -222,20 +277,19 @@ static vit_status config_file(vit_loader *loader, const char *path, vit_error *e
 }
 
 static vit_status weight_file(vit_loader *loader, const char *path, vit_error *error) {
-    enum { PIECE = 1 << 18 };
     vit_reader reader;
-    void *piece;
-    size_t got = 1;
-    VIT_TRY(vit_alloc_for(&piece, &loader->options.allocator, PIECE, "reading", error));
+    void *space;
+    size_t room, got = 1;
     vit_status status = vit_reader_open(&reader, path, loader->options.limits.file_bytes, error);
     loader->file_bytes = reader.size;
     while (status == VIT_OK && got) {
-        status = vit_reader_read(&reader, piece, PIECE, &got, error);
+        status = vit_loader_space(loader, &space, &room, error);
+        if (status == VIT_OK)
+            status = vit_reader_read(&reader, space, room, &got, error);
         if (status == VIT_OK && got)
-            status = vit_loader_push(loader, piece, got, error);
+            status = vit_loader_commit(loader, got, error);
     }
     vit_reader_close(&reader);
-    vit_release(&loader->options.allocator, piece);
     return status;
 }
 

@@ -13,7 +13,7 @@ int64_t vit_pos_rows(const vit_config *c) {
 enum part { INPUT, BLOCK, OUTPUT };
 
 enum {
-#define VIT_WEIGHT(part, field, name, condition, ...) RULE_##field,
+#define VIT_WEIGHT(part, stage, field, name, condition, ...) RULE_##field,
 #include "weights.def"
 #undef VIT_WEIGHT
     RULE_COUNT
@@ -25,10 +25,11 @@ enum {
 
 static const struct rule {
     enum part part;
+    const char *stage;
     size_t offset;    /* of the float pointer in vit_weights, or in vit_block */
     const char *name; /* with %d for the layer */
 } rules[RULE_COUNT] = {
-#define VIT_WEIGHT(part, field, name, condition, ...) {part, OFFSET_##part(field), name},
+#define VIT_WEIGHT(part, stage, field, name, condition, ...) {part, #stage, OFFSET_##part(field), name},
 #include "weights.def"
 #undef VIT_WEIGHT
 };
@@ -36,7 +37,7 @@ static const struct rule {
 /* The rank, with the shape written; 0 if the network has no such weight. */
 static int rule_shape(const vit_config *c, int rule, int64_t shape[4]) {
     switch (rule) {
-#define VIT_WEIGHT(part, field, name, condition, ...)                           \
+#define VIT_WEIGHT(part, stage, field, name, condition, ...)                    \
     case RULE_##field: {                                                        \
         int64_t dimensions[] = {__VA_ARGS__};                                   \
         memcpy(shape, dimensions, sizeof dimensions);                           \
@@ -68,6 +69,7 @@ static vit_status add_slot(vit_model *model, int rule, int layer, vit_error *err
         return VIT_OK;
     vit_slot *slot = &model->slots[model->slot_count++];
     snprintf(slot->name, sizeof slot->name, rules[rule].name, layer);
+    slot->stage = rules[rule].stage;
     slot->rank = rank;
     slot->count = 1;
     for (int i = 0; i < rank; i++) {

@@ -32,10 +32,12 @@ typedef struct vit_weights {
 /* One weight of one layer: its name and shape by the configuration, its place in memory, how it was stored. */
 typedef struct vit_slot {
     char name[40];
+    const char *stage;    /* that reads it, without the layer's number */
     int rank;
     int64_t shape[4];
     size_t count;         /* of floats */
     float *data;
+    size_t arrived;       /* of count, while it is loaded */
     int parts;            /* which thirds (of qkv; else all at once) have a tensor: VIT_ALL_PARTS when complete */
     vit_dtype stored;
     int nonfinite;        /* a NaN or infinity was seen while loading */
@@ -47,6 +49,7 @@ struct vit_model {
     vit_weights weights;
     vit_slot *slots;      /* in forward order */
     int slot_count, input_slots, block_slots; /* of them before the first block, in every block */
+    int ready_slots;      /* how many, from the first on, have arrived: a stage runs once those up to its last have */
     vit_arena slot_arena, weight_arena;
     vit_container container; /* what the file held */
     char **labels;        /* [N], or NULL */

@@ -1,6 +1,7 @@
 #include "posemb.h"
 
 #include <math.h>
+#include <string.h>
 
 /* An axis of the grid: output i is a weighted sum of `count` rows (or columns) from begin[i] on. */
 typedef struct axis {
@@ -92,44 +93,49 @@ static void weighted_sum(const float *in, size_t stride, const double *weights, 
         out[d] = (float)sums[d];
 }
 
-vit_status vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how,
-                                  int out_rows, int out_columns, float *out, const vit_allocator *allocator,
-                                  vit_error *error) {
-    if (rows < 1 || columns < 1 || width < 1 || out_rows < 1 || out_columns < 1)
-        return vit_fail(error, VIT_ERR_ARGUMENT,
-                        "position embeddings: a grid of %d x %d, width %d, to %d x %d is not possible", rows, columns,
-                        width, out_rows, out_columns);
-    axis down = {.most = axis_taps(rows, out_rows, how)}, across = {.most = axis_taps(columns, out_columns, how)};
-    size_t row = (size_t)width, narrowed_row = vit_size_mul(row, (size_t)out_columns);
-    float *narrowed = NULL; /* [rows,out_columns,width] */
-    double *sums = NULL;
-    vit_arena arena = {0};
-    for (int pass = 0; pass < 2; pass++) { /* measures, then takes */
-        axis_take(&down, &arena, out_rows);
-        axis_take(&across, &arena, out_columns);
-        narrowed = vit_arena_take(&arena, vit_size_mul(vit_size_mul(narrowed_row, (size_t)rows), sizeof *narrowed));
-        sums = vit_arena_take(&arena, vit_size_mul(row, sizeof *sums));
-        if (pass == 0)
-            VIT_TRY(vit_arena_commit(&arena, allocator, "resampling position embeddings", error));
-    }
-    axis_fill(&down, rows, out_rows, how);
-    axis_fill(&across, columns, out_columns, how);
-    for (int y = 0; y < rows; y++)
-        for (int x = 0; x < out_columns; x++)
-            weighted_sum(table + ((size_t)y * (size_t)columns + (size_t)across.begin[x]) * row, row,
-                         across.weights + (size_t)x * (size_t)across.most, across.count[x], width, sums,
-                         narrowed + (size_t)y * narrowed_row + (size_t)x * row);
-    for (int y = 0; y < out_rows; y++)
-        for (int x = 0; x < out_columns; x++)
-            weighted_sum(narrowed + (size_t)down.begin[y] * narrowed_row + (size_t)x * row, narrowed_row,
-                         down.weights + (size_t)y * (size_t)down.most, down.count[y], width, sums,
-                         out + (size_t)y * narrowed_row + (size_t)x * row);
-    vit_arena_release(&arena, allocator);
-    return VIT_OK;
+/* What lies in the room of an interpolation. */
+typedef struct workspace {
+    axis down, across;
+    float *narrowed; /* [rows,out_columns,width] */
+    double *sums;    /* [width] */
+} workspace;
+
+static workspace take_workspace(vit_arena *arena, int rows, int columns, int width, vit_interpolation how, int out_rows,
+                                int out_columns) {
+    workspace w = {.down.most = axis_taps(rows, out_rows, how), .across.most = axis_taps(columns, out_columns, how)};
+    const size_t row = (size_t)width, narrowed = vit_size_mul(vit_size_mul(row, (size_t)out_columns), (size_t)rows);
+    axis_take(&w.down, arena, out_rows);
+    axis_take(&w.across, arena, out_columns);
+    w.narrowed = vit_arena_take(arena, vit_size_mul(narrowed, sizeof *w.narrowed));
+    w.sums = vit_arena_take(arena, vit_size_mul(row, sizeof *w.sums));
+    return w;
 }
 
-vit_status vit_posemb_resample(const float *table, int rows, int columns, int width, vit_resample rule, int out_rows,
-                               int out_columns, float *out, const vit_allocator *allocator, vit_error *error) {
-    return vit_posemb_interpolate(table, rows, columns, width, vit_interpolation_of(rule), out_rows, out_columns, out,
-                                  allocator, error);
+size_t vit_posemb_bytes(int rows, int columns, int width, vit_interpolation how, int out_rows, int out_columns) {
+    vit_arena arena = {0};
+    take_workspace(&arena, rows, columns, width, how, out_rows, out_columns);
+    return arena.used;
+}
+
+void vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how, int out_rows,
+                            int out_columns, float *out, void *room) {
+    const size_t row = (size_t)width, narrowed_row = row * (size_t)out_columns;
+    if (rows == out_rows && columns == out_columns) {
+        memcpy(out, table, (size_t)rows * narrowed_row * sizeof *out);
+        return;
+    }
+    vit_arena arena = {.base = room, .size = SIZE_MAX};
+    workspace w = take_workspace(&arena, rows, columns, width, how, out_rows, out_columns);
+    axis_fill(&w.down, rows, out_rows, how);
+    axis_fill(&w.across, columns, out_columns, how);
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < out_columns; x++)
+            weighted_sum(table + ((size_t)y * (size_t)columns + (size_t)w.across.begin[x]) * row, row,
+                         w.across.weights + (size_t)x * (size_t)w.across.most, w.across.count[x], width, w.sums,
+                         w.narrowed + (size_t)y * narrowed_row + (size_t)x * row);
+    for (int y = 0; y < out_rows; y++)
+        for (int x = 0; x < out_columns; x++)
+            weighted_sum(w.narrowed + (size_t)w.down.begin[y] * narrowed_row + (size_t)x * row, narrowed_row,
+                         w.down.weights + (size_t)y * (size_t)w.down.most, w.down.count[y], width, w.sums,
+                         out + (size_t)y * narrowed_row + (size_t)x * row);
 }

@@ -13,13 +13,11 @@ typedef struct vit_interpolation {
 
 vit_interpolation vit_interpolation_of(vit_resample rule);
 
-/* table [rows,columns,width] -> out [out_rows,out_columns,width] (paper section 3.2). Without the class token's row,
- * which is never resampled. */
-vit_status vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how,
-                                  int out_rows, int out_columns, float *out, const vit_allocator *allocator,
-                                  vit_error *error);
-/* The same by the rule of the checkpoint's source. */
-vit_status vit_posemb_resample(const float *table, int rows, int columns, int width, vit_resample rule, int out_rows,
-                               int out_columns, float *out, const vit_allocator *allocator, vit_error *error);
+/* Bytes that the interpolation works in. */
+size_t vit_posemb_bytes(int rows, int columns, int width, vit_interpolation how, int out_rows, int out_columns);
+/* table [rows,columns,width] -> out [out_rows,out_columns,width] (paper section 3.2), all at least 1. Without the class
+ * token's row, which is never resampled. room: vit_posemb_bytes of the caller's, aligned as malloc does. */
+void vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how, int out_rows,
+                            int out_columns, float *out, void *room);
 
 #endif

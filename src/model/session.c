@@ -54,6 +54,17 @@ static size_t max3(size_t a, size_t b, size_t c) {
     return most > c ? most : c;
 }
 
+/* Floats of the buffer that holds one layer's widest channels, and the embed stage's workspace before that. */
+static size_t wide_floats(const vit_session *s, size_t lanes) {
+    const vit_config *c = &s->model->config;
+    const size_t channels =
+        max3(3 * (size_t)c->width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width);
+    const size_t workspace =
+        vit_posemb_bytes(c->image_height / c->patch_height, c->image_width / c->patch_width, c->width,
+                         vit_interpolation_of(c->pos_resample), s->rows, s->columns);
+    return max3(vit_size_mul(lanes, channels), workspace / sizeof(float) + 1, 0);
+}
+
 /* Takes every buffer from the arena: first to measure, then for real. */
 static void take_buffers(vit_session *s, int threads, int capture) {
     const vit_config *c = &s->model->config;
@@ -66,8 +77,7 @@ static void take_buffers(vit_session *s, int threads, int capture) {
     s->positions = take(arena, (size_t)s->tokens, width, 1);
     s->x = take(arena, lanes, width, 1);
     s->normed = take(arena, lanes, width, 1);
-    s->wide = take(arena, lanes,
-                   max3(3 * width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width), 1);
+    s->wide = take(arena, wide_floats(s, lanes), 1, 1);
     s->scratch = take(arena, (size_t)threads, s->attend_scratch, 1);
     s->pooled = take(arena, image_lanes, width, 1);
     s->features = take(arena, batch, width, 1);
@@ -79,19 +89,6 @@ static void take_buffers(vit_session *s, int threads, int capture) {
     }
     if (capture)
         s->attention = take(arena, vit_size_mul(batch, (size_t)c->heads), (size_t)s->tokens, (size_t)s->tokens);
-}
-
-/* Positions of this grid (paper section 3.2), and the class token's embedding in its row. */
-static vit_status make_positions(vit_session *s, vit_error *error) {
-    const vit_config *c = &s->model->config;
-    const vit_weights *w = &s->model->weights;
-    const size_t width = (size_t)c->width;
-    const int rows = c->image_height / c->patch_height, columns = c->image_width / c->patch_width;
-    for (size_t d = 0; d < width && c->class_token; d++)
-        s->positions[d] = w->class_token[d] + (c->pos_class ? w->pos_embed[d] : 0);
-    return vit_posemb_resample(w->pos_embed + (size_t)c->pos_class * width, rows, columns, c->width, c->pos_resample,
-                               s->rows, s->columns, s->positions + (size_t)c->class_token * width, &s->allocator,
-                               error);
 }
 
 uint64_t vit_session_bytes(const vit_model *model, const vit_session_options *options) {
@@ -113,7 +110,7 @@ static vit_status allocate(vit_session *s, const vit_session_options *options, v
     memset(s->arena.base, 0, s->arena.size); /* lanes without a token or an image stay finite */
     take_buffers(s, threads, capture);
     vit_stages_make(s, s->stages);
-    return make_positions(s, error);
+    return VIT_OK;
 }
 
 vit_status vit_session_open(vit_session **out, const vit_model *model, const vit_session_options *options,
@@ -154,7 +151,10 @@ void vit_session_restart(vit_session *s) {
 int vit_session_advance(vit_session *s) {
     if (s->next >= s->stage_count)
         return 0;
-    vit_stage *stage = &s->stages[s->next++];
+    vit_stage *stage = &s->stages[s->next];
+    if (stage->slots > s->model->ready_slots)
+        return -1;
+    s->next++;
     double begin = vit_now_ms();
     stage->run(s, stage->layer);
     stage->milliseconds = vit_now_ms() - begin;
@@ -162,10 +162,12 @@ int vit_session_advance(vit_session *s) {
 }
 
 vit_status vit_session_run(vit_session *s, vit_error *error) {
-    (void)error;
+    int more = 1;
     vit_session_restart(s);
-    while (vit_session_advance(s))
-        ;
+    while (more > 0)
+        more = vit_session_advance(s);
+    if (more < 0)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "stage %s: its weights have not arrived", s->stages[s->next].name);
     return VIT_OK;
 }
 

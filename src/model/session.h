@@ -20,6 +20,7 @@ typedef struct vit_stage {
     char name[24];
     void (*run)(vit_session *session, int layer);
     int layer;
+    int slots; /* of the model, in forward order: those that it and the stages before it read */
     double flops, milliseconds;
     vit_view view;
 } vit_stage;
@@ -36,10 +37,13 @@ struct vit_session {
     size_t attend_scratch;            /* floats a thread */
 
     float *input;      /* [B,height,width,3] */
-    float *positions;  /* [T,D], interpolated to this grid; row 0 holds the class token's embedding as well */
+    float *positions;  /* [T,D], interpolated to this grid by the first run; row 0 holds the class token's embedding
+                        * as well */
+    int has_positions;
     float *x;          /* panels [B*P][D][R]: the residual stream */
     float *normed;     /* panels of D: LayerNorm's output; attention's output */
-    float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer */
+    float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer;
+                        * the embed stage's workspace */
     float *attention;  /* [B,H,T,T] of the layer that ran last, or NULL */
     float *scratch;    /* [threads][attend_scratch] */
     float *pooled;     /* panels [ceil(B/R)][D][R]: one feature vector an image */

@@ -1,5 +1,6 @@
 /* The forward pass of a ViT (paper section 3.1) as a list of stages. Each stage is a few regions of work that the team
  * shares; no result crosses a chunk, so the number of threads never changes a bit. */
+#include "posemb.h"
 #include "session.h"
 
 #include <stdio.h>
@@ -112,8 +113,24 @@ static void embed_panels(void *context, int begin, int end, int thread) {
         }
 }
 
+/* Positions of this grid (paper section 3.2), and the class token's embedding in its row. */
+static void make_positions(vit_session *s) {
+    const vit_config *c = &s->model->config;
+    const vit_weights *w = &s->model->weights;
+    const size_t width = (size_t)c->width;
+    for (size_t d = 0; d < width && c->class_token; d++)
+        s->positions[d] = w->class_token[d] + (c->pos_class ? w->pos_embed[d] : 0);
+    vit_posemb_interpolate(w->pos_embed + (size_t)c->pos_class * width, c->image_height / c->patch_height,
+                           c->image_width / c->patch_width, c->width, vit_interpolation_of(c->pos_resample), s->rows,
+                           s->columns, s->positions + (size_t)c->class_token * width, s->wide);
+}
+
+/* The first time, positions are made: a session may be open before they have arrived. */
 static void run_embed(vit_session *s, int layer) {
     (void)layer;
+    if (!s->has_positions)
+        make_positions(s);
+    s->has_positions = 1;
     vit_team_run(s->team, s->batch * s->panels, 1, embed_panels, s);
 }
 
@@ -266,17 +283,22 @@ vit_status vit_session_features(const vit_session *s, int index, vit_feature fea
 /* ---- The list ---- */
 
 struct stage_list {
+    const vit_model *model;
     vit_stage *stages; /* NULL: counting */
     int count;
+    int slots; /* read by the stages so far */
     double images;
 };
 
 /* layer -1: a stage that is there once, and whose name has no number. multiply_adds: of one image. */
 static void add_stage(struct stage_list *list, const char *name, int layer, void (*run)(vit_session *, int),
                       double multiply_adds, vit_view view) {
+    while (list->slots < list->model->slot_count && strcmp(list->model->slots[list->slots].stage, name) == 0)
+        list->slots++;
     if (list->stages) {
         vit_stage *stage = &list->stages[list->count];
-        *stage = (vit_stage){.run = run, .layer = layer, .flops = 2 * list->images * multiply_adds, .view = view};
+        *stage = (vit_stage){.run = run, .layer = layer, .slots = list->slots,
+                             .flops = 2 * list->images * multiply_adds, .view = view};
         if (layer < 0)
             snprintf(stage->name, sizeof stage->name, "%s", name);
         else
@@ -294,7 +316,7 @@ int vit_stages_make(vit_session *s, vit_stage *stages) {
     const vit_view normed = {VIT_VIEW_TOKENS, final_tokens(s), 0, s->tokens, c->width};
     const vit_view features = {VIT_VIEW_ROWS, s->features, 0, 0, c->width},
                    logits = {VIT_VIEW_ROWS, s->logits, 0, 0, c->classes};
-    struct stage_list list = {.stages = stages, .images = s->batch};
+    struct stage_list list = {.model = s->model, .stages = stages, .images = s->batch};
 
     add_stage(&list, "patch_embed", -1, run_patch_embed, s->patches * d * 3 * c->patch_height * c->patch_width,
               patches);

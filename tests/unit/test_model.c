@@ -158,6 +158,98 @@ static void test_pieces(void) {
     vit_buffer_release(&config);
 }
 
+/* Bytes of the file after which a stage can run: the ends of the tensors it reads. */
+static uint64_t bytes_needed(const vit_model *model, const char *stage) {
+    static const struct {
+        const char *stage, *tensors[2];
+    } reads[] = {{"patch_embed", {"patch_embed."}}, {"embed", {"cls_token", "pos_embed"}},
+                 {"qkv.", {"norm1.", "attn.qkv."}}, {"proj.", {"attn.proj."}},
+                 {"fc1.", {"norm2.", "mlp.fc1."}},  {"block.", {"mlp.fc2."}},
+                 {"norm", {"norm."}},               {"features", {"fc_norm."}},
+                 {"logits", {"head."}}};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        size_t length = strlen(reads[i].stage);
+        if (strncmp(stage, reads[i].stage, length) != 0 || (stage[length] && stage[length - 1] != '.'))
+            continue;
+        for (int k = 0; k < 2 && reads[i].tensors[k]; k++) {
+            char prefix[64], block[32] = "";
+            if (stage[length])
+                snprintf(block, sizeof block, "blocks.%s.", stage + length);
+            snprintf(prefix, sizeof prefix, "%s%s", block, reads[i].tensors[k]);
+            for (int t = 0; t < vit_model_tensor_count(model); t++) {
+                const vit_tensor_info *tensor = vit_model_tensor(model, t);
+                if (strncmp(tensor->name, prefix, strlen(prefix)) == 0 && tensor->offset + tensor->bytes > bytes)
+                    bytes = tensor->offset + tensor->bytes;
+            }
+        }
+    }
+    return bytes;
+}
+
+/* A session is opened as soon as there is a model, and every stage runs with the byte that completes its weights. */
+static void check_stages_while_loading(const vit_buffer *file, const char *config) {
+    vit_session_options options = {.height = 40, .width = 24, .threads = 2};
+    vit_loader *loader;
+    vit_model *model;
+    vit_session *session = NULL;
+    CHECK_STATUS(VIT_OK, vit_loader_open(&loader, "stream", NULL, &error));
+    if (config)
+        CHECK_STATUS(VIT_OK, vit_loader_config(loader, "config.json", config, strlen(config), &error));
+    int stage = 0, more = 1;
+    uint64_t ready = 0;
+    for (size_t at = 0; at < file->size; at++) {
+        if (!CHECK_STATUS(VIT_OK, vit_loader_push(loader, file->data + at, 1, &error)))
+            break;
+        if (!session && vit_loader_model(loader)) {
+            CHECK_STATUS(VIT_OK, vit_session_open(&session, vit_loader_model(loader), &options, &error));
+            fill_input(vit_session_input(session, 0), 40, 24, 7);
+        }
+        while (session && more && (more = vit_session_advance(session)) >= 0) {
+            uint64_t needed = bytes_needed(vit_loader_model(loader), vit_session_stage(session, stage++).name);
+            ready = needed > ready ? needed : ready;
+            CHECK(ready == 0 || ready == at + 1);
+            ready = at + 1;
+        }
+        if (more < 0 && at % 4096 == 0)
+            CHECK_STATUS(VIT_ERR_ARGUMENT, vit_session_run(session, &error));
+    }
+    CHECK(more == 0 && stage == vit_session_stage_count(session));
+    CHECK_STATUS(VIT_OK, vit_loader_finish(loader, &model, &error));
+    vit_loader_close(loader);
+    float *logits = run_logits(model, options, 7, 0);
+    CHECK(memcmp(logits, vit_session_logits(session, 0), 7 * sizeof *logits) == 0);
+    free(logits);
+    vit_session_close(session);
+    vit_model_close(model);
+}
+
+static void test_stages_while_loading(void) {
+    static const char *const cases[] = {"timm_cls", "timm_gap", "timm_f16"};
+    vit_allocator allocator = vit_default_options().allocator;
+    char path[256], saved[64];
+    snprintf(saved, sizeof saved, "/tmp/vit_test_stages_%ld.gguf", (long)getpid());
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vit_buffer file = {.allocator = &allocator}, config = {.allocator = &allocator};
+        vit_model *model;
+        snprintf(path, sizeof path, FORWARD "%s/config.json", cases[i]);
+        CHECK_STATUS(VIT_OK, vit_read_file(&config, path, 1 << 24, &error));
+        snprintf(path, sizeof path, FORWARD "%s/model.safetensors", cases[i]);
+        CHECK_STATUS(VIT_OK, vit_read_file(&file, path, 1 << 24, &error));
+        check_stages_while_loading(&file, (char *)config.data);
+        vit_buffer_release(&file);
+        vit_buffer_release(&config);
+        snprintf(path, sizeof path, FORWARD "%s", cases[i]);
+        CHECK_STATUS(VIT_OK, vit_model_open(&model, path, NULL, NULL, &error));
+        CHECK_STATUS(VIT_OK, vit_model_save(model, saved, VIT_DTYPE_OTHER, NULL, NULL, &error));
+        vit_model_close(model);
+        CHECK_STATUS(VIT_OK, vit_read_file(&file, saved, 1 << 24, &error));
+        check_stages_while_loading(&file, NULL);
+        vit_buffer_release(&file);
+    }
+    remove(saved);
+}
+
 static void test_saving(void) {
     static const char *const cases[] = {"timm_cls",       "timm_gap", "timm_gap_notoken",
                                         "timm_bf16",      "timm_f16", "timm_no_embed_class",
@@ -504,7 +596,7 @@ static void test_top_classes(void) {
     CHECK_CLOSE(top[0].score, 0.75, 1e-6);
 }
 
-TEST_MAIN(TEST(test_configuration), TEST(test_pieces), TEST(test_saving), TEST(test_broken_models),
+TEST_MAIN(TEST(test_configuration), TEST(test_pieces), TEST(test_stages_while_loading), TEST(test_saving), TEST(test_broken_models),
           TEST(test_wrong_places), TEST(test_odd_configurations), TEST(test_no_allocation_in_a_forward_pass),
           TEST(test_every_allocation_fails_once), TEST(test_fifty_loads_and_aborts),
           TEST(test_bits_do_not_depend_on_threads_or_batch), TEST(test_tables_agree), TEST(test_stages),
