@@ -98,8 +98,12 @@ extra_flags() { # CONFIG FILE
     esac
     case $1:$2 in
         *:src/kernels/kernels_avx2.c) extra+=(-mavx2 -mfma) ;;
+        *:src/kernels/kernels_avxvnni.c) extra+=(-mavx2 -mfma -mavxvnni) ;;
         *:src/kernels/kernels_avx512.c) extra+=(-mavx512f) ;;
-        *:src/kernels/kernels_relaxed*.c | *relaxed*:src/kernels/dispatch.c) extra+=(-mrelaxed-simd) ;;
+        *:src/kernels/kernels_avx512bw.c) extra+=(-mavx512bw) ;;
+        *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni) ;;
+        *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
+        *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch.c) extra+=(-mrelaxed-simd) ;;
         *:src/kernels/* | *:src/image/resize.c | *:src/model/loader.c | *:src/model/stages.c) ;; # every pixel, weight, token
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
@@ -357,12 +361,12 @@ compile() {
     done
 }
 
-# kernels CONFIG ISA...
+# kernels CONFIG NAME...: src/kernels/kernels_NAME.c
 kernels() {
-    local config=$1 isa
+    local config=$1
     shift
-    for isa in "$@"; do compile "$config" src/kernels/kernels_"$isa"*.c; done # one for each tile
-    compile "$config" src/kernels/dispatch.c
+    local files=("${@/#/src/kernels/kernels_}")
+    compile "$config" "${files[@]/%/.c}" src/kernels/dispatch.c
 }
 
 # program OUTPUT CONFIG FILE...: queues FILEs, remembers to link them with the objects that are in OBJECTS already.
@@ -411,8 +415,8 @@ CLI=(src/cli/*.c)
 native_library() {
     local tables
     case $MACHINE in
-        x86_64) tables=(scalar avx2 avx512) ;;
-        aarch64) tables=(scalar neon) ;;
+        x86_64) tables=(scalar avx2 avxvnni avx512 avx512bw avx512vnni) ;;
+        aarch64) tables=(scalar neon neondot) ;;
         *) tables=(scalar) ;;
     esac
     find_cc
@@ -449,7 +453,7 @@ build_wasm() {
         kernels wasm$suffix simd128
         program wasm/dist/vit-simd128$suffix.mjs wasm$suffix wasm/exports.c
         OBJECTS=("${library[@]}")
-        kernels wasm-relaxed$suffix simd128 relaxed
+        kernels wasm-relaxed$suffix relaxed
         program wasm/dist/vit-relaxed$suffix.mjs wasm$suffix wasm/exports.c
         finish
     done

@@ -6,32 +6,89 @@
 
 #include <string.h>
 
-#define KERNELS(symbol, supported) extern const vit_kernels symbol;
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* Compilers do not ask for this yet. */
+static int vit_has_avxvnni(void) {
+    unsigned a = 0, b, c, d;
+    return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+static int vit_has_neondot(void) {
+    return getauxval(AT_HWCAP) >> 20 & 1; /* HWCAP_ASIMDDP */
+}
+#endif
+
+#define INT8(symbol, supported) extern const vit_int8_kernels symbol;
+#define F32(symbol, supported) extern const vit_kernels symbol;
+#define TRAIN(symbol, supported)
 #include "kernels.def"
-#undef KERNELS
+#undef F32
+#undef INT8
+
+#define TAKE(symbol, supported)      \
+    if ((supported) && index-- == 0) \
+        return &symbol;
+#define SKIP(symbol, supported)
 
 const vit_kernels *vit_kernels_at(int index) {
-#define KERNELS(symbol, supported)       \
-    if ((supported) && index-- == 0)     \
-        return &symbol;
+#define F32 TAKE
+#define INT8 SKIP
 #include "kernels.def"
-#undef KERNELS
+#undef F32
+#undef INT8
     return NULL;
+}
+
+const vit_int8_kernels *vit_int8_kernels_at(int index) {
+#define F32 SKIP
+#define INT8 TAKE
+#include "kernels.def"
+#undef F32
+#undef INT8
+    return NULL;
+}
+
+/* Whether wanted, which ends before any of `ends`, names table's first part up to a ':' or more. */
+static int matches(const char *table, const char *wanted, const char *ends) {
+    size_t length = strcspn(wanted, ends);
+    return strncmp(table, wanted, length) == 0 && (!table[length] || table[length] == ':' || table[length] == ',');
+}
+
+static size_t isa_length(const char *name) {
+    return strcspn(name, ":,");
 }
 
 const vit_kernels *vit_kernels_find(const char *name) {
     const vit_kernels *kernels;
-    for (int i = 0; (kernels = vit_kernels_at(i)) != NULL; i++) {
-        size_t length = name ? strlen(name) : 0;
-        if (!name || strcmp(kernels->name, name) == 0 ||
-            (strncmp(kernels->name, name, length) == 0 && kernels->name[length] == ':'))
+    for (int i = 0; (kernels = vit_kernels_at(i)) != NULL; i++)
+        if (!name || (*name && matches(kernels->name, name, ",")))
             break;
-    }
+    const char *int8 = name ? strchr(name, ',') : NULL;
+    return int8 && !vit_int8_kernels_find(name) ? NULL : kernels;
+}
+
+const vit_int8_kernels *vit_int8_kernels_find(const char *name) {
+    const vit_int8_kernels *kernels;
+    const char *isa = name ? name : vit_kernels_at(0)->name;
+    const char *variant = name ? strchr(name, ',') : NULL;
+    for (int i = 0; (kernels = vit_int8_kernels_at(i)) != NULL; i++)
+        if (isa_length(kernels->name) == isa_length(isa) && strncmp(kernels->name, isa, isa_length(isa)) == 0 &&
+            (!variant || (variant[1] && matches(strchr(kernels->name, ',') + 1, variant + 1, ""))))
+            break;
     return kernels;
 }
 
 const char *vit_kernels_name(int index) {
-    const vit_kernels *kernels = vit_kernels_at(index);
+    int count = 0;
+    while (vit_kernels_at(count))
+        count++;
+    if (index < count)
+        return vit_kernels_at(index)->name;
+    const vit_int8_kernels *kernels = vit_int8_kernels_at(index - count);
     return kernels ? kernels->name : NULL;
 }
 

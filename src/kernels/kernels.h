@@ -1,12 +1,13 @@
-/* kernels.h - arithmetic on token panels: one table of functions for each instruction set and tile.
+/* kernels.h - arithmetic on token panels: tables of functions for each instruction set and tile.
  *
  * A panel matrix holds T tokens of C channels as [ceil(T/R)][C][R] f32: R tokens lie side by side and are the vector
  * dimension, R = kernels->panel. Weights stay row-major [N,K], as files have them, and are the splat operand: nothing
  * is packed. The last panel is padded to R lanes; what pad lanes hold is finite but means nothing. Each image of a
  * batch starts at a panel border. Nothing is read or written outside the matrices as described, ever.
  *
- * Every body is written once (gemm.inc, rows.inc) over the vocabulary of vec_<isa>.h; kernels_<isa>.c includes both.
- * kernels.def lists every table; dispatch, tests and bench include it, so none exists untested. */
+ * Every body is written once (tile.inc, rows.inc, gemm.inc, int8.inc, train.inc) over the vocabulary of vec_<isa>.h;
+ * kernels_<isa>.c includes them, once a tile where an instruction set has several. kernels.def lists every table;
+ * dispatch, tests and bench include it, so none exists untested. */
 #ifndef VIT_KERNELS_KERNELS_H
 #define VIT_KERNELS_KERNELS_H
 
@@ -23,18 +24,103 @@ typedef enum vit_epilogue {
     VIT_EPILOGUE_TANH
 } vit_epilogue;
 
-/* The three products of a linear layer y = x wT + bias and of its backward pass. Panel matrices may be part of wider
- * ones: stride is the distance in floats between the starts of two panels (channels * R where they are dense). */
+/* ---- f32 ---- */
+
+/* A linear layer y = x wT + bias, and the product of its backward pass that has the same form. Panel matrices may be
+ * part of wider ones: stride is the distance in floats between the starts of two panels (channels * R where they are
+ * dense). */
 typedef struct vit_gemm {
     const float *w;      /* [N,K] row-major */
     const float *bias;   /* [N], or NULL */
     const float *x;      /* panels of K channels; of N channels in gemm_nn */
-    float *y;            /* panels of N channels; of K channels in gemm_nn; unused in gemm_tn */
+    float *y;            /* panels of N channels; of K channels in gemm_nn */
     ptrdiff_t x_stride, y_stride;
     int n, k;            /* N outputs, K inputs of the layer */
     int panels;
     vit_epilogue epilogue;
 } vit_gemm;
+
+/* softmax(scale * q kT) v for one head and a group of panels of queries of one image. q, k and v are column blocks of
+ * one panel matrix, as the fused qkv layer writes it: head h has q at channel h*K, k at D + h*K, v at 2D + h*K (K =
+ * head width, D = heads * K). */
+typedef struct vit_attend {
+    const float *qkv;    /* panels of the image */
+    float *out;          /* panels of D channels; head h writes channels h*K.. */
+    ptrdiff_t qkv_stride, out_stride;
+    int tokens, heads, head_width;
+    float scale;
+    float *capture;      /* [H,T,T] softmax probabilities of this image, query-major, or NULL */
+} vit_attend;
+
+typedef struct vit_kernels {
+    const char *name;    /* "relaxed:6x8": the instruction set, and outputs x tokens of a tile */
+    int panel;           /* R, tokens per panel: 8 or 16 */
+    int row_step;        /* outputs that chunks of gemm_nt should be a multiple of */
+    int query_panels;    /* that attention takes at a time, at most */
+
+    /* y = epilogue(x wT + bias): rows [begin,end) of w, i.e. output channels, of every panel. */
+    void (*gemm_nt)(const vit_gemm *g, int begin, int end);
+    /* y = (x - mean) / sqrt(var + eps) * gain + bias over the channels of each token, panels [begin,end). Population
+     * variance in two passes. x and y: dense panels of `width` channels, may be the same. */
+    void (*layernorm)(const float *x, const float *gain, const float *bias, float eps, int width, float *y, int begin,
+                      int end);
+    /* Attention of the query panels [query, query + count), count <= query_panels: the scores go to `scores`, [count]
+     * [ceil(T/R) * R keys][R] floats, one such block a thread; then mix makes softmax and output of them. */
+    void (*score)(const vit_attend *a, int head, int query, int count, float *scores);
+    void (*mix)(const vit_attend *a, int head, int query, int count, float *scores);
+
+    /* Runs `iterations` rounds of register-only multiply-adds; returns how many flops that was. For the peak. */
+    double (*peak)(int iterations, float *sink);
+} vit_kernels;
+
+/* ---- int8 ----
+ * Weights are signed 8-bit integers per output channel, w = w_scale q, |q| <= 127. Activations are unsigned 7-bit
+ * integers per token, x = x_scale (u - zero), 0 <= u, zero <= 127. Sums are exact in 32 bits (K < 130,000), so every
+ * table gives the same integers: no product of instructions that saturate in 16 bits ever does. */
+
+/* Quantised panels: K channels as [ceil(K/4) * 4 / depth][R][depth]; R lanes of `depth` neighbouring channels, 4 bytes a
+ * lane in all. Channels past K are 0. Scales and zero points lie apart, [panels * R]. */
+typedef struct vit_int8_gemm {
+    const int8_t *w;        /* [N, ceil(K/4) * 4] row-major; columns past K are 0 */
+    const float *w_scale;   /* [N] */
+    const int32_t *w_sum;   /* [N]: of the row's integers */
+    const float *bias;      /* [N], or NULL */
+    const void *x;          /* dense quantised panels of K channels */
+    const float *x_scale;
+    const int32_t *x_zero;
+    float *y;               /* panels of N channels */
+    ptrdiff_t y_stride;
+    int n, k, panels;
+    vit_epilogue epilogue;
+} vit_int8_gemm;
+
+/* One head's queries and keys of an image, quantised panel by panel: what score takes instead of f32's. */
+typedef struct vit_int8_heads {
+    const void *q, *k;           /* dense quantised panels of K channels */
+    const float *q_scale;
+    const int32_t *q_zero;
+    const float *k_scale;        /* times the softmax's scale */
+    const int32_t *k_sum;
+    int tokens, head_width;
+} vit_int8_heads;
+
+typedef struct vit_int8_kernels {
+    const char *name;    /* "relaxed,dot:6x8": for the f32 tables of this instruction set */
+    int panel, row_step, query_panels;
+    int depth;           /* 4, or 2 where the integers are 16 bits wide */
+
+    /* One panel of k channels. zero-range tokens are exact; NaN makes the token's scale NaN. */
+    void (*quantize)(const float *x, int k, void *q, float *scale, int32_t *zero);
+    /* The same symmetrically, as keys are: |q| <= 127, scale times `factor`, and the sum of each token's integers. */
+    void (*quantize_keys)(const float *x, int k, float factor, void *q, float *scale, int32_t *sum);
+    /* Like gemm_nt. scratch: gemm_scratch(k) bytes, one such block a thread. */
+    void (*gemm)(const vit_int8_gemm *g, int begin, int end, void *scratch);
+    size_t (*gemm_scratch)(int k);
+    /* Like score. */
+    void (*score)(const vit_int8_heads *h, int query, int count, float *scores);
+} vit_int8_kernels;
+
+/* ---- Training ---- */
 
 /* dW[N,K] += dYT X over all tokens: tokens is how many lanes of all panels count (pad lanes of the last do not). */
 typedef struct vit_gemm_tn {
@@ -46,46 +132,27 @@ typedef struct vit_gemm_tn {
     int tokens;          /* ceil(tokens / R) panels */
 } vit_gemm_tn;
 
-/* softmax(scale * q kT) v for one head and one panel of queries of one image. q, k and v are column blocks of one panel
- * matrix, as the fused qkv layer writes it: head h has q at channel h*K, k at D + h*K, v at 2D + h*K (K = head width,
- * D = heads * K). */
-typedef struct vit_attend {
-    const float *qkv;    /* panels of the image */
-    float *out;          /* panels of D channels; head h writes channels h*K.. */
-    ptrdiff_t qkv_stride, out_stride;
-    int tokens, heads, head_width;
-    float scale;
-    float *capture;      /* [H,T,T] softmax probabilities of this image, query-major, or NULL */
-} vit_attend;
-
-typedef struct vit_kernels {
-    const char *name;    /* "relaxed:6x8" */
-    int panel;           /* R, tokens per panel: 8 or 16 */
-    int row_step;        /* outputs that chunks of gemm_nt should be a multiple of */
-
-    /* y = epilogue(x wT + bias): rows [begin,end) of w, i.e. output channels, of every panel. */
-    void (*gemm_nt)(const vit_gemm *g, int begin, int end);
+/* For the f32 tables of the instruction set that is its name. */
+typedef struct vit_train_kernels {
+    const char *name;
     /* y = epilogue(x w): x has N channels, y has K; output channels [begin,end) of K. bias is ignored. The dX
      * product. */
     void (*gemm_nn)(const vit_gemm *g, int begin, int end);
     /* rows [begin,end) of dw. */
     void (*gemm_tn)(const vit_gemm_tn *g, int begin, int end);
+} vit_train_kernels;
 
-    /* y = (x - mean) / sqrt(var + eps) * gain + bias over the channels of each token, panels [begin,end). Population
-     * variance in two passes. x and y: dense panels of `width` channels, may be the same. */
-    void (*layernorm)(const float *x, const float *gain, const float *bias, float eps, int width, float *y, int begin,
-                      int end);
-    /* scratch: attend_scratch(tokens) floats, one per thread. */
-    void (*attend)(const vit_attend *a, int head, int query_panel, float *scratch);
-    size_t (*attend_scratch)(int tokens);
+/* ---- Tables that this host can run, best first; NULL past the end ---- */
 
-    /* Runs `iterations` rounds of register-only multiply-adds; returns how many flops that was. For the peak. */
-    double (*peak)(int iterations, float *sink);
-} vit_kernels;
-
-/* Tables this host can run, best first; NULL past the end. */
 const vit_kernels *vit_kernels_at(int index);
-/* By name; "isa" alone finds its best tile; NULL name: the best of all. NULL if there is none or the host lacks it. */
+const vit_int8_kernels *vit_int8_kernels_at(int index);
+const vit_train_kernels *vit_train_kernels_at(int index);
+
+/* name is ISA[:TILE][,INT8[:TILE]], e.g. "relaxed", "relaxed:6x8", "relaxed,i16pair", "relaxed:6x16,dot:6x16"; what is
+ * left out is the best, and NULL the best of all. NULL if there is none or the host lacks it. */
 const vit_kernels *vit_kernels_find(const char *name);
+const vit_int8_kernels *vit_int8_kernels_find(const char *name);
+/* The ones for the instruction set of an f32 table; NULL if there are none. */
+const vit_train_kernels *vit_train_kernels_for(const vit_kernels *kernels);
 
 #endif

@@ -1,14 +1,23 @@
-/* 24 accumulators, 2 vectors of x and a weight in 32 registers. */
 #include "kernels.h"
 #include "vec_avx512.h"
 
-#define TABLE vit_kernels_avx512
-#define NAME "avx512:12x32"
 #define PANEL 16
+#include "tile.inc"
+#include "rows.inc"
+#include "gemm.inc"
+
+/* 24 accumulators, 2 vectors of x and a weight in 32 registers. */
+#define TABLE vit_kernels_avx512_12x32
+#define NAME "avx512:12x32"
 #define TILE_ROWS 12
 #define TILE_PANELS 2
-#define ATTEND_ROWS 16
+#define ATTEND_ROWS 8
+#include "gemm_table.inc"
+
+#define TABLE vit_train_avx512
+#define NAME "avx512"
+#define TILE_ROWS 12
+#define TILE_PANELS 2
 #define TN_ROWS 3
 #define TN_COLUMNS 4
-#include "gemm.inc"
-#include "rows.inc"
+#include "train.inc"

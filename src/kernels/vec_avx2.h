@@ -42,4 +42,27 @@ static inline float vec_sum(vec a) {
     return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
 }
 
+typedef __m256i ivec;
+
+static inline ivec ivec_load(const void *p) { return _mm256_loadu_si256(p); }
+static inline void ivec_store(void *p, ivec a) { _mm256_storeu_si256(p, a); }
+static inline ivec ivec_splat(int32_t a) { return _mm256_set1_epi32(a); }
+static inline ivec ivec_add(ivec a, ivec b) { return _mm256_add_epi32(a, b); }
+static inline ivec ivec_sub(ivec a, ivec b) { return _mm256_sub_epi32(a, b); }
+static inline ivec ivec_mul(ivec a, ivec b) { return _mm256_mullo_epi32(a, b); }
+static inline ivec ivec_and(ivec a, ivec b) { return _mm256_and_si256(a, b); }
+static inline ivec ivec_or(ivec a, ivec b) { return _mm256_or_si256(a, b); }
+static inline ivec ivec_shl(ivec a, int n) { return _mm256_slli_epi32(a, n); }
+static inline ivec vec_bits(vec a) { return _mm256_castps_si256(a); }
+static inline vec vec_of_ints(ivec a) { return _mm256_cvtepi32_ps(a); }
+
+/* Pairs of products fit 16 bits: 2 * 127 * 127. */
+static inline ivec ivec_dot4(ivec a, ivec x, ivec sum) {
+#ifdef __AVXVNNI__
+    return _mm256_dpbusd_avx_epi32(sum, x, a);
+#else
+    return _mm256_add_epi32(_mm256_madd_epi16(_mm256_maddubs_epi16(x, a), _mm256_set1_epi16(1)), sum);
+#endif
+}
+
 #endif

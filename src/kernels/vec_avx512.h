@@ -36,4 +36,27 @@ static inline vec vec_load_first(const float *p, int count) {
     return _mm512_maskz_loadu_ps((__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff), p);
 }
 
+typedef __m512i ivec;
+
+static inline ivec ivec_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline void ivec_store(void *p, ivec a) { _mm512_storeu_si512(p, a); }
+static inline ivec ivec_splat(int32_t a) { return _mm512_set1_epi32(a); }
+static inline ivec ivec_add(ivec a, ivec b) { return _mm512_add_epi32(a, b); }
+static inline ivec ivec_sub(ivec a, ivec b) { return _mm512_sub_epi32(a, b); }
+static inline ivec ivec_mul(ivec a, ivec b) { return _mm512_mullo_epi32(a, b); }
+static inline ivec ivec_and(ivec a, ivec b) { return _mm512_and_si512(a, b); }
+static inline ivec ivec_or(ivec a, ivec b) { return _mm512_or_si512(a, b); }
+static inline ivec ivec_shl(ivec a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
+static inline ivec vec_bits(vec a) { return _mm512_castps_si512(a); }
+static inline vec vec_of_ints(ivec a) { return _mm512_cvtepi32_ps(a); }
+
+#if defined(__AVX512VNNI__)
+static inline ivec ivec_dot4(ivec a, ivec x, ivec sum) { return _mm512_dpbusd_epi32(sum, x, a); }
+#elif defined(__AVX512BW__)
+/* Pairs of products fit 16 bits: 2 * 127 * 127. */
+static inline ivec ivec_dot4(ivec a, ivec x, ivec sum) {
+    return _mm512_add_epi32(_mm512_madd_epi16(_mm512_maddubs_epi16(x, a), _mm512_set1_epi16(1)), sum);
+}
+#endif
+
 #endif

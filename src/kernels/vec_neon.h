@@ -38,4 +38,29 @@ static inline vec vec_load_first(const float *p, int count) {
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(vld1q_f32(p)), keep));
 }
 
+typedef int32x4_t ivec;
+
+static inline ivec ivec_load(const void *p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }
+static inline void ivec_store(void *p, ivec a) { vst1q_u8(p, vreinterpretq_u8_s32(a)); }
+static inline ivec ivec_splat(int32_t a) { return vdupq_n_s32(a); }
+static inline ivec ivec_add(ivec a, ivec b) { return vaddq_s32(a, b); }
+static inline ivec ivec_sub(ivec a, ivec b) { return vsubq_s32(a, b); }
+static inline ivec ivec_mul(ivec a, ivec b) { return vmulq_s32(a, b); }
+static inline ivec ivec_and(ivec a, ivec b) { return vandq_s32(a, b); }
+static inline ivec ivec_or(ivec a, ivec b) { return vorrq_s32(a, b); }
+static inline ivec ivec_shl(ivec a, int n) { return vshlq_s32(a, vdupq_n_s32(n)); }
+static inline ivec vec_bits(vec a) { return vreinterpretq_s32_f32(a); }
+static inline vec vec_of_ints(ivec a) { return vcvtq_f32_s32(a); }
+
+static inline ivec ivec_dot4(ivec a, ivec x, ivec sum) {
+    int8x16_t p = vreinterpretq_s8_s32(a), q = vreinterpretq_s8_s32(x);
+#ifdef __ARM_FEATURE_DOTPROD
+    return vdotq_s32(sum, p, q);
+#else /* pairs of products fit 16 bits: 2 * 127 * 127 */
+    int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(p), vget_low_s8(q)));
+    int32x4_t high = vpaddlq_s16(vmull_high_s8(p, q));
+    return vaddq_s32(sum, vpaddq_s32(low, high));
+#endif
+}
+
 #endif

@@ -8,7 +8,14 @@
  *     max, min        a > b ? a : b and a < b ? a : b: NaN in b comes out
  *     zero_below      a, but 0 where x < limit; NaN in x keeps a
  *     power_of_2(n)   2^k where n is k + 1.5 * 2^23, -126 <= k <= 127: k sits in the low bits of n
- *     sum             of the lanes, in an order of its own */
+ *     sum             of the lanes, in an order of its own
+ * and for 32-bit integers in the lanes of an ivec, which wrap around:
+ *     load, store     any alignment
+ *     shl(a,n)        a * 2^n
+ *     vec_bits        a float's bits as an integer
+ *     vec_of_ints     the nearest floats
+ *     ivec_dot<n>(a,x,sum)  sum + the dot product of a's n signed and x's n unsigned integers of 32/n bits in each lane,
+ *                     x < 128 */
 #ifndef VIT_KERNELS_VEC_SCALAR_H
 #define VIT_KERNELS_VEC_SCALAR_H
 
@@ -43,6 +50,31 @@ static inline vec vec_power_of_2(vec n) {
     bits = (bits << 23) + 0x3f800000;
     memcpy(&n, &bits, sizeof n);
     return n;
+}
+
+typedef int32_t ivec;
+
+static inline ivec ivec_load(const void *p) {
+    ivec a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+
+static inline void ivec_store(void *p, ivec a) { memcpy(p, &a, sizeof a); }
+static inline ivec ivec_splat(int32_t a) { return a; }
+static inline ivec ivec_add(ivec a, ivec b) { return (ivec)((uint32_t)a + (uint32_t)b); }
+static inline ivec ivec_sub(ivec a, ivec b) { return (ivec)((uint32_t)a - (uint32_t)b); }
+static inline ivec ivec_mul(ivec a, ivec b) { return (ivec)((uint32_t)a * (uint32_t)b); }
+static inline ivec ivec_and(ivec a, ivec b) { return a & b; }
+static inline ivec ivec_or(ivec a, ivec b) { return a | b; }
+static inline ivec ivec_shl(ivec a, int n) { return (ivec)((uint32_t)a << n); }
+static inline ivec vec_bits(vec a) { return ivec_load(&a); }
+static inline vec vec_of_ints(ivec a) { return (float)a; }
+
+static inline ivec ivec_dot4(ivec a, ivec x, ivec sum) {
+    for (int i = 0; i < 32; i += 8)
+        sum += (int8_t)((uint32_t)a >> i) * (int)((uint32_t)x >> i & 255);
+    return sum;
 }
 
 #endif

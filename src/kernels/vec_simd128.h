@@ -36,4 +36,19 @@ static inline float vec_sum(vec a) {
            (wasm_f32x4_extract_lane(a, 1) + wasm_f32x4_extract_lane(a, 3));
 }
 
+typedef v128_t ivec;
+
+static inline ivec ivec_load(const void *p) { return wasm_v128_load(p); }
+static inline void ivec_store(void *p, ivec a) { wasm_v128_store(p, a); }
+static inline ivec ivec_splat(int32_t a) { return wasm_i32x4_splat(a); }
+static inline ivec ivec_add(ivec a, ivec b) { return wasm_i32x4_add(a, b); }
+static inline ivec ivec_sub(ivec a, ivec b) { return wasm_i32x4_sub(a, b); }
+static inline ivec ivec_mul(ivec a, ivec b) { return wasm_i32x4_mul(a, b); }
+static inline ivec ivec_and(ivec a, ivec b) { return wasm_v128_and(a, b); }
+static inline ivec ivec_or(ivec a, ivec b) { return wasm_v128_or(a, b); }
+static inline ivec ivec_shl(ivec a, int n) { return wasm_i32x4_shl(a, (uint32_t)n); }
+static inline ivec vec_bits(vec a) { return a; }
+static inline vec vec_of_ints(ivec a) { return wasm_f32x4_convert_i32x4(a); }
+static inline ivec ivec_dot2(ivec a, ivec x, ivec sum) { return wasm_i32x4_add(wasm_i32x4_dot_i16x8(a, x), sum); }
+
 #endif

@@ -3,18 +3,14 @@
  * wrong place shows in a result, whatever is written to one is found. */
 #include "test.h"
 
-#include "../../src/kernels/kernels.h"
+#include "panels.h"
 
 #include <float.h>
-#include <stdint.h>
 
 #define UNIT (FLT_EPSILON / 2) /* largest relative error of one rounding */
-#define FENCE 40               /* floats on each side of a buffer */
-#define JUNK 3e38f
 
 static const int sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 36, 64, 80, 192, 197};
 static const int token_counts[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 197};
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
 #define FOR_TABLES(kernels) \
     for (int table = 0; (kernels = vit_kernels_at(table)) != NULL; table++)
@@ -25,117 +21,6 @@ static const int token_counts[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 197};
  * and costs the few more roundings of the constant. */
 static double sum_tolerance(int terms, double magnitude) {
     return (terms + 8) * UNIT * magnitude + FLT_MIN;
-}
-
-/* ---- Buffers ---- */
-
-static uint32_t noise_state = 1;
-
-/* Uniform in [-1,1), with 24 bits. */
-static float noise(void) {
-    noise_state ^= noise_state << 13;
-    noise_state ^= noise_state >> 17;
-    noise_state ^= noise_state << 5;
-    return (float)(int32_t)(noise_state >> 8) * 0x1p-23f - 1;
-}
-
-typedef struct buffer {
-    float *data, *block;
-    size_t count;
-} buffer;
-
-static int is_nan_fill(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits == 0x7fc01234;
-}
-
-static float nan_fill(void) {
-    const uint32_t bits = 0x7fc01234;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static buffer buffer_make(size_t count) {
-    buffer b = {.count = count};
-    b.block = malloc((count + 2 * FENCE) * sizeof(float));
-    if (!b.block)
-        exit(2);
-    b.data = b.block + FENCE;
-    for (size_t i = 0; i < count + 2 * FENCE; i++)
-        b.block[i] = nan_fill();
-    return b;
-}
-
-static buffer buffer_noise(size_t count) {
-    buffer b = buffer_make(count);
-    for (size_t i = 0; i < count; i++)
-        b.data[i] = noise();
-    return b;
-}
-
-static buffer buffer_copy(const buffer *from) {
-    buffer b = buffer_make(from->count);
-    memcpy(b.data, from->data, from->count * sizeof(float));
-    return b;
-}
-
-static int same_bits(const buffer *a, const buffer *b) {
-    return a->count == b->count && memcmp(a->data, b->data, a->count * sizeof(float)) == 0;
-}
-
-static void buffer_free(buffer *b) {
-    int whole = 1;
-    for (int i = 0; i < FENCE; i++)
-        whole = whole && is_nan_fill(b->block[i]) && is_nan_fill(b->data[b->count + i]);
-    CHECK(whole && "the fence stands");
-    free(b->block);
-}
-
-/* A panel matrix, [panels][stride], with `gap` unused floats after the channels of each panel. */
-typedef struct matrix {
-    buffer memory;
-    ptrdiff_t stride;
-    int panel, panels, tokens, channels;
-} matrix;
-
-static float *at(const matrix *m, int token, int channel) {
-    return m->memory.data + token / m->panel * m->stride + (ptrdiff_t)channel * m->panel + token % m->panel;
-}
-
-/* Noise in the tokens, junk in the pad lanes; tokens of each image of a batch start at a panel. */
-static matrix matrix_make(int panel, int tokens, int channels, int gap) {
-    matrix m = {.panel = panel, .panels = (tokens + panel - 1) / panel, .tokens = tokens, .channels = channels};
-    m.stride = (ptrdiff_t)channels * panel + gap;
-    m.memory = buffer_make((size_t)(m.panels * m.stride - gap));
-    for (int t = 0; t < m.panels * panel; t++)
-        for (int c = 0; c < channels; c++)
-            *at(&m, t, c) = t < tokens ? noise() : c % 2 ? JUNK : -JUNK;
-    return m;
-}
-
-/* The result of a function that must not read it: all NaN. */
-static matrix matrix_result(int panel, int tokens, int channels, int gap) {
-    matrix m = matrix_make(panel, tokens, channels, gap);
-    for (size_t i = 0; i < m.memory.count; i++)
-        m.memory.data[i] = nan_fill();
-    return m;
-}
-
-/* Nothing was written to the gaps and to channels outside [begin,end). */
-static int untouched_outside(const matrix *m, int begin, int end) {
-    int good = 1;
-    for (size_t i = 0; i < m->memory.count; i++) {
-        int channel = (int)((ptrdiff_t)i % m->stride / m->panel);
-        if (channel < begin || channel >= end)
-            good = good && is_nan_fill(m->memory.data[i]);
-    }
-    return good;
-}
-
-static void matrix_free(matrix *m) {
-    buffer_free(&m->memory);
 }
 
 /* ---- Activations ---- */
@@ -245,7 +130,8 @@ typedef struct layer {
 
 static void check_layer(const vit_kernels *kernels, layer l) {
     int outputs = l.transposed ? l.k : l.n, depth = l.transposed ? l.n : l.k;
-    void (*run)(const vit_gemm *, int, int) = l.transposed ? kernels->gemm_nn : kernels->gemm_nt;
+    void (*run)(const vit_gemm *, int, int) =
+        l.transposed ? vit_train_kernels_for(kernels)->gemm_nn : kernels->gemm_nt;
     buffer w = buffer_noise((size_t)l.n * l.k), bias = buffer_noise(outputs);
     matrix x = matrix_make(kernels->panel, l.tokens, depth, l.gap), y;
     int add = l.epilogue == VIT_EPILOGUE_ADD;
@@ -345,11 +231,12 @@ static void test_long_layers(void) {
 /* ---- gemm_tn ---- */
 
 static void check_gradient(const vit_kernels *kernels, int n, int k, int tokens, int gap) {
+    const vit_train_kernels *train = vit_train_kernels_for(kernels);
     matrix dy = matrix_make(kernels->panel, tokens, n, gap), x = matrix_make(kernels->panel, tokens, k, 2 * gap);
     buffer dw = buffer_noise((size_t)n * k), before = buffer_copy(&dw);
     vit_gemm_tn g = {.dy = dy.memory.data, .x = x.memory.data, .dw = dw.data, .dy_stride = dy.stride,
                      .x_stride = x.stride, .n = n, .k = k, .tokens = tokens};
-    kernels->gemm_tn(&g, 0, n);
+    train->gemm_tn(&g, 0, n);
     int wrong = 0;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < k; j++) {
@@ -365,8 +252,8 @@ static void check_gradient(const vit_kernels *kernels, int n, int k, int tokens,
         printf("%s gemm_tn: %d of n=%d k=%d tokens=%d\n", kernels->name, wrong, n, k, tokens);
     buffer parts = buffer_copy(&before);
     g.dw = parts.data;
-    kernels->gemm_tn(&g, 0, n / 3);
-    kernels->gemm_tn(&g, n / 3, n);
+    train->gemm_tn(&g, 0, n / 3);
+    train->gemm_tn(&g, n / 3, n);
     CHECK(same_bits(&parts, &dw) && "split over the rows");
     buffer_free(&parts);
     buffer_free(&before);
@@ -440,20 +327,34 @@ static void test_layernorm(void) {
 
 /* ---- Attention ---- */
 
+/* Floats that the scores of `count` panels of queries take. */
+static size_t score_floats(const vit_kernels *kernels, int tokens, int count) {
+    return (size_t)((tokens + kernels->panel - 1) / kernels->panel * kernels->panel * kernels->panel * count);
+}
+
+/* One head of all panels, `count` at a time. */
+static void attend(const vit_kernels *kernels, const vit_attend *a, int head, int count, float *scores) {
+    int panels = (a->tokens + kernels->panel - 1) / kernels->panel;
+    for (int p = 0; p < panels; p += count) {
+        int some = panels - p < count ? panels - p : count;
+        kernels->score(a, head, p, some, scores);
+        kernels->mix(a, head, p, some, scores);
+    }
+}
+
 static void check_attention(const vit_kernels *kernels, int tokens, int heads, int width, float scale, int gap) {
     const int panel = kernels->panel, channels = heads * width;
     matrix qkv = matrix_make(panel, tokens, 3 * channels, gap), out = matrix_result(panel, tokens, channels, 3 * gap);
-    buffer scratch = buffer_make(kernels->attend_scratch(tokens));
+    buffer scratch = buffer_make(score_floats(kernels, tokens, kernels->query_panels));
     buffer capture = buffer_make((size_t)heads * tokens * tokens);
     double *p = malloc(tokens * sizeof(double));
     vit_attend a = {.qkv = qkv.memory.data, .out = out.memory.data, .qkv_stride = qkv.stride, .out_stride = out.stride,
                     .tokens = tokens, .heads = heads, .head_width = width, .scale = scale, .capture = capture.data};
-    for (int h = heads - 1; h >= 0; h--)
-        for (int q = 0; q < qkv.panels; q++) {
-            for (size_t i = 0; i < scratch.count; i++)
-                scratch.data[i] = nan_fill();
-            kernels->attend(&a, h, q, scratch.data);
-        }
+    for (int h = heads - 1; h >= 0; h--) {
+        for (size_t i = 0; i < scratch.count; i++)
+            scratch.data[i] = nan_fill();
+        attend(kernels, &a, h, kernels->query_panels, scratch.data);
+    }
     CHECK(untouched_outside(&out, 0, channels));
 
     int wrong = 0, wrong_capture = 0;
@@ -503,7 +404,8 @@ static void check_attention(const vit_kernels *kernels, int tokens, int heads, i
     int head = heads / 2, query_panel = out.panels - 1, same = 1;
     a.out = again.memory.data;
     a.capture = NULL;
-    kernels->attend(&a, head, query_panel, scratch.data);
+    kernels->score(&a, head, query_panel, 1, scratch.data);
+    kernels->mix(&a, head, query_panel, 1, scratch.data);
     CHECK(untouched_outside(&again, head * width, head * width + width));
     for (int t = 0; t < tokens; t++)
         for (int c = 0; c < width; c++) {
@@ -535,7 +437,7 @@ static void test_attention_saturates(void) {
     FOR_TABLES(kernels) {
         enum { TOKENS = 19 };
         matrix qkv = matrix_make(kernels->panel, TOKENS, 3, 0), out = matrix_result(kernels->panel, TOKENS, 1, 0);
-        buffer scratch = buffer_make(kernels->attend_scratch(TOKENS)), capture = buffer_make(TOKENS * TOKENS);
+        buffer scratch = buffer_make(score_floats(kernels, TOKENS, 1)), capture = buffer_make(TOKENS * TOKENS);
         for (int t = 0; t < TOKENS; t++) {
             *at(&qkv, t, 0) = 1;
             *at(&qkv, t, 1) = t == 11 ? -100 : -300 - 1e30f * (float)(t % 3);
@@ -543,8 +445,7 @@ static void test_attention_saturates(void) {
         vit_attend a = {.qkv = qkv.memory.data, .out = out.memory.data, .qkv_stride = qkv.stride,
                         .out_stride = out.stride, .tokens = TOKENS, .heads = 1, .head_width = 1, .scale = 1,
                         .capture = capture.data};
-        for (int p = 0; p < qkv.panels; p++)
-            kernels->attend(&a, 0, p, scratch.data);
+        attend(kernels, &a, 0, 1, scratch.data);
         for (int t = 0; t < TOKENS; t++) {
             CHECK(*at(&out, t, 0) == *at(&qkv, 11, 2));
             for (int key = 0; key < TOKENS; key++)
@@ -563,7 +464,7 @@ static void test_exponential_accuracy(void) {
     FOR_TABLES(kernels) {
         enum { TOKENS = 512, RUNS = 400 };
         matrix qkv = matrix_make(kernels->panel, TOKENS, 3, 0), out = matrix_result(kernels->panel, TOKENS, 1, 0);
-        buffer scratch = buffer_make(kernels->attend_scratch(TOKENS)), capture = buffer_make(TOKENS * TOKENS);
+        buffer scratch = buffer_make(score_floats(kernels, TOKENS, 1)), capture = buffer_make(TOKENS * TOKENS);
         vit_attend a = {.qkv = qkv.memory.data, .out = out.memory.data, .qkv_stride = qkv.stride,
                         .out_stride = out.stride, .tokens = TOKENS, .heads = 1, .head_width = 1, .scale = 1,
                         .capture = capture.data};
@@ -573,7 +474,8 @@ static void test_exponential_accuracy(void) {
         for (int run = 0; run < RUNS; run++) {
             for (int t = 0; t < TOKENS; t++)
                 *at(&qkv, t, 1) = t ? -75.0f * (float)((t - 1) * RUNS + run) / (float)(TOKENS * RUNS) : 0;
-            kernels->attend(&a, 0, 0, scratch.data);
+            kernels->score(&a, 0, 0, 1, scratch.data);
+            kernels->mix(&a, 0, 0, 1, scratch.data);
             for (int t = 1; t < TOKENS; t++) {
                 double ratio = (double)capture.data[t] / capture.data[0], expected = exp(*at(&qkv, t, 1));
                 worst = fmax(worst, fabs(ratio / expected - 1));
@@ -600,12 +502,13 @@ static void test_tables(void) {
         CHECK(vit_kernels_find(isa) && strncmp(vit_kernels_find(isa)->name, isa, strlen(isa)) == 0);
         CHECK_STRING(vit_kernels_name(table), kernels->name);
         CHECK(kernels->panel >= 4 && kernels->row_step >= 1);
-        CHECK(kernels->attend_scratch(197) <= (size_t)(197 + kernels->panel) * kernels->panel);
+        CHECK(kernels->query_panels == 1 || kernels->query_panels == 2);
+        CHECK(vit_train_kernels_for(kernels) != NULL);
         CHECK(vit_kernels_peak(kernels->name) > 0);
         count++;
     }
     CHECK(count > 0);
-    CHECK(vit_kernels_at(count) == NULL && vit_kernels_name(count) == NULL);
+    CHECK(vit_kernels_at(count) == NULL);
     CHECK(vit_kernels_find(NULL) == vit_kernels_at(0));
     CHECK(vit_kernels_find("abacus") == NULL && vit_kernels_find("") == NULL && vit_kernels_find("scal") == NULL);
     CHECK(vit_kernels_peak("abacus") == 0);
