@@ -103,7 +103,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_avx512bw.c) extra+=(-mavx512bw) ;;
         *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni) ;;
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
-        *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch.c) extra+=(-mrelaxed-simd) ;;
+        *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
         *:src/kernels/* | *:src/image/resize.c | *:src/model/loader.c | *:src/model/stages.c) ;; # every pixel, weight, token
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
@@ -366,7 +366,7 @@ kernels() {
     local config=$1
     shift
     local files=("${@/#/src/kernels/kernels_}")
-    compile "$config" "${files[@]/%/.c}" src/kernels/dispatch.c
+    compile "$config" "${files[@]/%/.c}" src/kernels/dispatch*.c
 }
 
 # program OUTPUT CONFIG FILE...: queues FILEs, remembers to link them with the objects that are in OBJECTS already.

@@ -41,7 +41,7 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
     s->tokens = (int)tokens;
     s->patches = s->tokens - c->class_token;
     s->panels = (s->tokens + s->kernels->panel - 1) / s->kernels->panel;
-    s->attend_scratch = s->kernels->attend_scratch(s->tokens);
+    s->thread_scratch = 2 * (size_t)s->panels * (size_t)s->kernels->panel * (size_t)s->kernels->panel;
     return VIT_OK;
 }
 
@@ -78,7 +78,7 @@ static void take_buffers(vit_session *s, int threads, int capture) {
     s->x = take(arena, lanes, width, 1);
     s->normed = take(arena, lanes, width, 1);
     s->wide = take(arena, wide_floats(s, lanes), 1, 1);
-    s->scratch = take(arena, (size_t)threads, s->attend_scratch, 1);
+    s->scratch = take(arena, (size_t)threads, s->thread_scratch, 1);
     s->pooled = take(arena, image_lanes, width, 1);
     s->features = take(arena, batch, width, 1);
     if (c->pre_logits)

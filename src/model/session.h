@@ -34,7 +34,7 @@ struct vit_session {
     int height, width, rows, columns; /* pixels; patches */
     int patches, tokens, panels;      /* of one image: T0, T, P = ceil(T/R) */
     int batch;
-    size_t attend_scratch;            /* floats a thread */
+    size_t thread_scratch;            /* floats a thread: scores of two panels of queries */
 
     float *input;      /* [B,height,width,3] */
     float *positions;  /* [T,D], interpolated to this grid by the first run; row 0 holds the class token's embedding
@@ -45,7 +45,7 @@ struct vit_session {
     float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer;
                         * the embed stage's workspace */
     float *attention;  /* [B,H,T,T] of the layer that ran last, or NULL */
-    float *scratch;    /* [threads][attend_scratch] */
+    float *scratch;    /* [threads][thread_scratch] */
     float *pooled;     /* panels [ceil(B/R)][D][R]: one feature vector an image */
     float *hidden;     /* panels of pre_logits, or NULL */
     float *scores;     /* panels of N, or NULL */

@@ -143,14 +143,16 @@ static void run_qkv(vit_session *s, int layer) {
     linear(s, s->normed, b->qkv_weight, b->qkv_bias, width, 3 * width, panels, VIT_EPILOGUE_STORE, s->wide);
 }
 
-/* Work items: image, head, panel of queries. */
+/* Work items: image, head, group of query panels. */
 static void attend_items(void *context, int begin, int end, int thread) {
     vit_session *s = context;
     const vit_config *c = &s->model->config;
-    const int r = s->kernels->panel, head_width = c->width / c->heads;
+    const int r = s->kernels->panel, head_width = c->width / c->heads, step = s->kernels->query_panels;
+    const int groups = (s->panels + step - 1) / step;
     for (int item = begin; item < end; item++) {
-        int query_panel = item % s->panels, head = item / s->panels % c->heads, image = item / s->panels / c->heads;
-        vit_attend job = {
+        const int query = item % groups * step, head = item / groups % c->heads, image = item / groups / c->heads;
+        const int count = s->panels - query < step ? s->panels - query : step;
+        const vit_attend job = {
             .qkv = s->wide + (size_t)image * s->panels * 3 * c->width * r,
             .out = s->normed + (size_t)image * s->panels * c->width * r,
             .qkv_stride = (ptrdiff_t)3 * c->width * r,
@@ -161,13 +163,16 @@ static void attend_items(void *context, int begin, int end, int thread) {
             .scale = 1.0f / __builtin_sqrtf((float)head_width),
             .capture = s->attention ? s->attention + (size_t)image * c->heads * s->tokens * s->tokens : NULL,
         };
-        s->kernels->attend(&job, head, query_panel, s->scratch + (size_t)thread * s->attend_scratch);
+        float *scores = s->scratch + (size_t)thread * s->thread_scratch;
+        s->kernels->score(&job, head, query, count, scores);
+        s->kernels->mix(&job, head, query, count, scores);
     }
 }
 
 static void run_attention(vit_session *s, int layer) {
     (void)layer;
-    vit_team_run(s->team, s->batch * s->model->config.heads * s->panels, 1, attend_items, s);
+    const int step = s->kernels->query_panels, groups = (s->panels + step - 1) / step;
+    vit_team_run(s->team, s->batch * s->model->config.heads * groups, 1, attend_items, s);
 }
 
 static void run_proj(vit_session *s, int layer) {

@@ -49,14 +49,14 @@ static void run_nn(void) {
     int panel = job.kernels->panel;
     vit_gemm g = {.w = job.w, .x = job.x, .y = job.y, .x_stride = (ptrdiff_t)job.n * panel,
                   .y_stride = (ptrdiff_t)job.k * panel, .n = job.n, .k = job.k, .panels = job.panels};
-    job.kernels->gemm_nn(&g, 0, job.k);
+    vit_train_kernels_for(job.kernels)->gemm_nn(&g, 0, job.k);
 }
 
 static void run_tn(void) {
     int panel = job.kernels->panel;
     vit_gemm_tn g = {.dy = job.x, .x = job.y, .dw = job.w_gradient, .dy_stride = (ptrdiff_t)job.n * panel,
                      .x_stride = (ptrdiff_t)job.k * panel, .n = job.n, .k = job.k, .tokens = TOKENS};
-    job.kernels->gemm_tn(&g, 0, job.n);
+    vit_train_kernels_for(job.kernels)->gemm_tn(&g, 0, job.n);
 }
 
 static void run_attention(void) {
@@ -65,8 +65,11 @@ static void run_attention(void) {
                     .out_stride = (ptrdiff_t)job.width * panel, .tokens = TOKENS, .heads = job.width / HEAD_WIDTH,
                     .head_width = HEAD_WIDTH, .scale = 0.125f};
     for (int h = 0; h < a.heads; h++)
-        for (int q = 0; q < job.panels; q++)
-            job.kernels->attend(&a, h, q, job.scratch);
+        for (int q = 0, count; q < job.panels; q += count) {
+            count = job.panels - q < job.kernels->query_panels ? 1 : job.kernels->query_panels;
+            job.kernels->score(&a, h, q, count, job.scratch);
+            job.kernels->mix(&a, h, q, count, job.scratch);
+        }
 }
 
 static void run_layernorm(void) {
@@ -106,7 +109,7 @@ static void bench(const vit_kernels *kernels) {
     job.w_gradient = calloc(weights, sizeof(float));
     job.x = malloc(activations * sizeof(float));
     job.y = malloc(activations * sizeof(float));
-    job.scratch = malloc(kernels->attend_scratch(TOKENS) * sizeof(float));
+    job.scratch = malloc(2 * (size_t)job.panels * kernels->panel * kernels->panel * sizeof(float));
     if (!job.w || !job.w_gradient || !job.x || !job.y || !job.scratch) {
         fputs("out of memory\n", stderr);
         exit(1);
