@@ -43,30 +43,29 @@ SANITIZE_FLAGS=(
 )
 WASM_FLAGS=(                  # emcc, all four modules
     -O3
-    -msimd128
+    -msimd128 -mbulk-memory   # bulk memory is older than SIMD in every browser
 )
 WASM_SMALL_FLAGS=(-Oz)        # for what runs once a load or a picture
-WASM_THREAD_FLAGS=(-DVIT_THREADS -pthread)
-WASM_LINK_FLAGS=(
+WASM_THREAD_FLAGS=(
+    -DVIT_THREADS
+    -matomics
+)
+WASM_LINK_FLAGS=(             # a module without Emscripten's run time; wasm/libc.c has what it needs of C's
     --no-entry
+    -nostdlib -nostartfiles
     -sSTRICT
-    -sMODULARIZE -sEXPORT_ES6 # an ES module whose default export makes an instance
-    -sENVIRONMENT=web,worker,node
-    -sDYNAMIC_EXECUTION=0     # no eval: works under a strict content security policy
-    -sFILESYSTEM=0            # bytes come from JavaScript
+    -sSTANDALONE_WASM         # no JavaScript
+    -sERROR_ON_UNDEFINED_SYMBOLS=0 # nothing else is asked of libraries; what is missing shows when a module starts
+    -sMALLOC=none
     -sALLOW_MEMORY_GROWTH
     -sMAXIMUM_MEMORY=4GB
     -sSTACK_SIZE=1MB
-    -sMALLOC=emmalloc         # small; big blocks are few
-    -sINITIAL_MEMORY=16MB
+    -sINITIAL_MEMORY=2MB
     -sIMPORTED_MEMORY         # module.js makes it, smaller where 4 GB cannot be reserved
-    -sINCOMING_MODULE_JS_API=wasmMemory,print,printErr
 )
 WASM_THREAD_LINK_FLAGS=(
-    -sINCOMING_MODULE_JS_API=wasmMemory,print,printErr,poolSize
-    "-sPTHREAD_POOL_SIZE=Module['poolSize']" # workers that are ready when the module is
-    -sEXPORTED_RUNTIME_METHODS=PThread # to end them
-    -Wno-pthreads-mem-growth  # only JavaScript's access to growing shared memory is slow
+    -Wl,--shared-memory
+    -Wl,--export=__stack_pointer # each thread has a stack of its own
 )
 WASI_FLAGS=(
     -O2
@@ -94,6 +93,7 @@ extra_flags() { # CONFIG FILE
     case $2 in
         src/kernels/*) extra=("${KERNEL_FLAGS[@]}") ;;
         src/image/decode.c) extra=(-isystem "$STB" -fwrapv) ;; # sums of a hostile JPEG overflow in stb_image: wrap them
+        wasm/libc.c) extra=(-fno-builtin) ;;     # what it defines is not to be made of itself
         src/cli/model_option.c) extra=(-Ibuild) ;; # imagenet_labels.inc
     esac
     case $1:$2 in
@@ -435,6 +435,13 @@ build_native() {
     finish
 }
 
+# module NAME CONFIG: wasm/dist/NAME.wasm, and NAME.mjs that says where it lies, for whoever wants the module alone.
+module() {
+    program "wasm/dist/$1.wasm" "$2" wasm/exports.c wasm/libc.c
+    mkdir -p wasm/dist
+    echo "export default new URL('./$1.wasm', import.meta.url)" > "wasm/dist/$1.mjs"
+}
+
 # The four modules of the package.
 build_wasm() {
     local suffix
@@ -451,10 +458,10 @@ build_wasm() {
         compile wasm$suffix "${LIBRARY[@]}"
         local library=("${OBJECTS[@]}")
         kernels wasm$suffix simd128
-        program wasm/dist/vit-simd128$suffix.mjs wasm$suffix wasm/exports.c
+        module vit-simd128$suffix wasm$suffix
         OBJECTS=("${library[@]}")
         kernels wasm-relaxed$suffix relaxed
-        program wasm/dist/vit-relaxed$suffix.mjs wasm$suffix wasm/exports.c
+        module vit-relaxed$suffix wasm$suffix
         finish
     done
 }
@@ -498,7 +505,7 @@ site() {
     mkdir -p build/site/model
     cp -R web wasm build/site/
     echo '{"files":[]}' > build/site/model/index.json # the page asks for it; no model is served
-    rm -f build/site/web/serve.mjs build/site/wasm/exports.c
+    rm -f build/site/web/serve.mjs build/site/wasm/*.c
     printf '<!doctype html>\n<meta charset="utf-8">\n<meta http-equiv="refresh" content="0; url=web/">\n<title>vit-wasm</title>\n' > build/site/index.html
     say "build/site: $(du -sh build/site | cut -f 1)"
 }

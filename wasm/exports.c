@@ -6,15 +6,14 @@
 #include "../src/vit_tasks.h"
 
 #include <emscripten.h>
-#ifdef VIT_THREADS
-#include <pthread.h>
-#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define HELPER_STACK 131072 /* bytes */
+
 typedef struct engine {
-    vit_options options;
+    _Alignas(16) vit_options options; /* stacks are aligned so */
     vit_error error;
     vit_loader *loader;
     vit_model *model;
@@ -47,13 +46,19 @@ static vit_status fail(engine *e, vit_status status, const char *text) {
 
 /* ---- The engine ---- */
 
-EMSCRIPTEN_KEEPALIVE engine *vit_js_open(void) {
-    engine *e = calloc(1, sizeof *e);
+/* With room behind it for the stacks of so many helper threads. */
+EMSCRIPTEN_KEEPALIVE engine *vit_js_open(int helpers) {
+    engine *e = calloc(1, sizeof *e + (size_t)helpers * HELPER_STACK);
     if (!e)
         return NULL;
     e->options = vit_default_options();
     e->options.allocator = (vit_allocator){.alloc = counted_alloc, .release = counted_release, .context = e};
     return e;
+}
+
+/* Where the stack of a helper begins, 0 and up; stacks grow downwards. */
+EMSCRIPTEN_KEEPALIVE void *vit_js_stack(engine *e, int helper) {
+    return (char *)(e + 1) + (size_t)(helper + 1) * HELPER_STACK;
 }
 
 EMSCRIPTEN_KEEPALIVE void vit_js_session_close(engine *e) {
@@ -71,21 +76,6 @@ EMSCRIPTEN_KEEPALIVE int vit_js_reset(engine *e) {
     vit_loader_close(e->loader);
     e->loader = NULL;
     return e->blocks;
-}
-
-#ifdef VIT_THREADS
-void __set_thread_state(void *self, int is_main, int is_runtime, int can_block); /* Emscripten's */
-#endif
-
-/* The last call. In a module with threads Emscripten always waits for messages to its first thread, at the address of that
- * thread's descriptor, and browsers keep the memory for as long as something waits: the wait ends when it finds no thread. */
-EMSCRIPTEN_KEEPALIVE void vit_js_close(engine *e) {
-    free(e);
-#ifdef VIT_THREADS
-    void *self = (void *)pthread_self();
-    __set_thread_state(NULL, 0, 0, 1);
-    __builtin_wasm_memory_atomic_notify(self, 1);
-#endif
 }
 
 EMSCRIPTEN_KEEPALIVE const char *vit_js_error(const engine *e) {
@@ -153,7 +143,7 @@ static void quote(char *out, const char *text) {
     *out++ = '"';
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         if (*c < 32 || *c == '"' || *c == '\\')
-            out += sprintf(out, "\\u%04x", *c);
+            out += snprintf(out, 7, "\\u%04x", *c);
         else
             *out++ = (char)*c;
     }

@@ -2,13 +2,13 @@
 // memory that grows leaves old views empty or short.
 
 import { VitError } from './errors.js'
-import { coreCount, foreign, isolated } from './host.js'
+import { coreCount, foreign, isNode, isolated, node } from './host.js'
 
 const MODULES = {
-  'simd128': () => import('./dist/vit-simd128.mjs'),
-  'simd128-mt': () => import('./dist/vit-simd128-mt.mjs'),
-  'relaxed': () => import('./dist/vit-relaxed.mjs'),
-  'relaxed-mt': () => import('./dist/vit-relaxed-mt.mjs')
+  'simd128': new URL('./dist/vit-simd128.wasm', import.meta.url),
+  'simd128-mt': new URL('./dist/vit-simd128-mt.wasm', import.meta.url),
+  'relaxed': new URL('./dist/vit-relaxed.wasm', import.meta.url),
+  'relaxed-mt': new URL('./dist/vit-relaxed-mt.wasm', import.meta.url)
 }
 
 // A module of one function, () -> v128, with this body.
@@ -20,7 +20,7 @@ const validates = (...body) =>
 const SPLAT = [0x41, 0, 0xfd, 0x0f] // i32.const 0, i8x16.splat
 const RELAXED_SWIZZLE = [0xfd, 0x80, 0x02]
 export const hasRelaxedSimd = () => validates(...SPLAT, ...SPLAT, ...RELAXED_SWIZZLE)
-const PAGES = 256 // 16 MiB at the start, as build.sh links it
+const PAGES = 32 // 2 MiB at the start, as build.sh links it
 
 // All cores up to 4, half of them up to 8: the other half are often the same cores seen twice.
 async function chooseThreads(wanted) {
@@ -50,6 +50,29 @@ async function createMemory(shared) {
   }
 }
 
+async function compile(url) {
+  if (isNode) return WebAssembly.compile(await (await node.fs()).promises.readFile(url))
+  const response = await fetch(url)
+  if (!response.ok) throw new Error(`${url}: HTTP ${response.status}`)
+  // Streams want the right type, which not all servers know.
+  if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response)
+  return WebAssembly.compile(await response.arrayBuffer())
+}
+
+// A worker in which a thread waits for thread.js's message. What fails in it fails alone: the others do its share.
+async function startThread() {
+  if (!isNode) {
+    const worker = new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'vit-thread' })
+    worker.onerror = (event) => event.preventDefault()
+    return worker
+  }
+  const { Worker: NodeWorker } = await node.workers()
+  const worker = new NodeWorker(new URL('./thread.js', import.meta.url))
+  worker.on('error', () => {})
+  worker.unref()
+  return worker
+}
+
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -57,6 +80,7 @@ export class Wasm {
   #exports
   #memory
   #engine
+  #threads = [] // workers, which come when they have started
   #variant // table and tile inside the module, e.g. 'relaxed:6x16'; '' for the best
 
   // threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
@@ -66,17 +90,23 @@ export class Wasm {
     const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
     wasm.threads = count
     wasm.#variant = kernels?.includes(':') ? kernels : ''
-    wasm.#memory = await createMemory(count > 1)
+    const env = { memory: (wasm.#memory = await createMemory(count > 1)) }
     try {
-      const { default: start } = await MODULES[name]()
-      const silent = () => {}
-      wasm.#exports = await start({ wasmMemory: wasm.#memory, poolSize: count - 1, print: silent, printErr: silent })
+      const module = await compile(MODULES[name])
+      const { exports } = await WebAssembly.instantiate(module, { env: { ...env, now: () => performance.now() } })
+      wasm.#exports = exports
+      wasm.#engine = exports.vit_js_open(count - 1) >>> 0
+      if (!wasm.#engine) throw new VitError('out-of-memory', 'no memory for the engine')
+      for (let index = 1; index < count; index++) {
+        const thread = await startThread()
+        wasm.#threads.push(thread)
+        thread.postMessage({ module, env, stack: exports.vit_js_stack(wasm.#engine, index - 1), index })
+      }
+      return wasm
     } catch (error) {
-      throw new VitError('internal', `the module vit-${name} did not start: ${error.message}`, { cause: error })
+      wasm.#threads.forEach((thread) => thread.terminate())
+      throw error instanceof VitError ? error : new VitError('internal', `the module vit-${name} did not start: ${error.message}`, { cause: error })
     }
-    wasm.#engine = wasm.#exports._vit_js_open() >>> 0
-    if (!wasm.#engine) throw new VitError('out-of-memory', 'no memory for the engine')
-    return wasm
   }
 
   // Gives everything back and stops the threads. Returns how many allocations are still held: 0 unless something leaks.
@@ -85,12 +115,8 @@ export class Wasm {
     try {
       return this.#call('reset')
     } finally {
-      this.#exports.PThread?.terminateAllThreads()
-      try {
-        this.#call('close')
-      } finally {
-        this.#exports = this.#memory = undefined
-      }
+      this.#threads.forEach((thread) => thread.terminate())
+      this.#exports = this.#memory = undefined
     }
   }
 
@@ -102,7 +128,7 @@ export class Wasm {
 
   #call(name, ...values) {
     try {
-      return this.#exports['_vit_js_' + name](this.#engine, ...values)
+      return this.#exports['vit_js_' + name](this.#engine, ...values)
     } catch (error) {
       throw new VitError('internal', `the engine crashed in ${name}: ${error.message}`, { cause: error })
     }
@@ -111,7 +137,7 @@ export class Wasm {
   // For functions that return a status.
   #do(name, ...values) {
     const status = this.#call(name, ...values)
-    if (status) throw new VitError(this.#text(this.#exports._vit_js_status_name(status)), this.#text(this.#call('error')))
+    if (status) throw new VitError(this.#text(this.#exports.vit_js_status_name(status)), this.#text(this.#call('error')))
   }
 
   #view(Type, pointer, length) {

@@ -1,11 +1,11 @@
 #include "json.h"
 
+#include "decimal.h"
 #include "sort.h"
 #include "text.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MOST_NODES 16384 /* in a block: what is left over stays small */
@@ -197,24 +197,20 @@ static size_t skip_digits(parser *p) {
     return p->at - begin;
 }
 
-/* The double nearest to a number of valid syntax. The locale's decimal point is avoided by moving the point to the
- * right end: "-12.5e3" is read as "-125e2". 768 digits decide every double; the rest only matters as "not zero". */
+/* The double nearest to a number of valid syntax. 768 digits decide every double; the rest only matters as "not zero". */
 static double read_double(const unsigned char *text, size_t size) {
-    char digits[840];
-    size_t used = 0, at = 0;
-    long long exponent = 0;
-    int after_point = 0, rest = 0;
-    if (text[at] == '-')
-        digits[used++] = text[at++];
-    size_t sign = used;
-    for (; at < size && (text[at] | 32) != 'e'; at++) {
+    char digits[VIT_DECIMAL_DIGITS];
+    size_t at = 0;
+    int64_t exponent = 0;
+    int used = 0, after_point = 0, rest = 0, negative = text[at] == '-';
+    for (at += (size_t)negative; at < size && (text[at] | 32) != 'e'; at++) {
         if (text[at] == '.') {
             after_point = 1;
             continue;
         }
         exponent -= after_point;
-        if (used < 800) {
-            if (used > sign || text[at] != '0')
+        if (used < VIT_DECIMAL_DIGITS - 1) {
+            if (used || text[at] != '0')
                 digits[used++] = (char)text[at];
         } else {
             exponent++;
@@ -226,16 +222,16 @@ static double read_double(const unsigned char *text, size_t size) {
         exponent--;
     }
     if (at < size) {
-        long long written = 0;
-        int negative = text[++at] == '-';
-        at += negative || text[at] == '+';
+        int64_t written = 0;
+        int below_one = text[++at] == '-';
+        at += below_one || text[at] == '+';
         for (; at < size; at++)
             if (written < 1000000000000)
                 written = written * 10 + (text[at] - '0');
-        exponent += negative ? -written : written;
+        exponent += below_one ? -written : written;
     }
-    snprintf(digits + used, sizeof digits - used, "0e%lld", exponent - 1);
-    return strtod(digits, NULL);
+    double value = vit_decimal(digits, used, exponent);
+    return negative ? -value : value;
 }
 
 static vit_status parse_number(parser *p, vit_json *node) {

@@ -1,6 +1,7 @@
 /* JSON: what RFC 8259 allows is read exactly, the rest is refused with its place. */
 #include "test.h"
 
+#include "../../src/format/decimal.h"
 #include "../../src/format/json.h"
 
 #include <limits.h>
@@ -136,6 +137,54 @@ static void test_doubles(void) {
     setlocale(LC_ALL, "C");
 }
 
+static uint64_t random_bits(void) {
+    static uint64_t state = 88172645463325252u;
+    state ^= state << 13;
+    state ^= state >> 7;
+    return state ^= state << 17;
+}
+
+/* Against the C library's strtod: random digits, printed doubles of every size, and the numbers halfway between two. */
+static void test_decimals(void) {
+    char digits[VIT_DECIMAL_DIGITS + 1], text[VIT_DECIMAL_DIGITS + 32], printed[1200];
+    int wrong = 0;
+    for (int i = 0; i < 200000; i++) {
+        union {
+            uint64_t bits;
+            double number;
+        } u = {random_bits() >> 1}, next;
+        int count = 0;
+        long exponent = 0;
+        if (i % 4 == 0) {
+            count = 1 + (int)(random_bits() % (i % 64 ? 40 : VIT_DECIMAL_DIGITS));
+            for (int k = 0; k < count; k++)
+                digits[k] = (char)('0' + random_bits() % 10);
+            digits[0] |= 1;
+            exponent = (long)(random_bits() % 700) - 350 - count / 2;
+        } else {
+            if (i % 4 == 1)
+                u.bits &= ~(0x7feull << 52); /* below the normal ones or just above */
+            next.bits = u.bits + 1;
+            if (!isfinite(next.number))
+                continue;
+            if (i % 64 == 3)
+                snprintf(printed, sizeof printed, "%.780Le", ((long double)u.number + (long double)next.number) / 2);
+            else
+                snprintf(printed, sizeof printed, "%.*e", (int)(random_bits() % 20), u.number);
+            for (const char *c = printed; *c != 'e'; c++)
+                if (*c != '.' && (count || *c != '0'))
+                    digits[count++] = *c;
+            exponent = atol(strchr(printed, 'e') + 1) - (long)(strchr(printed, 'e') - printed) + 1 + !!strchr(printed, '.');
+        }
+        digits[count] = 0;
+        snprintf(text, sizeof text, "%se%ld", count ? digits : "0", exponent);
+        double found = vit_decimal(digits, count, exponent), wanted = strtod(text, NULL);
+        if (memcmp(&found, &wanted, sizeof found) != 0 && wrong++ < 10)
+            printf("%s: %.17g, expected %.17g\n", text, found, wanted);
+    }
+    CHECK(wrong == 0);
+}
+
 static void test_refused(void) {
     static const char *const cases[] = {
         "", " ", "\n", "{", "[", "}", "]", "[1,]", "[,1]", "[1 2]", "[1}", "{\"a\":1]", "{\"a\":1,}", "{,}", "{1:2}",
@@ -247,5 +296,5 @@ static void test_out_of_memory(void) {
     CHECK(status == VIT_OK);
 }
 
-TEST_MAIN(TEST(test_tree), TEST(test_strings), TEST(test_integers), TEST(test_doubles), TEST(test_refused),
-          TEST(test_messages), TEST(test_depth), TEST(test_many_keys), TEST(test_prefixes), TEST(test_out_of_memory))
+TEST_MAIN(TEST(test_tree), TEST(test_strings), TEST(test_integers), TEST(test_doubles), TEST(test_decimals),
+          TEST(test_refused), TEST(test_messages), TEST(test_depth), TEST(test_many_keys), TEST(test_prefixes), TEST(test_out_of_memory))
