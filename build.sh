@@ -510,29 +510,6 @@ site() {
     say "build/site: $(du -sh build/site | cut -f 1)"
 }
 
-# Kernels, then the whole network natively and under wasmtime.
-bench() {
-    local model=${VIT_MODEL:-${VIT_DATA:-../shared}/data/vit_tiny_patch16_224} module
-    build_wasi
-    find_python
-    native_library native
-    program build/vit native "${CLI[@]}"
-    program build/bench_kernels native tests/bench/kernels.c
-    finish
-    build/bench_kernels
-    [[ -e $model || " $*" == *' --model'* ]] || die 'set VIT_MODEL, or give --model, to time a network'
-    model=$(realpath "$model")
-    VIT_MODEL=$model build/vit bench "$@"
-    for module in build/vit.wasm build/vit-relaxed.wasm; do
-        echo "$module:"
-        "$PYTHON" tests/wasi_run.py --dir . --dir / --env VIT_MODEL="$model" $module bench "$@"
-    done
-    build_wasm
-    find_npm
-    find_browsers
-    "$NODE" tests/bench/browser.mjs chromium firefox
-}
-
 clean() {
     rm -rf build wasm/dist
     say "removed build and wasm/dist; fetched tools stay in $CACHE"
@@ -550,9 +527,11 @@ usage: ./build.sh [VERB] [OPTION]...
   site         build/site: the page and the package, for any web server
   test [native|cli|wasi|node|browser|readme|long]
                tests everything, or one part; long is what is too slow for every change
-  bench [OPTION]...
-               times the kernels, \`vit bench\` natively and under wasmtime (options: build/vit bench --help), and the
-               package in browsers
+  bench [native|kernels|node|browser|wasi|cold|memory]... [--models ti,s,b] [--compute f32,int8] [--runs N]
+               times networks with random weights in every host, beside other engines if PEERS names a folder that can
+               run them (tests/bench/RESULTS.md)
+  bench --guard [native|node|wasmtime|chromium]...
+               whether every kernel still reaches its share of the processor's peak; --record keeps what it reaches
   clean        removes what was built
 
 What is missing is installed with apt-get on Debian when run as root, or fetched into
@@ -580,7 +559,8 @@ main() {
             ;;
         bench)
             . tests/run.sh
-            bench "$@"
+            . tests/bench/run.sh
+            run_bench "$@"
             ;;
         clean) clean ;;
         help | -h | --help) usage ;;

@@ -1,55 +1,91 @@
-// Times the package in a browser: one forward pass from a 500 x 375 and from a 12-megapixel JPEG to the answer, with the real
-// ViT-Ti of VIT_DATA, and how long the page answers nothing meanwhile. Run by `./build.sh bench`; prints one line each.
-//   node tests/bench/browser.mjs [chromium|firefox]...
+// Times the package in a browser, a fresh one for each job and flag.
+//   node tests/bench/browser.mjs speed|cold|memory MODELS_FOLDER NAME[:FLAGS] JOB...
+// NAME: chromium or firefox. JOB: a measure.mjs job as JSON. speed: calls, warm; cold: from the start of the navigation to the
+// first answer; memory: the renderer's peak, with what the empty page takes taken off.
 
+import { readdirSync, readFileSync } from 'node:fs'
 import { launch } from '../browser/launch.mjs'
-import { startServer } from '../browser/server.mjs'
+import { show } from './measure.mjs'
+import { serve } from './serve.mjs'
 
-const RUNS = 10
-
-// In the page. Makes a JPEG of that size from a sample, and classifies it.
-async function time(width, height, threads, runs) {
+// In pages.
+async function speed(job) {
   const { ViT } = await import('/wasm/index.js')
-  const source = await createImageBitmap(await (await fetch('/web/samples/cat.jpg')).blob())
-  const canvas = new OffscreenCanvas(width, height)
-  canvas.getContext('2d').drawImage(source, 0, 0, width, height)
-  const jpeg = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.9 })
-  const vit = await ViT.load('/data/vit_tiny_patch16_224/', { threads })
-  const rows = []
-  let gap = 0
-  let seen = performance.now()
-  const beat = setInterval(() => {
-    gap = Math.max(gap, performance.now() - seen)
-    seen = performance.now()
-  }, 1)
-  for (let i = 0; i < runs + 3; i++) {
-    const begin = performance.now()
-    const [best] = await vit.classify(jpeg)
-    rows.push({ total: performance.now() - begin, ...vit.info.last, label: best.label })
-  }
-  clearInterval(beat)
-  const { kernels, threads: used, memory } = vit.info
-  vit.dispose()
-  return { rows: rows.slice(3), gap, kernels, threads: used, memory, bytes: jpeg.size }
+  const { measure } = await import('/tests/bench/measure.mjs')
+  const kernels = await WebAssembly.compileStreaming(fetch('/build/bench_kernels-relaxed.wasm'))
+  return measure(ViT, { ...job, url: `/models/${job.model}/` }, kernels)
 }
 
-const sorted = (rows, key) => rows.map((row) => row[key]).sort((a, b) => a - b)
-const show = (values) => `${values[0].toFixed(1)} / ${values[values.length >> 1].toFixed(1)}`
+// Peak memory, in MB, of the browser's processes that run pages.
+function rendererPeak(browser) {
+  const processes = {}
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const parent = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) . /s, '').split(' ')[0]
+      const peak = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+      processes[pid] = { parent, peak, command: readFileSync(`/proc/${pid}/cmdline`, 'utf8') }
+    } catch {} // it has ended
+  }
+  const own = (pid) => pid === String(browser.process().pid) || (pid in processes && own(processes[pid].parent))
+  return Math.max(0, ...Object.keys(processes).filter(own).map((pid) => processes[pid]).filter(({ command }) => /type=renderer|contentproc.*tab/.test(command)).map(({ peak }) => peak))
+}
 
-for (const name of process.argv.length > 2 ? process.argv.slice(2) : ['chromium']) {
-  const server = await startServer()
-  const browser = await launch(name)
-  console.log(`${name} ${await browser.version()}, ViT-Ti/16 f32, milliseconds: minimum / median of ${RUNS} after 3`)
-  for (const [width, height] of [[500, 375], [4000, 3000]])
-    for (const threads of [1, 2]) {
-      const page = await browser.newPage()
-      await page.goto(server.url + 'blank.html')
-      const { rows, gap, kernels, threads: used, memory, bytes } = await page.evaluate(time, width, height, threads, RUNS)
-      const parts = ['decode', 'resize', 'forward'].map((part) => `${part} ${show(sorted(rows, part))}`).join(', ')
-      console.log(`${width}x${height} JPEG of ${bytes} bytes, ${kernels}, ${used} threads: ${show(sorted(rows, 'total'))} (${parts}), ` +
-        `longest pause of the page ${gap.toFixed(0)}, memory ${(memory.wasm / 1e6).toFixed(1)} MB, "${rows[0].label}"`)
-      await page.close()
+async function inBrowser(name, flags, use) {
+  const browser = await launch(name, flags)
+  try {
+    return await use(browser)
+  } finally {
+    await browser.close()
+  }
+}
+
+const [kind, folder, given, ...texts] = process.argv.slice(2)
+const [name, ...flags] = given.split(':')
+const server = await serve({ '/models/': folder })
+const jobs = texts.map((text) => JSON.parse(text))
+
+// A page that does the job as it loads: { cold, load, first, memory }.
+async function visit(job) {
+  return inBrowser(name, flags, async (browser) => {
+    const page = await browser.newPage()
+    await page.goto(`${server.url}tests/bench/cold.html?${encodeURIComponent(JSON.stringify(job))}`)
+    const result = await page.waitForFunction(() => window.result, { timeout: 120000 }).then(() => page.evaluate(() => window.result))
+    if (result.error) throw new Error(result.error)
+    return { ...result, peak: rendererPeak(browser) }
+  })
+}
+
+const TRIES = 3
+async function best(job) {
+  const tries = []
+  for (let i = 0; i < TRIES; i++) tries.push(await visit(job))
+  const least = (key) => Math.min(...tries.map((one) => one[key]))
+  return { cold: least('cold'), load: least('load'), first: least('first'), peak: least('peak') }
+}
+
+try {
+  console.log(`${name}${flags.map((flag) => ' ' + flag).join('')}: ${await inBrowser(name, flags, (browser) => browser.version())}`)
+  const empty = kind === 'speed' ? null : await best({})
+  if (kind === 'cold') console.log(`empty page: ${empty.cold.toFixed(0)} ms`)
+  if (kind === 'memory') console.log(`empty page: ${empty.peak.toFixed(0)} MB`)
+  for (const job of jobs) {
+    try {
+      if (kind === 'speed') {
+        await inBrowser(name, flags, async (browser) => {
+          const page = await browser.newPage()
+          await page.goto(server.url + 'tests/bench/blank.html')
+          console.log(show(await page.evaluate(speed, job)))
+        })
+        continue
+      }
+      const { cold, load, first, peak } = await best(job)
+      const what = `${job.model.padEnd(2)} ${job.compute.padEnd(4)} ${job.threads} thread${job.threads > 1 ? 's' : ' '}`
+      if (kind === 'cold') console.log(`${what}  first logits after ${cold.toFixed(0)} ms (load ${load.toFixed(0)}, first call ${first.toFixed(1)})`)
+      else console.log(`${what}  ${peak.toFixed(0)} MB, ${(peak - empty.peak).toFixed(0)} over the empty page`)
+    } catch (error) {
+      console.log(`${job.model} ${job.compute}: ${error.message}`)
     }
-  await browser.close()
+  }
+} finally {
   server.close()
 }

@@ -15,7 +15,9 @@ export const BROWSERS = {
   firefox: { browser: 'firefox', executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr' }
 }
 
-export async function launch(name) {
+// flags: more arguments of the program.
+export async function launch(name, flags = []) {
   const { default: puppeteer } = await import(pathToFileURL(join(folder, 'lib/esm/puppeteer/puppeteer-core.js')).href)
-  return puppeteer.launch({ headless: true, protocolTimeout: 600000, ...BROWSERS[name] })
+  const { args = [], ...browser } = BROWSERS[name]
+  return puppeteer.launch({ headless: true, protocolTimeout: 600000, ...browser, args: [...args, ...flags] })
 }
