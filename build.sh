@@ -104,7 +104,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni) ;;
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
-        *:src/kernels/* | *:src/image/resize.c | *:src/model/loader.c | *:src/model/stages.c) ;; # every pixel, weight, token
+        *:src/kernels/* | *:src/image/resize.c | *:src/model/loader.c | *:src/model/quantize.c | *:src/model/stages.c) ;; # every pixel, weight, token
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
 }

@@ -87,9 +87,15 @@ typedef struct vit_limits {
     uint32_t layers;        /* most layers of a model                              (1,024) */
 } vit_limits;
 
+/* How the linear layers and the scores of attention are computed. INT8 holds the weights of all layers before the head
+ * as 8-bit integers, a scale for each output channel, and rounds activations to 7 bits, a scale and a zero point for
+ * each token: a quarter of the memory, and faster. Everything else is f32 in both. */
+typedef enum vit_compute { VIT_COMPUTE_F32, VIT_COMPUTE_INT8 } vit_compute;
+
 typedef struct vit_options {
     vit_limits limits;
     vit_allocator allocator;
+    vit_compute compute; /* of models that are loaded with these options */
 } vit_options;
 
 /* Safe defaults and the C allocator. Wherever options may be NULL these are used. */
@@ -161,7 +167,7 @@ typedef struct vit_config {
 
 /* ---- Weight files ---- */
 
-typedef enum vit_dtype { VIT_F32, VIT_F16, VIT_BF16, VIT_DTYPE_OTHER } vit_dtype;
+typedef enum vit_dtype { VIT_F32, VIT_F16, VIT_BF16, VIT_Q8_0, VIT_DTYPE_OTHER } vit_dtype;
 
 typedef struct vit_tensor_info {
     const char *name;     /* as the file has it; lives as long as its owner */
@@ -218,6 +224,7 @@ vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *err
 void vit_loader_close(vit_loader *loader);
 
 const vit_config *vit_model_config(const vit_model *model);
+vit_compute vit_model_compute(const vit_model *model);
 int64_t vit_model_parameters(const vit_model *model);
 uint64_t vit_model_bytes(const vit_model *model);                     /* held for weights */
 const char *vit_model_label(const vit_model *model, int class_index); /* NULL where there is none */
@@ -235,8 +242,8 @@ vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int
 vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error);
 
 /* Writes GGUF with everything in it: configuration, preprocessing, labels, tensors in forward order. type: VIT_F32,
- * VIT_F16, VIT_BF16, or VIT_DTYPE_OTHER to keep what each tensor was stored as. Vectors stay F32 when type is
- * narrower. The file is written under a temporary name and renamed. progress may be NULL; returning non-zero
+ * VIT_F16, VIT_BF16, or VIT_DTYPE_OTHER to keep what each tensor was stored as (Q8_0 becomes F32). Vectors stay F32 when type is
+ * narrower. VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. The file is written under a temporary name and renamed. progress may be NULL; returning non-zero
  * from it cancels. */
 typedef int (*vit_progress)(void *context, uint64_t done, uint64_t total);
 vit_status vit_model_save(const vit_model *model, const char *path, vit_dtype type, vit_progress progress,
@@ -251,7 +258,8 @@ typedef struct vit_session_options {
     int batch;               /* images per run; 0: 1 */
     int threads;             /* 0: 1 */
     int capture_attention;   /* 1: stage attn.N can be read: [B,H,T,T], costs B*H*T*T floats */
-    const char *kernels;     /* "scalar", "avx2:6x16", ...; NULL: the best for this host */
+    const char *kernels;     /* ISA[:TILE][,INT8[:TILE]]: "scalar", "avx2:6x16", "avx2,vnni", ...; NULL: the best
+                              * for this host */
 } vit_session_options;
 
 /* Bytes a session of these options will hold, before anything is allocated; 0 if the options are not possible. */
@@ -299,13 +307,16 @@ vit_status vit_session_features(const vit_session *session, int index, vit_featu
 
 typedef struct vit_session_info {
     int height, width, grid_height, grid_width, tokens, batch, threads;
-    const char *kernels;      /* "avx512:12x32" */
+    const char *kernels;      /* "avx512:12x32", or "avx512:12x32,vnni:12x32" where integers are computed with */
     uint64_t bytes;
 } vit_session_info;
 vit_session_info vit_session_get_info(const vit_session *session);
 
-/* Kernel tables this host can run, best first: "avx512:12x32", ...; NULL past the end. */
+/* Kernel tables this host can run, best first, those of f32 before those of int8: "avx512:12x32", "avx2:6x16", ...,
+ * "avx512,vnni:12x32", ...; NULL past the end. */
 const char *vit_kernels_name(int index);
+/* Whether a session would take this name. */
+int vit_kernels_known(const char *name);
 /* Times a register-only multiply-add loop of the named table: GFLOP/s of one core, the ceiling for `bench`. */
 double vit_kernels_peak(const char *name);
 

@@ -70,7 +70,7 @@ int vit_cli_convert(int argc, char **argv) {
         return VIT_CLI_FAILED;
     vit_model *model;
     option.path = in;
-    status = vit_cli_model_open(&model, &option);
+    status = vit_cli_model_open(&model, &option, VIT_COMPUTE_F32);
     if (status == VIT_CLI_OK)
         status = convert(model, out, type == KEEP_TYPE ? VIT_DTYPE_OTHER : (vit_dtype)type);
     vit_model_close(model);

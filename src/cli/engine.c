@@ -15,22 +15,10 @@ static int default_threads(void) {
 #endif
 }
 
-/* A name of the list, or what stands before its ':'. */
-static int knows_kernels(const char *name) {
-    size_t length = strlen(name);
-    const char *known;
-    for (int i = 0; (known = vit_kernels_name(i)); i++)
-        if (strncmp(known, name, length) == 0 && (!known[length] || known[length] == ':'))
-            return 1;
-    return 0;
-}
-
 int vit_cli_session_options(vit_session_options *options, const vit_cli_command *command, const vit_cli_run *run) {
     const char *environment = getenv("VIT_KERNELS");
     const char *kernels = run->kernels ? run->kernels : environment && *environment ? environment : NULL;
-    if (run->compute)
-        return vit_cli_usage(command, "--compute int8 is not in this version; f32 is");
-    if (kernels && !knows_kernels(kernels))
+    if (kernels && !vit_kernels_known(kernels))
         return vit_cli_usage(command, "kernels '%s': not known, or this host lacks them; see 'vit version'", kernels);
     *options = (vit_session_options){
         .height = run->size[0],
@@ -67,7 +55,7 @@ int vit_cli_engine_open(vit_cli_engine *engine, const vit_cli_command *command, 
     int status = vit_cli_session_options(&options, command, run);
     if (status >= 0)
         return status;
-    status = vit_cli_model_open(&engine->model, model);
+    status = vit_cli_model_open(&engine->model, model, (vit_compute)run->compute);
     if (status)
         return status;
     engine->rules = vit_cli_rules(engine->model, run);

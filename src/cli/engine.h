@@ -10,7 +10,7 @@ typedef struct vit_cli_run {
     double crop_pct;     /* 0: the model's */
     int threads;         /* 0: one for each processor, at most 8 */
     const char *kernels; /* NULL: VIT_KERNELS, else the best */
-    int compute;         /* 0: f32 */
+    int compute;         /* a vit_compute */
 } vit_cli_run;
 
 /* Rows of an option table. */

@@ -197,7 +197,7 @@ static void print_model_json(const char *path, const vit_model *model) {
 
 static int info_model(const vit_cli_model *option, int json) {
     vit_model *model;
-    int status = vit_cli_model_open(&model, option);
+    int status = vit_cli_model_open(&model, option, VIT_COMPUTE_F32);
     if (status)
         return status;
     if (json)

@@ -20,9 +20,11 @@ static vit_status set_labels(vit_model *model, const char *file, vit_error *erro
     return VIT_OK;
 }
 
-int vit_cli_model_open(vit_model **out, const vit_cli_model *options) {
+int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_compute compute) {
     const char *path = options->path ? options->path : getenv("VIT_MODEL");
+    vit_options load = vit_default_options();
     vit_error error;
+    load.compute = compute;
     *out = NULL;
     if (!path || !*path) {
         vit_cli_complain("no model: give --model FILE|DIR or set VIT_MODEL.");
@@ -31,7 +33,7 @@ int vit_cli_model_open(vit_model **out, const vit_cli_model *options) {
               stderr);
         return VIT_CLI_FAILED;
     }
-    vit_status status = vit_model_open(out, path, options->config, NULL, &error);
+    vit_status status = vit_model_open(out, path, options->config, &load, &error);
     if (status == VIT_OK)
         status = set_labels(*out, options->labels, &error);
     if (status == VIT_OK)

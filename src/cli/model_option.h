@@ -23,6 +23,6 @@ typedef struct vit_cli_model {
     VIT_CLI_CONFIG_OPTION(model)
 
 /* Opens the model the options name, with labels. 0, or the exit status after a complaint. */
-int vit_cli_model_open(vit_model **out, const vit_cli_model *options);
+int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_compute compute);
 
 #endif

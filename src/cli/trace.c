@@ -210,7 +210,7 @@ int vit_cli_trace(int argc, char **argv) {
     tracer.options.capture_attention = 1;
     if (!vit_cli_can_write(out))
         return VIT_CLI_FAILED;
-    status = vit_cli_model_open(&model, &model_option);
+    status = vit_cli_model_open(&model, &model_option, (vit_compute)run.compute);
     if (status == VIT_CLI_OK && vit_tensors_writer_open(&tracer.writer, NULL, &error) != VIT_OK) {
         vit_cli_complain("%s", error.text);
         status = VIT_CLI_FAILED;

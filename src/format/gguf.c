@@ -21,19 +21,23 @@ struct block_type {
     uint32_t id;
     const char *name;
     unsigned values, bytes; /* of one block */
+    vit_dtype dtype;
 };
 
+#define OTHER VIT_DTYPE_OTHER
 static const struct block_type block_types[] = {
-    {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},     {3, "Q4_1", 32, 20},
-    {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},      {8, "Q8_0", 32, 34},     {9, "Q8_1", 32, 36},
-    {10, "Q2_K", 256, 84},    {11, "Q3_K", 256, 110},   {12, "Q4_K", 256, 144},  {13, "Q5_K", 256, 176},
-    {14, "Q6_K", 256, 210},   {15, "Q8_K", 256, 292},   {16, "IQ2_XXS", 256, 66}, {17, "IQ2_XS", 256, 74},
-    {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},   {20, "IQ4_NL", 32, 18},  {21, "IQ3_S", 256, 110},
-    {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},        {25, "I16", 1, 2},
-    {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},       {29, "IQ1_M", 256, 56},
-    {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},   {35, "TQ2_0", 256, 66},  {39, "MXFP4", 32, 17},
-    {40, "NVFP4", 64, 36},    {41, "Q1_0", 128, 18},
+    {0, "F32", 1, 4, VIT_F32}, {1, "F16", 1, 2, VIT_F16}, {2, "Q4_0", 32, 18, OTHER}, {3, "Q4_1", 32, 20, OTHER},
+    {6, "Q5_0", 32, 22, OTHER}, {7, "Q5_1", 32, 24, OTHER}, {8, "Q8_0", 32, 34, VIT_Q8_0}, {9, "Q8_1", 32, 36, OTHER},
+    {10, "Q2_K", 256, 84, OTHER}, {11, "Q3_K", 256, 110, OTHER}, {12, "Q4_K", 256, 144, OTHER},
+    {13, "Q5_K", 256, 176, OTHER}, {14, "Q6_K", 256, 210, OTHER}, {15, "Q8_K", 256, 292, OTHER},
+    {16, "IQ2_XXS", 256, 66, OTHER}, {17, "IQ2_XS", 256, 74, OTHER}, {18, "IQ3_XXS", 256, 98, OTHER},
+    {19, "IQ1_S", 256, 50, OTHER}, {20, "IQ4_NL", 32, 18, OTHER}, {21, "IQ3_S", 256, 110, OTHER},
+    {22, "IQ2_S", 256, 82, OTHER}, {23, "IQ4_XS", 256, 136, OTHER}, {24, "I8", 1, 1, OTHER}, {25, "I16", 1, 2, OTHER},
+    {26, "I32", 1, 4, OTHER}, {27, "I64", 1, 8, OTHER}, {28, "F64", 1, 8, OTHER}, {29, "IQ1_M", 256, 56, OTHER},
+    {30, "BF16", 1, 2, VIT_BF16}, {34, "TQ1_0", 256, 54, OTHER}, {35, "TQ2_0", 256, 66, OTHER},
+    {39, "MXFP4", 32, 17, OTHER}, {40, "NVFP4", 64, 36, OTHER}, {41, "Q1_0", 128, 18, OTHER},
 };
+#undef OTHER
 
 enum { U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64, VALUE_TYPES };
 
@@ -262,7 +266,7 @@ static vit_status set_size(walk *w, const struct block_type *type, vit_tensor_in
         return fail(w, VIT_ERR_FORMAT, text);
     }
     tensor->type = type->name;
-    tensor->dtype = type->id == 0 ? VIT_F32 : type->id == 1 ? VIT_F16 : type->id == 30 ? VIT_BF16 : VIT_DTYPE_OTHER;
+    tensor->dtype = type->dtype;
     tensor->bytes = count / type->values * type->bytes;
     return VIT_OK;
 }

@@ -92,6 +92,10 @@ const char *vit_kernels_name(int index) {
     return kernels ? kernels->name : NULL;
 }
 
+int vit_kernels_known(const char *name) {
+    return vit_kernels_find(name) != NULL;
+}
+
 /* The best of several short runs: other work on the machine only ever makes a run longer. */
 double vit_kernels_peak(const char *name) {
     const vit_kernels *kernels = vit_kernels_find(name);

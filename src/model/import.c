@@ -301,7 +301,7 @@ static vit_status bind_tensor(vit_model *model, const char *name, vit_tensor_inf
     }
     if (tensor->dtype == VIT_DTYPE_OTHER)
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
-                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16 and BF16 are)", name, tensor->name,
+                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16 and Q8_0 are)", name, tensor->name,
                         tensor->type);
     int parts = own.part < 0 ? VIT_ALL_PARTS : 1 << own.part;
     if (slot->parts & parts)

@@ -24,7 +24,8 @@ struct vit_loader {
     vit_target *targets;    /* [tensor_count] */
     int tensor;             /* the one position is in, or before */
     unsigned char *staging; /* [STAGING]: what cannot go to its place as it is */
-    size_t staged;          /* the front of an element that was cut between two pieces */
+    size_t staged;          /* the front of a block that was cut between two pieces */
+    float *row;             /* of the weight that is being turned into integers */
 };
 
 vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options *options, vit_error *error) {
@@ -49,6 +50,7 @@ void vit_loader_close(vit_loader *loader) {
     vit_buffer_release(&loader->head);
     vit_release(&allocator, loader->targets);
     vit_release(&allocator, loader->staging);
+    vit_release(&allocator, loader->row);
     vit_model_close(loader->model);
     vit_release(&allocator, loader);
 }
@@ -83,6 +85,12 @@ static vit_status start_model(vit_loader *loader, vit_container *container, vit_
     VIT_TRY(vit_alloc_for((void **)&loader->targets, allocator, bytes, "the tensor list", error));
     VIT_TRY(vit_alloc_for((void **)&loader->staging, allocator, STAGING, "loading", error));
     VIT_TRY(vit_import(model, loader->name, &loader->claims, loader->targets, error));
+    size_t longest = 0;
+    for (int i = 0; i < model->slot_count; i++)
+        if (model->slots[i].is_matrix && vit_slot_row(&model->slots[i]) > longest)
+            longest = vit_slot_row(&model->slots[i]);
+    if (model->options.compute == VIT_COMPUTE_INT8)
+        VIT_TRY(vit_alloc_for((void **)&loader->row, allocator, vit_size_mul(longest, sizeof(float)), "loading", error));
     return vit_model_alloc_weights(model, error);
 }
 
@@ -105,18 +113,25 @@ static vit_status push_rest_of_head(vit_loader *loader, vit_error *error) {
 
 /* ---- Data ---- */
 
-static size_t element_bytes(vit_dtype dtype) {
-    return dtype == VIT_F32 ? 4 : 2;
+/* Values come in blocks: of one, or of 32 with an f16 scale before them. */
+static size_t block_values(vit_dtype dtype) {
+    return dtype == VIT_Q8_0 ? 32 : 1;
+}
+
+static size_t block_bytes(vit_dtype dtype) {
+    return dtype == VIT_F32 ? 4 : dtype == VIT_Q8_0 ? 34 : 2;
 }
 
 /* Whether a tensor's bytes are what its slot holds. */
-static int goes_in_place(const vit_tensor_info *tensor) {
-    return tensor->dtype == VIT_F32;
+static int goes_in_place(const vit_tensor_info *tensor, const vit_slot *slot) {
+    return tensor->dtype == VIT_F32 && slot->held.f32;
 }
 
-/* count elements of another type into place. */
+/* count values, whole blocks of them, as f32. */
 static void convert(float *out, const unsigned char *data, size_t count, vit_dtype dtype) {
     uint16_t half;
+    if (dtype == VIT_F32)
+        memcpy(out, data, count * sizeof *out);
     for (size_t i = 0; i < count && dtype == VIT_F16; i++) {
         memcpy(&half, data + 2 * i, 2);
         out[i] = vit_f32_from_f16(half);
@@ -125,22 +140,47 @@ static void convert(float *out, const unsigned char *data, size_t count, vit_dty
         memcpy(&half, data + 2 * i, 2);
         out[i] = vit_f32_from_bf16(half);
     }
+    for (size_t i = 0; i < count && dtype == VIT_Q8_0; i += 32, data += 34) {
+        memcpy(&half, data, 2);
+        const float scale = vit_f32_from_f16(half);
+        for (int j = 0; j < 32; j++)
+            out[i + j] = scale * (float)(int8_t)data[2 + j];
+    }
 }
 
-/* count elements are in place. All exponent bits set means NaN or infinity: adding one to the exponent then carries into
- * the sign bit. */
-static void arrive(vit_model *model, vit_slot *slot, size_t at, size_t count) {
-    const float *data = slot->data + at;
+/* All exponent bits set means NaN or infinity: adding one to the exponent then carries into the sign bit. */
+static int has_nonfinite(const float *data, size_t count) {
     uint32_t carries = 0, bits;
     for (size_t i = 0; i < count; i++) {
         memcpy(&bits, &data[i], sizeof bits);
         carries |= (bits & 0x7fffffff) + 0x00800000;
     }
-    slot->nonfinite |= carries >> 31;
+    return carries >> 31;
+}
+
+/* count values have come to a slot. */
+static void arrive(vit_model *model, vit_slot *slot, size_t count) {
     slot->arrived += count;
     while (model->ready_slots < model->slot_count &&
            model->slots[model->ready_slots].arrived == model->slots[model->ready_slots].count)
         model->ready_slots++;
+}
+
+/* count values from data to a slot of integers, from `at` on: by way of a row of floats. */
+static void quantize(vit_loader *loader, vit_slot *slot, size_t at, const unsigned char *data, size_t count,
+                     vit_dtype dtype) {
+    const size_t k = vit_slot_row(slot), columns = (k + 3) / 4 * 4;
+    while (count) {
+        const size_t row = at / k, column = at % k, piece = count < k - column ? count : k - column;
+        convert(loader->row + column, data, piece, dtype);
+        data += piece / block_values(dtype) * block_bytes(dtype);
+        at += piece;
+        count -= piece;
+        if (at % k)
+            break;
+        slot->nonfinite |= has_nonfinite(loader->row, k);
+        vit_quantize_row(loader->row, k, slot->held.int8 + row * columns, &slot->held.scale[row], &slot->held.sum[row]);
+    }
 }
 
 /* The tensor at the loader's position; NULL between tensors and in one that the model does not take. `left`: bytes until
@@ -164,9 +204,9 @@ static void *data_space(vit_loader *loader, size_t *bytes) {
     uint64_t left;
     const vit_tensor_info *tensor = current_tensor(loader, &left);
     const vit_target *target = &loader->targets[loader->tensor];
-    if (tensor && goes_in_place(tensor)) {
+    if (tensor && goes_in_place(tensor, target->slot)) {
         *bytes = left < PIECE ? (size_t)left : PIECE;
-        return (char *)(target->slot->data + target->offset) + (loader->position - tensor->offset);
+        return (char *)(target->slot->held.f32 + target->offset) + (loader->position - tensor->offset);
     }
     *bytes = left < STAGING - loader->staged ? (size_t)left : STAGING - loader->staged;
     return loader->staging + loader->staged;
@@ -184,15 +224,23 @@ static vit_status commit_data(vit_loader *loader, size_t bytes, vit_error *error
     if (!tensor)
         return VIT_OK;
     const vit_target *target = &loader->targets[loader->tensor];
-    const size_t size = element_bytes(tensor->dtype), from = (size_t)((before - tensor->offset) / size),
-                 to = (size_t)((loader->position - tensor->offset) / size), place = target->offset + from;
-    if (!goes_in_place(tensor)) {
-        size_t whole = (to - from) * size, rest = loader->staged + bytes - whole;
-        convert(target->slot->data + place, loader->staging, to - from, tensor->dtype);
+    vit_slot *slot = target->slot;
+    const vit_dtype dtype = tensor->dtype;
+    const size_t size = block_bytes(dtype), values = block_values(dtype);
+    const size_t from = (size_t)((before - tensor->offset) / size), to = (size_t)((loader->position - tensor->offset) / size);
+    const size_t at = target->offset + from * values, count = (to - from) * values;
+    if (!goes_in_place(tensor, slot)) {
+        const size_t whole = (to - from) * size, rest = loader->staged + bytes - whole;
+        if (slot->held.f32)
+            convert(slot->held.f32 + at, loader->staging, count, dtype);
+        else
+            quantize(loader, slot, at, loader->staging, count, dtype);
         memmove(loader->staging, loader->staging + whole, rest);
         loader->staged = rest;
     }
-    arrive(loader->model, target->slot, place, to - from);
+    if (slot->held.f32)
+        slot->nonfinite |= has_nonfinite(slot->held.f32 + at, count);
+    arrive(loader->model, slot, count);
     return VIT_OK;
 }
 

@@ -11,9 +11,10 @@ int64_t vit_pos_rows(const vit_config *c) {
 /* ---- weights.def unrolled: rules, and their shapes for a configuration ---- */
 
 enum part { INPUT, BLOCK, OUTPUT };
+enum kind { FLOATS, MATRIX };
 
 enum {
-#define VIT_WEIGHT(part, stage, field, name, condition, ...) RULE_##field,
+#define VIT_WEIGHT(part, stage, kind, field, name, condition, ...) RULE_##field,
 #include "weights.def"
 #undef VIT_WEIGHT
     RULE_COUNT
@@ -26,10 +27,11 @@ enum {
 static const struct rule {
     enum part part;
     const char *stage;
-    size_t offset;    /* of the float pointer in vit_weights, or in vit_block */
+    enum kind kind;   /* of the field: a float pointer or a vit_matrix */
+    size_t offset;    /* in vit_weights, or in vit_block */
     const char *name; /* with %d for the layer */
 } rules[RULE_COUNT] = {
-#define VIT_WEIGHT(part, stage, field, name, condition, ...) {part, #stage, OFFSET_##part(field), name},
+#define VIT_WEIGHT(part, stage, kind, field, name, condition, ...) {part, #stage, kind, OFFSET_##part(field), name},
 #include "weights.def"
 #undef VIT_WEIGHT
 };
@@ -37,7 +39,7 @@ static const struct rule {
 /* The rank, with the shape written; 0 if the network has no such weight. */
 static int rule_shape(const vit_config *c, int rule, int64_t shape[4]) {
     switch (rule) {
-#define VIT_WEIGHT(part, stage, field, name, condition, ...)                    \
+#define VIT_WEIGHT(part, stage, kind, field, name, condition, ...)              \
     case RULE_##field: {                                                        \
         int64_t dimensions[] = {__VA_ARGS__};                                   \
         memcpy(shape, dimensions, sizeof dimensions);                           \
@@ -70,6 +72,7 @@ static vit_status add_slot(vit_model *model, int rule, int layer, vit_error *err
     vit_slot *slot = &model->slots[model->slot_count++];
     snprintf(slot->name, sizeof slot->name, rules[rule].name, layer);
     slot->stage = rules[rule].stage;
+    slot->is_matrix = rules[rule].kind == MATRIX;
     slot->rank = rank;
     slot->count = 1;
     for (int i = 0; i < rank; i++) {
@@ -101,9 +104,22 @@ vit_status vit_model_make_slots(vit_model *model, vit_error *error) {
     return VIT_OK;
 }
 
+/* A slot's memory: first to measure, then for real. */
+static void take_slot(vit_model *model, vit_slot *slot) {
+    vit_arena *arena = &model->weight_arena;
+    if (!slot->is_matrix || model->options.compute == VIT_COMPUTE_F32) {
+        slot->held.f32 = vit_arena_take(arena, vit_size_mul(slot->count, sizeof(float)));
+        return;
+    }
+    const size_t rows = (size_t)slot->shape[0], columns = vit_size_mul(vit_size_add(vit_slot_row(slot), 3) / 4, 4);
+    slot->held.int8 = vit_arena_take(arena, vit_size_mul(rows, columns));
+    slot->held.scale = vit_arena_take(arena, vit_size_mul(rows, sizeof(float)));
+    slot->held.sum = vit_arena_take(arena, vit_size_mul(rows, sizeof(int32_t)));
+}
+
 vit_status vit_model_alloc_weights(vit_model *model, vit_error *error) {
     for (int i = 0; i < model->slot_count; i++)
-        vit_arena_take(&model->weight_arena, vit_size_mul(model->slots[i].count, sizeof(float)));
+        take_slot(model, &model->slots[i]);
     VIT_TRY(vit_arena_commit(&model->weight_arena, &model->options.allocator, "the weights", error));
     int rule = -1, layer = 0;
     vit_slot *slot = model->slots;
@@ -111,9 +127,12 @@ vit_status vit_model_alloc_weights(vit_model *model, vit_error *error) {
         int64_t shape[4];
         if (!rule_shape(&model->config, rule, shape))
             continue;
-        slot->data = vit_arena_take(&model->weight_arena, slot->count * sizeof(float));
+        take_slot(model, slot);
         char *base = rules[rule].part == BLOCK ? (char *)&model->weights.blocks[layer] : (char *)&model->weights;
-        *(float **)(base + rules[rule].offset) = slot->data;
+        if (rules[rule].kind == MATRIX)
+            *(vit_matrix *)(base + rules[rule].offset) = slot->held;
+        else
+            *(float **)(base + rules[rule].offset) = slot->held.f32;
         slot++;
     }
     return VIT_OK;
@@ -183,6 +202,10 @@ void vit_model_close(vit_model *model) {
     vit_arena_release(&model->weight_arena, &allocator);
     vit_arena_release(&model->slot_arena, &allocator);
     vit_release(&allocator, model);
+}
+
+vit_compute vit_model_compute(const vit_model *model) {
+    return model->options.compute;
 }
 
 const vit_config *vit_model_config(const vit_model *model) {

@@ -6,18 +6,31 @@
 #include "../format/container.h"
 #include "config.h"
 
-/* All f32, row-major. NULL where the configuration has no such weight. */
+/* A weight [N,K] row-major: f32, or integers for int8 kernels (kernels.h) when the model computes so. */
+typedef struct vit_matrix {
+    float *f32;
+    int8_t *int8;  /* [N, ceil(K/4) * 4] */
+    float *scale;  /* [N] */
+    int32_t *sum;  /* [N] */
+} vit_matrix;
+
+/* Row-major; NULL where the configuration has no such weight. */
 typedef struct vit_block {
     float *norm1_weight, *norm1_bias;     /* [D] */
-    float *qkv_weight, *qkv_bias;         /* [3D,D], [3D]: rows of q, then k, then v; inside each, head by head */
-    float *proj_weight, *proj_bias;       /* [D,D], [D] */
+    vit_matrix qkv_weight;                /* [3D,D]: rows of q, then k, then v; inside each, head by head */
+    float *qkv_bias;                      /* [3D] */
+    vit_matrix proj_weight;               /* [D,D] */
+    float *proj_bias;                     /* [D] */
     float *norm2_weight, *norm2_bias;     /* [D] */
-    float *fc1_weight, *fc1_bias;         /* [F,D], [F] */
-    float *fc2_weight, *fc2_bias;         /* [D,F], [D] */
+    vit_matrix fc1_weight;                /* [F,D] */
+    float *fc1_bias;                      /* [F] */
+    vit_matrix fc2_weight;                /* [D,F] */
+    float *fc2_bias;                      /* [D] */
 } vit_block;
 
 typedef struct vit_weights {
-    float *patch_weight, *patch_bias;     /* [D,3,P,P], [D] */
+    vit_matrix patch_weight;              /* [D,3,P,P] */
+    float *patch_bias;                    /* [D] */
     float *class_token;                   /* [D] */
     float *pos_embed;                     /* [T0 (+1),D] of the stored grid */
     float *norm_weight, *norm_bias;       /* [D] */
@@ -35,8 +48,9 @@ typedef struct vit_slot {
     const char *stage;    /* that reads it, without the layer's number */
     int rank;
     int64_t shape[4];
-    size_t count;         /* of floats */
-    float *data;
+    size_t count;         /* of values */
+    int is_matrix;        /* what int8 kernels read as integers */
+    vit_matrix held;      /* f32, or integers */
     size_t arrived;       /* of count, while it is loaded */
     int parts;            /* which thirds (of qkv; else all at once) have a tensor: VIT_ALL_PARTS when complete */
     vit_dtype stored;
@@ -68,7 +82,15 @@ vit_slot *vit_model_slot(vit_model *model, const char *name);
 const char *vit_after_layer(const char *name, const char *prefix, int *layer);
 vit_status vit_model_warn(vit_model *model, vit_error *error, const char *format, ...) VIT_PRINTF(3, 4);
 
-/* Where one tensor of the file goes: `count` floats at offset of a slot. slot NULL: nowhere. */
+/* Values of a row: all that one output of a layer sums up. */
+static inline size_t vit_slot_row(const vit_slot *slot) {
+    return slot->shape[0] ? slot->count / (size_t)slot->shape[0] : 0;
+}
+
+/* row [k] as integers q [ceil(k/4) * 4] and their scale and sum, as int8 kernels take them. */
+void vit_quantize_row(const float *row, size_t k, int8_t *q, float *scale, int32_t *sum);
+
+/* Where one tensor of the file goes: `count` values at offset of a slot. slot NULL: nowhere. */
 typedef struct vit_target {
     vit_slot *slot;
     size_t offset, count;

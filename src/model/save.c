@@ -46,19 +46,19 @@ static vit_status write_metadata(vit_gguf_writer *w, const vit_model *model, vit
 /* Vectors are small and sensitive: they stay f32 unless they were stored narrower and nothing else is asked for. */
 static vit_dtype stored_type(const vit_slot *slot, vit_dtype type) {
     if (type == VIT_DTYPE_OTHER)
-        return slot->stored;
+        return slot->stored == VIT_Q8_0 ? VIT_F32 : slot->stored;
     return slot->rank == 1 ? VIT_F32 : type;
 }
 
 static vit_status write_slot(vit_gguf_writer *w, const vit_slot *slot, vit_dtype type, vit_error *error) {
     uint16_t piece[4096];
     if (type == VIT_F32)
-        return vit_gguf_data(w, slot->data, slot->count * sizeof(float), error);
+        return vit_gguf_data(w, slot->held.f32, slot->count * sizeof(float), error);
     for (size_t begin = 0; begin < slot->count; begin += 4096) {
         size_t count = slot->count - begin < 4096 ? slot->count - begin : 4096;
         for (size_t i = 0; i < count; i++)
             piece[i] =
-                type == VIT_F16 ? vit_f16_from_f32(slot->data[begin + i]) : vit_bf16_from_f32(slot->data[begin + i]);
+                type == VIT_F16 ? vit_f16_from_f32(slot->held.f32[begin + i]) : vit_bf16_from_f32(slot->held.f32[begin + i]);
         VIT_TRY(vit_gguf_data(w, piece, count * sizeof *piece, error));
     }
     return VIT_OK;
@@ -88,6 +88,8 @@ static vit_status write_model(vit_gguf_writer *w, const vit_model *model, vit_dt
 vit_status vit_model_save(const vit_model *model, const char *path, vit_dtype type, vit_progress progress,
                           void *context, vit_error *error) {
     vit_gguf_writer writer;
+    if (model->options.compute != VIT_COMPUTE_F32)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the model is held as int8: load it as f32 to save it", path);
     VIT_TRY(vit_gguf_open(&writer, path, &model->options.allocator, error));
     vit_status status = write_model(&writer, model, type, progress, context, error);
     vit_gguf_cancel(&writer);

@@ -3,12 +3,23 @@
 #include "../base/clock.h"
 #include "posemb.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Opening ---- */
 
 static int option(int value, int otherwise) {
     return value ? value : otherwise;
+}
+
+static size_t max3(size_t a, size_t b, size_t c) {
+    size_t most = a > b ? a : b;
+    return most > c ? most : c;
+}
+
+/* Inputs of the layer that has most. */
+static int deepest(const vit_config *c) {
+    return (int)max3((size_t)c->width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width);
 }
 
 /* Sizes from the options; everything that later arithmetic relies on is checked here. */
@@ -22,6 +33,12 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
     if (!s->kernels)
         return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them",
                         options->kernels);
+    if (model->options.compute == VIT_COMPUTE_INT8) {
+        s->int8 = vit_int8_kernels_find(options->kernels);
+        snprintf(s->kernels_name, sizeof s->kernels_name, "%s%s", s->kernels->name, strchr(s->int8->name, ','));
+    } else {
+        snprintf(s->kernels_name, sizeof s->kernels_name, "%s", s->kernels->name);
+    }
     s->height = option(options->height, c->preprocess.height);
     s->width = option(options->width, c->preprocess.width);
     s->batch = option(options->batch, 1);
@@ -42,16 +59,13 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
     s->patches = s->tokens - c->class_token;
     s->panels = (s->tokens + s->kernels->panel - 1) / s->kernels->panel;
     s->thread_scratch = 2 * (size_t)s->panels * (size_t)s->kernels->panel * (size_t)s->kernels->panel;
+    if (s->int8)
+        s->thread_scratch = max3(s->thread_scratch, s->int8->gemm_scratch(deepest(c)) / sizeof(float), 0);
     return VIT_OK;
 }
 
 static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
     return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
-}
-
-static size_t max3(size_t a, size_t b, size_t c) {
-    size_t most = a > b ? a : b;
-    return most > c ? most : c;
 }
 
 /* Floats of the buffer that holds one layer's widest channels, and the embed stage's workspace before that. */
@@ -63,6 +77,21 @@ static size_t wide_floats(const vit_session *s, size_t lanes) {
         vit_posemb_bytes(c->image_height / c->patch_height, c->image_width / c->patch_width, c->width,
                          vit_interpolation_of(c->pos_resample), s->rows, s->columns);
     return max3(vit_size_mul(lanes, channels), workspace / sizeof(float) + 1, 0);
+}
+
+static void take_quantized(vit_session *s, size_t lanes) {
+    const vit_config *c = &s->model->config;
+    const size_t bytes = 4 / (size_t)s->int8->depth, head_width = (size_t)(c->width / c->heads),
+                 head_lanes = vit_size_mul(lanes, (size_t)c->heads);
+    s->quantized.tokens = vit_arena_take(&s->arena, vit_size_mul(lanes, ((size_t)deepest(c) + 3) / 4 * 4 * bytes));
+    s->quantized.scale = take(&s->arena, lanes, 1, 1);
+    s->quantized.zero = vit_arena_take(&s->arena, vit_size_mul(lanes, sizeof(int32_t)));
+    s->quantized.q = vit_arena_take(&s->arena, vit_size_mul(head_lanes, (head_width + 3) / 4 * 4 * bytes));
+    s->quantized.k = vit_arena_take(&s->arena, vit_size_mul(head_lanes, (head_width + 3) / 4 * 4 * bytes));
+    s->quantized.q_scale = take(&s->arena, head_lanes, 1, 1);
+    s->quantized.k_scale = take(&s->arena, head_lanes, 1, 1);
+    s->quantized.q_zero = vit_arena_take(&s->arena, vit_size_mul(head_lanes, sizeof(int32_t)));
+    s->quantized.k_sum = vit_arena_take(&s->arena, vit_size_mul(head_lanes, sizeof(int32_t)));
 }
 
 /* Takes every buffer from the arena: first to measure, then for real. */
@@ -87,6 +116,8 @@ static void take_buffers(vit_session *s, int threads, int capture) {
         s->scores = take(arena, image_lanes, classes, 1);
         s->logits = take(arena, batch, classes, 1);
     }
+    if (s->int8)
+        take_quantized(s, lanes);
     if (capture)
         s->attention = take(arena, vit_size_mul(batch, (size_t)c->heads), (size_t)s->tokens, (size_t)s->tokens);
 }
@@ -240,6 +271,6 @@ vit_session_info vit_session_get_info(const vit_session *s) {
                               .tokens = s->tokens,
                               .batch = s->batch,
                               .threads = vit_team_threads(s->team),
-                              .kernels = s->kernels->name,
+                              .kernels = s->kernels_name,
                               .bytes = s->arena.size + sizeof *s};
 }

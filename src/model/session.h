@@ -29,12 +29,14 @@ struct vit_session {
     const vit_model *model;
     vit_allocator allocator;
     const vit_kernels *kernels;
+    const vit_int8_kernels *int8;     /* NULL: all is f32 */
+    char kernels_name[64];            /* of both */
     vit_team *team;
     vit_arena arena;
     int height, width, rows, columns; /* pixels; patches */
     int patches, tokens, panels;      /* of one image: T0, T, P = ceil(T/R) */
     int batch;
-    size_t thread_scratch;            /* floats a thread: scores of two panels of queries */
+    size_t thread_scratch;            /* floats a thread: scores of two panels of queries, or wide rows of weights */
 
     float *input;      /* [B,height,width,3] */
     float *positions;  /* [T,D], interpolated to this grid by the first run; row 0 holds the class token's embedding
@@ -44,6 +46,14 @@ struct vit_session {
     float *normed;     /* panels of D: LayerNorm's output; attention's output */
     float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer;
                         * the embed stage's workspace */
+    struct {           /* what int8 kernels read, or NULL */
+        void *tokens;  /* quantised panels of the widest layer's inputs */
+        float *scale;  /* [B*P*R], and so the zero points */
+        int32_t *zero;
+        void *q, *k;   /* [B,H] quantised panels of K */
+        float *q_scale, *k_scale; /* [B,H,P*R], and so zero points and sums */
+        int32_t *q_zero, *k_sum;
+    } quantized;
     float *attention;  /* [B,H,T,T] of the layer that ran last, or NULL */
     float *scratch;    /* [threads][thread_scratch] */
     float *pooled;     /* panels [ceil(B/R)][D][R]: one feature vector an image */

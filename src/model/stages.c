@@ -9,50 +9,124 @@
 /* ---- Regions ---- */
 
 struct linear_job {
-    const vit_kernels *kernels;
-    vit_gemm gemm;
+    const vit_session *session;
+    vit_gemm f32;
+    vit_int8_gemm int8;
 };
 
-static void gemm_rows(void *context, int begin, int end, int thread) {
+static void f32_rows(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct linear_job *job = context;
-    job->kernels->gemm_nt(&job->gemm, begin, end);
+    job->session->kernels->gemm_nt(&job->f32, begin, end);
+}
+
+static void int8_rows(void *context, int begin, int end, int thread) {
+    const struct linear_job *job = context;
+    const vit_session *s = job->session;
+    s->int8->gemm(&job->int8, begin, end, s->scratch + (size_t)thread * s->thread_scratch);
 }
 
 /* y = epilogue(x wT + bias) on dense panels of k and n channels. */
-static void linear(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int panels,
+static void linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int panels,
+                       vit_epilogue epilogue, float *y) {
+    struct linear_job job = {.session = s,
+                             .f32 = {.w = weight,
+                                     .bias = bias,
+                                     .x = x,
+                                     .y = y,
+                                     .x_stride = (ptrdiff_t)k * s->kernels->panel,
+                                     .y_stride = (ptrdiff_t)n * s->kernels->panel,
+                                     .n = n,
+                                     .k = k,
+                                     .panels = panels,
+                                     .epilogue = epilogue}};
+    vit_team_run(s->team, n, 4 * s->kernels->row_step, f32_rows, &job);
+}
+
+/* The same by the kernels of the session: x was quantised if those are of int8. */
+static void linear(vit_session *s, const float *x, const vit_matrix *weight, const float *bias, int k, int n, int panels,
                    vit_epilogue epilogue, float *y) {
-    const int chunk = 4 * s->kernels->row_step;
-    struct linear_job job = {s->kernels,
-                             {.w = weight,
-                              .bias = bias,
-                              .x = x,
-                              .y = y,
-                              .x_stride = (ptrdiff_t)k * s->kernels->panel,
-                              .y_stride = (ptrdiff_t)n * s->kernels->panel,
-                              .n = n,
-                              .k = k,
-                              .panels = panels,
-                              .epilogue = epilogue}};
-    vit_team_run(s->team, n, chunk, gemm_rows, &job);
+    if (!s->int8) {
+        linear_f32(s, x, weight->f32, bias, k, n, panels, epilogue, y);
+        return;
+    }
+    struct linear_job job = {.session = s,
+                             .int8 = {.w = weight->int8,
+                                      .w_scale = weight->scale,
+                                      .w_sum = weight->sum,
+                                      .bias = bias,
+                                      .x = s->quantized.tokens,
+                                      .x_scale = s->quantized.scale,
+                                      .x_zero = s->quantized.zero,
+                                      .y = y,
+                                      .y_stride = (ptrdiff_t)n * s->int8->panel,
+                                      .n = n,
+                                      .k = k,
+                                      .panels = panels,
+                                      .epilogue = epilogue}};
+    vit_team_run(s->team, n, 4 * s->int8->row_step, int8_rows, &job);
+}
+
+/* Bytes of a quantised panel of k channels. */
+static size_t quantized_bytes(const vit_session *s, int k) {
+    return (size_t)((k + 3) / 4 * 4 / s->int8->depth) * (size_t)s->int8->panel * 4;
+}
+
+/* Panel p of x, of k channels, for the next linear layer. */
+static void quantize_panel(const vit_session *s, const float *x, int k, int p) {
+    const size_t r = (size_t)s->int8->panel;
+    s->int8->quantize(x + (size_t)p * (size_t)k * r, k, (char *)s->quantized.tokens + (size_t)p * quantized_bytes(s, k),
+                      s->quantized.scale + (size_t)p * r, s->quantized.zero + (size_t)p * r);
+}
+
+struct quantize_job {
+    const vit_session *session;
+    const float *x;
+    int k;
+};
+
+static void quantize_panels(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const struct quantize_job *job = context;
+    for (int p = begin; p < end; p++)
+        quantize_panel(job->session, job->x, job->k, p);
+}
+
+/* x, dense panels of k channels, for the next linear layer; nothing in f32. */
+static void quantize(vit_session *s, const float *x, int k, int panels) {
+    struct quantize_job job = {s, x, k};
+    if (s->int8)
+        vit_team_run(s->team, panels, 2, quantize_panels, &job);
 }
 
 struct norm_job {
     const vit_session *session;
     const float *x, *weight, *bias;
     float *y;
+    int quantized;
 };
 
 static void norm_panels(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct norm_job *job = context;
-    const vit_config *c = &job->session->model->config;
-    job->session->kernels->layernorm(job->x, job->weight, job->bias, c->norm_eps, c->width, job->y, begin, end);
+    const vit_session *s = job->session;
+    const vit_config *c = &s->model->config;
+    for (int p = begin; p < end; p++) {
+        s->kernels->layernorm(job->x, job->weight, job->bias, c->norm_eps, c->width, job->y, p, p + 1);
+        if (job->quantized)
+            quantize_panel(s, job->y, c->width, p);
+    }
 }
 
 static void layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int panels, float *y) {
-    struct norm_job job = {s, x, weight, bias, y};
+    struct norm_job job = {s, x, weight, bias, y, 0};
     vit_team_run(s->team, panels, 2, norm_panels, &job);
+}
+
+/* normed = LayerNorm of the residual stream, for the next linear layer. */
+static void normalize(vit_session *s, const float *weight, const float *bias) {
+    struct norm_job job = {s, s->x, weight, bias, s->normed, s->int8 != NULL};
+    vit_team_run(s->team, s->batch * s->panels, 2, norm_panels, &job);
 }
 
 /* ---- Input ---- */
@@ -94,8 +168,9 @@ static void run_patch_embed(vit_session *s, int layer) {
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
     vit_team_run(s->team, s->batch * s->panels, 1, patch_panels, s);
-    linear(s, s->wide, w->patch_weight, w->patch_bias, 3 * c->patch_height * c->patch_width, c->width,
-           s->batch * s->panels, VIT_EPILOGUE_STORE, s->x);
+    const int depth = 3 * c->patch_height * c->patch_width, panels = s->batch * s->panels;
+    quantize(s, s->wide, depth, panels);
+    linear(s, s->wide, &w->patch_weight, w->patch_bias, depth, c->width, panels, VIT_EPILOGUE_STORE, s->x);
 }
 
 /* Adds positions; the class token's lane, which has no patch, is replaced; pad lanes become zero. */
@@ -139,16 +214,57 @@ static void run_embed(vit_session *s, int layer) {
 static void run_qkv(vit_session *s, int layer) {
     const vit_block *b = &s->model->weights.blocks[layer];
     const int width = s->model->config.width, panels = s->batch * s->panels;
-    layernorm(s, s->x, b->norm1_weight, b->norm1_bias, panels, s->normed);
-    linear(s, s->normed, b->qkv_weight, b->qkv_bias, width, 3 * width, panels, VIT_EPILOGUE_STORE, s->wide);
+    normalize(s, b->norm1_weight, b->norm1_bias);
+    linear(s, s->normed, &b->qkv_weight, b->qkv_bias, width, 3 * width, panels, VIT_EPILOGUE_STORE, s->wide);
+}
+
+static float softmax_scale(const vit_config *c) {
+    return 1.0f / __builtin_sqrtf((float)(c->width / c->heads));
+}
+
+/* Work items: image, head, panel. */
+static void quantize_heads(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_session *s = context;
+    const vit_config *c = &s->model->config;
+    const int width = c->width / c->heads;
+    const size_t r = (size_t)s->int8->panel, panel = quantized_bytes(s, width);
+    for (int item = begin; item < end; item++) {
+        const int p = item % s->panels, head = item / s->panels % c->heads, image = item / s->panels / c->heads;
+        const float *q = s->wide + ((size_t)(image * s->panels + p) * 3 * (size_t)c->width + (size_t)(head * width)) * r;
+        const size_t at = (size_t)item;
+        s->int8->quantize(q, width, (char *)s->quantized.q + at * panel, s->quantized.q_scale + at * r,
+                          s->quantized.q_zero + at * r);
+        s->int8->quantize_keys(q + (size_t)c->width * r, width, softmax_scale(c), (char *)s->quantized.k + at * panel,
+                               s->quantized.k_scale + at * r, s->quantized.k_sum + at * r);
+    }
+}
+
+static void score_int8(const vit_session *s, int image, int head, int query, int count, float *scores) {
+    const vit_config *c = &s->model->config;
+    const int width = c->width / c->heads, r = s->int8->panel;
+    const size_t at = (size_t)(image * c->heads + head) * (size_t)s->panels, lanes = at * (size_t)r;
+    const vit_int8_heads heads = {
+        .q = (char *)s->quantized.q + at * quantized_bytes(s, width),
+        .k = (char *)s->quantized.k + at * quantized_bytes(s, width),
+        .q_scale = s->quantized.q_scale + lanes,
+        .q_zero = s->quantized.q_zero + lanes,
+        .k_scale = s->quantized.k_scale + lanes,
+        .k_sum = s->quantized.k_sum + lanes,
+        .tokens = s->tokens,
+        .head_width = width,
+    };
+    for (int some; count > 0; count -= some, query += some, scores += (size_t)some * (size_t)(s->panels * r * r)) {
+        some = count < s->int8->query_panels ? count : s->int8->query_panels;
+        s->int8->score(&heads, query, some, scores);
+    }
 }
 
 /* Work items: image, head, group of query panels. */
 static void attend_items(void *context, int begin, int end, int thread) {
     vit_session *s = context;
     const vit_config *c = &s->model->config;
-    const int r = s->kernels->panel, head_width = c->width / c->heads, step = s->kernels->query_panels;
-    const int groups = (s->panels + step - 1) / step;
+    const int r = s->kernels->panel, step = s->kernels->query_panels, groups = (s->panels + step - 1) / step;
     for (int item = begin; item < end; item++) {
         const int query = item % groups * step, head = item / groups % c->heads, image = item / groups / c->heads;
         const int count = s->panels - query < step ? s->panels - query : step;
@@ -159,26 +275,32 @@ static void attend_items(void *context, int begin, int end, int thread) {
             .out_stride = (ptrdiff_t)c->width * r,
             .tokens = s->tokens,
             .heads = c->heads,
-            .head_width = head_width,
-            .scale = 1.0f / __builtin_sqrtf((float)head_width),
+            .head_width = c->width / c->heads,
+            .scale = softmax_scale(c),
             .capture = s->attention ? s->attention + (size_t)image * c->heads * s->tokens * s->tokens : NULL,
         };
         float *scores = s->scratch + (size_t)thread * s->thread_scratch;
-        s->kernels->score(&job, head, query, count, scores);
+        if (s->int8)
+            score_int8(s, image, head, query, count, scores);
+        else
+            s->kernels->score(&job, head, query, count, scores);
         s->kernels->mix(&job, head, query, count, scores);
     }
 }
 
 static void run_attention(vit_session *s, int layer) {
     (void)layer;
-    const int step = s->kernels->query_panels, groups = (s->panels + step - 1) / step;
-    vit_team_run(s->team, s->batch * s->model->config.heads * groups, 1, attend_items, s);
+    const int heads = s->batch * s->model->config.heads, step = s->kernels->query_panels;
+    if (s->int8)
+        vit_team_run(s->team, heads * s->panels, 8, quantize_heads, s);
+    vit_team_run(s->team, heads * ((s->panels + step - 1) / step), 1, attend_items, s);
 }
 
 static void run_proj(vit_session *s, int layer) {
     const vit_block *b = &s->model->weights.blocks[layer];
-    const int width = s->model->config.width;
-    linear(s, s->normed, b->proj_weight, b->proj_bias, width, width, s->batch * s->panels, VIT_EPILOGUE_ADD, s->x);
+    const int width = s->model->config.width, panels = s->batch * s->panels;
+    quantize(s, s->normed, width, panels);
+    linear(s, s->normed, &b->proj_weight, b->proj_bias, width, width, panels, VIT_EPILOGUE_ADD, s->x);
 }
 
 static void run_fc1(vit_session *s, int layer) {
@@ -187,16 +309,17 @@ static void run_fc1(vit_session *s, int layer) {
                                         [VIT_GELU_QUICK] = VIT_EPILOGUE_GELU_QUICK};
     const vit_block *b = &s->model->weights.blocks[layer];
     const vit_config *c = &s->model->config;
-    layernorm(s, s->x, b->norm2_weight, b->norm2_bias, s->batch * s->panels, s->normed);
-    linear(s, s->normed, b->fc1_weight, b->fc1_bias, c->width, c->mlp_width, s->batch * s->panels, gelu[c->activation],
+    normalize(s, b->norm2_weight, b->norm2_bias);
+    linear(s, s->normed, &b->fc1_weight, b->fc1_bias, c->width, c->mlp_width, s->batch * s->panels, gelu[c->activation],
            s->wide);
 }
 
 static void run_fc2(vit_session *s, int layer) {
     const vit_block *b = &s->model->weights.blocks[layer];
     const vit_config *c = &s->model->config;
-    linear(s, s->wide, b->fc2_weight, b->fc2_bias, c->mlp_width, c->width, s->batch * s->panels, VIT_EPILOGUE_ADD,
-           s->x);
+    const int panels = s->batch * s->panels;
+    quantize(s, s->wide, c->mlp_width, panels);
+    linear(s, s->wide, &b->fc2_weight, b->fc2_bias, c->mlp_width, c->width, panels, VIT_EPILOGUE_ADD, s->x);
 }
 
 /* ---- Output ---- */
@@ -258,16 +381,16 @@ static void run_pre_logits(vit_session *s, int layer) {
     (void)layer;
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
-    linear(s, s->pooled, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits, image_panels(s),
-           VIT_EPILOGUE_TANH, s->hidden);
+    linear_f32(s, s->pooled, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits, image_panels(s),
+               VIT_EPILOGUE_TANH, s->hidden);
 }
 
 static void run_logits(vit_session *s, int layer) {
     (void)layer;
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
-    linear(s, c->pre_logits ? s->hidden : s->pooled, w->head_weight, w->head_bias,
-           c->pre_logits ? c->pre_logits : c->width, c->classes, image_panels(s), VIT_EPILOGUE_STORE, s->scores);
+    linear_f32(s, c->pre_logits ? s->hidden : s->pooled, w->head_weight, w->head_bias,
+               c->pre_logits ? c->pre_logits : c->width, c->classes, image_panels(s), VIT_EPILOGUE_STORE, s->scores);
     unpack_images(s, s->scores, c->classes, s->logits);
 }
 
