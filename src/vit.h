@@ -260,6 +260,8 @@ typedef struct vit_session_options {
     int capture_attention;   /* 1: stage attn.N can be read: [B,H,T,T], costs B*H*T*T floats */
     const char *kernels;     /* ISA[:TILE][,INT8[:TILE]]: "scalar", "avx2:6x16", "avx2,vnni", ...; NULL: the best
                               * for this host */
+    const char *first;       /* the ones to begin with where kernels leaves a choice: what an earlier session's info
+                              * says it had tuned to. NULL: no wish */
 } vit_session_options;
 
 /* Bytes a session of these options will hold, before anything is allocated; 0 if the options are not possible. */
@@ -274,6 +276,11 @@ float *vit_session_input(vit_session *session, int index);
 
 /* The whole forward pass. VIT_ERR_ARGUMENT while weights are missing. */
 vit_status vit_session_run(vit_session *session, vit_error *error);
+
+/* Where a host has several tiles or int8 products that give the same bits, times them for 1 to 3 ms and keeps the fastest
+ * for the runs that follow, as far as the session's `kernels` left it open. After a first run, and again after some: engines
+ * compile code better when it has run. What gives other bits, on a host with a fault, is not taken. 1 if it changed. */
+int vit_session_tune(vit_session *session);
 
 /* The same in steps, for progress, cancelling and looking inside: restart() goes back to the first stage;
  * advance() runs the next one and returns 1 while stages remain, 0 after the last, -1 where nothing was run because the

@@ -16,6 +16,7 @@ export class Engine {
   #labels = null
   #tail = Promise.resolve() // the last call in the queue
   #disposed = false
+  #calls = 0
   #turn = 0 // when the event loop had its last turn
   info
 
@@ -57,7 +58,7 @@ export class Engine {
     const { architecture, parameters, weights, input, warnings } = this.#model
     const { kernels, threads, bytes } = wasm.describeSession()
     this.info = {
-      architecture, parameters, labels: this.#labels, input, compute: 'f32', kernels, threads, isolated,
+      architecture, parameters, labels: this.#labels, input, compute: this.#options.compute, kernels, threads, isolated,
       memory: { weights, activations: bytes, wasm: wasm.bytes }, last,
       warnings: Array.from({ length: warnings }, (_, i) => wasm.warning(i))
     }
@@ -66,8 +67,16 @@ export class Engine {
   // method: 'classify', 'logits' or 'features'; images: what snapshot() made of them. An answer for each image.
   call(method, images, options, signal) {
     const answer = this.#tail.then(() => this.#answer(method, images, options, signal))
-    this.#tail = answer.catch(() => {}).then(() => images.forEach((image) => image.close?.()))
+    this.#tail = answer.catch(() => {}).then(() => {
+      images.forEach((image) => image.close?.())
+      this.#tune()
+    })
     return answer
+  }
+
+  // After the first call, once its answer is out, and after some more: by then the host has compiled the kernels for good.
+  #tune() {
+    if ([1, 2, 4, 8].includes(++this.#calls) && !this.#disposed) this.#wasm.tune()
   }
 
   // Frees everything, as soon as a running call has seen it. Brings what Wasm's close() says.

@@ -20,6 +20,7 @@ typedef struct engine {
     vit_session *session;
     vit_session_options opened; /* what session was opened with; kernels is kept in kernels[] */
     char kernels[64];
+    char tuned[64];             /* kernels of the last session */
     vit_preprocess rules;
     vit_image image;
     int blocks;                 /* allocated and not yet released */
@@ -98,7 +99,8 @@ EMSCRIPTEN_KEEPALIVE void vit_js_free(engine *e, void *block) {
 
 /* ---- Loading ---- */
 
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_load(engine *e, const char *name) {
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_load(engine *e, const char *name, int int8) {
+    e->options.compute = int8 ? VIT_COMPUTE_INT8 : VIT_COMPUTE_F32;
     return vit_loader_open(&e->loader, name, &e->options, &e->error);
 }
 
@@ -214,10 +216,13 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_session(engine *e, int height, int width,
     const vit_session_options *o = &e->opened;
     if (e->session && o->height == height && o->width == width && o->batch == batch && o->threads == threads)
         return VIT_OK;
+    if (e->session)
+        snprintf(e->tuned, sizeof e->tuned, "%s", vit_session_get_info(e->session).kernels);
     vit_js_session_close(e);
     snprintf(e->kernels, sizeof e->kernels, "%s", kernels);
     e->opened = (vit_session_options){.height = height, .width = width, .batch = batch, .threads = threads,
-                                      .kernels = e->kernels[0] ? e->kernels : NULL};
+                                      .kernels = e->kernels[0] ? e->kernels : NULL,
+                                      .first = e->tuned[0] ? e->tuned : NULL};
     return vit_session_open(&e->session, e->model, o, &e->error);
 }
 
@@ -226,6 +231,10 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_session_describe(engine *e) {
     snprintf(e->text, sizeof e->text, "{\"kernels\":\"%s\",\"threads\":%d,\"bytes\":%llu}", info.kernels, info.threads,
              (unsigned long long)info.bytes);
     return e->text;
+}
+
+EMSCRIPTEN_KEEPALIVE int vit_js_tune(engine *e) {
+    return vit_session_tune(e->session);
 }
 
 EMSCRIPTEN_KEEPALIVE float *vit_js_input(engine *e, int index) {

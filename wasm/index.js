@@ -22,7 +22,7 @@ const LOAD = {
   size: ['a whole number of pixels, at most 65535, or [height, width]', (size) => isSide(size) || (Array.isArray(size) && size.length === 2 && size.every(isSide))],
   cropPct: ['a number above 0, at most 1', (part) => typeof part === 'number' && part > 0 && part <= 1],
   decode: ["'engine' or 'browser'", (by) => by === 'engine' || by === 'browser'],
-  kernels: ["'simd128' or 'relaxed'", (name) => typeof name === 'string' && /^(simd128|relaxed)(:|$)/.test(name)],
+  kernels: ["'simd128' or 'relaxed'", (name) => typeof name === 'string' && /^(simd128|relaxed)([:,]|$)/.test(name)],
   onProgress: ['a function', (call) => typeof call === 'function'],
   cache: ['true or false', (on) => typeof on === 'boolean'],
   sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string'],
@@ -67,7 +67,6 @@ export class ViT {
       throw argument('ViT.load: this version comes without a default model: pass the URL or the bytes of one')
     for (const name of LATER)
       if (options[name]) throw new VitError('unsupported', `ViT.load: the option '${name}' is not in this version`)
-    if (compute !== 'f32') throw new VitError('unsupported', `ViT.load: compute '${compute}' is not in this version; 'f32' is`)
     if (decode === 'browser' && !globalThis.createImageBitmap)
       throw new VitError('unsupported', "ViT.load: decode 'browser' needs a browser")
     let thrown // what the caller's onProgress threw
@@ -79,7 +78,7 @@ export class ViT {
         throw error
       }
     }
-    const chosen = { threads, size: typeof size === 'number' ? [size, size] : size, cropPct, decode, kernels }
+    const chosen = { threads, size: typeof size === 'number' ? [size, size] : size, cropPct, decode, kernels, compute }
     try {
       throwIfCancelled(signal)
       const vit = new ViT()

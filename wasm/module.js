@@ -35,7 +35,7 @@ function chooseKernels(wanted) {
   const relaxed = hasRelaxedSimd()
   if (wanted?.startsWith('relaxed') && !relaxed)
     throw new VitError('unsupported', `kernels '${wanted}': this host has no relaxed SIMD`)
-  return wanted?.split(':')[0] ?? (relaxed ? 'relaxed' : 'simd128')
+  return wanted?.split(/[:,]/)[0] ?? (relaxed ? 'relaxed' : 'simd128')
 }
 
 // Hosts that cannot reserve 4 GiB of addresses get less room to grow; a moment later others have given theirs back.
@@ -81,15 +81,17 @@ export class Wasm {
   #memory
   #engine
   #threads = [] // workers, which come when they have started
-  #variant // table and tile inside the module, e.g. 'relaxed:6x16'; '' for the best
+  #int8 // compute with integers
+  #variant // tables inside the module, e.g. 'relaxed:6x16,dot'; '' for the best
 
   // threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
-  static async open({ threads, kernels }) {
+  static async open({ threads, kernels, compute }) {
     const wasm = new Wasm()
     const count = await chooseThreads(threads)
     const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
     wasm.threads = count
-    wasm.#variant = kernels?.includes(':') ? kernels : ''
+    wasm.#int8 = compute === 'int8'
+    wasm.#variant = /[:,]/.test(kernels) ? kernels : ''
     const env = { memory: (wasm.#memory = await createMemory(count > 1)) }
     try {
       const module = await compile(MODULES[name])
@@ -176,7 +178,7 @@ export class Wasm {
   // ---- Loading: begin, configs, pieces of the weight file, finish
 
   begin(name) {
-    this.#lendText(name, (text) => this.#do('load', text))
+    this.#lendText(name, (text) => this.#do('load', text, this.#int8))
   }
 
   config(name, bytes) {
@@ -244,6 +246,11 @@ export class Wasm {
 
   describeSession() {
     return JSON.parse(this.#text(this.#call('session_describe')))
+  }
+
+  // Lets the session find its fastest kernels, which takes 1 to 3 ms.
+  tune() {
+    this.#call('tune')
   }
 
   restart() {

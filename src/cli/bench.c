@@ -92,8 +92,10 @@ static vit_status time_runs(vit_session *session, report *report, double *times,
         double time = (vit_cli_seconds() - begin) * 1e3;
         if (status != VIT_OK)
             return status;
-        if (i < 0)
+        if (i < 0) {
+            vit_session_tune(session);
             continue;
+        }
         times[i] = time;
         if (i == 0 || time < report->fastest) {
             report->fastest = time;

@@ -80,5 +80,9 @@ vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_erro
     status = vit_image_preprocess(&image, &engine->rules, engine->height, engine->width,
                                   vit_session_input(engine->session, 0), NULL, error);
     vit_image_close(&image);
-    return status == VIT_OK ? vit_session_run(engine->session, error) : status;
+    if (status == VIT_OK)
+        status = vit_session_run(engine->session, error);
+    if (engine->runs++ == 0) /* there may be more pictures */
+        vit_session_tune(engine->session);
+    return status;
 }

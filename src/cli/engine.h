@@ -31,6 +31,7 @@ typedef struct vit_cli_engine {
     vit_session *session;
     vit_preprocess rules;
     int height, width;
+    int runs;
 } vit_cli_engine;
 
 /* 0, or the exit status after a complaint; close in any case. */

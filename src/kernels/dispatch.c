@@ -82,6 +82,14 @@ const vit_int8_kernels *vit_int8_kernels_find(const char *name) {
     return kernels;
 }
 
+int vit_kernels_allows(const char *name, const char *table) {
+    const char *variant = strchr(name, ',');
+    const char *part = strchr(table, ',');
+    if (!*name || (part && !variant))
+        return !*name || strncmp(name, table, isa_length(table)) == 0;
+    return part ? matches(part + 1, variant + 1, "") : matches(table, name, ",");
+}
+
 const char *vit_kernels_name(int index) {
     int count = 0;
     while (vit_kernels_at(count))

@@ -152,6 +152,8 @@ const vit_train_kernels *vit_train_kernels_at(int index);
  * left out is the best, and NULL the best of all. NULL if there is none or the host lacks it. */
 const vit_kernels *vit_kernels_find(const char *name);
 const vit_int8_kernels *vit_int8_kernels_find(const char *name);
+/* Whether the choice of a name takes in this table, of f32 or int8, by its name. */
+int vit_kernels_allows(const char *name, const char *table);
 /* The ones for the instruction set of an f32 table; NULL if there are none. */
 const vit_train_kernels *vit_train_kernels_for(const vit_kernels *kernels);
 

@@ -22,6 +22,23 @@ static int deepest(const vit_config *c) {
     return (int)max3((size_t)c->width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width);
 }
 
+void vit_session_name_kernels(vit_session *s) {
+    snprintf(s->kernels_name, sizeof s->kernels_name, "%s%s", s->kernels->name,
+             s->int8 ? strchr(s->int8->name, ',') : "");
+}
+
+/* Other kernels of those that are allowed, where they have the same panels. */
+static void begin_with(vit_session *s, const char *name) {
+    const vit_kernels *kernels = name ? vit_kernels_find(name) : NULL;
+    if (!kernels || kernels->panel != s->kernels->panel || !vit_kernels_allows(s->allowed, kernels->name))
+        return;
+    const vit_int8_kernels *int8 = s->int8 ? vit_int8_kernels_find(name) : NULL;
+    if (s->int8 && !vit_kernels_allows(s->allowed, int8->name))
+        return;
+    s->kernels = kernels;
+    s->int8 = int8;
+}
+
 /* Sizes from the options; everything that later arithmetic relies on is checked here. */
 static vit_status plan(vit_session *s, const vit_model *model, const vit_session_options *options, vit_error *error) {
     static const vit_session_options none;
@@ -33,12 +50,11 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
     if (!s->kernels)
         return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them",
                         options->kernels);
-    if (model->options.compute == VIT_COMPUTE_INT8) {
+    if (model->options.compute == VIT_COMPUTE_INT8)
         s->int8 = vit_int8_kernels_find(options->kernels);
-        snprintf(s->kernels_name, sizeof s->kernels_name, "%s%s", s->kernels->name, strchr(s->int8->name, ','));
-    } else {
-        snprintf(s->kernels_name, sizeof s->kernels_name, "%s", s->kernels->name);
-    }
+    snprintf(s->allowed, sizeof s->allowed, "%s", options->kernels ? options->kernels : "");
+    begin_with(s, options->first);
+    vit_session_name_kernels(s);
     s->height = option(options->height, c->preprocess.height);
     s->width = option(options->width, c->preprocess.width);
     s->batch = option(options->batch, 1);
@@ -118,6 +134,8 @@ static void take_buffers(vit_session *s, int threads, int capture) {
     }
     if (s->int8)
         take_quantized(s, lanes);
+    if (vit_session_has_choice(s))
+        s->trial = vit_arena_take(arena, vit_trial_bytes());
     if (capture)
         s->attention = take(arena, vit_size_mul(batch, (size_t)c->heads), (size_t)s->tokens, (size_t)s->tokens);
 }

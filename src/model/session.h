@@ -31,6 +31,8 @@ struct vit_session {
     const vit_kernels *kernels;
     const vit_int8_kernels *int8;     /* NULL: all is f32 */
     char kernels_name[64];            /* of both */
+    char allowed[64];                 /* what the options say of kernels, "" for nothing */
+    struct vit_trial *trial;          /* where tuning tries them; NULL: there is no choice */
     vit_team *team;
     vit_arena arena;
     int height, width, rows, columns; /* pixels; patches */
@@ -65,6 +67,12 @@ struct vit_session {
     vit_stage *stages; /* [stage_count] */
     int stage_count, next;
 };
+
+/* tune.c's memory, and whether there is anything to tune. */
+size_t vit_trial_bytes(void);
+int vit_session_has_choice(const vit_session *session);
+/* Writes kernels_name. */
+void vit_session_name_kernels(vit_session *session);
 
 /* One token of panels [B*P][channels][R]: its channels lie R floats apart. */
 static inline const float *vit_token_lane(const vit_session *s, const float *panels, int image, int token,

@@ -26,7 +26,6 @@ USAGE_ERRORS = {
     "classify --crop-pct nan x.png": "vit classify: --crop-pct 'nan': expected a number from 0.01 to 1",
     "classify --threads 0 x.png": "vit classify: --threads '0': expected a whole number from 1 to 256",
     "classify --compute f64 x.png": "vit classify: --compute 'f64': expected one of f32|int8",
-    "classify --compute int8 x.png": "vit classify: --compute int8 is not in this version; f32 is",
     "features x.png": "vit features: say where the vectors go: --out F.npy or --json",
     "features --out x.txt x.png": "vit features: --out 'x.txt': expected a name that ends in .npy",
     "features --pool sum --json x.png": "vit features: --pool 'sum': expected one of head|cls|mean",

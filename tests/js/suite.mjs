@@ -261,7 +261,6 @@ export function defineSuite({ base, options, expected, has, long }) {
         await rejects(load(source, later), 'unsupported', Object.keys(later)[0], 'not in this version')
       await using(source, { cache: false }, () => {})
       await rejects(ViT.load(undefined, null), 'argument', 'default model')
-      await rejects(load(source, { compute: 'int8' }), 'unsupported', 'int8')
       if (inNode) await rejects(load(source, { decode: 'browser' }), 'unsupported', 'browser')
       await using(source, {}, async (vit) => {
         await rejects(vit.classify(image(), { topK: 0 }), 'argument', 'topK')
@@ -634,6 +633,21 @@ export function defineSuite({ base, options, expected, has, long }) {
         equal(vit.info.warnings, [])
       })
       await using(url(HF), {}, (vit) => equal(vit.info.labels, ['LABEL_0', 'LABEL_1', 'LABEL_2', 'LABEL_3', 'LABEL_4', 'LABEL_5', 'LABEL_6']))
+    })
+
+    test('int8', async () => {
+      const image = rgba(300, 200)
+      const exact = await using(url(TIMM), {}, (vit) => vit.logits(image))
+      const spread = Math.max(...exact) - Math.min(...exact)
+      await using(url(TIMM), { compute: 'int8' }, async (vit) => {
+        equal(vit.info.compute, 'int8')
+        assert(vit.info.kernels.startsWith(expected.kernels) && vit.info.kernels.includes(','), `kernels ${vit.info.kernels}`)
+        assert(vit.info.memory.weights < 2 * vit.info.parameters, `${vit.info.memory.weights} bytes of weights`)
+        const logits = await vit.logits(image)
+        close(logits, exact, 0.1 * spread, 'int8 against f32')
+        equal(await vit.logits(image), logits)
+        equal((await vit.logits([image, image])).map((one) => [...one]), [[...logits], [...logits]])
+      })
     })
 
     test('topK', async () => {
