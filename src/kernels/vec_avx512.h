@@ -32,6 +32,11 @@ static inline vec vec_power_of_2(vec n) {
     return _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_set1_epi32(0x3f800000)));
 }
 
+static inline vec vec_scale(vec a, vec n) {
+    __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(n), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), exponent));
+}
+
 static inline vec vec_load_first(const float *p, int count) {
     return _mm512_maskz_loadu_ps((__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff), p);
 }

@@ -32,6 +32,11 @@ static inline vec vec_power_of_2(vec n) {
     return vreinterpretq_f32_u32(vaddq_u32(bits, vdupq_n_u32(0x3f800000)));
 }
 
+static inline vec vec_scale(vec a, vec n) {
+    uint32x4_t exponent = vshlq_n_u32(vreinterpretq_u32_f32(n), 23);
+    return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), exponent));
+}
+
 static inline vec vec_load_first(const float *p, int count) {
     static const int32_t lane[4] = {0, 1, 2, 3};
     uint32x4_t keep = vcgtq_s32(vdupq_n_s32(count), vld1q_s32(lane));

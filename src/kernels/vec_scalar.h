@@ -8,6 +8,7 @@
  *     max, min        a > b ? a : b and a < b ? a : b: NaN in b comes out
  *     zero_below      a, but 0 where x < limit; NaN in x keeps a
  *     power_of_2(n)   2^k where n is k + 1.5 * 2^23, -126 <= k <= 127: k sits in the low bits of n
+ *     scale(a,n)      a * 2^k for the same n and k, where a and the result are normal numbers
  *     sum             of the lanes, in an order of its own
  * and for 32-bit integers in the lanes of an ivec, which wrap around:
  *     load, store     any alignment
@@ -50,6 +51,15 @@ static inline vec vec_power_of_2(vec n) {
     bits = (bits << 23) + 0x3f800000;
     memcpy(&n, &bits, sizeof n);
     return n;
+}
+
+static inline vec vec_scale(vec a, vec n) {
+    uint32_t bits, exponent;
+    memcpy(&bits, &a, sizeof bits);
+    memcpy(&exponent, &n, sizeof exponent);
+    bits += exponent << 23;
+    memcpy(&a, &bits, sizeof a);
+    return a;
 }
 
 typedef int32_t ivec;

@@ -27,6 +27,8 @@ static inline vec vec_power_of_2(vec n) {
     return wasm_i32x4_add(wasm_i32x4_shl(n, 23), wasm_i32x4_splat(0x3f800000));
 }
 
+static inline vec vec_scale(vec a, vec n) { return wasm_i32x4_add(a, wasm_i32x4_shl(n, 23)); }
+
 static inline vec vec_load_first(const float *p, int count) {
     return wasm_v128_and(wasm_v128_load(p), wasm_i32x4_gt(wasm_i32x4_splat(count), wasm_i32x4_make(0, 1, 2, 3)));
 }
