@@ -87,9 +87,8 @@ typedef struct vit_limits {
     uint32_t layers;        /* most layers of a model                              (1,024) */
 } vit_limits;
 
-/* How the linear layers and the scores of attention are computed. INT8 holds the weights of all layers before the head
- * as 8-bit integers, a scale for each output channel, and rounds activations to 7 bits, a scale and a zero point for
- * each token: a quarter of the memory, and faster. Everything else is f32 in both. */
+/* Of linear layers before the head and scores of attention; the rest is f32. INT8: weights are 8-bit integers with a scale
+ * for each output channel, activations are rounded to 7 bits with a scale and a zero point for each token. */
 typedef enum vit_compute { VIT_COMPUTE_F32, VIT_COMPUTE_INT8 } vit_compute;
 
 typedef struct vit_options {
@@ -260,8 +259,7 @@ typedef struct vit_session_options {
     int capture_attention;   /* 1: stage attn.N can be read: [B,H,T,T], costs B*H*T*T floats */
     const char *kernels;     /* ISA[:TILE][,INT8[:TILE]]: "scalar", "avx2:6x16", "avx2,vnni", ...; NULL: the best
                               * for this host */
-    const char *first;       /* the ones to begin with where kernels leaves a choice: what an earlier session's info
-                              * says it had tuned to. NULL: no wish */
+    const char *first;       /* of those, the ones to begin with: an earlier session's info.kernels. NULL: no wish */
 } vit_session_options;
 
 /* Bytes a session of these options will hold, before anything is allocated; 0 if the options are not possible. */
@@ -277,9 +275,8 @@ float *vit_session_input(vit_session *session, int index);
 /* The whole forward pass. VIT_ERR_ARGUMENT while weights are missing. */
 vit_status vit_session_run(vit_session *session, vit_error *error);
 
-/* Where a host has several tiles or int8 products that give the same bits, times them for 1 to 3 ms and keeps the fastest
- * for the runs that follow, as far as the session's `kernels` left it open. After a first run, and again after some: engines
- * compile code better when it has run. What gives other bits, on a host with a fault, is not taken. 1 if it changed. */
+/* Times the tiles and int8 products that give the same bits and that `kernels` left open, for 1 to 3 ms, and keeps the
+ * fastest. For after a first run and again after some: engines compile well what has run. 1 if it changed something. */
 int vit_session_tune(vit_session *session);
 
 /* The same in steps, for progress, cancelling and looking inside: restart() goes back to the first stage;
@@ -319,8 +316,7 @@ typedef struct vit_session_info {
 } vit_session_info;
 vit_session_info vit_session_get_info(const vit_session *session);
 
-/* Kernel tables this host can run, best first, those of f32 before those of int8: "avx512:12x32", "avx2:6x16", ...,
- * "avx512,vnni:12x32", ...; NULL past the end. */
+/* Kernel tables this host can run, best first, f32's before int8's ("avx512,vnni:12x32"); NULL past the end. */
 const char *vit_kernels_name(int index);
 /* Whether a session would take this name. */
 int vit_kernels_known(const char *name);

@@ -29,8 +29,12 @@ static void print_overview(FILE *out) {
 }
 
 static int version(void) {
+    int i = 0;
     printf("vit " VIT_VERSION "\nkernels:");
-    for (int i = 0; vit_kernels_name(i); i++)
+    for (; vit_kernels_name(i) && !strchr(vit_kernels_name(i), ','); i++)
+        printf(" %s", vit_kernels_name(i));
+    printf("\nof int8:");
+    for (; vit_kernels_name(i); i++)
         printf(" %s", vit_kernels_name(i));
     printf("\n");
     return VIT_CLI_OK;

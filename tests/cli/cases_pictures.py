@@ -430,7 +430,8 @@ def test_bench(vit, tally, folder):
 def test_kernels(vit, tally, folder):
     (picture,) = pictures(folder, ["a.png"])
     reference = None
-    for name in vit.run("version").out.split("kernels:")[1].split():
+    f32, int8 = (line.split(":", 1)[1].split() for line in vit.run("version").out.splitlines()[1:])
+    for name in f32:
         for how in (dict(arguments=["--kernels", name]), dict(environment={"VIT_KERNELS": name})):
             result = vit.run(
                 "classify",
@@ -447,6 +448,14 @@ def test_kernels(vit, tally, folder):
             tally.check(all(near(scores[i], reference[i]) for i in scores), f"kernels {how} agree", (scores, reference))
         used = lines(vit.run("bench", "--model", MODEL, "--runs=1", "--json", "--kernels", name))[0]["kernels"]
         tally.equal(used, name, "--kernels is what is used")
+    for name in int8:
+        words = ("--model", MODEL, "--compute=int8", "--json", "--kernels", name)
+        top = lines(vit.run("classify", "--top=7", picture, *words))[0]["top"]
+        close = all(abs(one["score"] - reference[one["index"]]) < 0.05 for one in top)
+        tally.check(close, f"{name} agrees", (top, reference))
+        used = lines(vit.run("bench", "--runs=1", *words))[0]["kernels"]
+        isa, variant = name.split(",")
+        tally.check(used.startswith(isa + ":") and used.endswith("," + variant), f"{name} is what is used", used)
     result = vit.run("classify", "--model", MODEL, "--kernels", "sse9", picture)
     tally.check(result.status == 2 and "sse9" in result.err and result.out == "", "unknown kernels", result)
     result = vit.run("trace", "--model", MODEL, "--image", picture, "--out", f"{folder}/o", VIT_KERNELS="sse9")

@@ -34,6 +34,27 @@ def test_photographs(vit, tally, folder):
         tally.equal((made.status, made.out), (0, '{"images":50,"top1":82,"top5":98}\n'), "accuracy of 50 photographs")
 
 
+def test_int8(vit, tally, folder):
+    """int8 keeps the answer of at least 49 of the 50 photographs, and logits move by 0.12 on average at most."""
+    if not all(map(os.path.exists, (MODEL, PHOTOGRAPHS))):
+        return tally.skip("no photographs and weights in VIT_DATA")
+    names = sorted(os.listdir(PHOTOGRAPHS))[: 2 if vit.wasi else 50]
+    same, distance = 0, 0
+    for name in names:
+        logits = []
+        for compute in ("f32", "int8"):
+            out = f"{folder}/{compute}.safetensors"
+            words = ("--model", MODEL, "--image", f"{PHOTOGRAPHS}/{name}", "--out", out, "--compute", compute)
+            result = vit.run("trace", *words, folders=[DATA])
+            tally.check(result.status == 0, f"trace of {name} in {compute}", result)
+            logits.append(read_safetensors(out)["logits"][2])
+        f32, int8 = logits
+        same += max(range(1000), key=f32.__getitem__) == max(range(1000), key=int8.__getitem__)
+        distance += sum(abs(a - b) for a, b in zip(f32, int8)) / 1000
+    tally.check(same >= len(names) - 1, "int8 changes at most one answer", same)
+    tally.check(distance / len(names) <= 0.12, "mean distance of int8's logits", distance / len(names))
+
+
 def test_exact_pixels(vit, tally, folder):
     """From the pixels as PNG, logits equal timm's."""
     if not all(map(os.path.exists, (MODEL, LOGITS))):

@@ -92,7 +92,8 @@ def test_overview(vit, tally, folder):
 def test_version(vit, tally, folder):
     result = vit.run("--version")
     tally.check(
-        result.status == 0 and re.fullmatch(r"vit \d+\.\d+\.\d+\nkernels:( \w+:\d+x\d+)+\n", result.out) is not None,
+        result.status == 0
+        and re.fullmatch(r"vit \d+\.\d+\.\d+\nkernels:( \w+:\d+x\d+)+\nof int8:( \w+,\w+:\d+x\d+)+\n", result.out),
         "--version",
         result,
     )

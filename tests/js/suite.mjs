@@ -5,6 +5,7 @@ import { Engine } from '../../wasm/engine.js'
 import { Wasm } from '../../wasm/module.js'
 import { describeSource } from '../../wasm/source.js'
 import { assert, close, describe, equal, rejects, test } from './harness.mjs'
+import { defineInt8 } from './int8.mjs'
 import { readSafetensors } from './safetensors.mjs'
 
 const inNode = typeof process === 'object'
@@ -635,21 +636,6 @@ export function defineSuite({ base, options, expected, has, long }) {
       await using(url(HF), {}, (vit) => equal(vit.info.labels, ['LABEL_0', 'LABEL_1', 'LABEL_2', 'LABEL_3', 'LABEL_4', 'LABEL_5', 'LABEL_6']))
     })
 
-    test('int8', async () => {
-      const image = rgba(300, 200)
-      const exact = await using(url(TIMM), {}, (vit) => vit.logits(image))
-      const spread = Math.max(...exact) - Math.min(...exact)
-      await using(url(TIMM), { compute: 'int8' }, async (vit) => {
-        equal(vit.info.compute, 'int8')
-        assert(vit.info.kernels.startsWith(expected.kernels) && vit.info.kernels.includes(','), `kernels ${vit.info.kernels}`)
-        assert(vit.info.memory.weights < 2 * vit.info.parameters, `${vit.info.memory.weights} bytes of weights`)
-        const logits = await vit.logits(image)
-        close(logits, exact, 0.1 * spread, 'int8 against f32')
-        equal(await vit.logits(image), logits)
-        equal((await vit.logits([image, image])).map((one) => [...one]), [[...logits], [...logits]])
-      })
-    })
-
     test('topK', async () => {
       await using(url(HF), {}, async (vit) => {
         const image = some(32, 32)
@@ -811,4 +797,5 @@ export function defineSuite({ base, options, expected, has, long }) {
         })
       })
     })
+  defineInt8({ using, source: url(TIMM), image: rgba(300, 200), expected })
 }

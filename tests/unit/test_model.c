@@ -76,7 +76,7 @@ static int same_weights(const vit_model *a, const vit_model *b) {
     for (int i = 0; i < a->slot_count && same; i++) {
         const vit_slot *one = &a->slots[i], *two = &b->slots[i];
         same = strcmp(one->name, two->name) == 0 && one->count == two->count && one->stored == two->stored &&
-               memcmp(one->data, two->data, one->count * sizeof *one->data) == 0;
+               memcmp(one->held.f32, two->held.f32, one->count * sizeof(float)) == 0;
     }
     return same;
 }
