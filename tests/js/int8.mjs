@@ -6,7 +6,7 @@ import { assert, close, describe, equal, test } from './harness.mjs'
 export function defineInt8({ using, source, image, expected }) {
   describe('int8', () => {
     test('close to f32, with the same bits in a batch', async () => {
-        const exact = await using(source, {}, (vit) => vit.logits(image))
+      const exact = await using(source, {}, (vit) => vit.logits(image))
       const spread = Math.max(...exact) - Math.min(...exact)
       await using(source, { compute: 'int8' }, async (vit) => {
         equal(vit.info.compute, 'int8')

@@ -30,8 +30,7 @@ export function defineSuite({ base, options, expected, has, long }) {
     }
   }
 
-  const TIMM = 'golden/forward/timm_cls/'
-  const HF = 'golden/forward/hf_vit/'
+  const [TIMM, HF] = ['golden/forward/timm_cls/', 'golden/forward/hf_vit/']
   const PHOTO = 'golden/preprocess/timm_eval/synth0.png'
 
   // Image `index` of tensor `size`.x [B,H,W,3].
