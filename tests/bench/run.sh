@@ -93,6 +93,25 @@ bench_browser() {
     done
 }
 
+# Eight pictures a call on one thread, against eight calls.
+bench_batch() {
+    title 'batches of 8, one thread'
+    local EXTRA=',"batch":8'
+    jobs 1
+    "$NODE" tests/bench/browser.mjs speed "$BENCH_MODELS" chromium "${JOBS[@]}"
+}
+
+# With a foreign process that keeps one core busy.
+bench_busy() {
+    title 'another process keeps one core busy'
+    "$NODE" -e 'for (;;);' &
+    local spinner=$!
+    jobs 1 2
+    "$NODE" tests/bench/browser.mjs speed "$BENCH_MODELS" chromium "${JOBS[@]}" || true
+    kill $spinner
+    wait $spinner 2> /dev/null || true
+}
+
 bench_wasi() {
     local model compute module
     for module in build/vit-relaxed.wasm build/vit.wasm; do
@@ -114,7 +133,7 @@ run_bench() {
                 case $1 in --models) MODELS=$2 ;; --compute) COMPUTE=$2 ;; --runs) RUNS=$2 ;; esac
                 shift
                 ;;
-            native | kernels | node | browser | wasi | cold | memory | chromium | wasmtime) parts+=("$1") ;;
+            native | kernels | node | browser | batch | busy | wasi | cold | memory | size | chromium | wasmtime) parts+=("$1") ;;
             *) die "bench: no such part or option: $1" ;;
         esac
         shift
@@ -130,11 +149,12 @@ run_bench() {
         return
     fi
     "$NODE" tests/bench/models.mjs "$BENCH_MODELS"
-    ((${#parts[@]})) || parts=(native node browser wasi cold memory)
+    ((${#parts[@]})) || parts=(native node browser batch busy wasi cold memory size)
     local part
     for part in "${parts[@]}"; do
         case $part in
             cold | memory) bench_browser "$part" ;;
+            size) title 'download' && bash tests/size.sh ;;
             *) "bench_$part" ;;
         esac
     done
