@@ -1,12 +1,10 @@
 // The engine in a worker, with the same surface as Engine.
 
 import { VitError, cancelled, throwIfCancelled } from './errors.js'
-import { isNode, node } from './host.js'
+import { isNode, node, startThread } from './host.js'
 import { readStream } from './source.js'
 
 const PIECE = 1 << 20
-const SILENCE = 5000 // ms without a sign of life; there is one every 250
-const TRIES = 3 // workers that may fall silent
 
 const failed = (reason) => new VitError('internal', `the worker failed: ${reason}`)
 
@@ -25,7 +23,8 @@ async function startWorker() {
 export class Client {
   #worker // undefined when there is none any more
   #failure // why there is none
-  #pending = new Map() // id -> { resolve, reject, onProgress, onAlive, chunks }
+  #threads = [] // the engine's: Firefox sometimes blocks a worker for ever that starts workers of its own
+  #pending = new Map() // id -> { resolve, reject, onProgress, chunks }
   #ids = 0
   info
 
@@ -39,7 +38,8 @@ export class Client {
     const stop = () => client.#fail(cancelled(signal))
     signal?.addEventListener('abort', stop)
     try {
-      await client.#start([source, options], { onProgress, chunks })
+      await client.#spawn()
+      await client.#request({ open: [source, options] }, [], { onProgress, chunks })
       throwIfCancelled(signal)
       return client
     } catch (error) {
@@ -50,36 +50,6 @@ export class Client {
     } finally {
       signal?.removeEventListener('abort', stop)
     }
-  }
-
-  // Opens the engine in a new worker. Firefox sometimes blocks a worker for ever that starts workers of its own, the
-  // threads: one that falls silent before it has asked for weights is replaced.
-  async #start(open, { onProgress, chunks }) {
-    let told = 0 // a worker after the first tells its progress from the start again
-    for (let tries = 0; tries < TRIES; tries++) {
-      await this.#spawn()
-      let count = 0
-      const onNews = (progress) => {
-        if (++count <= told) return
-        told = count
-        onProgress(progress)
-      }
-      let heard = Infinity
-      let watch
-      const silent = new Promise((resolve) => {
-        watch = setInterval(() => performance.now() - heard > SILENCE && resolve(true), 500)
-      })
-      const onAlive = (loading) => {
-        heard = performance.now()
-        if (loading) clearInterval(watch)
-      }
-      const opened = this.#request({ open }, [], { onProgress: onNews, chunks, onAlive })
-      const stuck = await Promise.race([opened, silent]).finally(() => clearInterval(watch))
-      if (!stuck) return
-      opened.catch(() => {})
-      this.#end(failed('it fell silent'))
-    }
-    throw failed(`it fell silent, ${TRIES} times in a row`)
   }
 
   async #spawn() {
@@ -121,10 +91,9 @@ export class Client {
     })
   }
 
-  #receive({ id, alive, progress, pull, error, answer, info }) {
+  #receive({ id, thread, progress, pull, error, answer, info }) {
     const request = this.#pending.get(id)
-    if (alive || progress) request?.onAlive?.(progress?.phase === 'weights')
-    if (alive) return
+    if (thread) return this.#begin(thread)
     if (progress) return request && this.#report(request, progress)
     if (pull) return request && this.#feed(id, request.chunks)
     if (!request) return
@@ -133,6 +102,12 @@ export class Client {
     if (error) return request.reject(new VitError(error.code, error.message))
     this.info = { ...this.info, ...info }
     request.resolve(answer)
+  }
+
+  async #begin(message) {
+    const thread = await startThread(message)
+    if (this.#worker) this.#threads.push(thread)
+    else thread.terminate()
   }
 
   #report({ onProgress }, progress) {
@@ -153,14 +128,10 @@ export class Client {
     }
   }
 
-  // Ends the worker for good: every call rejects with this error.
+  // Ends the workers for good: every call rejects with this error.
   #fail(error) {
     this.#failure ??= error
-    this.#end(error)
-  }
-
-  #end(error) {
-    this.#worker?.terminate()
+    for (const worker of [this.#worker, ...this.#threads.splice(0)]) worker?.terminate()
     this.#worker = undefined
     for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()

@@ -39,3 +39,20 @@ export async function breathe() {
   await turn()
   await turn()
 }
+
+// A worker in which a helper thread of an engine runs, as thread.js reads it from the message. What fails in it fails
+// alone: the others do its share.
+export async function startThread(message) {
+  let worker
+  if (isNode) {
+    const { Worker: NodeWorker } = await node.workers()
+    worker = new NodeWorker(new URL('./thread.js', import.meta.url))
+    worker.on('error', () => {})
+    worker.unref()
+  } else {
+    worker = new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'vit-thread' })
+    worker.onerror = (event) => event.preventDefault()
+  }
+  worker.postMessage(message)
+  return worker
+}

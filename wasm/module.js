@@ -2,7 +2,7 @@
 // memory that grows leaves old views empty or short.
 
 import { VitError } from './errors.js'
-import { coreCount, foreign, isNode, isolated, node } from './host.js'
+import { coreCount, foreign, isNode, isolated, node, startThread } from './host.js'
 
 const MODULES = {
   'simd128': new URL('./dist/vit-simd128.wasm', import.meta.url),
@@ -59,20 +59,6 @@ async function compile(url) {
   return WebAssembly.compile(await response.arrayBuffer())
 }
 
-// A worker in which a thread waits for thread.js's message. What fails in it fails alone: the others do its share.
-async function startThread() {
-  if (!isNode) {
-    const worker = new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'vit-thread' })
-    worker.onerror = (event) => event.preventDefault()
-    return worker
-  }
-  const { Worker: NodeWorker } = await node.workers()
-  const worker = new NodeWorker(new URL('./thread.js', import.meta.url))
-  worker.on('error', () => {})
-  worker.unref()
-  return worker
-}
-
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -85,7 +71,8 @@ export class Wasm {
   #variant // tables inside the module, e.g. 'relaxed:6x16,dot'; '' for the best
 
   // threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
-  static async open({ threads, kernels, compute }) {
+  // begin(message): starts a helper thread, where this is not to do it.
+  static async open({ threads, kernels, compute, begin }) {
     const wasm = new Wasm()
     const count = await chooseThreads(threads)
     const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
@@ -100,9 +87,9 @@ export class Wasm {
       wasm.#engine = exports.vit_js_open(count - 1) >>> 0
       if (!wasm.#engine) throw new VitError('out-of-memory', 'no memory for the engine')
       for (let index = 1; index < count; index++) {
-        const thread = await startThread()
-        wasm.#threads.push(thread)
-        thread.postMessage({ module, env, stack: exports.vit_js_stack(wasm.#engine, index - 1), index })
+        const message = { module, env, stack: exports.vit_js_stack(wasm.#engine, index - 1), index }
+        if (begin) begin(message)
+        else wasm.#threads.push(await startThread(message))
       }
       return wasm
     } catch (error) {

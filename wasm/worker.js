@@ -1,5 +1,5 @@
 // The engine behind messages. In: { id, open: [source, options] }, { id, call: [method, images, options] },
-// { id, cancel }, { id, chunk }. Out: { id, alive } and { id, progress } while opening, { id, pull }, and once for each id
+// { id, cancel }, { id, chunk }. Out: { id, progress }, { id, pull } and { id, thread } while opening, and once for each id
 // { id, answer, info } or { id, error }.
 
 import { asVitError } from './errors.js'
@@ -29,14 +29,9 @@ function serve(port) {
   async function open(id, source, options, signal) {
     const { weights } = source
     if (weights.remote) weights.chunks = pull(id)
-    const live = () => port.postMessage({ id, alive: true })
-    live()
-    const beat = setInterval(live, 250)
-    try {
-      engine = await Engine.open(source, options, { signal, onProgress: (progress) => port.postMessage({ id, progress }) })
-    } finally {
-      clearInterval(beat)
-    }
+    const begin = (thread) => port.postMessage({ id, thread })
+    const onProgress = (progress) => port.postMessage({ id, progress })
+    engine = await Engine.open(source, { ...options, begin }, { signal, onProgress })
   }
 
   port.onmessageerror = () => {
