@@ -152,7 +152,6 @@ test_node() {
     suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
     suite 'reproducible, modules' bash tests/reproduce.sh wasm "${modules[@]}"
     one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
-    one 'download size' bash tests/size.sh
     suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
 }
 
