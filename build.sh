@@ -50,6 +50,7 @@ WASM_THREAD_FLAGS=(
     -matomics
 )
 WASM_LINK_FLAGS=(             # a module without Emscripten's run time; wasm/libc.c has what it needs of C's
+    -Oz
     --no-entry
     -nostdlib -nostartfiles
     -sSTRICT
@@ -103,7 +104,8 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni) ;;
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
-        *:src/kernels/* | *:src/image/resize.c | *:src/model/loader.c | *:src/model/quantize.c | *:src/model/stages.c) ;; # every pixel, weight, token
+        *:src/kernels/* | *:src/image/resize.c | *:src/model/quantize.c) ;;
+        wasm*:src/model/loader.c | wasm*:src/model/stages.c) extra+=(-Os) ;; # every pixel, weight, token
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
 }
