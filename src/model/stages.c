@@ -29,6 +29,7 @@ static void int8_rows(void *context, int begin, int end, int thread) {
 /* y = epilogue(x wT + bias) on dense panels of k and n channels. */
 static void linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int panels,
                        vit_epilogue epilogue, float *y) {
+    const int chunk = 4 * s->kernels->row_step;
     struct linear_job job = {.session = s,
                              .f32 = {.w = weight,
                                      .bias = bias,
@@ -39,8 +40,9 @@ static void linear_f32(vit_session *s, const float *x, const float *weight, cons
                                      .n = n,
                                      .k = k,
                                      .panels = panels,
+                                     .ahead = chunk * vit_team_threads(s->team),
                                      .epilogue = epilogue}};
-    vit_team_run(s->team, n, 4 * s->kernels->row_step, f32_rows, &job);
+    vit_team_run(s->team, n, chunk, f32_rows, &job);
 }
 
 /* The same by the kernels of the session: x was quantised if those are of int8. */
