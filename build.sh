@@ -99,9 +99,9 @@ extra_flags() { # CONFIG FILE
     case $1:$2 in
         *:src/kernels/kernels_avx2.c) extra+=(-mavx2 -mfma) ;;
         *:src/kernels/kernels_avxvnni.c) extra+=(-mavx2 -mfma -mavxvnni) ;;
-        *:src/kernels/kernels_avx512.c) extra+=(-mavx512f) ;;
-        *:src/kernels/kernels_avx512bw.c) extra+=(-mavx512bw) ;;
-        *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni) ;;
+        *:src/kernels/kernels_avx512.c) extra+=(-mavx512f -mfma) ;;
+        *:src/kernels/kernels_avx512bw.c) extra+=(-mavx512bw -mfma) ;;
+        *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni -mfma) ;;
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
         *:src/kernels/* | *:src/image/resize.c | *:src/model/quantize.c) ;;

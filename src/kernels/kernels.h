@@ -37,6 +37,8 @@ typedef struct vit_gemm {
     ptrdiff_t x_stride, y_stride;
     int n, k;            /* N outputs, K inputs of the layer */
     int panels;
+    int tokens;          /* of an image, which are ceil(tokens / R) of the panels; gemm_nt may leave out lanes without a
+                          * token. 0: every lane counts */
     int ahead;           /* outputs from some to those that the same thread does next, whose weights gemm_nt asks the
                           * memory for meanwhile; 0: not known */
     vit_epilogue epilogue;

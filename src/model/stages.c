@@ -26,9 +26,9 @@ static void int8_rows(void *context, int begin, int end, int thread) {
     s->int8->gemm(&job->int8, begin, end, s->scratch + (size_t)thread * s->thread_scratch);
 }
 
-/* y = epilogue(x wT + bias) on dense panels of k and n channels. */
+/* y = epilogue(x wT + bias) on dense panels of k and n channels, each image's of so many tokens. */
 static void linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int panels,
-                       vit_epilogue epilogue, float *y) {
+                       int tokens, vit_epilogue epilogue, float *y) {
     const int chunk = 4 * s->kernels->row_step;
     struct linear_job job = {.session = s,
                              .f32 = {.w = weight,
@@ -40,16 +40,17 @@ static void linear_f32(vit_session *s, const float *x, const float *weight, cons
                                      .n = n,
                                      .k = k,
                                      .panels = panels,
+                                     .tokens = tokens,
                                      .ahead = chunk * vit_team_threads(s->team),
                                      .epilogue = epilogue}};
     vit_team_run(s->team, n, chunk, f32_rows, &job);
 }
 
-/* The same by the kernels of the session: x was quantised if those are of int8. */
+/* The same for all tokens by the kernels of the session: x was quantised if those are of int8. */
 static void linear(vit_session *s, const float *x, const vit_matrix *weight, const float *bias, int k, int n, int panels,
                    vit_epilogue epilogue, float *y) {
     if (!s->int8) {
-        linear_f32(s, x, weight->f32, bias, k, n, panels, epilogue, y);
+        linear_f32(s, x, weight->f32, bias, k, n, panels, s->tokens, epilogue, y);
         return;
     }
     struct linear_job job = {.session = s,
@@ -384,7 +385,7 @@ static void run_pre_logits(vit_session *s, int layer) {
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
     linear_f32(s, s->pooled, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits, image_panels(s),
-               VIT_EPILOGUE_TANH, s->hidden);
+               s->batch, VIT_EPILOGUE_TANH, s->hidden);
 }
 
 static void run_logits(vit_session *s, int layer) {
@@ -392,7 +393,8 @@ static void run_logits(vit_session *s, int layer) {
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
     linear_f32(s, c->pre_logits ? s->hidden : s->pooled, w->head_weight, w->head_bias,
-               c->pre_logits ? c->pre_logits : c->width, c->classes, image_panels(s), VIT_EPILOGUE_STORE, s->scores);
+               c->pre_logits ? c->pre_logits : c->width, c->classes, image_panels(s), s->batch,
+               VIT_EPILOGUE_STORE, s->scores);
     unpack_images(s, s->scores, c->classes, s->logits);
 }
 
