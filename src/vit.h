@@ -255,7 +255,7 @@ typedef struct vit_session vit_session;
 typedef struct vit_session_options {
     int height, width;       /* pixels; 0: the model's preprocess size. A remainder of the patch is dropped */
     int batch;               /* images per run; 0: 1 */
-    int threads;             /* 0: 1 */
+    int threads;             /* at most; fewer work while that is faster. 0: 1 */
     int capture_attention;   /* 1: stage attn.N can be read: [B,H,T,T], costs B*H*T*T floats */
     const char *kernels;     /* ISA[:TILE][,INT8[:TILE]]: "scalar", "avx2:6x16", "avx2,vnni", ...; NULL: the best
                               * for this host */

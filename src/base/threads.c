@@ -84,8 +84,8 @@ static void take_chunks(crew *c, int thread) {
 
 /* What a helper does until the crew quits. One that comes late begins with the next job. */
 static void help(crew *c, int thread) {
-    for (int seen = 0;;) {
-        int spins = 0;
+    for (int seen = 0, left_out = 0;;) {
+        int spins = left_out ? SPINS : 0;
         while (atomic_load_explicit(&c->generation, memory_order_acquire) == seen) {
             if (++spins < SPINS)
                 relax();
@@ -95,8 +95,12 @@ static void help(crew *c, int thread) {
         seen = atomic_load_explicit(&c->generation, memory_order_acquire);
         if (atomic_load(&c->quit))
             return;
-        if (!(atomic_fetch_add_explicit(&c->inside, 1, memory_order_acquire) & CLOSED) && thread < c->threads)
-            take_chunks(c, thread);
+        left_out = 0;
+        if (!(atomic_fetch_add_explicit(&c->inside, 1, memory_order_acquire) & CLOSED)) {
+            left_out = thread >= c->threads;
+            if (!left_out)
+                take_chunks(c, thread);
+        }
         atomic_fetch_sub_explicit(&c->inside, 1, memory_order_release);
     }
 }
@@ -129,7 +133,7 @@ static void run(crew *c, int threads, int count, int chunk, vit_job job, void *c
 /* Here the host starts the helpers, and ends them: they outlive teams, and some may never come. */
 struct vit_team {
     vit_allocator allocator;
-    int threads;
+    int threads, limit;
 };
 
 static crew all = {.inside = CLOSED};
@@ -154,7 +158,7 @@ static void stop(vit_team *team) {
 #else
 struct vit_team {
     vit_allocator allocator;
-    int threads;
+    int threads, limit;
     crew crew;
     struct member {
         pthread_t thread;
@@ -214,6 +218,7 @@ vit_status vit_team_open(vit_team **out, int threads, const vit_allocator *alloc
     *team = (vit_team){.allocator = *allocator};
 #ifdef VIT_THREADS
     start(team, threads);
+    team->limit = team->threads;
 #endif
     *out = team;
     return VIT_OK;
@@ -233,8 +238,8 @@ void vit_team_run(vit_team *team, int count, int chunk, vit_job job, void *conte
     (void)team;
     (void)chunk;
 #ifdef VIT_THREADS
-    if (team->threads > 1 && count > chunk) {
-        run(crew_of(team), team->threads, count, chunk, job, context);
+    if (team->limit > 1 && count > chunk) {
+        run(crew_of(team), team->limit, count, chunk, job, context);
         return;
     }
 #endif
@@ -248,5 +253,14 @@ int vit_team_threads(const vit_team *team) {
 #else
     (void)team;
     return 1;
+#endif
+}
+
+void vit_team_limit(vit_team *team, int threads) {
+#ifdef VIT_THREADS
+    team->limit = threads;
+#else
+    (void)team;
+    (void)threads;
 #endif
 }

@@ -11,9 +11,11 @@ typedef struct vit_team vit_team;
 vit_status vit_team_open(vit_team **out, int threads, const vit_allocator *allocator, vit_error *error);
 void vit_team_close(vit_team *team);
 int vit_team_threads(const vit_team *team);
+/* From now on `threads` of them work, at most all; the others sleep. */
+void vit_team_limit(vit_team *team, int threads);
 
 /* Runs job(context, begin, end, thread) over 0..count in chunks, each chunk once, and returns when all are done. thread
- * is 0..threads-1: the index of per-thread scratch memory. Which thread gets which chunk varies; results must
+ * is 0..limit-1: the index of per-thread scratch memory. Which thread gets which chunk varies; results must
  * not depend on it. */
 typedef void (*vit_job)(void *context, int begin, int end, int thread);
 void vit_team_run(vit_team *team, int count, int chunk, vit_job job, void *context);

@@ -153,6 +153,7 @@ static vit_status allocate(vit_session *s, const vit_session_options *options, v
     int capture = options && options->capture_attention;
     VIT_TRY(vit_team_open(&s->team, options ? option(options->threads, 1) : 1, &s->allocator, error));
     int threads = vit_team_threads(s->team);
+    s->pace = vit_pace_make(threads, s->model->config.layers);
     s->stage_count = vit_stages_make(s, NULL);
     take_buffers(s, threads, capture);
     VIT_TRY(vit_arena_commit(&s->arena, &s->allocator, "the session", error));
@@ -203,10 +204,16 @@ int vit_session_advance(vit_session *s) {
     vit_stage *stage = &s->stages[s->next];
     if (stage->slots > s->model->ready_slots)
         return -1;
-    s->next++;
+    if (s->next++ == 0)
+        vit_pace_begin(&s->pace);
+    s->threads = vit_pace_threads(&s->pace, stage->layer);
+    vit_team_limit(s->team, s->threads);
     double begin = vit_now_ms();
     stage->run(s, stage->layer);
     stage->milliseconds = vit_now_ms() - begin;
+    vit_pace_note(&s->pace, stage->layer, stage->milliseconds);
+    if (s->next == s->stage_count)
+        vit_pace_end(&s->pace);
     return s->next < s->stage_count;
 }
 

@@ -5,6 +5,7 @@
 #include "../base/threads.h"
 #include "../kernels/kernels.h"
 #include "model.h"
+#include "pace.h"
 
 /* What a stage leaves behind that can be read, and where. */
 typedef enum vit_view_kind { VIT_VIEW_NONE, VIT_VIEW_TOKENS, VIT_VIEW_ATTENTION, VIT_VIEW_ROWS } vit_view_kind;
@@ -34,6 +35,8 @@ struct vit_session {
     char allowed[64];                 /* what the options say of kernels, "" for nothing */
     struct vit_trial *trial;          /* where tuning tries them; NULL: there is no choice */
     vit_team *team;
+    vit_pace pace;
+    int threads;                      /* of the team that the present stage has */
     vit_arena arena;
     int height, width, rows, columns; /* pixels; patches */
     int patches, tokens, panels;      /* of one image: T0, T, P = ceil(T/R) */

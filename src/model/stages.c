@@ -41,7 +41,7 @@ static void linear_f32(vit_session *s, const float *x, const float *weight, cons
                                      .k = k,
                                      .panels = panels,
                                      .tokens = tokens,
-                                     .ahead = chunk * vit_team_threads(s->team),
+                                     .ahead = chunk * s->threads,
                                      .epilogue = epilogue}};
     vit_team_run(s->team, n, chunk, f32_rows, &job);
 }

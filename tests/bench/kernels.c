@@ -50,7 +50,8 @@ static void *room(size_t bytes) {
 
 static vit_gemm layer(int from, int to) {
     return (vit_gemm){.w = w, .bias = w, .x = x, .y = y, .x_stride = (ptrdiff_t)from * panel,
-                      .y_stride = (ptrdiff_t)to * panel, .n = n, .k = k, .panels = panels, .epilogue = epilogue};
+                      .y_stride = (ptrdiff_t)to * panel, .n = n, .k = k, .panels = panels, .tokens = TOKENS,
+                      .epilogue = epilogue};
 }
 
 static void run_gemm(void) {

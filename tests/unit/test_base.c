@@ -35,9 +35,10 @@ static void test_every_index_once(void) {
         vit_team *team;
         if (!CHECK_STATUS(VIT_OK, vit_team_open(&team, threads, &allocator, &error)))
             return;
-        tally.threads = vit_team_threads(team);
         for (int round = 0; round < 600; round++) {
             int count = round * 37 % MOST, chunk = 1 + round % 9, wrong = 0;
+            tally.threads = 1 + round / 7 % vit_team_threads(team);
+            vit_team_limit(team, tally.threads);
             memset(&tally.done, 0, sizeof tally.done);
             if (round % 200 == 199)
                 usleep(3000);
