@@ -241,6 +241,8 @@ static void test_long_layers(void) {
                     *(transposed ? &l.n : &l.k) = lengths[i];
                     check_layer(kernels, l);
                 }
+    FOR_TABLES(kernels) /* rows that lie on the same lines of a cache */
+        check_layer(kernels, (layer){.n = 29, .k = 2048, .tokens = 6 * kernels->panel - 1, .with_bias = 1});
 }
 
 /* ---- gemm_tn ---- */
