@@ -28,7 +28,7 @@ export class Client {
   #ids = 0
   info
 
-  static async open(source, options, { signal, onProgress }) {
+  static async open(source, options, { signal, onProgress, first }) {
     throwIfCancelled(signal)
     const client = new Client()
     const { weights } = source
@@ -39,7 +39,7 @@ export class Client {
     signal?.addEventListener('abort', stop)
     try {
       await client.#spawn()
-      await client.#request({ open: [source, options] }, [], { onProgress, chunks })
+      await client.#request({ open: [source, options, first && compact(first)] }, [], { onProgress, chunks })
       throwIfCancelled(signal)
       return client
     } catch (error) {
@@ -49,6 +49,7 @@ export class Client {
       throw error
     } finally {
       signal?.removeEventListener('abort', stop)
+      first?.close?.() // the worker has a copy
     }
   }
 

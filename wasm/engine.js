@@ -15,41 +15,74 @@ export class Engine {
   #model // as exports.c describes it
   #labels = null
   #tail = Promise.resolve() // the last call in the queue
+  #naming // labels on their way
+  #first // the answer for the picture that is computed while the file arrives
+  #loaded = false
+  #wake // of a call that waits for the file, if one does
   #disposed = false
   #calls = 0
   #turn = 0 // when the event loop had its last turn
   info
 
   // source: as describeSource() makes it. options: as index.js has checked them.
-  static async open(source, options, { signal, onProgress }) {
+  // first: what snapshot() made of a picture to classify while the file arrives; call('first') brings the answer.
+  static async open(source, options, { signal, onProgress, first }) {
     const opening = Wasm.open(options)
     opening.catch(() => {}) // it is awaited, but maybe later
+    const engine = new Engine()
+    engine.#options = options
     try {
-      const engine = new Engine()
-      engine.#wasm = await loadSource(source, opening, { signal, onProgress })
-      engine.#options = options
-      await engine.#prepare()
+      const onPiece = (wasm) => engine.#advance(wasm, first, signal)
+      await loadSource(source, opening, { signal, onProgress, onPiece })
+      await engine.#finish()
       throwIfCancelled(signal)
       return engine
     } catch (error) {
-      opening.then((wasm) => wasm.close()).catch(() => {})
+      engine.#disposed = true
+      engine.#wake?.()
+      engine.#tail.then(() => opening).then((wasm) => wasm.close()).catch(() => {})
       throw error
     }
   }
 
-  async #prepare() {
-    const wasm = this.#wasm
-    const { size = [0, 0], cropPct = 0 } = this.#options // 0: as the model says
-    wasm.setRules(...size, cropPct)
-    this.#model = wasm.describe()
-    const { classes, labelSet, input } = this.#model
-    if (classes && wasm.label(0) === undefined && labelSet === 'imagenet-1k') {
-      const labels = await readLabels()
-      if (labels?.length === classes) wasm.setLabels(labels)
+  // More of the file is there. Once its header is, all is made ready that needs no weights. Returns whether a call can go on.
+  #advance(wasm, first, signal) {
+    if (!this.#wasm && wasm.hasModel) {
+      this.#wasm = wasm
+      this.#turn = performance.now()
+      const { size = [0, 0], cropPct = 0 } = this.#options // 0: as the model says
+      wasm.setRules(...size, cropPct)
+      this.#model = wasm.describe()
+      const { classes, labelSet, input } = this.#model
+      if (classes && wasm.label(0) === undefined && labelSet === 'imagenet-1k') this.#naming = readLabels()
+      wasm.session(input.height, input.width, 1)
+      if (first) this.#first = this.call('classify', [first], { topK: 5 }, signal)
+      this.#first?.catch(() => {}) // whoever asks for it will see
+      return first
     }
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
+    return wake
+  }
+
+  async #finish() {
+    const wasm = this.#wasm
+    const labels = await this.#naming
+    this.#model = wasm.describe() // with the warnings
+    const { classes } = this.#model
+    if (labels?.length === classes) wasm.setLabels(labels)
     if (classes && wasm.label(0) !== undefined) this.#labels = Array.from({ length: classes }, (_, i) => wasm.label(i))
-    wasm.session(input.height, input.width, 1)
     this.#tell({ decode: 0, resize: 0, forward: 0, head: 0 })
+    this.#loaded = true
+    this.#wake?.()
+  }
+
+  // Waits until more of the file is there.
+  async #more(signal) {
+    this.#check(signal)
+    await new Promise((resolve) => (this.#wake = resolve))
+    this.#check(signal)
   }
 
   // last: milliseconds of the last call.
@@ -66,6 +99,7 @@ export class Engine {
 
   // method: 'classify', 'logits' or 'features'; images: what snapshot() made of them. An answer for each image.
   call(method, images, options, signal) {
+    if (method === 'first') return this.#first
     const answer = this.#tail.then(() => this.#answer(method, images, options, signal))
     this.#tail = answer.catch(() => {}).then(() => {
       images.forEach((image) => image.close?.())
@@ -116,6 +150,7 @@ export class Engine {
         await this.#breathe(signal)
       }
       await this.#forward(signal)
+      while (!this.#loaded) await this.#more(signal)
       const { forward, head } = this.#wasm.times()
       last.forward += forward
       last.head += head
@@ -147,7 +182,7 @@ export class Engine {
 
   async #forward(signal) {
     this.#wasm.restart()
-    while (this.#wasm.advance()) await this.#breathe(signal)
+    for (let more; (more = this.#wasm.advance()); ) await (more > 0 ? this.#breathe(signal) : this.#more(signal))
   }
 
   #result(method, index, { topK, pool }) {

@@ -13,10 +13,13 @@
 #define HELPER_STACK 131072 /* bytes */
 
 typedef struct engine {
-    _Alignas(16) vit_options options; /* stacks are aligned so */
+    _Alignas(16) void *space;   /* module.js reads these three: where the next bytes of the weight file may be put, */
+    size_t room;                /* how many, */
+    const vit_model *model;     /* and whether there is a model: from its header's arrival on */
+    vit_options options;
     vit_error error;
-    vit_loader *loader;
-    vit_model *model;
+    vit_loader *loader;         /* has the model until it is whole */
+    vit_model *loaded;
     vit_session *session;
     vit_session_options opened; /* what session was opened with; kernels is kept in kernels[] */
     char kernels[64];
@@ -72,9 +75,9 @@ EMSCRIPTEN_KEEPALIVE int vit_js_reset(engine *e) {
     vit_image_close(&e->image);
     e->image = (vit_image){0};
     vit_js_session_close(e);
-    vit_model_close(e->model);
-    e->model = NULL;
+    vit_model_close(e->loaded);
     vit_loader_close(e->loader);
+    e->model = e->loaded = NULL;
     e->loader = NULL;
     return e->blocks;
 }
@@ -108,17 +111,31 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_config(engine *e, const char *name, 
     return vit_loader_config(e->loader, name, json, bytes, &e->error);
 }
 
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_push(engine *e, const void *data, size_t bytes) {
-    return vit_loader_push(e->loader, data, bytes, &e->error);
+/* Fills space and room. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_space(engine *e) {
+    return vit_loader_space(e->loader, &e->space, &e->room, &e->error);
+}
+
+static void take_model(engine *e, const vit_model *model) {
+    if (model && !e->model)
+        e->rules = vit_model_config(model)->preprocess;
+    e->model = model;
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_commit(engine *e, size_t bytes) {
+    vit_status status = vit_loader_commit(e->loader, bytes, &e->error);
+    take_model(e, vit_loader_model(e->loader));
+    return status;
 }
 
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_finish(engine *e) {
-    vit_status status = vit_loader_finish(e->loader, &e->model, &e->error);
+    vit_status status = vit_loader_finish(e->loader, &e->loaded, &e->error);
+    if (status != VIT_OK)
+        return status;
+    take_model(e, e->loaded);
     vit_loader_close(e->loader);
     e->loader = NULL;
-    if (status == VIT_OK)
-        e->rules = vit_model_config(e->model)->preprocess;
-    return status;
+    return VIT_OK;
 }
 
 /* Labels as one text, a class a line. */
@@ -133,7 +150,7 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_set_labels(engine *e, char *lines, int co
             *end = 0;
         lines = end ? end + 1 : lines + strlen(lines);
     }
-    vit_status status = vit_model_set_labels(e->model, labels, count, &e->error);
+    vit_status status = vit_model_set_labels(e->loaded, labels, count, &e->error);
     vit_js_free(e, labels);
     return status;
 }

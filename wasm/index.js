@@ -28,7 +28,7 @@ const LOAD = {
   sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string'],
   first: ['an image', () => true]
 }
-const LATER = ['cache', 'sha256', 'first'] // known, but not in this version
+const LATER = ['cache', 'sha256'] // known, but not in this version
 const CLASSIFY = { topK: ['a whole number above 0', isCount] }
 const SIGNAL = { signal: ['an AbortSignal', (signal) => signal instanceof AbortSignal] }
 const FEATURES = { pool: ["'head', 'cls' or 'mean'", (pool) => POOLS.includes(pool)] }
@@ -58,6 +58,7 @@ export class ViT {
   #engine
   #disposed = false
   #posted = Promise.resolve() // snapshots are handed on in the order of the calls
+  first
 
   static async load(source, options) {
     options = checkOptions('ViT.load', options, LOAD)
@@ -79,12 +80,18 @@ export class ViT {
       }
     }
     const chosen = { threads, size: typeof size === 'number' ? [size, size] : size, cropPct, decode, kernels, compute }
+    const taken = options.first === undefined ? undefined : snapshot(options.first, 'first')
+    const first = await taken?.catch(() => {}) // vit.first tells
     try {
       throwIfCancelled(signal)
       const vit = new ViT()
-      vit.#engine = await (worker ? Client : Engine).open(await describeSource(source), chosen, { signal, onProgress: report })
+      const engine = await (worker ? Client : Engine).open(await describeSource(source), chosen, { signal, onProgress: report, first })
+      vit.#engine = engine
+      vit.first = taken?.then(() => unlessCancelled(engine.call('first', [], {}, signal), signal)).then(([top]) => top)
+      vit.first?.catch(() => {}) // nobody need look
       return vit
     } catch (error) {
+      first?.close?.()
       throw thrown ? thrown.error : asVitError(error, signal)
     }
   }

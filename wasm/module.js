@@ -172,8 +172,25 @@ export class Wasm {
     this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('load_config', text, data, size)))
   }
 
+  // Copies the bytes to where the engine keeps them.
   push(bytes) {
-    this.#lend(bytes, (data, size) => this.#do('load_push', data, size))
+    for (let at = 0; at < bytes.length; ) {
+      this.#do('load_space')
+      const [space, room] = this.#engineWords
+      const piece = bytes.subarray(at, at + room)
+      this.#view(Uint8Array, space, piece.length).set(piece)
+      this.#do('load_commit', piece.length)
+      at += piece.length
+    }
+  }
+
+  get #engineWords() {
+    return this.#view(Uint32Array, this.#engine, 3)
+  }
+
+  // Whether the file's header has come: all below but the labels works, as far as the weights that are there allow.
+  get hasModel() {
+    return this.#engineWords[2] > 0
   }
 
   finish() {
@@ -244,9 +261,9 @@ export class Wasm {
     this.#call('restart')
   }
 
-  // Runs the next stage; false when it was the last.
+  // Runs the next stage: 1, or 0 when it was the last; -1 when its weights have not come.
   advance() {
-    return this.#call('advance') === 1
+    return this.#call('advance')
   }
 
   // Milliseconds of the last run.

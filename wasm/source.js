@@ -78,23 +78,24 @@ async function isFolder(url) {
 // ---- Reading
 
 // Reads all parts into the engine that opening brings. onProgress({ phase, loaded, total }): total is undefined while it
-// is not known.
-export async function loadSource(source, opening, { signal, onProgress = () => {} }) {
-  const weights = await openPart(source.weights, signal)
+// is not known. onPiece(wasm) is called after each piece of the weights; others get a turn where it returns something.
+export async function loadSource(source, opening, { signal, onProgress = () => {}, onPiece }) {
+  const opened = openPart(source.weights, signal)
+  const reading = readConfigs(source.configs, opened, signal, onProgress)
+  reading.catch(() => {}) // it is awaited, but the weights' errors come first
+  const weights = await opened
   try {
-    const configs = await readConfigs(source.configs, signal, onProgress)
-    const wasm = await opening
+    const [configs, wasm] = await Promise.all([reading, opening])
     wasm.begin(source.weights.name)
     for (const { name, bytes } of configs) wasm.config(name, bytes)
-    await pushWeights(wasm, source.weights.name, weights, signal, onProgress)
-    return wasm
+    await pushWeights(wasm, source.weights.name, weights, signal, onProgress, onPiece)
   } catch (error) {
     weights.cancel?.().catch(() => {})
     throw error
   }
 }
 
-async function pushWeights(wasm, name, { total, chunks }, signal, onProgress) {
+async function pushWeights(wasm, name, { total, chunks }, signal, onProgress, onPiece) {
   let loaded = 0
   let turn = performance.now()
   onProgress({ phase: 'weights', loaded, total })
@@ -105,8 +106,9 @@ async function pushWeights(wasm, name, { total, chunks }, signal, onProgress) {
       const piece = bytes.subarray(at, at + PIECE)
       wasm.push(piece)
       loaded += piece.length
+      const woken = onPiece(wasm)
       onProgress({ phase: 'weights', loaded, total: loaded > total ? undefined : total })
-      if (performance.now() - turn > TURN) {
+      if (woken || performance.now() - turn > TURN) {
         await breathe()
         turn = performance.now()
       }
@@ -115,13 +117,14 @@ async function pushWeights(wasm, name, { total, chunks }, signal, onProgress) {
   }
   if (loaded < total) throw truncated(name, loaded, total)
   wasm.finish()
+  onPiece(wasm)
   if (loaded !== total) onProgress({ phase: 'weights', loaded, total: loaded })
 }
 
 const truncated = (name, loaded, total, cause) =>
   new VitError('truncated', `${name}: the file ended after ${loaded} of ${total} bytes`, { cause })
 
-async function readConfigs(parts, signal, onProgress) {
+async function readConfigs(parts, opened, signal, onProgress) {
   const configs = []
   for (const part of parts) {
     // timm's config already says what a preprocessor_config would.
@@ -129,6 +132,7 @@ async function readConfigs(parts, signal, onProgress) {
     const bytes = await readConfig(part, signal)
     if (!bytes) continue
     configs.push({ name: part.name, bytes, text: new TextDecoder().decode(bytes) })
+    await opened // where there are no weights, no progress is told
     onProgress({ phase: 'config', loaded: bytes.length, total: bytes.length })
   }
   return configs
@@ -138,7 +142,7 @@ async function readConfigs(parts, signal, onProgress) {
 async function readConfig(part, signal) {
   const pieces = []
   try {
-    for await (const chunk of (await openPart(part, signal)).chunks) pieces.push(chunk)
+    for await (const chunk of (await openPart(part, signal)).chunks) pieces.push(new Blob([chunk]))
   } catch (error) {
     if (part.optional && (error.code === 'http' || error.code === 'io')) return
     throw error
@@ -148,8 +152,8 @@ async function readConfig(part, signal) {
   if (!part.optional) throw new VitError('format', `${part.name}: an HTML page came instead of a config`)
 }
 
-// { total, chunks, cancel }: the number of bytes, where it is known; an async iterable of them; and how to stop what never
-// was iterated.
+// { total, chunks, cancel }: the number of bytes, where it is known; an async iterable of them, each of which is overwritten
+// by the next; and how to stop what never was iterated.
 async function openPart(part, signal) {
   throwIfCancelled(signal)
   const { name, url, blob, stream, chunks } = part
@@ -176,9 +180,10 @@ async function openFile(name, path, signal) {
 // Open only while it is read: a generator that is never asked opens nothing.
 async function* readFile({ open }, path) {
   const file = await open(path)
+  const piece = new Uint8Array(PIECE)
   try {
     for (;;) {
-      const { bytesRead, buffer } = await file.read(new Uint8Array(PIECE), 0, PIECE)
+      const { bytesRead, buffer } = await file.read(piece, 0, PIECE)
       if (!bytesRead) return
       yield buffer.subarray(0, bytesRead)
     }
@@ -226,13 +231,21 @@ const unreadable = (name) => (loaded, error) => new VitError('io', `${name}: rea
 
 export const readStream = (name, stream, signal) => watch(iterate(stream, signal), signal, unreadable(name))
 
+// Where the host can, always into the same buffer: that is faster, and leaves nothing to the garbage collector.
 async function* iterate(stream, signal) {
-  const reader = stream.getReader()
+  let reader, room
+  try {
+    reader = stream.getReader({ mode: 'byob' })
+    room = new Uint8Array(PIECE)
+  } catch {
+    reader = stream.getReader()
+  }
   try {
     for (;;) {
-      const { value, done } = await unlessCancelled(reader.read(), signal)
+      const { value, done } = await unlessCancelled(reader.read(room), signal)
       if (done) return
       yield value
+      room &&= new Uint8Array(value.buffer)
     }
   } finally {
     reader.cancel().catch(() => {})

@@ -92,6 +92,11 @@ export interface LoadOptions extends CallOptions {
   kernels?: string
   /** Called as parts of the model arrive. What it throws ends the load, which rejects with that. */
   onProgress?: (progress: Progress) => void
+  /**
+   * A picture that is classified while the weights arrive: `vit.first` is the answer. Where they stand in the order of the
+   * network, as in GGUF files of ours, only the last layer is left to do after the last byte.
+   */
+  first?: ImageInput
   /** Whether the weights are kept for the next load: not in this version, which refuses `true` with code `'unsupported'`. */
   cache?: false
 }
@@ -169,6 +174,12 @@ export class ViT {
 
   /** What runs, and how the last call went. Another object after each call. */
   readonly info: Info
+
+  /**
+   * What `classify(first)` brings, for the option `first` of `ViT.load`; without it undefined. What is wrong with the picture
+   * rejects this, and not the load.
+   */
+  readonly first: Promise<Classification[]> | undefined
 
   /** The likeliest classes, best first; of a batch, one such list for each image. */
   classify(image: ImageInput, options?: ClassifyOptions): Promise<Classification[]>

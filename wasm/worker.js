@@ -1,4 +1,4 @@
-// The engine behind messages. In: { id, open: [source, options] }, { id, call: [method, images, options] },
+// The engine behind messages. In: { id, open: [source, options, first] }, { id, call: [method, images, options] },
 // { id, cancel }, { id, chunk }. Out: { id, progress }, { id, pull } and { id, thread } while opening, and once for each id
 // { id, answer, info } or { id, error }.
 
@@ -23,15 +23,16 @@ function serve(port) {
       })
       if (chunk === null) return
       yield chunk
+      chunk.buffer?.transfer?.(0) // frees it now
     }
   }
 
-  async function open(id, source, options, signal) {
+  async function open(id, source, options, first, signal) {
     const { weights } = source
     if (weights.remote) weights.chunks = pull(id)
     const begin = (thread) => port.postMessage({ id, thread })
     const onProgress = (progress) => port.postMessage({ id, progress })
-    engine = await Engine.open(source, { ...options, begin }, { signal, onProgress })
+    engine = await Engine.open(source, { ...options, begin }, { signal, onProgress, first })
   }
 
   port.onmessageerror = () => {
