@@ -18,7 +18,8 @@ export class Engine {
   #naming // labels on their way
   #first // the answer for the picture that is computed while the file arrives
   #loaded = false
-  #wake // of a call that waits for the file, if one does
+  #going = false // whether that is being computed, and does not wait for the file
+  #wake // ends its waiting
   #disposed = false
   #calls = 0
   #turn = 0 // when the event loop had its last turn
@@ -45,7 +46,8 @@ export class Engine {
     }
   }
 
-  // More of the file is there. Once its header is, all is made ready that needs no weights. Returns whether a call can go on.
+  // More of the file is there. Once its header is, all is made ready that needs no weights. Returns whether the first picture
+  // wants a turn.
   #advance(wasm, first, signal) {
     if (!this.#wasm && wasm.hasModel) {
       this.#wasm = wasm
@@ -56,14 +58,14 @@ export class Engine {
       const { classes, labelSet, input } = this.#model
       if (classes && wasm.label(0) === undefined && labelSet === 'imagenet-1k') this.#naming = readLabels()
       wasm.session(input.height, input.width, 1)
-      if (first) this.#first = this.call('classify', [first], { topK: 5 }, signal)
-      this.#first?.catch(() => {}) // whoever asks for it will see
-      return first
+      if (first) {
+        this.#going = true
+        this.#first = this.call('classify', [first], { topK: 5 }, signal)
+        this.#first.catch(() => {}).then(() => (this.#going = false)) // whoever asks for it will see
+      }
     }
-    const wake = this.#wake
-    this.#wake = undefined
-    wake?.()
-    return wake
+    this.#wake?.()
+    return this.#going
   }
 
   async #finish() {
@@ -81,7 +83,14 @@ export class Engine {
   // Waits until more of the file is there.
   async #more(signal) {
     this.#check(signal)
-    await new Promise((resolve) => (this.#wake = resolve))
+    this.#going = false
+    await new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined
+        this.#going = true
+        resolve()
+      }
+    })
     this.#check(signal)
   }
 
