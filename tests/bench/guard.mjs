@@ -1,6 +1,7 @@
 // Whether every kernel still reaches its share of the peak: GEMM over register-only loop, measured alongside, in each host,
 // against the table of this machine in RESULTS.md. Compilers break it silently.
-//   node tests/bench/guard.mjs [--record] HOST...     HOST: native, node, wasmtime, chromium
+//   node tests/bench/guard.mjs [--record] HOST...     HOST: native, node, wasmtime, chromium,
+// revectorize
 // The best of three tries counts. --record writes the table instead. wasmtime runs under $PYTHON.
 
 import { execFileSync } from 'node:child_process'
@@ -36,9 +37,9 @@ async function runInPage(file, args) {
   return runProgram(await WebAssembly.compileStreaming(fetch('/' + file)), args).out
 }
 
-async function inChromium() {
+async function inChromium(...flags) {
   const server = await serve({})
-  const browser = await launch('chromium')
+  const browser = await launch('chromium', flags)
   try {
     const out = []
     for (const file of MODULES) {
@@ -58,7 +59,8 @@ const RUN = {
   native: () => output('build/bench_kernels'),
   node: () => MODULES.filter(validates).map((file) => output(process.execPath, 'tests/bench/node.mjs', '--program', file)).join(''),
   wasmtime: () => output(process.env.PYTHON ?? 'python3', 'tests/wasi_run.py', 'build/bench_kernels.wasm'),
-  chromium: inChromium
+  chromium: () => inChromium(),
+  revectorize: () => inChromium('--js-flags=--wasm-revectorize') // Chromium that fuses pairs to 256 bits
 }
 
 // { 'host,kernels,operation': best share of the peak }

@@ -133,7 +133,7 @@ run_bench() {
                 case $1 in --models) MODELS=$2 ;; --compute) COMPUTE=$2 ;; --runs) RUNS=$2 ;; esac
                 shift
                 ;;
-            native | kernels | node | browser | batch | busy | wasi | cold | memory | size | chromium | wasmtime) parts+=("$1") ;;
+            native | kernels | node | browser | batch | busy | wasi | cold | memory | size | wasmtime | chromium | revectorize) parts+=("$1") ;;
             *) die "bench: no such part or option: $1" ;;
         esac
         shift
@@ -144,7 +144,7 @@ run_bench() {
     build_bench
     export PYTHON
     if [[ -n $guard ]]; then
-        ((${#parts[@]})) || parts=(native node wasmtime chromium)
+        ((${#parts[@]})) || parts=(native node wasmtime chromium revectorize)
         "$NODE" tests/bench/guard.mjs "${record[@]}" "${parts[@]}"
         return
     fi
