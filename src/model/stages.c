@@ -8,29 +8,45 @@
 
 /* ---- Regions ---- */
 
+/* Bytes of a quantised panel of k channels. */
+static size_t quantized_bytes(const vit_session *s, int k) {
+    return (size_t)((k + 3) / 4 * 4 / s->int8->depth) * (size_t)s->int8->panel * 4;
+}
+
 struct linear_job {
     const vit_session *session;
-    vit_gemm f32;
+    vit_gemm f32;       /* of one image */
     vit_int8_gemm int8;
+    int images;
 };
 
+/* Some rows of weights meet one image after another: they and an image's panels stay in the caches. */
 static void f32_rows(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct linear_job *job = context;
-    job->session->kernels->gemm_nt(&job->f32, begin, end);
+    vit_gemm g = job->f32;
+    for (int image = 0; image < job->images; image++, g.x += g.panels * g.x_stride, g.y += g.panels * g.y_stride)
+        job->session->kernels->gemm_nt(&g, begin, end);
 }
 
 static void int8_rows(void *context, int begin, int end, int thread) {
     const struct linear_job *job = context;
     const vit_session *s = job->session;
-    s->int8->gemm(&job->int8, begin, end, s->scratch + (size_t)thread * s->thread_scratch);
+    const int lanes = s->panels * s->int8->panel;
+    vit_int8_gemm g = job->int8;
+    for (int image = 0; image < job->images; image++, g.x_scale += lanes, g.x_zero += lanes) {
+        s->int8->gemm(&g, begin, end, s->scratch + (size_t)thread * s->thread_scratch);
+        g.x = (const char *)g.x + (size_t)s->panels * quantized_bytes(s, g.k);
+        g.y += g.panels * g.y_stride;
+    }
 }
 
-/* y = epilogue(x wT + bias) on dense panels of k and n channels, each image's of so many tokens. */
-static void linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int panels,
-                       int tokens, vit_epilogue epilogue, float *y) {
+/* y = epilogue(x wT + bias) on dense panels of k and n channels: `panels` of each image, with so many tokens. */
+static void linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int images,
+                       int panels, int tokens, vit_epilogue epilogue, float *y) {
     const int chunk = 4 * s->kernels->row_step;
     struct linear_job job = {.session = s,
+                             .images = images,
                              .f32 = {.w = weight,
                                      .bias = bias,
                                      .x = x,
@@ -47,13 +63,14 @@ static void linear_f32(vit_session *s, const float *x, const float *weight, cons
 }
 
 /* The same for all tokens by the kernels of the session: x was quantised if those are of int8. */
-static void linear(vit_session *s, const float *x, const vit_matrix *weight, const float *bias, int k, int n, int panels,
+static void linear(vit_session *s, const float *x, const vit_matrix *weight, const float *bias, int k, int n,
                    vit_epilogue epilogue, float *y) {
     if (!s->int8) {
-        linear_f32(s, x, weight->f32, bias, k, n, panels, s->tokens, epilogue, y);
+        linear_f32(s, x, weight->f32, bias, k, n, s->batch, s->panels, s->tokens, epilogue, y);
         return;
     }
     struct linear_job job = {.session = s,
+                             .images = s->batch,
                              .int8 = {.w = weight->int8,
                                       .w_scale = weight->scale,
                                       .w_sum = weight->sum,
@@ -65,14 +82,9 @@ static void linear(vit_session *s, const float *x, const vit_matrix *weight, con
                                       .y_stride = (ptrdiff_t)n * s->int8->panel,
                                       .n = n,
                                       .k = k,
-                                      .panels = panels,
+                                      .panels = s->panels,
                                       .epilogue = epilogue}};
     vit_team_run(s->team, n, 4 * s->int8->row_step, int8_rows, &job);
-}
-
-/* Bytes of a quantised panel of k channels. */
-static size_t quantized_bytes(const vit_session *s, int k) {
-    return (size_t)((k + 3) / 4 * 4 / s->int8->depth) * (size_t)s->int8->panel * 4;
 }
 
 /* Panel p of x, of k channels, for the next linear layer. */
@@ -173,7 +185,7 @@ static void run_patch_embed(vit_session *s, int layer) {
     vit_team_run(s->team, s->batch * s->panels, 1, patch_panels, s);
     const int depth = 3 * c->patch_height * c->patch_width, panels = s->batch * s->panels;
     quantize(s, s->wide, depth, panels);
-    linear(s, s->wide, &w->patch_weight, w->patch_bias, depth, c->width, panels, VIT_EPILOGUE_STORE, s->x);
+    linear(s, s->wide, &w->patch_weight, w->patch_bias, depth, c->width, VIT_EPILOGUE_STORE, s->x);
 }
 
 /* Adds positions; the class token's lane, which has no patch, is replaced; pad lanes become zero. */
@@ -216,9 +228,9 @@ static void run_embed(vit_session *s, int layer) {
 
 static void run_qkv(vit_session *s, int layer) {
     const vit_block *b = &s->model->weights.blocks[layer];
-    const int width = s->model->config.width, panels = s->batch * s->panels;
+    const int width = s->model->config.width;
     normalize(s, b->norm1_weight, b->norm1_bias);
-    linear(s, s->normed, &b->qkv_weight, b->qkv_bias, width, 3 * width, panels, VIT_EPILOGUE_STORE, s->wide);
+    linear(s, s->normed, &b->qkv_weight, b->qkv_bias, width, 3 * width, VIT_EPILOGUE_STORE, s->wide);
 }
 
 static float softmax_scale(const vit_config *c) {
@@ -303,7 +315,7 @@ static void run_proj(vit_session *s, int layer) {
     const vit_block *b = &s->model->weights.blocks[layer];
     const int width = s->model->config.width, panels = s->batch * s->panels;
     quantize(s, s->normed, width, panels);
-    linear(s, s->normed, &b->proj_weight, b->proj_bias, width, width, panels, VIT_EPILOGUE_ADD, s->x);
+    linear(s, s->normed, &b->proj_weight, b->proj_bias, width, width, VIT_EPILOGUE_ADD, s->x);
 }
 
 static void run_fc1(vit_session *s, int layer) {
@@ -313,8 +325,7 @@ static void run_fc1(vit_session *s, int layer) {
     const vit_block *b = &s->model->weights.blocks[layer];
     const vit_config *c = &s->model->config;
     normalize(s, b->norm2_weight, b->norm2_bias);
-    linear(s, s->normed, &b->fc1_weight, b->fc1_bias, c->width, c->mlp_width, s->batch * s->panels, gelu[c->activation],
-           s->wide);
+    linear(s, s->normed, &b->fc1_weight, b->fc1_bias, c->width, c->mlp_width, gelu[c->activation], s->wide);
 }
 
 static void run_fc2(vit_session *s, int layer) {
@@ -322,7 +333,7 @@ static void run_fc2(vit_session *s, int layer) {
     const vit_config *c = &s->model->config;
     const int panels = s->batch * s->panels;
     quantize(s, s->wide, c->mlp_width, panels);
-    linear(s, s->wide, &b->fc2_weight, b->fc2_bias, c->mlp_width, c->width, panels, VIT_EPILOGUE_ADD, s->x);
+    linear(s, s->wide, &b->fc2_weight, b->fc2_bias, c->mlp_width, c->width, VIT_EPILOGUE_ADD, s->x);
 }
 
 /* ---- Output ---- */
@@ -384,7 +395,7 @@ static void run_pre_logits(vit_session *s, int layer) {
     (void)layer;
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
-    linear_f32(s, s->pooled, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits, image_panels(s),
+    linear_f32(s, s->pooled, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits, 1, image_panels(s),
                s->batch, VIT_EPILOGUE_TANH, s->hidden);
 }
 
@@ -393,7 +404,7 @@ static void run_logits(vit_session *s, int layer) {
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
     linear_f32(s, c->pre_logits ? s->hidden : s->pooled, w->head_weight, w->head_bias,
-               c->pre_logits ? c->pre_logits : c->width, c->classes, image_panels(s), s->batch,
+               c->pre_logits ? c->pre_logits : c->width, c->classes, 1, image_panels(s), s->batch,
                VIT_EPILOGUE_STORE, s->scores);
     unpack_images(s, s->scores, c->classes, s->logits);
 }
