@@ -104,8 +104,8 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni -mfma) ;;
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
-        *:src/kernels/* | *:src/image/resize.c | *:src/model/quantize.c) ;;
-        wasm*:src/model/loader.c | wasm*:src/model/stages.c) extra+=(-Os) ;; # every pixel, weight, token
+        *:src/kernels/* | *:src/image/resize.c | *:src/model/convert.c) ;; # every pixel, weight, token
+        wasm*:src/model/stages.c) extra+=(-Os) ;;
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
 }

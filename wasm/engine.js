@@ -7,7 +7,7 @@ import { Wasm } from './module.js'
 import { loadSource } from './source.js'
 
 const BATCH = 8 // images that run at once; more run one batch after another
-const TURN = 12 // ms of work before the event loop gets a turn
+const TURN = 40 // ms of work before the event loop gets a turn
 
 export class Engine {
   #wasm

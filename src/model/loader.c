@@ -1,8 +1,8 @@
 /* Loading from a stream: header first, then every tensor's bytes go straight to their place, converted on the way. */
+#include "convert.h"
 #include "model.h"
 
 #include "../base/file.h"
-#include "../base/half.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -113,49 +113,9 @@ static vit_status push_rest_of_head(vit_loader *loader, vit_error *error) {
 
 /* ---- Data ---- */
 
-/* Values come in blocks: of one, or of 32 with an f16 scale before them. */
-static size_t block_values(vit_dtype dtype) {
-    return dtype == VIT_Q8_0 ? 32 : 1;
-}
-
-static size_t block_bytes(vit_dtype dtype) {
-    return dtype == VIT_F32 ? 4 : dtype == VIT_Q8_0 ? 34 : 2;
-}
-
 /* Whether a tensor's bytes are what its slot holds. */
 static int goes_in_place(const vit_tensor_info *tensor, const vit_slot *slot) {
     return tensor->dtype == VIT_F32 && slot->held.f32;
-}
-
-/* count values, whole blocks of them, as f32. */
-static void convert(float *out, const unsigned char *data, size_t count, vit_dtype dtype) {
-    uint16_t half;
-    if (dtype == VIT_F32)
-        memcpy(out, data, count * sizeof *out);
-    for (size_t i = 0; i < count && dtype == VIT_F16; i++) {
-        memcpy(&half, data + 2 * i, 2);
-        out[i] = vit_f32_from_f16(half);
-    }
-    for (size_t i = 0; i < count && dtype == VIT_BF16; i++) {
-        memcpy(&half, data + 2 * i, 2);
-        out[i] = vit_f32_from_bf16(half);
-    }
-    for (size_t i = 0; i < count && dtype == VIT_Q8_0; i += 32, data += 34) {
-        memcpy(&half, data, 2);
-        const float scale = vit_f32_from_f16(half);
-        for (int j = 0; j < 32; j++)
-            out[i + j] = scale * (float)(int8_t)data[2 + j];
-    }
-}
-
-/* All exponent bits set means NaN or infinity: adding one to the exponent then carries into the sign bit. */
-static int has_nonfinite(const float *data, size_t count) {
-    uint32_t carries = 0, bits;
-    for (size_t i = 0; i < count; i++) {
-        memcpy(&bits, &data[i], sizeof bits);
-        carries |= (bits & 0x7fffffff) + 0x00800000;
-    }
-    return carries >> 31;
 }
 
 /* count values have come to a slot. */
@@ -172,13 +132,13 @@ static void quantize(vit_loader *loader, vit_slot *slot, size_t at, const unsign
     const size_t k = vit_slot_row(slot), columns = (k + 3) / 4 * 4;
     while (count) {
         const size_t row = at / k, column = at % k, piece = count < k - column ? count : k - column;
-        convert(loader->row + column, data, piece, dtype);
-        data += piece / block_values(dtype) * block_bytes(dtype);
+        vit_values_to_f32(loader->row + column, data, piece, dtype);
+        data += piece / vit_block_values(dtype) * vit_block_bytes(dtype);
         at += piece;
         count -= piece;
         if (at % k)
             break;
-        slot->nonfinite |= has_nonfinite(loader->row, k);
+        slot->nonfinite |= vit_has_nonfinite(loader->row, k);
         vit_quantize_row(loader->row, k, slot->held.int8 + row * columns, &slot->held.scale[row], &slot->held.sum[row]);
     }
 }
@@ -226,20 +186,20 @@ static vit_status commit_data(vit_loader *loader, size_t bytes, vit_error *error
     const vit_target *target = &loader->targets[loader->tensor];
     vit_slot *slot = target->slot;
     const vit_dtype dtype = tensor->dtype;
-    const size_t size = block_bytes(dtype), values = block_values(dtype);
+    const size_t size = vit_block_bytes(dtype), values = vit_block_values(dtype);
     const size_t from = (size_t)((before - tensor->offset) / size), to = (size_t)((loader->position - tensor->offset) / size);
     const size_t at = target->offset + from * values, count = (to - from) * values;
     if (!goes_in_place(tensor, slot)) {
         const size_t whole = (to - from) * size, rest = loader->staged + bytes - whole;
         if (slot->held.f32)
-            convert(slot->held.f32 + at, loader->staging, count, dtype);
+            vit_values_to_f32(slot->held.f32 + at, loader->staging, count, dtype);
         else
             quantize(loader, slot, at, loader->staging, count, dtype);
         memmove(loader->staging, loader->staging + whole, rest);
         loader->staged = rest;
     }
     if (slot->held.f32)
-        slot->nonfinite |= has_nonfinite(slot->held.f32 + at, count);
+        slot->nonfinite |= vit_has_nonfinite(slot->held.f32 + at, count);
     arrive(loader->model, slot, count);
     return VIT_OK;
 }

@@ -87,9 +87,6 @@ static inline size_t vit_slot_row(const vit_slot *slot) {
     return slot->shape[0] ? slot->count / (size_t)slot->shape[0] : 0;
 }
 
-/* row [k] as integers q [ceil(k/4) * 4] and their scale and sum, as int8 kernels take them. */
-void vit_quantize_row(const float *row, size_t k, int8_t *q, float *scale, int32_t *sum);
-
 /* Where one tensor of the file goes: `count` values at offset of a slot. slot NULL: nowhere. */
 typedef struct vit_target {
     vit_slot *slot;

@@ -1,0 +1,62 @@
+#include "convert.h"
+
+#include "../base/half.h"
+
+#include <math.h>
+#include <string.h>
+
+size_t vit_block_values(vit_dtype dtype) {
+    return dtype == VIT_Q8_0 ? 32 : 1;
+}
+
+size_t vit_block_bytes(vit_dtype dtype) {
+    return dtype == VIT_F32 ? 4 : dtype == VIT_Q8_0 ? 34 : 2;
+}
+
+void vit_values_to_f32(float *out, const unsigned char *data, size_t count, vit_dtype dtype) {
+    uint16_t half;
+    if (dtype == VIT_F32)
+        memcpy(out, data, count * sizeof *out);
+    for (size_t i = 0; i < count && dtype == VIT_F16; i++) {
+        memcpy(&half, data + 2 * i, 2);
+        out[i] = vit_f32_from_f16(half);
+    }
+    for (size_t i = 0; i < count && dtype == VIT_BF16; i++) {
+        memcpy(&half, data + 2 * i, 2);
+        out[i] = vit_f32_from_bf16(half);
+    }
+    for (size_t i = 0; i < count && dtype == VIT_Q8_0; i += 32, data += 34) {
+        memcpy(&half, data, 2);
+        const float scale = vit_f32_from_f16(half);
+        for (int j = 0; j < 32; j++)
+            out[i + j] = scale * (float)(int8_t)data[2 + j];
+    }
+}
+
+/* All exponent bits set means NaN or infinity: adding one to the exponent then carries into the sign bit. */
+int vit_has_nonfinite(const float *data, size_t count) {
+    uint32_t carries = 0, bits;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&bits, &data[i], sizeof bits);
+        carries |= (bits & 0x7fffffff) + 0x00800000;
+    }
+    return carries >> 31;
+}
+
+void vit_quantize_row(const float *row, size_t k, int8_t *q, float *scale, int32_t *sum) {
+    const float shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, to even */
+    float most = 0;
+    for (size_t i = 0; i < k; i++)
+        most = fabsf(row[i]) > most ? fabsf(row[i]) : most;
+    const float inverse = most > 0 ? 127 / most : 0;
+    int32_t total = 0;
+    for (size_t i = 0; i < k; i++) {
+        int32_t value = (int32_t)((row[i] * inverse + shift) - shift);
+        q[i] = (int8_t)value;
+        total += value;
+    }
+    for (size_t i = k; i % 4; i++)
+        q[i] = 0;
+    *scale = most / 127;
+    *sum = total;
+}
