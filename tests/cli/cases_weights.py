@@ -3,11 +3,12 @@
 import json
 import math
 import os
+import random
 import re
 import struct
 
 from cases_pictures import CLASSES, LABELS, MODEL, lines
-from files import png, read, read_safetensors, safetensors, write
+from files import gguf_as_q8_0, png, read, read_safetensors, safetensors, write
 
 FORWARD = "tests/golden/forward"
 CASES = [
@@ -173,6 +174,48 @@ def test_convert_types(vit, tally, folder):
     tally.check(
         os.path.getsize(f"{folder}/f16.gguf") < 0.6 * os.path.getsize(f"{folder}/f32.gguf"), "f16 is half as large"
     )
+
+
+def wide_model(folder):
+    """One block whose rows are whole blocks of Q8_0."""
+    width, hidden = 32, 64
+    shapes = {
+        "patch_embed.proj.weight": [width, 3, 8, 8],
+        "cls_token": [1, 1, width],
+        "pos_embed": [1, 17, width],
+        "blocks.0.attn.qkv.weight": [3 * width, width],
+        "blocks.0.attn.proj.weight": [width, width],
+        "blocks.0.mlp.fc1.weight": [hidden, width],
+        "blocks.0.mlp.fc2.weight": [width, hidden],
+        "head.weight": [7, width],
+    }
+    for name in [name for name in shapes if name.endswith(".weight")]:
+        shapes[name.replace(".weight", ".bias")] = shapes[name][:1]
+    for name in ("blocks.0.norm1", "blocks.0.norm2", "norm"):
+        shapes[f"{name}.weight"] = shapes[f"{name}.bias"] = [width]
+    random.seed(1)
+    tensors = {name: ("F32", s, [random.gauss(0, 0.3) for _ in range(math.prod(s))]) for name, s in shapes.items()}
+    config = json.loads(read(f"{MODEL}/config.json"))
+    config["model_args"].update(embed_dim=width, depth=1, num_heads=2, mlp_ratio=2)
+    write(f"{folder}/model.safetensors", safetensors(tensors))
+    write(f"{folder}/config.json", json.dumps(config).encode())
+
+
+def test_q8_0(vit, tally, folder):
+    """A Q8_0 file gives the bits of an F32 file with the same values, in f32 and in int8."""
+    wide_model(f"{folder}/wide")
+    result = vit.run("convert", f"{folder}/wide", f"{folder}/f32.gguf")
+    tally.check(result.status == 0, "convert the wide model", result)
+    for name, data in zip(("q8_0", "rounded"), gguf_as_q8_0(read(f"{folder}/f32.gguf"))):
+        write(f"{folder}/{name}.gguf", data)
+    types = [tensor["type"] for tensor in lines(vit.run("info", "--json", f"{folder}/q8_0.gguf"))[0]["tensors"]]
+    tally.check(types.count("Q8_0") > 4, "matrices are Q8_0", types)
+    inputs = ["--input", f"{FORWARD}/timm_cls/input.safetensors"]
+    for compute in ("f32", "int8"):
+        words = [*inputs, "--compute", compute]
+        result, made = trace(vit, f"{folder}/q8_0.gguf", f"{folder}/q.safetensors", *words)
+        _, wanted = trace(vit, f"{folder}/rounded.gguf", f"{folder}/r.safetensors", *words)
+        tally.check(result.status == 0 and bits(made) == bits(wanted), f"Q8_0 in {compute}", result)
 
 
 def test_convert_labels(vit, tally, folder):

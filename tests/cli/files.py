@@ -2,6 +2,7 @@
 
 import array
 import json
+import math
 import os
 import struct
 import zlib
@@ -84,3 +85,64 @@ def read_npy(path):
     values = array.array("f")
     values.frombytes(data[10 + length :])
     return header["shape"], values
+
+
+def gguf_string(data, at):
+    (length,) = struct.unpack_from("<Q", data, at)
+    return data[at + 8 : at + 8 + length].decode(), at + 8 + length
+
+
+def gguf_value_end(data, at, kind):
+    """Where a metadata value of this type ends."""
+    if kind == 8:
+        return gguf_string(data, at)[1]
+    if kind == 9:
+        element, count = struct.unpack_from("<IQ", data, at)
+        at += 12
+        for _ in range(count):
+            at = gguf_value_end(data, at, element)
+        return at
+    return at + (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)[kind]
+
+
+def gguf_as_q8_0(data):
+    """A GGUF of F32 with every matrix of whole blocks as Q8_0, and one of F32 with the values that this has."""
+    version, tensors, entries = struct.unpack_from("<IQQ", data, 4)
+    at = 24
+    for _ in range(entries):
+        _, at = gguf_string(data, at)
+        at = gguf_value_end(data, at + 4, *struct.unpack_from("<I", data, at))
+    metadata, infos = data[:at], []
+    for _ in range(tensors):
+        name, at = gguf_string(data, at)
+        (rank,) = struct.unpack_from("<I", data, at)
+        shape = struct.unpack_from(f"<{rank}Q", data, at + 4)
+        at += 4 + 8 * rank
+        kind, offset = struct.unpack_from("<IQ", data, at)
+        at += 12
+        assert kind == 0
+        infos.append((name, shape, offset))
+    begin = (at + 31) // 32 * 32
+    headers, bodies = [metadata, metadata], [b"", b""]
+    for name, shape, offset in infos:
+        count = math.prod(shape)
+        values = struct.unpack_from(f"<{count}f", data, begin + offset)
+        blocks = len(shape) == 2 and shape[0] % 32 == 0
+        made = []
+        if blocks:
+            packed, rounded = b"", []
+            for i in range(0, count, 32):
+                block = values[i : i + 32]
+                (scale,) = struct.unpack("<e", struct.pack("<e", max(map(abs, block)) / 127))
+                q = [max(-127, min(127, round(v / scale))) if scale else 0 for v in block]
+                packed += struct.pack("<e32b", scale, *q)
+                rounded += [scale * v for v in q]
+            made = [(8, packed), (0, struct.pack(f"<{count}f", *rounded))]
+        else:
+            made = [(0, struct.pack(f"<{count}f", *values))] * 2
+        for i, (kind, body) in enumerate(made):
+            bodies[i] += b"\0" * (-len(bodies[i]) % 32)
+            headers[i] += struct.pack("<Q", len(name)) + name.encode()
+            headers[i] += struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, len(bodies[i]))
+            bodies[i] += body
+    return [header + b"\0" * (-len(header) % 32) + body for header, body in zip(headers, bodies)]
