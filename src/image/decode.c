@@ -5,6 +5,63 @@
 #include <limits.h>
 #include <string.h>
 
+/* The decoder allocates through these. Its calls carry no context, so that of the running call is kept per thread. */
+typedef struct decoder_memory {
+    const vit_allocator *allocator;
+    size_t most_bytes;
+    int exhausted; /* the allocator refused */
+    int excessive; /* a block was larger than the picture explains */
+} decoder_memory;
+
+static _Thread_local decoder_memory *decoder;
+
+static void *decoder_alloc(size_t bytes) {
+    if (bytes > decoder->most_bytes) {
+        decoder->excessive = 1;
+        return NULL;
+    }
+    void *block = vit_alloc(decoder->allocator, bytes);
+    decoder->exhausted |= !block;
+    return block;
+}
+
+static void decoder_release(void *block) {
+    vit_release(decoder->allocator, block);
+}
+
+static void *decoder_resize(void *block, size_t old_bytes, size_t bytes) {
+    void *moved = decoder_alloc(bytes);
+    if (moved && block) {
+        memcpy(moved, block, old_bytes < bytes ? old_bytes : bytes);
+        decoder_release(block);
+    }
+    return moved;
+}
+
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_NO_GIF
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_ASSERT(condition) ((void)0)
+#define STBI_MAX_DIMENSIONS (1 << 24)
+#define STBI_MALLOC(bytes) decoder_alloc(bytes)
+#define STBI_REALLOC_SIZED(block, old_bytes, bytes) decoder_resize(block, old_bytes, bytes)
+#define STBI_FREE(block) decoder_release(block)
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#endif
+#include "stb_image.h"
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
 enum { BOX_TYPE_AT = 4 };
 
 /* A signature at an offset and what it means to people. */
@@ -91,6 +148,74 @@ vit_status vit_picture_size_check(const char *name, uint32_t width, uint32_t hei
     return VIT_OK;
 }
 
+/* The decoder's palette is uninitialised memory beyond the entries a file has: a copy of the file with black ones
+ * instead. */
+static vit_status pad_palette(uint8_t **out, const uint8_t *data, size_t *bytes, const vit_picture *picture,
+                              const vit_allocator *allocator, vit_error *error) {
+    enum { FULL = 768, HEAD = 8, CRC = 4 };
+    size_t begin = picture->palette_at, end = begin + HEAD + picture->palette_bytes + CRC, tail = *bytes - end;
+    VIT_TRY(vit_alloc_for((void **)out, allocator, *bytes + FULL - picture->palette_bytes, "a PNG with a short palette",
+                          error));
+    uint8_t *p = *out;
+    memcpy(p, data, begin + HEAD + picture->palette_bytes);
+    p[begin + 2] = FULL >> 8;
+    p[begin + 3] = FULL & 255;
+    memset(p + begin + HEAD + picture->palette_bytes, 0, FULL - picture->palette_bytes + CRC);
+    memcpy(p + begin + HEAD + FULL + CRC, data + end, tail);
+    *bytes += FULL - picture->palette_bytes;
+    return VIT_OK;
+}
+
+/* The high bytes of 16-bit samples. */
+static uint8_t *high_bytes(uint16_t *samples, size_t count) {
+    uint8_t *bytes = decoder_alloc(count);
+    for (size_t i = 0; bytes && i < count; i++)
+        bytes[i] = (uint8_t)(samples[i] >> 8);
+    decoder_release(samples);
+    return bytes;
+}
+
+/* The decoder proper. It reports some failures in a JPEG only by setting its reason while it returns pixels. */
+static vit_status decode(uint8_t **rgb, const char *name, const uint8_t *data, size_t bytes, const vit_picture *picture,
+                         int is_png, const vit_allocator *allocator, vit_error *error) {
+    decoder_memory memory = {.allocator = allocator, .most_bytes = picture->most_bytes}, *outer = decoder;
+    decoder = &memory;
+    int width = 0, height = 0, channels;
+    stbi__context context;
+    stbi__result_info info = {.bits_per_channel = 8};
+    stbi__start_mem(&context, data, (int)bytes);
+    stbi__g_failure_reason = NULL;
+    /* direct calls: compilers leave out what three channels do not need */
+    *rgb = is_png ? stbi__png_load(&context, &width, &height, &channels, 3, &info)
+                  : stbi__jpeg_load(&context, &width, &height, &channels, 3, &info);
+    if (*rgb && !is_png && stbi__g_failure_reason) {
+        decoder_release(*rgb);
+        *rgb = NULL;
+    }
+    if (*rgb && info.bits_per_channel == 16)
+        *rgb = high_bytes((uint16_t *)(void *)*rgb, (size_t)width * (size_t)height * 3);
+    const char *reason = stbi__g_failure_reason;
+    int right_size = (uint32_t)width == picture->width && (uint32_t)height == picture->height;
+    if (*rgb && !right_size) {
+        decoder_release(*rgb);
+        *rgb = NULL;
+        reason = "contradicting sizes";
+    }
+    decoder = outer;
+    if (*rgb)
+        return VIT_OK;
+    if (memory.exhausted)
+        return vit_fail(error, VIT_ERR_OUT_OF_MEMORY, "out of memory: decoding %s, %u x %u pixels", name,
+                        picture->width, picture->height);
+    if (memory.excessive)
+        return vit_fail(error, VIT_ERR_IMAGE, "%s: damaged %s: it unpacks to more data than %u x %u pixels need", name,
+                        is_png ? "PNG" : "JPEG", picture->width, picture->height);
+    if (is_png && reason && strcmp(reason, "not enough pixels") == 0)
+        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the PNG holds fewer pixels than its header says", name);
+    return vit_fail(error, VIT_ERR_IMAGE, "%s: damaged %s: %s", name, is_png ? "PNG" : "JPEG",
+                    reason && *reason ? reason : "its compressed data cannot be decoded");
+}
+
 /* What the EXIF orientation asks for, as steps through the stored pixels. In tiles: a turned picture is read down its
  * columns. */
 static void orient(uint8_t *out, const uint8_t *in, int stored_width, int stored_height, int orientation) {
@@ -134,13 +259,23 @@ vit_status vit_image_decode_stored(vit_image *out, int *orientation, const char 
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit for a picture is %llu (limit file_bytes)", name,
                         bytes, (unsigned long long)most);
     vit_picture picture;
-    uint8_t *rgb;
-    if (starts_with(file, bytes, 0, "\x89PNG\r\n\x1a\n", 8))
-        VIT_TRY(vit_png_decode(&rgb, &picture, name, file, bytes, options, error));
+    int is_png = starts_with(file, bytes, 0, "\x89PNG\r\n\x1a\n", 8);
+    if (is_png)
+        VIT_TRY(vit_png_check(&picture, name, file, bytes, &options->limits, error));
     else if (starts_with(file, bytes, 0, "\xff\xd8", 2))
-        VIT_TRY(vit_jpeg_decode(&rgb, &picture, name, file, bytes, options, error));
+        VIT_TRY(vit_jpeg_check(&picture, name, file, bytes, &options->limits, error));
     else
         return fail_format(name, file, bytes, error);
+
+    uint8_t *padded = NULL, *rgb = NULL;
+    if (picture.palette_at) {
+        VIT_TRY(pad_palette(&padded, file, &bytes, &picture, &options->allocator, error));
+        file = padded;
+    }
+    vit_status status = decode(&rgb, name, file, bytes, &picture, is_png, &options->allocator, error);
+    vit_release(&options->allocator, padded);
+    if (status != VIT_OK)
+        return status;
     *out = (vit_image){(int)picture.width, (int)picture.height, rgb, options->allocator};
     *orientation = picture.orientation;
     return VIT_OK;

@@ -1,6 +1,5 @@
 #include "check.h"
 #include "image.h"
-#include "jpeg_pixels.h"
 
 #include <string.h>
 
@@ -9,9 +8,13 @@ enum { MAX_SCANS = 500 };
 
 enum {
     SOF0 = 0xc0, SOF2 = 0xc2, DHT = 0xc4, JPG = 0xc8, DAC = 0xcc, SOF15 = 0xcf, RST0 = 0xd0, RST7 = 0xd7, SOI = 0xd8,
-    EOI = 0xd9, SOS = 0xda, DQT = 0xdb, DNL = 0xdc, DRI = 0xdd, APP0 = 0xe0, APP1 = 0xe1, APP14 = 0xee, APP15 = 0xef,
-    COM = 0xfe
+    EOI = 0xd9, SOS = 0xda, DQT = 0xdb, DNL = 0xdc, DRI = 0xdd, APP0 = 0xe0, APP1 = 0xe1, APP15 = 0xef, COM = 0xfe
 };
+
+typedef struct jpeg_component {
+    int id, h, v, quantizer;
+    int started; /* its DC coefficients have come */
+} jpeg_component;
 
 typedef struct jpeg_state {
     const char *name;
@@ -21,12 +24,10 @@ typedef struct jpeg_state {
     const vit_limits *limits;
     vit_error *error;
     int components, progressive, h_max, v_max;
-    vit_jpeg_component component[4];
+    jpeg_component component[4];
     unsigned quantizers, dc_tables, ac_tables; /* bit i: table i is defined */
     uint32_t restart_interval;
     int scans;
-    vit_jpeg_pixels *pixels; /* in the second walk, which decodes; NULL in the first, which checks everything */
-    const vit_allocator *allocator;
 } jpeg_state;
 
 static vit_status damaged(jpeg_state *s, const char *what) {
@@ -64,8 +65,6 @@ static vit_status quantization_tables(jpeg_state *s, const uint8_t *p, size_t le
         if (wide > 1 || table > 3 || length < size)
             return damaged(s, "a bad quantisation table");
         s->quantizers |= 1u << table;
-        for (int i = 0; i < 64 && s->pixels; i++)
-            s->pixels->quantizer[table][vit_jpeg_place(i)] = (uint16_t)(wide ? read16(p + 1 + 2 * i) : p[1 + i]);
         p += size;
         length -= size;
     }
@@ -87,15 +86,6 @@ static vit_status huffman_tables(jpeg_state *s, const uint8_t *p, size_t length)
         if (is_ac > 1 || table > 3 || symbols > 256 || length < 17 + symbols)
             return damaged(s, "a bad Huffman table");
         *(is_ac ? &s->ac_tables : &s->dc_tables) |= 1u << table;
-        if (s->pixels) {
-            vit_huffman *h = &s->pixels->code[is_ac][table];
-            int counts[17];
-            for (int bits = 1; bits <= 16; bits++)
-                counts[bits] = p[bits];
-            for (uint32_t i = 0; i < symbols; i++)
-                h->symbols[i] = p[17 + i];
-            vit_huffman_build(h, counts);
-        }
         p += 17 + symbols;
         length -= 17 + symbols;
     }
@@ -123,34 +113,19 @@ static vit_status frame_header(jpeg_state *s, int marker, const uint8_t *p, size
     s->progressive = marker == SOF2;
     s->h_max = s->v_max = 1;
     for (int i = 0; i < components; i++) {
-        vit_jpeg_component *c = &s->component[i];
-        *c = (vit_jpeg_component){
-            .id = p[6 + 3 * i], .h = p[7 + 3 * i] >> 4, .v = p[7 + 3 * i] & 15, .quantizer = p[8 + 3 * i]};
+        jpeg_component *c = &s->component[i];
+        *c = (jpeg_component){p[6 + 3 * i], p[7 + 3 * i] >> 4, p[7 + 3 * i] & 15, p[8 + 3 * i], 0};
         if (c->h < 1 || c->h > 4 || c->v < 1 || c->v > 4 || c->quantizer > 3)
             return damaged(s, "bad sampling factors");
         s->h_max = c->h > s->h_max ? c->h : s->h_max;
         s->v_max = c->v > s->v_max ? c->v : s->v_max;
     }
-    for (int i = 0; i < components; i++)
-        if (s->h_max % s->component[i].h || s->v_max % s->component[i].v)
-            return damaged(s, "bad sampling factors");
     s->components = components;
-    if (!s->pixels)
-        return VIT_OK;
-    vit_jpeg_pixels *j = s->pixels;
-    j->component = s->component;
-    j->components = components;
-    j->progressive = s->progressive;
-    j->h_max = s->h_max;
-    j->v_max = s->v_max;
-    j->width = (int)s->picture->width;
-    j->height = (int)s->picture->height;
-    return vit_jpeg_begin(j, s->allocator, s->name, s->error);
+    return VIT_OK;
 }
 
+/* The parts of a scan header that tell how much data must follow. */
 typedef struct jpeg_scan {
-    vit_jpeg_scan parts;
-    /* how much data must follow */
     uint64_t units;      /* MCUs */
     uint64_t least_bits; /* a code of one bit for every block; 0 in progressive AC scans, where runs cover many */
 } jpeg_scan;
@@ -171,8 +146,7 @@ static vit_status scan_header(jpeg_state *s, const uint8_t *p, size_t length, jp
         return damaged(s, "a bad scan header");
     uint64_t blocks = 0;
     unsigned seen = 0;
-    const vit_jpeg_component *only = NULL;
-    scan->parts = (vit_jpeg_scan){.components = count, .first = first, .last = last, .high = high, .low = low};
+    const jpeg_component *only = NULL;
     for (int i = 0; i < count; i++) {
         int which = 0, dc = p[2 + 2 * i] >> 4, ac = p[2 + 2 * i] & 15;
         while (which < s->components && s->component[which].id != p[1 + 2 * i])
@@ -180,10 +154,7 @@ static vit_status scan_header(jpeg_state *s, const uint8_t *p, size_t length, jp
         if (which == s->components || seen >> which & 1 || dc > 3 || ac > 3)
             return damaged(s, "a scan header with a bad component");
         seen |= 1u << which;
-        vit_jpeg_component *c = &s->component[which];
-        scan->parts.part[i].component = c;
-        scan->parts.part[i].dc = dc;
-        scan->parts.part[i].ac = ac;
+        jpeg_component *c = &s->component[which];
         if ((has_dc && !high && !(s->dc_tables >> dc & 1)) || (has_ac && !(s->ac_tables >> ac & 1)))
             return damaged(s, "a Huffman table is missing");
         if (!(s->quantizers >> c->quantizer & 1))
@@ -194,16 +165,16 @@ static vit_status scan_header(jpeg_state *s, const uint8_t *p, size_t length, jp
         blocks += (uint64_t)(c->h * c->v);
         only = c;
     }
-    int width = (int)s->picture->width, height = (int)s->picture->height, across = 8 * s->h_max, down = 8 * s->v_max;
+    uint64_t width = s->picture->width, height = s->picture->height;
+    uint64_t h_max = (uint64_t)s->h_max, v_max = (uint64_t)s->v_max;
     if (count == 1) { /* not interleaved: the component's own blocks, without padding to whole MCUs */
-        width = (width * only->h + s->h_max - 1) / s->h_max;
-        height = (height * only->v + s->v_max - 1) / s->v_max;
-        across = down = 8;
+        uint64_t columns = (width * (uint64_t)only->h + h_max - 1) / h_max;
+        uint64_t rows = (height * (uint64_t)only->v + v_max - 1) / v_max;
+        scan->units = (columns + 7) / 8 * ((rows + 7) / 8);
         blocks = 1;
+    } else {
+        scan->units = (width + 8 * h_max - 1) / (8 * h_max) * ((height + 8 * v_max - 1) / (8 * v_max));
     }
-    scan->parts.units_across = (width + across - 1) / across;
-    scan->parts.units_down = (height + down - 1) / down;
-    scan->units = (uint64_t)scan->parts.units_across * (uint64_t)scan->parts.units_down;
     scan->least_bits = has_dc ? scan->units * blocks * (uint64_t)(has_dc + has_ac) : 0;
     return VIT_OK;
 }
@@ -256,14 +227,9 @@ static vit_status segment(jpeg_state *s, int marker, const uint8_t *p, size_t le
         return VIT_OK;
     }
     if (marker == SOS) {
-        jpeg_scan scan;
+        jpeg_scan scan = {0, 0};
         VIT_TRY(scan_header(s, p, length, &scan));
-        size_t begin = s->at;
-        VIT_TRY(scan_data(s, &scan));
-        scan.parts.restart_interval = s->restart_interval;
-        if (s->pixels && !vit_jpeg_decode_scan(s->pixels, &scan.parts, s->data + begin, s->data + s->at))
-            return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged JPEG: its compressed data cannot be decoded", s->name);
-        return VIT_OK;
+        return scan_data(s, &scan);
     }
     if (marker == DNL) {
         if (length != 2 || !s->components || read16(p) != s->picture->height)
@@ -274,68 +240,39 @@ static vit_status segment(jpeg_state *s, int marker, const uint8_t *p, size_t le
         return frame_header(s, marker, p, length);
     if (marker == APP1 && length >= 6 && memcmp(p, "Exif\0", 5) == 0)
         s->picture->orientation = vit_exif_orientation(p, length);
-    if (marker == APP0 && s->pixels && length >= 5 && memcmp(p, "JFIF", 5) == 0)
-        s->pixels->is_jfif = 1;
-    if (marker == APP14 && s->pixels && length >= 12 && memcmp(p, "Adobe", 6) == 0)
-        s->pixels->transform = p[11];
     if ((marker >= APP0 && marker <= APP15) || marker == COM)
         return VIT_OK;
     return damaged(s, "an unknown marker");
 }
 
-static vit_status walk(jpeg_state *s) {
+vit_status vit_jpeg_check(vit_picture *out, const char *name, const uint8_t *data, size_t bytes,
+                          const vit_limits *limits, vit_error *error) {
+    *out = (vit_picture){.orientation = 1, .most_bytes = SIZE_MAX};
+    jpeg_state s = {
+        .name = name, .data = data, .bytes = bytes, .at = 2, .picture = out, .limits = limits, .error = error};
     for (;;) {
         int marker = 0;
-        VIT_TRY(next_marker(s, &marker));
+        VIT_TRY(next_marker(&s, &marker));
         if (marker == EOI)
             break;
         if (marker == 0 || marker == 1 || (marker >= RST0 && marker <= SOI))
-            return damaged(s, "a marker in the wrong place");
-        if (s->bytes - s->at < 2)
-            return truncated(s);
-        size_t length = read16(s->data + s->at);
+            return damaged(&s, "a marker in the wrong place");
+        if (bytes - s.at < 2)
+            return truncated(&s);
+        size_t length = read16(data + s.at);
         if (length < 2)
-            return damaged(s, "a segment shorter than its own length field");
-        if (length > s->bytes - s->at)
-            return truncated(s);
-        const uint8_t *content = s->data + s->at + 2;
-        s->at += length;
-        VIT_TRY(segment(s, marker, content, length - 2));
+            return damaged(&s, "a segment shorter than its own length field");
+        if (length > bytes - s.at)
+            return truncated(&s);
+        const uint8_t *content = data + s.at + 2;
+        s.at += length;
+        VIT_TRY(segment(&s, marker, content, length - 2));
     }
-    for (int i = 0; i < s->components; i++)
-        if (!s->component[i].started)
-            return vit_fail(s->error, VIT_ERR_TRUNCATED, "%s: the JPEG has no data for component %d of %d", s->name, i + 1,
-                            s->components);
-    if (!s->components)
-        return damaged(s, "it holds no picture");
+    for (int i = 0; i < s.components; i++)
+        if (!s.component[i].started)
+            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the JPEG has no data for component %d of %d", name, i + 1,
+                            s.components);
+    if (!s.components)
+        return damaged(&s, "it holds no picture");
     return VIT_OK;
-}
-
-vit_status vit_jpeg_decode(uint8_t **rgb, vit_picture *picture, const char *name, const uint8_t *data, size_t bytes,
-                           const vit_options *options, vit_error *error) {
-    *picture = (vit_picture){.orientation = 1};
-    jpeg_state s = {.name = name, .data = data, .bytes = bytes, .at = 2, .picture = picture,
-                    .limits = &options->limits, .error = error, .allocator = &options->allocator};
-    jpeg_state again = s;
-    VIT_TRY(walk(&s));
-    size_t pixels = vit_size_mul(picture->width, picture->height), line = 4 * ((size_t)picture->width + 3);
-    vit_jpeg_pixels *j;
-    uint8_t *lines;
-    vit_arena arena = {0};
-    for (int pass = 0; pass < 2; pass++) { /* measures, then takes */
-        j = vit_arena_take(&arena, sizeof *j);
-        lines = vit_arena_take(&arena, line);
-        if (pass == 0)
-            VIT_TRY(vit_arena_commit(&arena, again.allocator, name, error));
-    }
-    *j = (vit_jpeg_pixels){.transform = -1};
-    again.pixels = j;
-    vit_status status = walk(&again);
-    if (status == VIT_OK)
-        status = vit_alloc_for((void **)rgb, again.allocator, vit_size_mul(3, pixels), name, error);
-    if (status == VIT_OK)
-        vit_jpeg_finish(j, *rgb, lines);
-    vit_arena_release(&j->memory, again.allocator);
-    vit_arena_release(&arena, again.allocator);
-    return status;
 }
