@@ -11,9 +11,14 @@ import { serve } from './serve.mjs'
 // In pages.
 async function speed(job) {
   const { ViT } = await import('/wasm/index.js')
-  const { measure } = await import('/tests/bench/measure.mjs')
+  const { measure, stages } = await import('/tests/bench/measure.mjs')
   const kernels = await WebAssembly.compileStreaming(fetch('/build/bench_kernels-relaxed.wasm'))
-  return measure(ViT, { ...job, url: `/models/${job.model}/` }, kernels)
+  const result = await measure(ViT, { ...job, url: `/models/${job.model}/` }, kernels)
+  if (job.threads > 1 || job.batch) return { result, table: '' }
+  const files = {}
+  for (const name of ['config.json', 'model.safetensors'])
+    files[name] = new Uint8Array(await (await fetch(`/models/${job.model}/${name}`)).arrayBuffer())
+  return { result, table: stages(await WebAssembly.compileStreaming(fetch('/build/vit-relaxed.wasm')), files, job) }
 }
 
 // Peak memory, in MB, of the browser's processes that run pages.
@@ -74,7 +79,9 @@ try {
         await inBrowser(name, flags, async (browser) => {
           const page = await browser.newPage()
           await page.goto(server.url + 'tests/bench/blank.html')
-          console.log(show(await page.evaluate(speed, job)))
+          const { result, table } = await page.evaluate(speed, job)
+          console.log(show(result))
+          if (table) console.log(table.slice(table.indexOf('stage')))
         })
         continue
       }

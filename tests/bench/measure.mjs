@@ -53,6 +53,14 @@ export async function measure(ViT, job, module) {
   }
 }
 
+// Stages of a forward pass on one thread, as `vit bench` prints them: program is build/vit-relaxed.wasm, which reads the model
+// from memory.
+export function stages(program, files, { compute, kernels, runs }) {
+  const options = ['--runs', String(runs), '--compute', compute]
+  if (kernels) options.push('--kernels', kernels)
+  return runProgram(program, ['bench', '--model', '/', ...options], files).out
+}
+
 export function show({ model, compute, threads, batch = 1, worker, kernels, min, median, runs, first, load, peak, share, memory }) {
   const what = `${model.padEnd(2)} ${compute.padEnd(4)} ${threads} thread${threads > 1 ? 's' : ' '}${batch > 1 ? ` batch ${batch}` : ''}${worker ? ' worker' : ''}`
   return `${what}  min ${min.toFixed(1).padStart(6)}  median ${median.toFixed(1).padStart(6)} of ${runs}  first ${first.toFixed(1).padStart(6)}  ` +
