@@ -22,6 +22,7 @@ typedef struct crew {
     atomic_int next;       /* first index nobody has taken */
     atomic_int inside;     /* helpers in the job, and CLOSED while none may enter */
     atomic_int quit;
+    atomic_int helpers;    /* that have come */
     int threads;           /* that the job may have, the caller included */
     int count, chunk;
     vit_job job;
@@ -84,6 +85,7 @@ static void take_chunks(crew *c, int thread) {
 
 /* What a helper does until the crew quits. One that comes late begins with the next job. */
 static void help(crew *c, int thread) {
+    atomic_fetch_add(&c->helpers, 1);
     for (int seen = 0, left_out = 0;;) {
         int spins = left_out ? SPINS : 0;
         while (atomic_load_explicit(&c->generation, memory_order_acquire) == seen) {
@@ -250,6 +252,15 @@ void vit_team_run(vit_team *team, int count, int chunk, vit_job job, void *conte
 int vit_team_threads(const vit_team *team) {
 #ifdef VIT_THREADS
     return team->threads;
+#else
+    (void)team;
+    return 1;
+#endif
+}
+
+int vit_team_complete(vit_team *team) {
+#ifdef VIT_THREADS
+    return atomic_load(&crew_of(team)->helpers) >= team->threads - 1;
 #else
     (void)team;
     return 1;

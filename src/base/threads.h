@@ -11,6 +11,8 @@ typedef struct vit_team vit_team;
 vit_status vit_team_open(vit_team **out, int threads, const vit_allocator *allocator, vit_error *error);
 void vit_team_close(vit_team *team);
 int vit_team_threads(const vit_team *team);
+/* Whether all of them are there: some start late. */
+int vit_team_complete(vit_team *team);
 /* From now on `threads` of them work, at most all; the others sleep. */
 void vit_team_limit(vit_team *team, int threads);
 

@@ -3,14 +3,15 @@
 #ifndef VIT_MODEL_PACE_H
 #define VIT_MODEL_PACE_H
 
-/* All layers are the same work. Now and then one of a pass has twice or half as many threads as the others; if it was
- * faster, all have from then on. */
+/* All layers are the same work. Now and then some of a pass have twice or half as many threads as the others; if they were
+ * faster, all have from then on: fewer, if that was seen twice in a row, since a moment's disturbance looks the same. */
 typedef struct vit_pace {
     int threads;            /* there are */
     int best;               /* that layers have */
     int layers;
-    int probed, probe;      /* the layer that has `probe` threads instead; probe 0: none in this pass */
+    int probed, probe;      /* the layer that has `probe` threads instead, if they are fewer; probe 0: none in this pass */
     int down;               /* whether the next probe is of fewer */
+    int doubts;             /* probes in a row that fewer have won */
     int wait, interval;     /* passes to the next probe; between probes, the longer the less they change */
     double probe_ms, others_ms;
 } vit_pace;

@@ -204,7 +204,7 @@ int vit_session_advance(vit_session *s) {
     vit_stage *stage = &s->stages[s->next];
     if (stage->slots > s->model->ready_slots)
         return -1;
-    if (s->next++ == 0)
+    if (s->next++ == 0 && vit_team_complete(s->team))
         vit_pace_begin(&s->pace);
     s->threads = vit_pace_threads(&s->pace, stage->layer);
     vit_team_limit(s->team, s->threads);

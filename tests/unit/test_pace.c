@@ -39,6 +39,12 @@ static void test_two_threads(void) {
     pace = vit_pace_make(2, LAYERS);
     run(&pace, busy, 3);
     CHECK(pace.best == 1 && "busy from the start: the first calls decide");
+
+    pace = vit_pace_make(2, LAYERS);
+    run(&pace, idle, 1);
+    run(&pace, busy, 1);
+    run(&pace, idle, 1);
+    CHECK(pace.best == 2 && "a disturbance of one pass changes nothing");
 }
 
 static void test_many_threads(void) {
