@@ -58,8 +58,9 @@ static int matches(const char *table, const char *wanted, const char *ends) {
     return strncmp(table, wanted, length) == 0 && (!table[length] || table[length] == ':' || table[length] == ',');
 }
 
-static size_t isa_length(const char *name) {
-    return strcspn(name, ":,");
+int vit_kernels_same_isa(const char *a, const char *b) {
+    const size_t length = strcspn(a, ":,");
+    return strncmp(a, b, length) == 0 && strcspn(b, ":,") == length;
 }
 
 const vit_kernels *vit_kernels_find(const char *name) {
@@ -76,7 +77,7 @@ const vit_int8_kernels *vit_int8_kernels_find(const char *name) {
     const char *isa = name ? name : vit_kernels_at(0)->name;
     const char *variant = name ? strchr(name, ',') : NULL;
     for (int i = 0; (kernels = vit_int8_kernels_at(i)) != NULL; i++)
-        if (isa_length(kernels->name) == isa_length(isa) && strncmp(kernels->name, isa, isa_length(isa)) == 0 &&
+        if (vit_kernels_same_isa(kernels->name, isa) &&
             (!variant || (variant[1] && matches(strchr(kernels->name, ',') + 1, variant + 1, ""))))
             break;
     return kernels;
@@ -86,7 +87,7 @@ int vit_kernels_allows(const char *name, const char *table) {
     const char *variant = strchr(name, ',');
     const char *part = strchr(table, ',');
     if (!*name || (part && !variant))
-        return !*name || strncmp(name, table, isa_length(table)) == 0;
+        return !*name || vit_kernels_same_isa(name, table);
     return part ? matches(part + 1, variant + 1, "") : matches(table, name, ",");
 }
 

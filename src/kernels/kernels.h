@@ -158,6 +158,8 @@ const vit_kernels *vit_kernels_find(const char *name);
 const vit_int8_kernels *vit_int8_kernels_find(const char *name);
 /* Whether the choice of a name takes in this table, of f32 or int8, by its name. */
 int vit_kernels_allows(const char *name, const char *table);
+/* Whether two names begin with the same instruction set. */
+int vit_kernels_same_isa(const char *a, const char *b);
 /* The ones for the instruction set of an f32 table; NULL if there are none. */
 const vit_train_kernels *vit_train_kernels_for(const vit_kernels *kernels);
 

@@ -93,11 +93,6 @@ static double rate(const vit_session *s, struct vit_trial *t, const vit_kernels 
     return count / (now - begin);
 }
 
-static int same_isa(const char *a, const char *b) {
-    const size_t length = strcspn(a, ":,");
-    return strncmp(a, b, length) == 0 && strcspn(b, ":,") == length;
-}
-
 /* The index of the table that is fastest, of those of the session's instruction set that it may choose, or that of the one
  * in use. All must give what the first of them gives: engines have had faults. */
 static int fastest(const vit_session *s, int of_int8) {
@@ -111,7 +106,7 @@ static int fastest(const vit_session *s, int of_int8) {
             if (!f32 && !int8)
                 break;
             const char *name = f32 ? f32->name : int8->name;
-            if (!same_isa(name, s->kernels->name) || !vit_kernels_allows(s->allowed, name))
+            if (!vit_kernels_same_isa(name, s->kernels->name) || !vit_kernels_allows(s->allowed, name))
                 continue;
             if (first) {
                 run(s, t, f32, int8);
@@ -148,7 +143,7 @@ int vit_session_tune(vit_session *s) {
 int vit_session_has_choice(const vit_session *s) {
     int f32 = 0, int8 = 0;
     for (int i = 0; vit_kernels_name(i); i++)
-        if (same_isa(vit_kernels_name(i), s->kernels->name) && vit_kernels_allows(s->allowed, vit_kernels_name(i)))
+        if (vit_kernels_same_isa(vit_kernels_name(i), s->kernels->name) && vit_kernels_allows(s->allowed, vit_kernels_name(i)))
             strchr(vit_kernels_name(i), ',') ? int8++ : f32++;
     return f32 > 1 || (s->int8 && int8 > 1);
 }
