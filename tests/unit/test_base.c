@@ -3,6 +3,7 @@
 
 #include "../../src/base/file.h"
 #include "../../src/base/half.h"
+#include "../../src/base/rng.h"
 #include "../../src/base/threads.h"
 
 #include <stdatomic.h>
@@ -75,6 +76,39 @@ static void test_halves(void) {
     CHECK(vit_bf16_from_f32(1 + 0x1p-8f) == 0x3f80 && vit_bf16_from_f32(1 + 3 * 0x1p-8f) == 0x3f82);
 }
 
+/* ---- Random numbers ---- */
+
+/* The first numbers are pinned: files that are made of them are the same for ever. */
+static void test_random(void) {
+    CHECK(vit_random_bits(0, 0) == 0xe220a8397b1dcdaf && vit_random_bits(0, 1) == 0x6e789e6aa1b965f4);
+    CHECK(vit_random_key(1, 2) == 0xaa7e844961f494ee && vit_random_stream("a") == 0xaf63dc4c8601ec8c);
+    double sums[6] = {0}, most = 0, most_truncated = 0;
+    int least[10] = {0}, count = 200000;
+    for (int i = 0; i < count; i++) {
+        double z = vit_random_normal(1, (uint64_t)i), cut = vit_random_truncated(2, (uint64_t)i);
+        double u = vit_random_unit(3, (uint64_t)i);
+        sums[0] += z;
+        sums[1] += z * z;
+        sums[2] += z * z * z * z;
+        sums[3] += cut * cut;
+        sums[4] += u;
+        sums[5] += u < 0 || u >= 1;
+        most = fmax(most, fabs(z));
+        most_truncated = fmax(most_truncated, fabs(cut));
+        least[vit_random_below(4, (uint64_t)i, 10)]++;
+    }
+    CHECK_CLOSE(sums[0] / count, 0, 0.01);
+    CHECK_CLOSE(sums[1] / count, 1, 0.01);
+    CHECK_CLOSE(sums[2] / count, 3, 0.1);
+    CHECK_CLOSE(sqrt(sums[3] / count), 0.87962566, 0.004);
+    CHECK_CLOSE(sums[4] / count, 0.5, 0.003);
+    CHECK(sums[5] == 0 && most > 4 && most < 6.4 && most_truncated <= 2);
+    for (int i = 0; i < 10; i++)
+        CHECK_CLOSE(least[i], count / 10, 600);
+    CHECK(vit_random_unit(1, 0) == 0x1.22145ap-1f && vit_random_truncated(1, 0) == 0x1.478adcp-3f);
+    CHECK(vit_random_normal(1, 0) == 0x1.574cbep-3f && vit_random_normal(1, 2) == 0x1.e54f32p+0f); /* middle, tail */
+}
+
 /* ---- Memory ---- */
 
 static void test_sizes(void) {
@@ -141,4 +175,4 @@ static void test_files(void) {
     remove(path);
 }
 
-TEST_MAIN(TEST(test_every_index_once), TEST(test_halves), TEST(test_sizes), TEST(test_files))
+TEST_MAIN(TEST(test_every_index_once), TEST(test_halves), TEST(test_random), TEST(test_sizes), TEST(test_files))
