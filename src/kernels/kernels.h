@@ -44,6 +44,19 @@ typedef struct vit_gemm {
     vit_epilogue epilogue;
 } vit_gemm;
 
+/* Group norm of an image: y = relu((x - mean) / sqrt(var + eps) * gain + bias + residual), mean and population variance of
+ * a group of neighbouring channels over all tokens, in two passes. Dense panels of C channels; y may be x or residual. */
+typedef struct vit_group_norm {
+    const float *x;
+    const float *gain, *bias; /* [C] */
+    const float *residual;    /* NULL: none */
+    float *y;                 /* pad lanes become 0 */
+    int channels, groups;     /* C, a multiple of groups */
+    int tokens;
+    float eps;
+    int relu;                 /* 0: without it */
+} vit_group_norm;
+
 /* softmax(scale * q kT) v for one head and a group of panels of queries of one image. q, k and v are column blocks of
  * one panel matrix, as the fused qkv layer writes it: head h has q at channel h*K, k at D + h*K, v at 2D + h*K (K =
  * head width, D = heads * K). */
@@ -68,6 +81,8 @@ typedef struct vit_kernels {
      * variance in two passes. x and y: dense panels of `width` channels, may be the same. */
     void (*layernorm)(const float *x, const float *gain, const float *bias, float eps, int width, float *y, int begin,
                       int end);
+    /* Groups [begin,end). */
+    void (*groupnorm)(const vit_group_norm *g, int begin, int end);
     /* Attention of the query panels [query, query + count), count <= query_panels: the scores go to `scores`, [count]
      * [ceil(T/R) * R keys][R] floats, one such block a thread; then mix makes softmax and output of them. */
     void (*score)(const vit_attend *a, int head, int query, int count, float *scores);

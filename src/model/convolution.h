@@ -1,0 +1,53 @@
+/* convolution.h - convolutions, pooling and group norm on feature maps.
+ *
+ * A map [H,W,C] is a matrix of token panels whose tokens are the pixels, row by row: [ceil(H*W / R)][C][R], each image of
+ * a batch at a panel border. What pad lanes hold is finite. */
+#ifndef VIT_MODEL_CONVOLUTION_H
+#define VIT_MODEL_CONVOLUTION_H
+
+#include "session.h"
+
+/* Square windows over a map. There are ceil(size / stride) of them along each side, whatever the padding. */
+typedef struct vit_windows {
+    int height, width;         /* of the map, pixels */
+    int out_height, out_width; /* how many windows */
+    int size, stride;
+    int top, left;             /* pixels that the first ones lack */
+} vit_windows;
+
+/* Padding by (size - 1) / 2 on each side, or SAME: as little as the size of the map needs, the odd one after it. */
+vit_windows vit_windows_make(int height, int width, int size, int stride, int same);
+
+/* Without bias. */
+typedef struct vit_convolution {
+    vit_windows windows;
+    int channels, outputs;
+    const float *weight; /* [outputs,channels,size,size] */
+    int is_input;        /* x is the session's pixels [B,H,W,channels] instead of maps */
+    vit_epilogue epilogue;
+} vit_convolution;
+
+/* Panels of an image's map, and floats of memory that a thread needs for a convolution. */
+int vit_map_panels(const vit_kernels *kernels, int height, int width);
+size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *windows, int channels);
+
+/* Of every image of the session's batch, by its team and in its scratch memory. */
+void vit_convolve(vit_session *session, const vit_convolution *c, const float *x, float *y);
+/* Maxima over the windows; pixels that a window lacks are `outside`. */
+void vit_max_pool(vit_session *session, const vit_windows *windows, int channels, float outside, const float *x,
+                  float *y);
+/* g is of the first image. */
+void vit_group_normalize(vit_session *session, const vit_group_norm *g);
+/* Means of all pixels, out [channels] at a stride of `stride` floats. */
+void vit_average_pool(const vit_session *session, const float *x, int pixels, int channels, float *out, int stride);
+
+/* How much a weight's deviation is kept from 0: w = (w - mean) / (deviation + outside), deviation = sqrt(variance +
+ * inside), over all that one output sums up. */
+typedef struct vit_standardization {
+    double inside, outside;
+} vit_standardization;
+
+/* Rows of weights [rows,k], in place. */
+void vit_standardize(float *weight, size_t rows, size_t k, vit_standardization rule);
+
+#endif
