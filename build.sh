@@ -106,7 +106,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
         *:src/kernels/* | *:src/image/resize.c | *:src/model/convert.c) ;; # every pixel, weight, token
-        wasm*:src/model/stages.c) extra+=(-Os) ;;
+        wasm*:src/model/stages*.c) extra+=(-Os) ;;
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
 }

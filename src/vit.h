@@ -104,11 +104,48 @@ vit_options vit_default_options(void);
 
 typedef enum vit_activation { VIT_GELU_ERF, VIT_GELU_TANH, VIT_GELU_QUICK } vit_activation;
 
+/* A Vision Transformer, with a ResNet in front of it or not; a ResNetV2 with group norm. */
+typedef enum vit_network { VIT_NETWORK_VIT, VIT_NETWORK_BIT } vit_network;
+
 /* How the token sequence becomes one feature vector. */
 typedef enum vit_pool {
-    VIT_POOL_CLASS, /* the class token */
-    VIT_POOL_MEAN   /* mean of the patch tokens ("GAP", appendix D.3) */
+    VIT_POOL_CLASS,     /* the class token */
+    VIT_POOL_MEAN,      /* mean of the patch tokens ("GAP", appendix D.3) */
+    VIT_POOL_MAP,       /* a learned query attends to all tokens, then an MLP (big_vision, SigLIP) */
+    VIT_POOL_CLASS_MEAN /* the class token, then the mean of the patch tokens: [2D] (DINOv2) */
 } vit_pool;
+
+/* Position embeddings (appendix D.4): what they are, and where they are added. */
+typedef enum vit_pos_kind {
+    VIT_POS_NONE,
+    VIT_POS_1D,       /* a row for each token */
+    VIT_POS_2D,       /* pos_x [columns,D/2] and pos_y [rows,D/2], side by side; pos_cls [1,D] */
+    VIT_POS_RELATIVE, /* rel_embed [2T-1,D/H] of each layer: a query also meets the row of its distance to the key */
+    VIT_POS_SINCOS2D  /* computed (big_vision) */
+} vit_pos_kind;
+typedef enum vit_pos_placement {
+    VIT_POS_INPUT,  /* before the first layer */
+    VIT_POS_LAYERS, /* before every layer, each with a table of its own */
+    VIT_POS_SHARED  /* before every layer, all with one table */
+} vit_pos_placement;
+
+typedef enum vit_mlp { VIT_MLP_PLAIN, VIT_MLP_SWIGLU /* fc1 [2F,D], the gate first */ } vit_mlp;
+
+/* Whose convolutions: fixes standardisation of weights, epsilons and padding. */
+typedef enum vit_resnet_kind {
+    VIT_RESNET_HYBRID_JAX, VIT_RESNET_HYBRID_TIMM, VIT_BIT_TRANSFER, VIT_BIT_TIMM, VIT_BIT_VISION
+} vit_resnet_kind;
+typedef struct vit_resnet {
+    int stages, units[4];  /* how many, and residual units in each; 0: the stem alone */
+    int stem_width, width; /* channels of the stem, 0: no convolutional part; the middle ones of the first stage */
+    vit_resnet_kind kind;
+} vit_resnet;
+
+typedef enum vit_decoder_kind { VIT_DECODER_NONE, VIT_DECODER_MAE, VIT_DECODER_SIMMIM } vit_decoder_kind;
+typedef struct vit_decoder { /* from tokens to pixels */
+    vit_decoder_kind kind;
+    int layers, width, heads, mlp_width;
+} vit_decoder;
 
 /* Interpolation of position embeddings to another grid: the rule of the checkpoint's source. */
 typedef enum vit_resample {
@@ -146,19 +183,30 @@ const char *vit_filter_name(vit_filter filter);
 const char *vit_crop_name(vit_crop crop);
 
 typedef struct vit_config {
+    vit_network network;
     int layers, width, heads, mlp_width, classes; /* L, D, H, F, N; classes 0: no head */
-    int patch_height, patch_width;                /* pixels */
-    int image_height, image_width;                /* the size position embeddings are stored for */
+    int patch_height, patch_width;                /* pixels; behind a ResNet: of its last map */
+    int image_height, image_width;                /* pixels: the size position embeddings are stored for */
     vit_activation activation;
+    vit_mlp mlp;
     float norm_eps;                               /* of every LayerNorm */
     vit_pool pool;
-    int class_token;                              /* 1: there is one, before the patches */
-    int pos_class;                                /* 1: the position table has a row for it, the first */
-    int qkv_bias;
+    int class_token, dist_token, registers;       /* how many, 0 or 1 of the first two; before the patches, in this order */
+    int pos_class;                                /* 1: the position table has rows for class_token and dist_token, first */
+    vit_pos_kind pos_kind;
+    vit_pos_placement pos_placement;
+    vit_resample pos_resample;
+    int patch_bias, qkv_bias;                     /* 1: there is one */
+    int layer_scale;                              /* 1: branches are scaled before they are added: ls1.gamma, ls2.gamma */
+    int pre_norm;                                 /* 1: LayerNorm over the tokens before the first layer */
     int final_norm;                               /* 1: LayerNorm over the tokens before pooling */
     int pool_norm;                                /* 1: LayerNorm after pooling (timm's fc_norm) */
     int pre_logits;                               /* width of the hidden layer with tanh before the head; 0: none */
-    vit_resample pos_resample;
+    int head_dist;                                /* 1: logits are the mean with head_dist's, of the distillation token */
+    int projection;                               /* width of a linear layer without bias after pooling (CLIP); 0: none */
+    int axial;                                    /* 1: a layer is two blocks, attention in rows, then in columns */
+    vit_resnet resnet;
+    vit_decoder decoder;
     vit_preprocess preprocess;
     char architecture[64];                        /* e.g. "vit_tiny_patch16_224"; for people */
     char label_set[32];                           /* "imagenet-1k" where the source says so and names no labels */
@@ -178,17 +226,6 @@ typedef struct vit_tensor_info {
     uint64_t bytes;
     int used;             /* set by an import: 1 if the model took it */
 } vit_tensor_info;
-
-/* The header of any readable container (GGUF, safetensors): what `vit info FILE` lists. */
-typedef struct vit_file vit_file;
-vit_status vit_file_open(vit_file **out, const char *path, const vit_options *options, vit_error *error);
-void vit_file_close(vit_file *file);
-const char *vit_file_format(const vit_file *file);                 /* "GGUF", "safetensors" */
-int vit_file_tensor_count(const vit_file *file);
-const vit_tensor_info *vit_file_tensor(const vit_file *file, int index);
-int vit_file_metadata_count(const vit_file *file);
-/* Key and value as text (arrays shortened); valid until the file is closed. */
-void vit_file_metadata(const vit_file *file, int index, const char **key, const char **value);
 
 /* ---- Models ---- */
 
@@ -234,19 +271,6 @@ int vit_model_tensor_count(const vit_model *model);
 const vit_tensor_info *vit_model_tensor(const vit_model *model, int index);
 int vit_model_warning_count(const vit_model *model);
 const char *vit_model_warning(const vit_model *model, int index);
-/* Names for the N classes, e.g. read from a labels file; copied. VIT_ERR_ARGUMENT if count is not N. The one call
- * that changes a model: before it is shared. */
-vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int count, vit_error *error);
-/* The same from a file: a JSON array of strings if it begins with '[', else text with one name a line. */
-vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error);
-
-/* Writes GGUF with everything in it: configuration, preprocessing, labels, tensors in forward order. type: VIT_F32,
- * VIT_F16, VIT_BF16, or VIT_DTYPE_OTHER to keep what each tensor was stored as (Q8_0 becomes F32). Vectors stay F32 when type is
- * narrower. VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. The file is written under a temporary name and renamed. progress may be NULL; returning non-zero
- * from it cancels. */
-typedef int (*vit_progress)(void *context, uint64_t done, uint64_t total);
-vit_status vit_model_save(const vit_model *model, const char *path, vit_dtype type, vit_progress progress,
-                          void *context, vit_error *error);
 
 /* ---- Sessions ---- */
 
@@ -315,34 +339,6 @@ typedef struct vit_session_info {
     uint64_t bytes;
 } vit_session_info;
 vit_session_info vit_session_get_info(const vit_session *session);
-
-/* Kernel tables this host can run, best first, f32's before int8's ("avx512,vnni:12x32"); NULL past the end. */
-const char *vit_kernels_name(int index);
-/* Whether a session would take this name. */
-int vit_kernels_known(const char *name);
-/* Times a register-only multiply-add loop of the named table: GFLOP/s of one core, the ceiling for `bench`. */
-double vit_kernels_peak(const char *name);
-
-/* ---- Named tensors in safetensors files: inputs and results of `vit trace` ---- */
-
-/* A whole file in memory. Read as f32: of F32, F16 and BF16 tensors; others are listed without data. */
-typedef struct vit_tensors vit_tensors;
-vit_status vit_tensors_read(vit_tensors **out, const char *path, const vit_options *options, vit_error *error);
-void vit_tensors_close(vit_tensors *tensors);
-int vit_tensors_count(const vit_tensors *tensors);
-const vit_tensor_info *vit_tensors_info(const vit_tensors *tensors, int index);
-/* Row-major f32, owned by tensors; NULL where the type is another. */
-const float *vit_tensors_data(const vit_tensors *tensors, int index);
-
-/* Collects copies of f32 tensors; commit writes the file (under a temporary name that is renamed), close frees the
- * writer whether or not it was written. */
-typedef struct vit_tensors_writer vit_tensors_writer;
-vit_status vit_tensors_writer_open(vit_tensors_writer **out, const vit_options *options, vit_error *error);
-/* shape [rank], data [product of shape] are the caller's. VIT_ERR_ARGUMENT for a name that is there already. */
-vit_status vit_tensors_writer_add(vit_tensors_writer *writer, const char *name, int rank, const int64_t *shape,
-                                  const float *data, vit_error *error);
-vit_status vit_tensors_writer_commit(vit_tensors_writer *writer, const char *path, vit_error *error);
-void vit_tensors_writer_close(vit_tensors_writer *writer);
 
 #ifdef __cplusplus
 }

@@ -49,6 +49,65 @@ int vit_top_classes(const float *logits, int n, int k, vit_score *top);
 /* Softmax of logits [n] into out [n] (may be the same). */
 void vit_softmax(const float *logits, int n, float *out);
 
+/* ---- Models: labels, saving ---- */
+
+/* Names for the N classes, e.g. read from a labels file; copied. VIT_ERR_ARGUMENT if count is not N. The one call
+ * that changes a model: before it is shared. */
+vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int count, vit_error *error);
+/* The same from a file: a JSON array of strings if it begins with '[', else text with one name a line. */
+vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error);
+
+/* Writes GGUF with everything in it: configuration, preprocessing, labels, tensors in forward order. type: VIT_F32,
+ * VIT_F16, VIT_BF16, or VIT_DTYPE_OTHER to keep what each tensor was stored as (Q8_0 becomes F32). Vectors stay F32
+ * when type is narrower. VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. The file is written under a temporary name
+ * and renamed. progress may be NULL; returning non-zero from it cancels. */
+typedef int (*vit_progress)(void *context, uint64_t done, uint64_t total);
+vit_status vit_model_save(const vit_model *model, const char *path, vit_dtype type, vit_progress progress,
+                          void *context, vit_error *error);
+
+/* ---- Weight files, looked at ---- */
+
+/* The header of any readable container (GGUF, safetensors): what `vit info FILE` lists. */
+typedef struct vit_file vit_file;
+vit_status vit_file_open(vit_file **out, const char *path, const vit_options *options, vit_error *error);
+void vit_file_close(vit_file *file);
+const char *vit_file_format(const vit_file *file);                 /* "GGUF", "safetensors" */
+int vit_file_tensor_count(const vit_file *file);
+const vit_tensor_info *vit_file_tensor(const vit_file *file, int index);
+int vit_file_metadata_count(const vit_file *file);
+/* Key and value as text (arrays shortened); valid until the file is closed. */
+void vit_file_metadata(const vit_file *file, int index, const char **key, const char **value);
+
+/* ---- Named tensors in safetensors files: inputs and results of `vit trace` ---- */
+
+/* A whole file in memory. Read as f32: of F32, F16 and BF16 tensors; others are listed without data. */
+typedef struct vit_tensors vit_tensors;
+vit_status vit_tensors_read(vit_tensors **out, const char *path, const vit_options *options, vit_error *error);
+void vit_tensors_close(vit_tensors *tensors);
+int vit_tensors_count(const vit_tensors *tensors);
+const vit_tensor_info *vit_tensors_info(const vit_tensors *tensors, int index);
+/* Row-major f32, owned by tensors; NULL where the type is another. */
+const float *vit_tensors_data(const vit_tensors *tensors, int index);
+
+/* Collects copies of f32 tensors; commit writes the file (under a temporary name that is renamed), close frees the
+ * writer whether or not it was written. */
+typedef struct vit_tensors_writer vit_tensors_writer;
+vit_status vit_tensors_writer_open(vit_tensors_writer **out, const vit_options *options, vit_error *error);
+/* shape [rank], data [product of shape] are the caller's. VIT_ERR_ARGUMENT for a name that is there already. */
+vit_status vit_tensors_writer_add(vit_tensors_writer *writer, const char *name, int rank, const int64_t *shape,
+                                  const float *data, vit_error *error);
+vit_status vit_tensors_writer_commit(vit_tensors_writer *writer, const char *path, vit_error *error);
+void vit_tensors_writer_close(vit_tensors_writer *writer);
+
+/* ---- Kernels ---- */
+
+/* Kernel tables this host can run, best first, f32's before int8's ("avx512,vnni:12x32"); NULL past the end. */
+const char *vit_kernels_name(int index);
+/* Whether a session would take this name. */
+int vit_kernels_known(const char *name);
+/* Times a register-only multiply-add loop of the named table: GFLOP/s of one core, the ceiling for `bench`. */
+double vit_kernels_peak(const char *name);
+
 #ifdef __cplusplus
 }
 #endif

@@ -33,7 +33,7 @@ allowed() {
         src/vit_*.h) echo '^src/vit(_tasks)?\.h$' ;;
         src/base/*) echo '^src/(vit\.h|base/.*)$' ;;
         src/kernels/* | src/format/* | src/image/*) echo "^($own/.*|src/base/.*|src/vit(_tasks)?\.h|stb_image\.h)$" ;;
-        src/model/*) echo '^src/(model|format|kernels|base)/|^src/vit\.h$' ;;
+        src/model/*) echo '^src/(model|format|kernels|base)/|^src/vit(_tasks)?\.h$' ;;
         src/tasks/*) echo '^src/(tasks|model|image|format|kernels|base)/|^src/vit(_tasks)?\.h$' ;;
         src/train/*) echo '^src/' ;;
         src/cli/*) echo '^src/(cli/.*|vit\.h|vit_tasks\.h|vit_train\.h)$' ;;

@@ -2,7 +2,7 @@
 #ifndef VIT_CLI_CLASS_NAMES_H
 #define VIT_CLI_CLASS_NAMES_H
 
-#include "../vit.h"
+#include "../vit_tasks.h"
 #include "paths.h"
 
 typedef struct vit_cli_classes {

@@ -1,5 +1,5 @@
 /* vit: the command line of the library, native and WASI. */
-#include "../vit.h"
+#include "../vit_tasks.h"
 #include "commands.h"
 #include "options.h"
 

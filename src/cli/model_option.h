@@ -2,7 +2,7 @@
 #ifndef VIT_CLI_MODEL_OPTION_H
 #define VIT_CLI_MODEL_OPTION_H
 
-#include "../vit.h"
+#include "../vit_tasks.h"
 #include "options.h"
 
 typedef struct vit_cli_model {

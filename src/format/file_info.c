@@ -1,4 +1,5 @@
 /* The public calls that list what a weight file holds: only its header is read. */
+#include "../vit_tasks.h"
 #include "container.h"
 #include "text.h"
 #include "../base/file.h"

@@ -1,4 +1,5 @@
 /* The public calls for named f32 tensors in safetensors files. */
+#include "../vit_tasks.h"
 #include "container.h"
 #include "safetensors.h"
 #include "../base/half.h"

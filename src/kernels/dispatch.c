@@ -2,7 +2,7 @@
 #include "kernels.h"
 
 #include "../base/clock.h"
-#include "../vit.h"
+#include "../vit_tasks.h"
 
 #include <string.h>
 

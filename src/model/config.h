@@ -16,19 +16,39 @@ typedef enum vit_source {
  * has claimed anything. */
 typedef struct vit_claims {
     vit_source source;
-    int layers, width, heads, mlp_width, classes;
-    int patch_height, patch_width, image_height, image_width;
-    int activation, pool, class_token, pos_class, qkv_bias, pos_resample;
+    vit_network network;
+#define VIT_FIELD(name, config, key, kind, least, most, words) int name;
+#include "fields.def"
+#undef VIT_FIELD
     int has_head; /* 1: the source says that there is a classifier */
     double norm_eps;
     int has_mean, has_std;
     float mean[3], std[3];
-    int filter, crop, input_height, input_width;
     double crop_pct;
     char architecture[64], label_set[32];
     char **labels; /* owned, each label too */
     int label_count;
 } vit_claims;
+
+/* fields.def as a table. */
+typedef enum vit_field_kind {
+    VIT_FIELD_NUMBER, VIT_FIELD_FLAG, VIT_FIELD_WORD, VIT_FIELD_LIST, VIT_FIELD_SIDES, VIT_FIELD_REST
+} vit_field_kind;
+typedef struct vit_field {
+    size_t claim, config; /* offsets of an int in vit_claims, in vit_config */
+    const char *key;
+    vit_field_kind kind;
+    int least, most;
+    const struct vit_word *words;
+} vit_field;
+extern const vit_field vit_fields[];
+extern const int vit_field_count;
+/* The int at an offset of vit_claims or vit_config. */
+static inline int *vit_field_at(const void *base, size_t offset) {
+    return (int *)((char *)base + offset);
+}
+/* How many rows of the table, from this one on, are one key. */
+int vit_field_length(const vit_field *field);
 
 void vit_claims_init(vit_claims *claims);
 void vit_claims_release(vit_claims *claims, const vit_allocator *allocator);
@@ -56,8 +76,10 @@ typedef struct vit_word {
     const char *word;
     int value;
 } vit_word;
-extern const vit_word vit_activation_words[], vit_pool_words[], vit_resample_words[], vit_filter_words[],
+extern const vit_word vit_activation_words[], vit_mlp_words[], vit_pool_words[], vit_pos_kind_words[],
+    vit_pos_placement_words[], vit_resample_words[], vit_resnet_words[], vit_decoder_words[], vit_filter_words[],
     vit_crop_words[];
 int vit_word_find(const vit_word *words, const char *word);
+const char *vit_word_of(const vit_word *words, int value);
 
 #endif

@@ -63,13 +63,35 @@ static vit_status gguf_numbers(const gguf_reader *g, const char *key, double low
     return VIT_OK;
 }
 
-static vit_status gguf_pair(const gguf_reader *g, const char *key, int *height, int *width) {
-    double pair[2];
-    int has = 0;
-    VIT_TRY(gguf_numbers(g, key, 1, 65535, 2, pair, &has));
-    if (has) {
-        *height = (int)pair[0];
-        *width = (int)pair[1];
+static vit_status gguf_flag(const gguf_reader *g, const char *key, int *out) {
+    const vit_metadata *value = vit_container_get(g->container, key);
+    if (value && value->type != VIT_VALUE_BOOL)
+        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected true or false", g->name, key);
+    if (value)
+        *out = (int)value->integer;
+    return VIT_OK;
+}
+
+static vit_status gguf_list(const gguf_reader *g, const char *key, const vit_field *field, vit_claims *claims) {
+    double numbers[4];
+    int has = 0, count = vit_field_length(field);
+    VIT_TRY(gguf_numbers(g, key, field->least, field->most, count, numbers, &has));
+    for (int i = 0; i < count && has; i++)
+        *vit_field_at(claims, field[i].claim) = (int)numbers[i];
+    return VIT_OK;
+}
+
+static vit_status gguf_field(const gguf_reader *g, const vit_field *field, vit_claims *claims) {
+    char key[64];
+    int *claim = vit_field_at(claims, field->claim);
+    snprintf(key, sizeof key, "vit.%s", field->key);
+    switch (field->kind) {
+    case VIT_FIELD_NUMBER: return gguf_integer(g, key, field->least, field->most, claim);
+    case VIT_FIELD_FLAG: return gguf_flag(g, key, claim);
+    case VIT_FIELD_WORD: return gguf_word(g, key, field->words, claim);
+    case VIT_FIELD_LIST:
+    case VIT_FIELD_SIDES: return gguf_list(g, key, field, claims);
+    case VIT_FIELD_REST: break;
     }
     return VIT_OK;
 }
@@ -93,38 +115,23 @@ static void gguf_text(const gguf_reader *g, const char *key, char *out, size_t s
 vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_container *container,
                                 const vit_allocator *allocator, vit_error *error) {
     gguf_reader g = {.name = name, .container = container, .error = error};
-    static const vit_word kinds[] = {{"1d", 1}, {0}}, placements[] = {{"input", 1}, {0}};
+    static const vit_word networks[] = {{"vit", VIT_NETWORK_VIT}, {"bit", VIT_NETWORK_BIT}, {0}};
     char architecture[64] = "";
-    int ignored, pos_class = VIT_UNSET;
     gguf_text(&g, "general.architecture", architecture, sizeof architecture);
-    if (strcmp(architecture, "vit") != 0)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: general.architecture: expected \"vit\", found \"%s\"", name,
-                        architecture);
+    int network = vit_word_find(networks, architecture);
+    if (network == VIT_UNSET)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: general.architecture: expected \"vit\" or \"bit\", found \"%s\"",
+                        name, architecture);
+    claims->network = (vit_network)network;
     claims->source = VIT_SOURCE_GGUF;
     gguf_text(&g, "general.name", claims->architecture, sizeof claims->architecture);
     gguf_text(&g, "vit.label_set", claims->label_set, sizeof claims->label_set);
-    VIT_TRY(gguf_integer(&g, "vit.block_count", 1, 1000000, &claims->layers));
-    VIT_TRY(gguf_integer(&g, "vit.embedding_length", 1, 65536, &claims->width));
-    VIT_TRY(gguf_integer(&g, "vit.feed_forward_length", 1, 1 << 20, &claims->mlp_width));
-    VIT_TRY(gguf_integer(&g, "vit.attention.head_count", 1, 65536, &claims->heads));
+    for (int i = 0; i < vit_field_count; i++)
+        VIT_TRY(gguf_field(&g, &vit_fields[i], claims));
     VIT_TRY(gguf_number(&g, "vit.attention.layer_norm_epsilon", 0, 1, &claims->norm_eps));
-    VIT_TRY(gguf_pair(&g, "vit.patch_size", &claims->patch_height, &claims->patch_width));
-    VIT_TRY(gguf_pair(&g, "vit.image_size", &claims->image_height, &claims->image_width));
-    VIT_TRY(gguf_word(&g, "vit.activation", vit_activation_words, &claims->activation));
-    VIT_TRY(gguf_word(&g, "vit.pool", vit_pool_words, &claims->pool));
-    VIT_TRY(gguf_word(&g, "vit.pos_embed.kind", kinds, &ignored));
-    VIT_TRY(gguf_word(&g, "vit.pos_embed.placement", placements, &ignored));
-    VIT_TRY(gguf_word(&g, "vit.pos_embed.resample", vit_resample_words, &claims->pos_resample));
-    const vit_metadata *has_class_row = vit_container_get(container, "vit.pos_embed.class_row");
-    if (has_class_row && has_class_row->type == VIT_VALUE_BOOL)
-        pos_class = (int)has_class_row->integer;
-    claims->pos_class = pos_class;
     VIT_TRY(gguf_channels(&g, "vit.preprocess.mean", claims->mean, &claims->has_mean));
     VIT_TRY(gguf_channels(&g, "vit.preprocess.std", claims->std, &claims->has_std));
-    VIT_TRY(gguf_word(&g, "vit.preprocess.filter", vit_filter_words, &claims->filter));
-    VIT_TRY(gguf_word(&g, "vit.preprocess.crop_mode", vit_crop_words, &claims->crop));
     VIT_TRY(gguf_number(&g, "vit.preprocess.crop_pct", 1e-3, 1, &claims->crop_pct));
-    VIT_TRY(gguf_pair(&g, "vit.preprocess.size", &claims->input_height, &claims->input_width));
     const vit_metadata *labels = vit_container_get(container, "vit.labels");
     if (labels && labels->type == VIT_VALUE_ARRAY && labels->element == VIT_VALUE_STRING) {
         VIT_TRY(vit_claims_alloc_labels(claims, labels->count, allocator, error));

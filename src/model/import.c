@@ -1,137 +1,33 @@
 /* From a container of foreign tensors to slots of our own: names, layouts, and what only shapes tell. */
 #include "model.h"
+#include "names.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Names ---- */
-
-/* Hugging Face's names (transformers 5 still writes these old ones) and ours. part: which third of qkv, or -1. */
-static const struct hf_name {
-    const char *hf, *ours;
-    int part;
-} hf_names[] = {{"embeddings.cls_token", "cls_token", -1},
-                {"embeddings.position_embeddings", "pos_embed", -1},
-                {"embeddings.patch_embeddings.projection", "patch_embed.proj", -1},
-                {"layernorm", "norm", -1},
-                {"classifier", "head", -1},
-                {0}},
-  hf_block_names[] = {{"layernorm_before", "norm1", -1},
-                      {"attention.attention.query", "attn.qkv", 0},
-                      {"attention.attention.key", "attn.qkv", 1},
-                      {"attention.attention.value", "attn.qkv", 2},
-                      {"attention.output.dense", "attn.proj", -1},
-                      {"layernorm_after", "norm2", -1},
-                      {"intermediate.dense", "mlp.fc1", -1},
-                      {"output.dense", "mlp.fc2", -1},
-                      {0}};
-
-/* name is base, base.weight or base.bias: the ending; else NULL. */
-static const char *ending_after(const char *name, const char *base) {
-    size_t length = strlen(base);
-    if (strncmp(name, base, length) != 0)
-        return NULL;
-    const char *ending = name + length;
-    return !*ending || strcmp(ending, ".weight") == 0 || strcmp(ending, ".bias") == 0 ? ending : NULL;
-}
-
-typedef struct own_name {
-    char name[64];
-    int part; /* -1: the whole weight */
-} own_name;
-
-/* Our name for a tensor of the file; names that are not Hugging Face's are ours already. */
-static own_name translate(const char *name) {
-    own_name own = {.part = -1};
-    const char *plain = strncmp(name, "vit.", 4) == 0 ? name + 4 : name, *ending;
-    const struct hf_name *entry = hf_names;
-    char prefix[32] = "";
-    int layer;
-    const char *in_layer = vit_after_layer(plain, "encoder.layer.", &layer);
-    if (in_layer) {
-        snprintf(prefix, sizeof prefix, "blocks.%d.", layer);
-        plain = in_layer;
-        entry = hf_block_names;
-    }
-    for (; entry->hf; entry++)
-        if ((ending = ending_after(plain, entry->hf))) {
-            snprintf(own.name, sizeof own.name, "%s%s%s", prefix, entry->ours, ending);
-            own.part = entry->part;
-            return own;
-        }
-    snprintf(own.name, sizeof own.name, "%s", name);
-    return own;
-}
-
-/* What the file would have called a part of a slot, for the error that it is missing. */
-static void foreign_name(const char *own, int part, int is_hf, char *out, size_t size) {
-    int layer;
-    const struct hf_name *entry = hf_names;
-    const char *rest = own, *in_layer = vit_after_layer(own, "blocks.", &layer), *ending;
-    snprintf(out, size, "%s", own);
-    if (!is_hf)
-        return;
-    if (in_layer) {
-        rest = in_layer;
-        entry = hf_block_names;
-    }
-    for (; entry->hf; entry++)
-        if ((entry->part < 0 || entry->part == part) && (ending = ending_after(rest, entry->ours))) {
-            if (in_layer)
-                snprintf(out, size, "vit.encoder.layer.%d.%s%s", layer, entry->hf, ending);
-            else
-                snprintf(out, size, "%s%s%s", strcmp(entry->hf, "classifier") ? "vit." : "", entry->hf, ending);
-            return;
-        }
-}
-
-/* Weights of networks that resemble ours but compute something else: running without them would be silently wrong. */
-static const char *foreign_network(const char *name) {
-    static const struct {
-        const char *part, *what;
-    } known[] = {{".ls1.", "LayerScale"},
-                 {".ls2.", "LayerScale"},
-                 {".layer_scale", "LayerScale"},
-                 {"reg_token", "register tokens"},
-                 {"register_tokens", "register tokens"},
-                 {"dist_token", "a distillation token"},
-                 {"distillation_token", "a distillation token"},
-                 {"norm_pre.", "a norm before the blocks"},
-                 {".q_norm.", "query-key norms"},
-                 {".k_norm.", "query-key norms"},
-                 {"attn_pool.", "attention pooling"},
-                 {"rel_pos", "relative positions"},
-                 {"rel_embed", "relative positions"},
-                 {"patch_embed.backbone.", "a convolutional backbone"},
-                 {".mlp.norm.", "a norm inside the MLP"},
-                 {".mlp.w12.", "SwiGLU"},
-                 {".weights_in.", "SwiGLU"},
-                 {".mlp.fc1_g.", "SwiGLU"},
-                 {"decoder.", "a decoder"},
-                 {"pos_x", "2-D positions"},
-                 {"pos_y", "2-D positions"},
-                 {".pos_embed", "positions in every layer"},
-                 {0}};
-    for (int i = 0; known[i].part; i++)
-        if (strstr(name, known[i].part))
-            return known[i].what;
-    return NULL;
-}
-
 /* ---- What shapes tell ---- */
 
-static const vit_tensor_info *find(const vit_container *container, const char *own) {
-    for (int i = 0; i < container->tensor_count; i++)
-        if (strcmp(translate(container->tensors[i].name).name, own) == 0)
-            return &container->tensors[i];
+/* The tensors of the file under our names, and what is claimed of them. */
+typedef struct import {
+    vit_model *model;
+    const char *file;
+    vit_claims *claims;
+    vit_name *names; /* [tensor_count] */
+    vit_error *error;
+} import;
+
+static const vit_tensor_info *find(const import *in, const char *own) {
+    for (int i = 0; i < in->model->container.tensor_count; i++)
+        if (strcmp(in->names[i].own, own) == 0)
+            return &in->model->container.tensors[i];
     return NULL;
 }
 
-static int count_layers(const vit_container *container) {
+static int count_layers(const import *in) {
     int layers = 0, layer;
-    for (int i = 0; i < container->tensor_count; i++)
-        if (vit_after_layer(translate(container->tensors[i].name).name, "blocks.", &layer) && layer >= layers)
+    for (int i = 0; i < in->model->container.tensor_count; i++)
+        if (vit_after_layer(in->names[i].own, "blocks.", &layer) && layer >= layers)
             layers = layer + 1;
     return layers;
 }
@@ -144,83 +40,127 @@ static int dimension(const vit_tensor_info *tensor, int rank, int index) {
 }
 
 /* Outputs of a linear layer: by its bias, whose shape cannot be transposed, or else by its weight. */
-static int outputs(const vit_container *container, const char *layer) {
+static int outputs(const import *in, const char *layer) {
     char name[64];
     snprintf(name, sizeof name, "%s.bias", layer);
-    int count = dimension(find(container, name), 1, 0);
+    int count = dimension(find(in, name), 1, 0);
     snprintf(name, sizeof name, "%s.weight", layer);
-    return count ? count : dimension(find(container, name), 2, 0);
+    return count ? count : dimension(find(in, name), 2, 0);
 }
 
-static int either(int claim, int otherwise) {
-    return claim != VIT_UNSET ? claim : otherwise;
+static void settle(int *claim, int value) {
+    if (*claim == VIT_UNSET)
+        *claim = value;
 }
 
-static void fill_preprocess(vit_config *c, const vit_claims *claims) {
-    vit_preprocess *p = &c->preprocess;
-    int hf = claims->source == VIT_SOURCE_HF;
+/* 0 where that is no picture. */
+static int grid_pixels(int cells, int patch) {
+    const int64_t pixels = (int64_t)cells * patch;
+    return pixels <= 65535 ? (int)pixels : 0;
+}
+
+static void settle_preprocess(vit_claims *c) {
+    const int hf = c->source == VIT_SOURCE_HF;
     for (int i = 0; i < 3; i++) {
-        p->mean[i] = claims->has_mean ? claims->mean[i] : 0.5f;
-        p->std[i] = claims->has_std ? claims->std[i] : 0.5f;
+        c->mean[i] = c->has_mean ? c->mean[i] : 0.5f;
+        c->std[i] = c->has_std ? c->std[i] : 0.5f;
     }
-    p->filter = (vit_filter)either(claims->filter, hf ? VIT_FILTER_BILINEAR : VIT_FILTER_BICUBIC);
-    p->crop = (vit_crop)either(claims->crop, hf ? VIT_CROP_SQUASH : VIT_CROP_CENTER);
-    p->crop_pct = claims->crop_pct > 0 ? claims->crop_pct : hf ? 1 : 0.9;
-    p->height = either(claims->input_height, c->image_height);
-    p->width = either(claims->input_width, c->image_width);
+    settle(&c->filter, hf ? VIT_FILTER_BILINEAR : VIT_FILTER_BICUBIC);
+    settle(&c->crop, hf ? VIT_CROP_SQUASH : VIT_CROP_CENTER);
+    c->crop_pct = c->crop_pct > 0 ? c->crop_pct : hf ? 1 : 0.9;
+    settle(&c->input_height, c->image_height);
+    settle(&c->input_width, c->image_width);
 }
 
-/* Claims first; where there are none, shapes; then the default of the source's own code. */
-static vit_status fill_config(vit_model *model, const char *name, const vit_claims *claims, vit_error *error) {
-    const vit_container *container = &model->container;
-    vit_config *c = &model->config;
-    const vit_tensor_info *patch = find(container, "patch_embed.proj.weight");
-    const vit_tensor_info *positions = find(container, "pos_embed");
-    if (!patch && !find(container, "blocks.0.norm1.weight"))
-        return vit_fail(error, VIT_ERR_UNSUPPORTED,
+/* What tensors and their shapes tell, where nobody has claimed anything; then the default of the source's own code. */
+static vit_status settle_claims(const import *in) {
+    vit_claims *c = in->claims;
+    const vit_tensor_info *patch = find(in, "patch_embed.proj.weight"), *positions = find(in, "pos_embed");
+    if (!patch && !find(in, "blocks.0.norm1.weight"))
+        return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
                         "%s: not a Vision Transformer: it has neither patch_embed.proj.weight (timm) nor "
                         "vit.embeddings.patch_embeddings.projection.weight (Hugging Face)",
-                        name);
-
-    int width = outputs(container, "blocks.0.norm1"), classes = outputs(container, "head");
-    c->width = either(claims->width, width ? width : dimension(patch, 4, 0));
-    c->patch_height = either(claims->patch_height, dimension(patch, 4, 2));
-    c->patch_width = either(claims->patch_width, dimension(patch, 4, 3));
-    c->layers = either(claims->layers, count_layers(container));
-    c->mlp_width = either(claims->mlp_width, outputs(container, "blocks.0.mlp.fc1"));
-    c->heads = claims->heads;
-    c->classes = classes                 ? either(claims->classes, classes)
-                 : claims->classes > 0   ? claims->classes /* claimed, so its absence will be an error */
-                 : claims->has_head == 1 ? claims->label_count + !claims->label_count
-                                         : 0;
-    c->class_token = either(claims->class_token, find(container, "cls_token") != NULL);
-    c->pos_class = either(claims->pos_class, c->class_token) && c->class_token;
-    c->qkv_bias = either(claims->qkv_bias, find(container, "blocks.0.attn.qkv.bias") != NULL);
-    c->pool_norm = find(container, "fc_norm.weight") != NULL;
-    c->final_norm = find(container, "norm.weight") != NULL || !c->pool_norm;
-    c->pre_logits = outputs(container, "pre_logits.fc");
-    c->activation = (vit_activation)either(claims->activation, VIT_GELU_ERF);
-    c->norm_eps = claims->norm_eps >= 0 ? (float)claims->norm_eps : 1e-6f;
-    c->pool = (vit_pool)either(claims->pool, c->class_token ? VIT_POOL_CLASS : VIT_POOL_MEAN);
-    c->pos_resample = (vit_resample)either(claims->pos_resample,
-                                           claims->source == VIT_SOURCE_HF ? VIT_RESAMPLE_HF : VIT_RESAMPLE_TIMM);
-    c->image_height = claims->image_height;
-    c->image_width = claims->image_width;
-    if (c->image_height == VIT_UNSET) { /* no claim: a square grid of as many patches as the table has rows */
-        int side = (int)lround(sqrt((double)(dimension(positions, 3, 1) - c->pos_class)));
-        c->image_height = side * c->patch_height;
-        c->image_width = side * c->patch_width;
-    }
-    fill_preprocess(c, claims);
-    snprintf(c->architecture, sizeof c->architecture, "%s", claims->architecture);
-    snprintf(c->label_set, sizeof c->label_set, "%s", c->classes == 1000 ? claims->label_set : "");
+                        in->file);
+    const int width = outputs(in, "blocks.0.norm1"), classes = outputs(in, "head");
+    settle(&c->width, width ? width : dimension(patch, 4, 0));
+    settle(&c->patch_height, dimension(patch, 4, 2));
+    settle(&c->patch_width, dimension(patch, 4, 3));
+    settle(&c->layers, count_layers(in));
+    settle(&c->mlp_width, outputs(in, "blocks.0.mlp.fc1"));
+    if (classes)
+        settle(&c->classes, classes);
+    else if (c->classes <= 0) /* if they are claimed, their absence will be an error */
+        c->classes = c->has_head == 1 ? c->label_count + !c->label_count : 0;
+    settle(&c->class_token, find(in, "cls_token") != NULL);
+    settle(&c->pos_class, c->class_token);
+    c->pos_class &= c->class_token;
+    settle(&c->pos_kind, VIT_POS_1D);
+    settle(&c->patch_bias, 1);
+    settle(&c->qkv_bias, find(in, "blocks.0.attn.qkv.bias") != NULL);
+    settle(&c->pool_norm, find(in, "fc_norm.weight") != NULL);
+    settle(&c->final_norm, find(in, "norm.weight") != NULL || !c->pool_norm);
+    settle(&c->pre_logits, outputs(in, "pre_logits.fc"));
+    settle(&c->activation, VIT_GELU_ERF);
+    settle(&c->pool, c->class_token ? VIT_POOL_CLASS : VIT_POOL_MEAN);
+    settle(&c->pos_resample, c->source == VIT_SOURCE_HF ? VIT_RESAMPLE_HF : VIT_RESAMPLE_TIMM);
+    c->norm_eps = c->norm_eps >= 0 ? c->norm_eps : 1e-6;
+    /* A square grid of as many patches as the table has rows. */
+    const int rows = dimension(positions, 3, 1) - c->pos_class, side = rows > 0 ? (int)lround(sqrt(rows)) : 0;
+    settle(&c->image_height, grid_pixels(side, c->patch_height));
+    settle(&c->image_width, grid_pixels(side, c->patch_width));
+    settle_preprocess(c);
     return VIT_OK;
+}
+
+/* Numbers and words that still nobody has claimed are 0: such a part is not there. */
+static void fill_config(vit_config *config, const vit_claims *claims) {
+    vit_preprocess *p = &config->preprocess;
+    for (int i = 0; i < vit_field_count; i++) {
+        const int claim = *vit_field_at(claims, vit_fields[i].claim);
+        *vit_field_at(config, vit_fields[i].config) = claim != VIT_UNSET ? claim : 0;
+    }
+    config->network = claims->network;
+    config->norm_eps = (float)claims->norm_eps;
+    memcpy(p->mean, claims->mean, sizeof p->mean);
+    memcpy(p->std, claims->std, sizeof p->std);
+    p->crop_pct = claims->crop_pct;
+    snprintf(config->architecture, sizeof config->architecture, "%s", claims->architecture);
+    snprintf(config->label_set, sizeof config->label_set, "%s", config->classes == 1000 ? claims->label_set : "");
+}
+
+/* What of a configuration is understood, but not run yet; NULL if all is. */
+static const char *not_run(const vit_config *c) {
+    const struct {
+        int has;
+        const char *what;
+    } parts[] = {{c->network == VIT_NETWORK_BIT, "BiT ResNets"},
+                 {c->resnet.stem_width, "a convolutional part"},
+                 {c->pool == VIT_POOL_MAP, "attention pooling"},
+                 {c->pool == VIT_POOL_CLASS_MEAN, "class token and mean as features"},
+                 {c->dist_token || c->head_dist, "a distillation token"},
+                 {c->registers, "register tokens"},
+                 {c->pos_kind != VIT_POS_1D, "other than one learned position embedding for each token"},
+                 {c->pos_placement != VIT_POS_INPUT, "positions in every layer"},
+                 {!c->patch_bias, "a patch embedding without bias"},
+                 {c->layer_scale, "LayerScale"},
+                 {c->pre_norm, "a norm before the blocks"},
+                 {c->mlp != VIT_MLP_PLAIN, "SwiGLU"},
+                 {c->projection, "a projection of features"},
+                 {c->axial, "axial attention"},
+                 {c->decoder.kind != VIT_DECODER_NONE, "a decoder"}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].has)
+            return parts[i].what;
+    return NULL;
 }
 
 static vit_status check_config(const vit_model *model, const char *name, vit_error *error) {
     const vit_config *c = &model->config;
     const vit_limits *limits = &model->options.limits;
-    if (c->heads == VIT_UNSET)
+    const char *what = not_run(c);
+    if (what)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: networks with %s are not supported", name, what);
+    if (!c->heads)
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: the number of attention heads is in no tensor's shape: a config.json is needed beside the "
                         "file, or given with it",
@@ -276,56 +216,61 @@ static int same_shape(int rank, const int64_t *shape, int other_rank, const int6
     return rank == other_rank && memcmp(shape, other, (size_t)rank * sizeof *shape) == 0;
 }
 
-static vit_status bind_tensor(vit_model *model, const char *name, vit_tensor_info *tensor, vit_target *target,
-                              vit_error *error) {
-    own_name own = translate(tensor->name);
-    vit_slot *slot = vit_model_slot(model, own.name);
+static vit_status bind_tensor(const import *in, int index, vit_target *target) {
+    vit_tensor_info *tensor = &in->model->container.tensors[index];
+    const vit_name *name = &in->names[index];
+    vit_slot *slot = vit_model_slot(in->model, name->own);
     *target = (vit_target){0};
     if (!slot) {
-        const char *what = foreign_network(tensor->name);
+        const char *what = vit_foreign_network(tensor->name);
         if (what)
-            return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: tensor \"%.120s\": networks with %s are not supported",
-                            name, tensor->name, what);
+            return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
+                            "%s: tensor \"%.120s\": networks with %s are not supported", in->file, tensor->name, what);
         return VIT_OK;
     }
     int64_t shape[4];
     memcpy(shape, slot->shape, sizeof shape);
-    if (own.part >= 0)
-        shape[0] /= 3;
+    shape[0] /= name->parts;
     if (!same_shape(tensor->rank, tensor->shape, slot->rank, shape)) {
         char expected[100], found[160];
         shape_text(slot->rank, shape, expected, sizeof expected);
         shape_text(tensor->rank, tensor->shape, found, sizeof found);
-        return vit_fail(error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected shape %s, found %s", name, tensor->name,
-                        expected, found);
+        return vit_fail(in->error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected shape %s, found %s", in->file,
+                        tensor->name, expected, found);
     }
     if (tensor->dtype == VIT_DTYPE_OTHER)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED,
-                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16 and Q8_0 are)", name, tensor->name,
-                        tensor->type);
-    int parts = own.part < 0 ? VIT_ALL_PARTS : 1 << own.part;
+        return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
+                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16 and Q8_0 are)", in->file,
+                        tensor->name, tensor->type);
+    const unsigned parts = name->parts > 1 ? 1u << name->part : ~0u;
     if (slot->parts & parts)
-        return vit_fail(error, VIT_ERR_FORMAT, "%s: tensor \"%.120s\": the same weight is there under another name",
-                        name, tensor->name);
+        return vit_fail(in->error, VIT_ERR_FORMAT,
+                        "%s: tensor \"%.120s\": the same weight is there under another name", in->file, tensor->name);
     slot->parts |= parts;
     slot->stored = tensor->dtype;
     tensor->used = 1;
     target->slot = slot;
-    target->count = own.part < 0 ? slot->count : slot->count / 3;
-    target->offset = own.part < 0 ? 0 : (size_t)own.part * target->count;
+    target->count = slot->count / (size_t)name->parts;
+    target->offset = (size_t)name->part * target->count;
+    slot->bound += target->count;
     return VIT_OK;
 }
 
-static vit_status check_complete(const vit_model *model, const char *name, int is_hf, vit_error *error) {
-    for (int i = 0; i < model->slot_count; i++) {
-        const vit_slot *slot = &model->slots[i];
-        if (slot->parts == VIT_ALL_PARTS)
+static vit_status check_complete(const import *in) {
+    const vit_family *family = NULL;
+    for (int i = 0; i < in->model->container.tensor_count && !family; i++)
+        family = in->names[i].family;
+    for (int i = 0; i < in->model->slot_count; i++) {
+        const vit_slot *slot = &in->model->slots[i];
+        if (slot->bound == slot->count)
             continue;
         char missing[120], shape[100];
-        int part = slot->parts & 1 ? (slot->parts & 2 ? 2 : 1) : 0;
-        foreign_name(slot->name, part, is_hf, missing, sizeof missing);
+        int part = 0;
+        while (slot->parts >> part & 1)
+            part++;
+        vit_foreign_name(family, slot->name, part, missing, sizeof missing);
         shape_text(slot->rank, slot->shape, shape, sizeof shape);
-        return vit_fail(error, VIT_ERR_MISSING_TENSOR, "%s: tensor \"%s\" is missing (%s %s)", name, missing,
+        return vit_fail(in->error, VIT_ERR_MISSING_TENSOR, "%s: tensor \"%s\" is missing (%s %s)", in->file, missing,
                         slot->name, shape);
     }
     return VIT_OK;
@@ -343,23 +288,39 @@ static vit_status take_labels(vit_model *model, const char *name, vit_claims *cl
     return VIT_OK;
 }
 
+/* What a config given beside a GGUF claims overrides the file's own claims. */
+static vit_status take_metadata(vit_model *model, const char *name, vit_claims *claims, vit_error *error) {
+    const vit_allocator *allocator = &model->options.allocator;
+    vit_claims given = *claims;
+    vit_claims_init(claims);
+    vit_status status = vit_claims_from_gguf(claims, name, &model->container, allocator, error);
+    if (status == VIT_OK)
+        vit_claims_override(claims, &given, allocator);
+    vit_claims_release(&given, allocator);
+    return status;
+}
+
+static vit_status import_named(const import *in, vit_target *targets) {
+    vit_model *model = in->model;
+    for (int i = 0; i < model->container.tensor_count; i++)
+        in->names[i] = vit_translate(model->container.tensors[i].name);
+    VIT_TRY(settle_claims(in));
+    fill_config(&model->config, in->claims);
+    VIT_TRY(check_config(model, in->file, in->error));
+    VIT_TRY(vit_model_make_slots(model, in->error));
+    for (int i = 0; i < model->container.tensor_count; i++)
+        VIT_TRY(bind_tensor(in, i, &targets[i]));
+    return check_complete(in);
+}
+
 vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vit_target *targets, vit_error *error) {
-    vit_container *container = &model->container;
-    if (strcmp(container->format, "GGUF") == 0) {
-        /* What a config given beside a GGUF claims overrides the file's own claims. */
-        vit_claims given = *claims;
-        vit_claims_init(claims);
-        vit_status status = vit_claims_from_gguf(claims, name, container, &model->options.allocator, error);
-        if (status == VIT_OK)
-            vit_claims_override(claims, &given, &model->options.allocator);
-        vit_claims_release(&given, &model->options.allocator);
-        VIT_TRY(status);
-    }
-    VIT_TRY(fill_config(model, name, claims, error));
-    VIT_TRY(check_config(model, name, error));
-    VIT_TRY(vit_model_make_slots(model, error));
-    for (int i = 0; i < container->tensor_count; i++)
-        VIT_TRY(bind_tensor(model, name, &container->tensors[i], &targets[i], error));
-    VIT_TRY(check_complete(model, name, claims->source == VIT_SOURCE_HF, error));
-    return take_labels(model, name, claims, error);
+    const vit_allocator *allocator = &model->options.allocator;
+    import in = {.model = model, .file = name, .claims = claims, .error = error};
+    if (strcmp(model->container.format, "GGUF") == 0)
+        VIT_TRY(take_metadata(model, name, claims, error));
+    const size_t bytes = vit_size_mul((size_t)model->container.tensor_count, sizeof *in.names);
+    VIT_TRY(vit_alloc_for((void **)&in.names, allocator, bytes, "the names of tensors", error));
+    vit_status status = import_named(&in, targets);
+    vit_release(allocator, in.names);
+    return status == VIT_OK ? take_labels(model, name, claims, error) : status;
 }

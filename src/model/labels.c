@@ -1,4 +1,5 @@
 /* Class names from a file. */
+#include "../vit_tasks.h"
 #include "../base/file.h"
 #include "../format/json.h"
 

@@ -2,6 +2,7 @@
 #ifndef VIT_MODEL_MODEL_H
 #define VIT_MODEL_MODEL_H
 
+#include "../vit_tasks.h"
 #include "../base/memory.h"
 #include "../format/container.h"
 #include "config.h"
@@ -40,19 +41,20 @@ typedef struct vit_weights {
     vit_block *blocks;                    /* [L] */
 } vit_weights;
 
-#define VIT_ALL_PARTS 7
-
 /* One weight of one layer: its name and shape by the configuration, its place in memory, how it was stored. */
 typedef struct vit_slot {
-    char name[40];
+    char name[72];
     const char *stage;    /* that reads it, without the layer's number */
+    int layer;            /* that number; -1 where there is none */
     int rank;
     int64_t shape[4];
     size_t count;         /* of values */
     int is_matrix;        /* what int8 kernels read as integers */
+    void *field;          /* of the weights: a float pointer, or a vit_matrix where it is one */
     vit_matrix held;      /* f32, or integers */
     size_t arrived;       /* of count, while it is loaded */
-    int parts;            /* which thirds (of qkv; else all at once) have a tensor: VIT_ALL_PARTS when complete */
+    size_t bound;         /* of count, those that a tensor of the file is for */
+    unsigned parts;       /* bit by bit, which parts of it those are */
     vit_dtype stored;
     int nonfinite;        /* a NaN or infinity was seen while loading */
 } vit_slot;
@@ -62,7 +64,8 @@ struct vit_model {
     vit_config config;
     vit_weights weights;
     vit_slot *slots;      /* in forward order */
-    int slot_count, input_slots, block_slots; /* of them before the first block, in every block */
+    vit_slot **slots_by_name;
+    int slot_count;
     int ready_slots;      /* how many, from the first on, have arrived: a stage runs once those up to its last have */
     vit_arena slot_arena, weight_arena;
     vit_container container; /* what the file held */
@@ -78,8 +81,6 @@ vit_status vit_model_make_slots(vit_model *model, vit_error *error);
 /* Memory for all slots, and pointers to it in slots and weights. */
 vit_status vit_model_alloc_weights(vit_model *model, vit_error *error);
 vit_slot *vit_model_slot(vit_model *model, const char *name);
-/* What follows "PREFIX<layer>." in a tensor's name; NULL if the name does not begin so. */
-const char *vit_after_layer(const char *name, const char *prefix, int *layer);
 vit_status vit_model_warn(vit_model *model, vit_error *error, const char *format, ...) VIT_PRINTF(3, 4);
 
 /* Values of a row: all that one output of a layer sums up. */
@@ -94,9 +95,7 @@ typedef struct vit_target {
 } vit_target;
 
 /* Reads the configuration out of claims, tensor names and shapes; makes the model's slots; gives every tensor of the
- * container its target (targets [tensor_count], caller's). timm and Hugging Face names are understood here and nowhere
- * else.
- * Every weight must be there with the right shape. Fills model->config, slots, labels, container's `used`. */
+ * container its target (targets [tensor_count], caller's). Every weight must be there with the right shape. Fills model->config, slots, labels, container's `used`. */
 vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vit_target *targets, vit_error *error);
 
 #endif

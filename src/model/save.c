@@ -4,38 +4,46 @@
 #include "../base/half.h"
 #include "../format/gguf.h"
 
+#include <stdio.h>
 #include <string.h>
+
+static vit_status write_field(vit_gguf_writer *w, const vit_config *c, const vit_field *field, vit_error *error) {
+    char key[64];
+    uint32_t values[4];
+    const int value = *vit_field_at(c, field->config), count = vit_field_length(field);
+    int equal = 1;
+    for (int i = 0; i < count; i++) {
+        values[i] = (uint32_t)*vit_field_at(c, field[i].config);
+        equal = equal && values[i] == values[0];
+    }
+    snprintf(key, sizeof key, "vit.%s", field->key);
+    switch (field->kind) {
+    case VIT_FIELD_NUMBER: return value ? vit_gguf_uint(w, key, values[0], error) : VIT_OK;
+    case VIT_FIELD_FLAG: return vit_gguf_bool(w, key, value, error);
+    case VIT_FIELD_WORD: return vit_gguf_string(w, key, vit_word_of(field->words, value), error);
+    case VIT_FIELD_SIDES:
+        if (equal)
+            return vit_gguf_uint(w, key, values[0], error);
+        return vit_gguf_uints(w, key, values, (size_t)count, error);
+    case VIT_FIELD_LIST: return vit_gguf_uints(w, key, values, (size_t)count, error);
+    case VIT_FIELD_REST: break;
+    }
+    return VIT_OK;
+}
 
 static vit_status write_metadata(vit_gguf_writer *w, const vit_model *model, vit_error *error) {
     const vit_config *c = &model->config;
     const vit_preprocess *p = &c->preprocess;
-    const uint32_t patch[2] = {(uint32_t)c->patch_height, (uint32_t)c->patch_width};
-    const uint32_t image[2] = {(uint32_t)c->image_height, (uint32_t)c->image_width};
-    const uint32_t input[2] = {(uint32_t)p->height, (uint32_t)p->width};
-    VIT_TRY(vit_gguf_string(w, "general.architecture", "vit", error));
+    VIT_TRY(vit_gguf_string(w, "general.architecture", c->network == VIT_NETWORK_BIT ? "bit" : "vit", error));
     VIT_TRY(vit_gguf_string(w, "general.name", c->architecture, error));
-    VIT_TRY(vit_gguf_uint(w, "vit.block_count", (uint32_t)c->layers, error));
-    VIT_TRY(vit_gguf_uint(w, "vit.embedding_length", (uint32_t)c->width, error));
-    VIT_TRY(vit_gguf_uint(w, "vit.feed_forward_length", (uint32_t)c->mlp_width, error));
-    VIT_TRY(vit_gguf_uint(w, "vit.attention.head_count", (uint32_t)c->heads, error));
+    for (const vit_field *f = vit_fields; f < vit_fields + vit_field_count; f++)
+        if ((c->resnet.stem_width || strncmp(f->key, "resnet.", 7) != 0) &&
+            (c->decoder.kind || strncmp(f->key, "decoder.", 8) != 0))
+            VIT_TRY(write_field(w, c, f, error));
     VIT_TRY(vit_gguf_float(w, "vit.attention.layer_norm_epsilon", c->norm_eps, error));
-    if (patch[0] == patch[1])
-        VIT_TRY(vit_gguf_uint(w, "vit.patch_size", patch[0], error));
-    else
-        VIT_TRY(vit_gguf_uints(w, "vit.patch_size", patch, 2, error));
-    VIT_TRY(vit_gguf_uints(w, "vit.image_size", image, 2, error));
-    VIT_TRY(vit_gguf_string(w, "vit.activation", vit_activation_name(c->activation), error));
-    VIT_TRY(vit_gguf_string(w, "vit.pool", vit_pool_name(c->pool), error));
-    VIT_TRY(vit_gguf_string(w, "vit.pos_embed.kind", "1d", error));
-    VIT_TRY(vit_gguf_string(w, "vit.pos_embed.placement", "input", error));
-    VIT_TRY(vit_gguf_string(w, "vit.pos_embed.resample", vit_resample_name(c->pos_resample), error));
-    VIT_TRY(vit_gguf_bool(w, "vit.pos_embed.class_row", c->pos_class, error));
     VIT_TRY(vit_gguf_floats(w, "vit.preprocess.mean", p->mean, 3, error));
     VIT_TRY(vit_gguf_floats(w, "vit.preprocess.std", p->std, 3, error));
-    VIT_TRY(vit_gguf_string(w, "vit.preprocess.filter", vit_filter_name(p->filter), error));
-    VIT_TRY(vit_gguf_string(w, "vit.preprocess.crop_mode", vit_crop_name(p->crop), error));
     VIT_TRY(vit_gguf_double(w, "vit.preprocess.crop_pct", p->crop_pct, error));
-    VIT_TRY(vit_gguf_uints(w, "vit.preprocess.size", input, 2, error));
     if (*c->label_set)
         VIT_TRY(vit_gguf_string(w, "vit.label_set", c->label_set, error));
     if (model->labels)

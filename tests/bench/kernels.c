@@ -9,7 +9,7 @@
  * longer. Pad lanes are not counted as work. */
 #include "../../src/base/clock.h"
 #include "../../src/kernels/kernels.h"
-#include "../../src/vit.h"
+#include "../../src/vit_tasks.h"
 
 #include <stdio.h>
 #include <stdlib.h>

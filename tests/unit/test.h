@@ -15,7 +15,7 @@
 #ifndef VIT_TESTS_UNIT_TEST_H
 #define VIT_TESTS_UNIT_TEST_H
 
-#include "../../src/vit.h"
+#include "../../src/vit_tasks.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,0 +1,111 @@
+/* What timm's config.json claims. */
+#include "config_json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static vit_status timm_pool(const vit_json_reader *r, vit_claims *claims) {
+    const vit_json *value = vit_member(r, "global_pool");
+    if (value && value->type == VIT_JSON_STRING && vit_word_find(vit_pool_words, value->string) == VIT_UNSET)
+        return vit_unsupported(r, "global_pool", value->string);
+    return vit_read_word(r, "global_pool", vit_pool_words, &claims->pool);
+}
+
+/* Every argument is read or known to change nothing: one that is neither could change the network. */
+static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) {
+    static const char *const read[] = {"img_size",  "patch_size",  "embed_dim",   "depth",       "num_heads",
+                                       "mlp_ratio", "num_classes", "global_pool", "class_token", "no_embed_class",
+                                       "qkv_bias",  "in_chans",    "act_layer"};
+    static const char *const harmless[] = {"fc_norm",         "final_norm",     "drop_rate",        "pos_drop_rate",
+                                           "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",   "drop_path_rate",
+                                           "weight_init",     "fix_init",       "dynamic_img_size", "dynamic_img_pad",
+                                           "strict_img_size"};
+    for (const vit_json *argument = r->object ? r->object->child : NULL; argument; argument = argument->next) {
+        int known = argument->type == VIT_JSON_NULL || argument->type == VIT_JSON_FALSE;
+        for (size_t i = 0; i < sizeof read / sizeof *read; i++)
+            known |= strcmp(argument->key, read[i]) == 0;
+        for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+            known |= strcmp(argument->key, harmless[i]) == 0;
+        if (!known)
+            return vit_unsupported(r, "model_args", argument->key);
+    }
+    int channels = 3, no_embed_class = VIT_UNSET;
+    double mlp_ratio = 4;
+    VIT_TRY(vit_read_integer(r, "in_chans", 3, 3, &channels));
+    VIT_TRY(vit_read_pair(r, "img_size", 1, 65535, &claims->image_height, &claims->image_width));
+    VIT_TRY(vit_read_pair(r, "patch_size", 1, 1024, &claims->patch_height, &claims->patch_width));
+    VIT_TRY(vit_read_integer(r, "embed_dim", 1, 65536, &claims->width));
+    VIT_TRY(vit_read_integer(r, "depth", 1, 1000000, &claims->layers));
+    VIT_TRY(vit_read_integer(r, "num_heads", 1, 65536, &claims->heads));
+    VIT_TRY(vit_read_real(r, "mlp_ratio", 1e-3, 1e3, &mlp_ratio)); /* the width itself is in fc1's shape */
+    VIT_TRY(vit_read_integer(r, "num_classes", 0, 10000000, &claims->classes));
+    VIT_TRY(vit_read_bool(r, "class_token", &claims->class_token));
+    VIT_TRY(vit_read_bool(r, "no_embed_class", &no_embed_class));
+    VIT_TRY(vit_read_bool(r, "qkv_bias", &claims->qkv_bias));
+    VIT_TRY(vit_read_word(r, "act_layer", vit_activation_words, &claims->activation));
+    if (no_embed_class != VIT_UNSET)
+        claims->pos_class = !no_embed_class;
+    return timm_pool(r, claims);
+}
+
+/* Heads by architecture: the one number that no tensor's shape tells (timm vision_transformer.py). */
+static vit_status timm_architecture(const vit_json_reader *r, vit_claims *claims) {
+    static const struct {
+        const char *prefix;
+        int heads;
+    } known[] = {{"vit_tiny_", 3},  {"vit_small_", 6},  {"vit_base_", 12},  {"vit_large_", 16}, {"vit_huge_", 16},
+                 {"deit_tiny_", 3}, {"deit_small_", 6}, {"deit_base_", 12}, {"vit_half_", 6},   {0}};
+    if (!*claims->architecture || strncmp(claims->architecture, "vit_", 4) == 0 ||
+        strncmp(claims->architecture, "deit_", 5) == 0) {
+        for (int i = 0; known[i].prefix; i++)
+            if (strncmp(claims->architecture, known[i].prefix, strlen(known[i].prefix)) == 0)
+                claims->heads = known[i].heads;
+        return VIT_OK;
+    }
+    return vit_unsupported(r, "architecture", claims->architecture);
+}
+
+/* timm's config.json: model_args override what the architecture's name says; the input's statistics, crop and filter
+ * are in pretrained_cfg, in old files at the top. */
+vit_status vit_claims_from_timm(vit_claims *claims, const vit_json_reader *root, const vit_allocator *allocator) {
+    vit_json_reader cfg = *root, arguments = *root;
+    claims->source = VIT_SOURCE_TIMM;
+    claims->qkv_bias = 1;
+    claims->norm_eps = 1e-6;
+    claims->activation = VIT_GELU_ERF;
+    VIT_TRY(vit_read_object(root, "pretrained_cfg", &cfg.object));
+    arguments.object = NULL;
+    VIT_TRY(vit_read_object(root, "model_args", &arguments.object));
+
+    vit_read_text(root, "architecture", claims->architecture, sizeof claims->architecture);
+    VIT_TRY(timm_architecture(root, claims));
+    VIT_TRY(vit_read_integer(root, "num_classes", 0, 10000000, &claims->classes));
+    VIT_TRY(timm_pool(root, claims));
+
+    const vit_json *size = vit_member(&cfg, "input_size");
+    if (size) {
+        if (size->type != VIT_JSON_ARRAY || size->length != 3)
+            return vit_wrong(&cfg, "input_size", "[3, height, width]", size);
+        VIT_TRY(vit_check_integer(&cfg, "input_size", size->child->next, 1, 65535, &claims->input_height));
+        VIT_TRY(vit_check_integer(&cfg, "input_size", size->child->next->next, 1, 65535, &claims->input_width));
+        claims->image_height = claims->input_height;
+        claims->image_width = claims->input_width;
+    }
+    VIT_TRY(vit_read_channels(&cfg, "mean", claims->mean, &claims->has_mean));
+    VIT_TRY(vit_read_channels(&cfg, "std", claims->std, &claims->has_std));
+    VIT_TRY(vit_read_word(&cfg, "interpolation", vit_filter_words, &claims->filter));
+    VIT_TRY(vit_read_word(&cfg, "crop_mode", vit_crop_words, &claims->crop));
+    VIT_TRY(vit_read_real(&cfg, "crop_pct", 1e-3, 1, &claims->crop_pct));
+    VIT_TRY(vit_read_labels(&cfg, "label_names", claims, allocator));
+    VIT_TRY(vit_read_labels(root, "label_names", claims, allocator));
+
+    char tag[64] = "";
+    vit_read_text(&cfg, "tag", tag, sizeof tag);
+    size_t length = strlen(tag);
+    if (length >= 4 && strcmp(tag + length - 4, "in1k") == 0)
+        snprintf(claims->label_set, sizeof claims->label_set, "imagenet-1k");
+    VIT_TRY(timm_model_args(&arguments, claims));
+    if (claims->pool == VIT_POOL_CLASS && claims->class_token == VIT_UNSET)
+        claims->class_token = 1;
+    return VIT_OK;
+}

@@ -1,0 +1,178 @@
+#include "names.h"
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One name within a prefix, without its ending. part: which of `parts` equal parts of our weight's rows. */
+typedef struct base_name {
+    const char *foreign, *own;
+    int part, parts;
+} base_name;
+#define ALL 0, 1
+
+/* Names that begin so go on as `names` say. '#' is a number, the same in both. */
+typedef struct prefix {
+    const char *foreign, *own;
+    const base_name *names;
+} prefix;
+
+/* Endings of foreign names and ours. */
+typedef struct ending {
+    const char *foreign, *own;
+} ending;
+
+struct vit_family {
+    const prefix *prefixes;
+    const ending *endings;
+};
+
+/* ---- Hugging Face; transformers 5 still writes the old names ---- */
+
+static const base_name hf_outer[] = {{"embeddings.cls_token", "cls_token", ALL},
+                                     {"embeddings.position_embeddings", "pos_embed", ALL},
+                                     {"embeddings.patch_embeddings.projection", "patch_embed.proj", ALL},
+                                     {"layernorm", "norm", ALL},
+                                     {0}},
+                       hf_inner[] = {{"layernorm_before", "norm1", ALL},
+                                     {"attention.attention.query", "attn.qkv", 0, 3},
+                                     {"attention.attention.key", "attn.qkv", 1, 3},
+                                     {"attention.attention.value", "attn.qkv", 2, 3},
+                                     {"attention.output.dense", "attn.proj", ALL},
+                                     {"layernorm_after", "norm2", ALL},
+                                     {"intermediate.dense", "mlp.fc1", ALL},
+                                     {"output.dense", "mlp.fc2", ALL},
+                                     {0}},
+                       hf_head[] = {{"classifier", "head", ALL}, {0}};
+static const prefix hf_prefixes[] = {{"vit.encoder.layer.#.", "blocks.#.", hf_inner},
+                                     {"vit.", "", hf_outer},
+                                     {"encoder.layer.#.", "blocks.#.", hf_inner},
+                                     {"", "", hf_outer},
+                                     {"", "", hf_head},
+                                     {0}};
+static const ending torch_endings[] = {{".weight", ".weight"}, {".bias", ".bias"}, {"", ""}, {0}};
+
+static const vit_family families[] = {{hf_prefixes, torch_endings}};
+enum { FAMILIES = sizeof families / sizeof *families, NUMBERS = 2 };
+
+/* ---- Matching ---- */
+
+/* What follows a pattern at the beginning of name, and the numbers in it; NULL if it does not begin so. */
+static const char *after(const char *name, const char *pattern, int numbers[NUMBERS]) {
+    for (; *pattern; pattern++)
+        if (*pattern == '#') {
+            name = vit_read_number(name, numbers++);
+            if (!name)
+                return NULL;
+        } else if (*name++ != *pattern) {
+            return NULL;
+        }
+    return name;
+}
+
+/* A pattern, with the numbers in it; what does not fit is cut off. */
+static void put(char *out, size_t size, const char *pattern, const int numbers[NUMBERS]) {
+    size_t used = strlen(out);
+    for (; *pattern && used + 1 < size; pattern++) {
+        if (*pattern == '#')
+            snprintf(out + used, size - used, "%d", *numbers++);
+        else
+            snprintf(out + used, size - used, "%c", *pattern);
+        used += strlen(out + used);
+    }
+}
+
+/* The row of endings by which text goes on after base; NULL if it does not. */
+static const ending *ending_of(const vit_family *family, const char *text, const char *base, int own) {
+    size_t length = strlen(base);
+    if (strncmp(text, base, length) != 0)
+        return NULL;
+    for (const ending *e = family->endings; e->foreign; e++)
+        if (strcmp(text + length, own ? e->own : e->foreign) == 0)
+            return e;
+    return NULL;
+}
+
+static int translate_in(const vit_family *family, const char *name, vit_name *out) {
+    for (const prefix *p = family->prefixes; p->foreign; p++) {
+        int numbers[NUMBERS] = {0};
+        const char *rest = after(name, p->foreign, numbers);
+        const ending *e = NULL;
+        for (const base_name *b = p->names; rest && b->foreign; b++)
+            if ((e = ending_of(family, rest, b->foreign, 0))) {
+                *out = (vit_name){.part = b->part, .parts = b->parts, .family = family};
+                put(out->own, sizeof out->own, p->own, numbers);
+                put(out->own, sizeof out->own, b->own, numbers);
+                put(out->own, sizeof out->own, e->own, numbers);
+                return 1;
+            }
+    }
+    return 0;
+}
+
+vit_name vit_translate(const char *foreign) {
+    vit_name out = {.parts = 1};
+    for (int i = 0; i < FAMILIES; i++)
+        if (translate_in(&families[i], foreign, &out))
+            return out;
+    snprintf(out.own, sizeof out.own, "%s", foreign);
+    return out;
+}
+
+void vit_foreign_name(const vit_family *family, const char *own, int part, char *out, size_t size) {
+    *out = 0;
+    for (const prefix *p = family ? family->prefixes : NULL; p && p->foreign; p++) {
+        int numbers[NUMBERS] = {0};
+        const char *rest = after(own, p->own, numbers);
+        const ending *e = NULL;
+        for (const base_name *b = p->names; rest && b->foreign; b++)
+            if (b->part == part && (e = ending_of(family, rest, b->own, 1))) {
+                put(out, size, p->foreign, numbers);
+                put(out, size, b->foreign, numbers);
+                put(out, size, e->foreign, numbers);
+                return;
+            }
+    }
+    put(out, size, own, NULL);
+}
+
+const char *vit_after_layer(const char *name, const char *prefix, int *layer) {
+    size_t length = strlen(prefix);
+    const char *rest = strncmp(name, prefix, length) == 0 ? vit_read_number(name + length, layer) : NULL;
+    return rest && *rest == '.' ? rest + 1 : NULL;
+}
+
+/* ---- Networks that do not run ---- */
+
+/* Weights of networks that resemble ours but compute something else: running without them would be silently wrong. */
+const char *vit_foreign_network(const char *name) {
+    static const struct {
+        const char *part, *what;
+    } known[] = {{".ls1.", "LayerScale"},
+                 {".ls2.", "LayerScale"},
+                 {".layer_scale", "LayerScale"},
+                 {"reg_token", "register tokens"},
+                 {"register_tokens", "register tokens"},
+                 {"dist_token", "a distillation token"},
+                 {"distillation_token", "a distillation token"},
+                 {"norm_pre.", "a norm before the blocks"},
+                 {".q_norm.", "query-key norms"},
+                 {".k_norm.", "query-key norms"},
+                 {"attn_pool.", "attention pooling"},
+                 {"rel_pos", "relative positions"},
+                 {"rel_embed", "relative positions"},
+                 {"patch_embed.backbone.", "a convolutional backbone"},
+                 {".mlp.norm.", "a norm inside the MLP"},
+                 {".mlp.w12.", "SwiGLU"},
+                 {".weights_in.", "SwiGLU"},
+                 {".mlp.fc1_g.", "SwiGLU"},
+                 {"decoder.", "a decoder"},
+                 {"pos_x", "2-D positions"},
+                 {"pos_y", "2-D positions"},
+                 {".pos_embed", "positions in every layer"},
+                 {0}};
+    for (int i = 0; known[i].part; i++)
+        if (strstr(name, known[i].part))
+            return known[i].what;
+    return NULL;
+}

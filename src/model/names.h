@@ -1,0 +1,27 @@
+/* Foreign names and layouts of weights: Hugging Face's, and timm's older ones. Names that no table knows are ours. */
+#ifndef VIT_MODEL_NAMES_H
+#define VIT_MODEL_NAMES_H
+
+#include <stddef.h>
+
+typedef struct vit_family vit_family;
+
+/* What one tensor of a file is to us. */
+typedef struct vit_name {
+    char own[72];             /* our weight's name */
+    int part, parts;          /* which of how many equal parts of that weight's rows; 0 of 1: all of them */
+    const vit_family *family; /* whose name it was; NULL: ours */
+} vit_name;
+
+vit_name vit_translate(const char *foreign);
+
+/* What the family's files call a part of a weight of ours; our own name where there is none (NULL: no family). */
+void vit_foreign_name(const vit_family *family, const char *own, int part, char *out, size_t size);
+
+/* What is special about networks that have such a tensor, where running without it would be silently wrong; else NULL. */
+const char *vit_foreign_network(const char *name);
+
+/* What follows "PREFIX<layer>." in a tensor's name; NULL if the name does not begin so. */
+const char *vit_after_layer(const char *name, const char *prefix, int *layer);
+
+#endif

@@ -1,0 +1,43 @@
+/* What the files of stages share. Each stage is a few regions of work that the team shares; no result crosses a chunk, so
+ * the number of threads never changes a bit. */
+#ifndef VIT_MODEL_STAGES_H
+#define VIT_MODEL_STAGES_H
+
+#include "session.h"
+
+/* ---- Layers: stages_layer.c ---- */
+
+/* Bytes of a quantised panel of k channels. */
+size_t vit_quantized_bytes(const vit_session *s, int k);
+/* y = epilogue(x wT + bias) on dense panels of k and n channels: `panels` of each image, with so many tokens. */
+void vit_linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int images,
+                    int panels, int tokens, vit_epilogue epilogue, float *y);
+/* The same for all tokens by the kernels of the session: x was quantised if those are of int8. */
+void vit_linear(vit_session *s, const float *x, const vit_matrix *weight, const float *bias, int k, int n,
+                vit_epilogue epilogue, float *y);
+/* x, dense panels of k channels, for the next linear layer; nothing in f32. */
+void vit_quantize(vit_session *s, const float *x, int k, int panels);
+void vit_layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int panels, float *y);
+/* normed = LayerNorm of the residual stream, for the next linear layer. */
+void vit_normalize(vit_session *s, const float *weight, const float *bias);
+
+/* ---- Stages ---- */
+
+/* stages_input.c */
+void vit_run_patch_embed(vit_session *s, int layer);
+void vit_run_embed(vit_session *s, int layer);
+/* stages_block.c */
+void vit_run_qkv(vit_session *s, int layer);
+void vit_run_attention(vit_session *s, int layer);
+void vit_run_proj(vit_session *s, int layer);
+void vit_run_fc1(vit_session *s, int layer);
+void vit_run_fc2(vit_session *s, int layer);
+/* stages_head.c */
+void vit_run_norm(vit_session *s, int layer);
+void vit_run_features(vit_session *s, int layer);
+void vit_run_pre_logits(vit_session *s, int layer);
+void vit_run_logits(vit_session *s, int layer);
+/* What the final norm leaves: its output, or the residual stream of a network without one. */
+const float *vit_final_tokens(const vit_session *s);
+
+#endif
