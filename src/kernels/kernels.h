@@ -77,6 +77,8 @@ typedef struct vit_kernels {
 
     /* y = epilogue(x wT + bias): rows [begin,end) of w, i.e. output channels, of every panel. */
     void (*gemm_nt)(const vit_gemm *g, int begin, int end);
+    /* SwiGLU, of one panel of 2 * channels: the first half becomes silu(first half) * second half; silu(x) = x sigmoid(x). */
+    void (*gate)(float *x, int channels);
     /* y = (x - mean) / sqrt(var + eps) * gain + bias over the channels of each token, panels [begin,end). Population
      * variance in two passes. x and y: dense panels of `width` channels, may be the same. */
     void (*layernorm)(const float *x, const float *gain, const float *bias, float eps, int width, float *y, int begin,

@@ -120,6 +120,37 @@ static void test_activation_limits(void) {
         }
 }
 
+static void test_gate(void) {
+    const vit_kernels *kernels;
+    FOR_TABLES(kernels)
+        for (int c = 0; c < COUNT(sizes); c++) {
+            const int channels = sizes[c], tokens = kernels->panel;
+            matrix x = matrix_make(kernels->panel, tokens, 2 * channels, 0);
+            for (int i = 0; i < channels; i++)
+                *at(&x, i % tokens, i) *= ldexpf(1, i % 12 - 4);
+            if (channels > 8) {
+                *at(&x, 0, 0) = -INFINITY;
+                *at(&x, 1, 1) = NAN;
+                *at(&x, 2, 2) = 3e38f;
+            }
+            buffer before = buffer_copy(&x.memory);
+            kernels->gate(x.memory.data, channels);
+            int wrong = 0;
+            for (size_t i = 0; i < x.memory.count / 2; i++) {
+                double a = before.data[i], expected = a / (1 + exp(-a)) * before.data[i + x.memory.count / 2];
+                expected = isinf(a) ? 0 : expected;
+                const double tolerance = 4 * UNIT * fabs(expected) + 1e-36;
+                wrong += isnan(a) ? !isnan(x.memory.data[i]) : !(fabs(x.memory.data[i] - expected) <= tolerance);
+            }
+            for (size_t i = x.memory.count / 2; i < x.memory.count; i++)
+                wrong += x.memory.data[i] != before.data[i];
+            if (!CHECK(wrong == 0))
+                printf("%s gate: %d of %d channels\n", kernels->name, wrong, channels);
+            buffer_free(&before);
+            matrix_free(&x);
+        }
+}
+
 /* ---- gemm_nt and gemm_nn ---- */
 
 /* One linear layer of one shape. transposed: gemm_nn, where x has the n channels and y the k. */
@@ -572,6 +603,5 @@ static void test_tiles_agree(void) {
 }
 
 TEST_MAIN(TEST(test_tables), TEST(test_tiles_agree), TEST(test_activation_accuracy), TEST(test_activation_limits),
-          TEST(test_layers), TEST(test_long_layers), TEST(test_gradients), TEST(test_layernorm), TEST(test_attention),
-          TEST(test_many_tokens),
-          TEST(test_attention_saturates), TEST(test_exponential_accuracy))
+          TEST(test_gate), TEST(test_layers), TEST(test_long_layers), TEST(test_gradients), TEST(test_layernorm),
+          TEST(test_attention), TEST(test_many_tokens), TEST(test_attention_saturates), TEST(test_exponential_accuracy))
