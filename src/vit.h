@@ -262,9 +262,9 @@ void vit_loader_close(vit_loader *loader);
 const vit_config *vit_model_config(const vit_model *model);
 vit_compute vit_model_compute(const vit_model *model);
 int64_t vit_model_parameters(const vit_model *model);
-uint64_t vit_model_bytes(const vit_model *model);                     /* held for weights */
+uint64_t vit_model_bytes(const vit_model *model);                     /* for weights */
 const char *vit_model_label(const vit_model *model, int class_index); /* NULL where there is none */
-/* Multiply-adds x 2 of one forward pass of one image, all GEMMs and attention. */
+/* Multiply-adds x 2 of one forward pass of one image: the sum of a session's stages. 0 if that size is not possible. */
 double vit_model_flops(const vit_model *model, int height, int width);
 /* Tensors of the file in file order, with `used`; and warnings ("blocks.0.norm1.weight holds NaN"). */
 int vit_model_tensor_count(const vit_model *model);

@@ -6,11 +6,12 @@
 #define VIT_CLI_COMMANDS(X)                                             \
     X(classify, "what is in pictures: the likeliest classes and scores") \
     X(features, "feature vectors of pictures, as .npy or JSON")          \
-    X(attention, "where a network looks, laid over the picture")         \
     X(eval, "accuracy on a folder of pictures named by class")           \
     X(trace, "every intermediate result of a forward pass")              \
+    X(init, "a new model with random weights")                           \
     X(info, "what is in a weight file or model")                         \
     X(convert, "one GGUF file with everything in it")                    \
+    X(inspect, "what networks have learnt, and what they cost")          \
     X(bench, "times of a forward pass on this machine")
 
 #define VIT_CLI_DECLARE(name, summary) int vit_cli_##name(int argc, char **argv);

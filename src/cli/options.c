@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    LONGEST_WORD = 32, /* that is worth a suggestion */
+    LONGEST_WORD = 40, /* that is worth a suggestion */
     HELP_WIDTH = 79,
     HELP_COLUMN = 25   /* where the help of options begins */
 };

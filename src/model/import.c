@@ -154,9 +154,7 @@ static const char *not_run(const vit_config *c) {
     return NULL;
 }
 
-static vit_status check_config(const vit_model *model, const char *name, vit_error *error) {
-    const vit_config *c = &model->config;
-    const vit_limits *limits = &model->options.limits;
+vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
     const char *what = not_run(c);
     if (what)
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: networks with %s are not supported", name, what);
@@ -306,7 +304,7 @@ static vit_status import_named(const import *in, vit_target *targets) {
         in->names[i] = vit_translate(model->container.tensors[i].name);
     VIT_TRY(settle_claims(in));
     fill_config(&model->config, in->claims);
-    VIT_TRY(check_config(model, in->file, in->error));
+    VIT_TRY(vit_config_check(&model->config, &model->options.limits, in->file, in->error));
     VIT_TRY(vit_model_make_slots(model, in->error));
     for (int i = 0; i < model->container.tensor_count; i++)
         VIT_TRY(bind_tensor(in, i, &targets[i]));

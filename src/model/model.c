@@ -58,7 +58,7 @@ int64_t vit_model_parameters(const vit_model *model) {
 }
 
 uint64_t vit_model_bytes(const vit_model *model) {
-    return model->weight_arena.size;
+    return model->weight_arena.base ? model->weight_arena.size : model->weight_arena.used;
 }
 
 const char *vit_model_label(const vit_model *model, int class_index) {
@@ -102,13 +102,4 @@ vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int
         release_strings(model->labels, count, allocator);
     model->labels = copy;
     return VIT_OK;
-}
-
-double vit_model_flops(const vit_model *model, int height, int width) {
-    const vit_config *c = &model->config;
-    double patches = (double)(height / c->patch_height) * (width / c->patch_width), tokens = patches + c->class_token;
-    double d = c->width, f = c->mlp_width, head_in = c->pre_logits ? c->pre_logits : d;
-    double layer = tokens * d * (3 * d + d + 2 * f) + 2 * tokens * tokens * d;
-    return 2 * (patches * d * 3 * c->patch_height * c->patch_width + c->layers * layer + d * c->pre_logits +
-                head_in * c->classes);
 }

@@ -76,7 +76,9 @@ struct vit_model {
 
 /* Rows of the position table: patches of the stored image size, and the class token's. */
 int64_t vit_pos_rows(const vit_config *config);
-/* Makes the slots of a configuration: names, shapes, counts; no memory for weights yet. */
+/* Whether a network of this configuration can be made and run; name is for errors. */
+vit_status vit_config_check(const vit_config *config, const vit_limits *limits, const char *name, vit_error *error);
+/* Makes the slots of a configuration: names, shapes, counts; memory for weights is measured, not yet taken. */
 vit_status vit_model_make_slots(vit_model *model, vit_error *error);
 /* Memory for all slots, and pointers to it in slots and weights. */
 vit_status vit_model_alloc_weights(vit_model *model, vit_error *error);

@@ -149,6 +149,15 @@ uint64_t vit_session_bytes(const vit_model *model, const vit_session_options *op
     return s.arena.used == SIZE_MAX ? 0 : s.arena.used + sizeof s;
 }
 
+double vit_model_flops(const vit_model *model, int height, int width) {
+    vit_session s;
+    const vit_session_options options = {.height = height, .width = width};
+    if (plan(&s, model, &options, NULL) != VIT_OK)
+        return 0;
+    vit_stages_make(&s, NULL);
+    return s.flops;
+}
+
 static vit_status allocate(vit_session *s, const vit_session_options *options, vit_error *error) {
     int capture = options && options->capture_attention;
     VIT_TRY(vit_team_open(&s->team, options ? option(options->threads, 1) : 1, &s->allocator, error));

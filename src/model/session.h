@@ -69,6 +69,7 @@ struct vit_session {
 
     vit_stage *stages; /* [stage_count] */
     int stage_count, next;
+    double flops;      /* of all of them */
 };
 
 /* tune.c's memory, and whether there is anything to tune. */
@@ -84,7 +85,7 @@ static inline const float *vit_token_lane(const vit_session *s, const float *pan
     return panels + (size_t)(image * s->panels + token / r) * channels * r + token % r;
 }
 
-/* The stages of a ViT, in order; NULL counts them. */
+/* The stages of a ViT, in order, and the session's flops; NULL: only counts. */
 int vit_stages_make(vit_session *session, vit_stage *stages);
 
 #endif

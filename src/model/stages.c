@@ -9,7 +9,7 @@ struct stage_list {
     vit_stage *stages; /* NULL: counting */
     int count;
     int slots; /* read by the stages so far */
-    double images;
+    double images, flops;
 };
 
 /* layer -1: a stage that is there once, and whose name has no number. multiply_adds: of one image. */
@@ -20,10 +20,11 @@ static void add_stage(struct stage_list *list, const char *name, int layer, void
         if (strcmp(slot->stage, name) != 0 || slot->layer != layer)
             break;
     }
+    const double flops = 2 * list->images * multiply_adds;
+    list->flops += flops;
     if (list->stages) {
         vit_stage *stage = &list->stages[list->count];
-        *stage = (vit_stage){.run = run, .layer = layer, .slots = list->slots,
-                             .flops = 2 * list->images * multiply_adds, .view = view};
+        *stage = (vit_stage){.run = run, .layer = layer, .slots = list->slots, .flops = flops, .view = view};
         if (layer < 0)
             snprintf(stage->name, sizeof stage->name, "%s", name);
         else
@@ -59,5 +60,6 @@ int vit_stages_make(vit_session *s, vit_stage *stages) {
         add_stage(&list, "pre_logits", -1, vit_run_pre_logits, d * c->pre_logits, none);
     if (c->classes)
         add_stage(&list, "logits", -1, vit_run_logits, (c->pre_logits ? c->pre_logits : d) * c->classes, logits);
+    s->flops = list.flops;
     return list.count;
 }

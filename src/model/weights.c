@@ -147,6 +147,19 @@ static void take_tables(vit_model *model, size_t slots) {
                 vit_arena_take(arena, vit_size_mul((size_t)part_count(&model->config, part, &own), parts[part].structure));
 }
 
+/* A slot's memory: first to measure, then for real. */
+static void take_slot(vit_model *model, vit_slot *slot) {
+    vit_arena *arena = &model->weight_arena;
+    if (!slot->is_matrix || model->options.compute == VIT_COMPUTE_F32) {
+        slot->held.f32 = vit_arena_take(arena, vit_size_mul(slot->count, sizeof(float)));
+        return;
+    }
+    const size_t rows = (size_t)slot->shape[0], columns = vit_size_mul(vit_size_add(vit_slot_row(slot), 3) / 4, 4);
+    slot->held.int8 = vit_arena_take(arena, vit_size_mul(rows, columns));
+    slot->held.scale = vit_arena_take(arena, vit_size_mul(rows, sizeof(float)));
+    slot->held.sum = vit_arena_take(arena, vit_size_mul(rows, sizeof(int32_t)));
+}
+
 static int by_name(const void *a, const void *b) {
     return strcmp((*(vit_slot *const *)a)->name, (*(vit_slot *const *)b)->name);
 }
@@ -170,6 +183,8 @@ vit_status vit_model_make_slots(vit_model *model, vit_error *error) {
     for (int i = 0; i < model->slot_count; i++)
         model->slots_by_name[i] = &model->slots[i];
     vit_sort(model->slots_by_name, (size_t)model->slot_count, sizeof *model->slots_by_name, by_name);
+    for (int i = 0; i < model->slot_count; i++)
+        take_slot(model, &model->slots[i]);
     return VIT_OK;
 }
 
@@ -187,24 +202,7 @@ vit_slot *vit_model_slot(vit_model *model, const char *name) {
     return NULL;
 }
 
-/* ---- Memory ---- */
-
-/* A slot's memory: first to measure, then for real. */
-static void take_slot(vit_model *model, vit_slot *slot) {
-    vit_arena *arena = &model->weight_arena;
-    if (!slot->is_matrix || model->options.compute == VIT_COMPUTE_F32) {
-        slot->held.f32 = vit_arena_take(arena, vit_size_mul(slot->count, sizeof(float)));
-        return;
-    }
-    const size_t rows = (size_t)slot->shape[0], columns = vit_size_mul(vit_size_add(vit_slot_row(slot), 3) / 4, 4);
-    slot->held.int8 = vit_arena_take(arena, vit_size_mul(rows, columns));
-    slot->held.scale = vit_arena_take(arena, vit_size_mul(rows, sizeof(float)));
-    slot->held.sum = vit_arena_take(arena, vit_size_mul(rows, sizeof(int32_t)));
-}
-
 vit_status vit_model_alloc_weights(vit_model *model, vit_error *error) {
-    for (int i = 0; i < model->slot_count; i++)
-        take_slot(model, &model->slots[i]);
     VIT_TRY(vit_arena_commit(&model->weight_arena, &model->options.allocator, "the weights", error));
     for (vit_slot *slot = model->slots; slot < model->slots + model->slot_count; slot++) {
         take_slot(model, slot);

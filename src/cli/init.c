@@ -1,0 +1,139 @@
+#include "../vit_tasks.h"
+#include "commands.h"
+#include "json_out.h"
+#include "options.h"
+#include "paths.h"
+#include "progress.h"
+#include "text_out.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const vit_cli_command command = {
+    .name = "init",
+    .summary = "a new model with random weights",
+    .arguments = "--arch NAME [options] OUT.gguf | --list",
+    .details = "The weights are those that the paper's code begins with: uniform ones of Glorot in attention and MLP, "
+               "truncated normal ones of LeCun in convolutions, positions of deviation 0.02, a head of zeros. The same "
+               "seed gives the same file on every machine. Names are timm's where timm has the network; --list prints "
+               "them all.",
+    .examples = "  vit init --list\n"
+                "  vit init --arch vit_tiny_patch16_224 tiny.gguf\n"
+                "  vit init --arch vit_small_patch16_224 --size 64 --classes 10 --seed 7 small.gguf\n",
+    .least = 0,
+    .most = 1,
+};
+
+enum { AS_NAMED = -1 };
+
+typedef struct request {
+    const char *architecture;
+    int classes, size[2], seed, pos, type;
+} request;
+
+static int list(int json) {
+    vit_config config;
+    vit_model *model;
+    vit_error error;
+    for (int i = 0; vit_architecture_name(i); i++) {
+        if (vit_architecture_config(&config, vit_architecture_name(i), &error) != VIT_OK ||
+            vit_model_plan(&model, &config, NULL, &error) != VIT_OK) {
+            vit_cli_complain("%s", error.text);
+            return VIT_CLI_FAILED;
+        }
+        const long long parameters = (long long)vit_model_parameters(model);
+        if (json)
+            printf("{\"architecture\":\"%s\",\"parameters\":%lld,\"input\":[%d,%d],\"classes\":%d}\n",
+                   config.architecture, parameters, config.image_height, config.image_width, config.classes);
+        else
+            printf("%-38s %11lld parameters\n", config.architecture, parameters);
+        vit_model_close(model);
+    }
+    return VIT_CLI_OK;
+}
+
+static int unknown_architecture(const char *name) {
+    const char *nearest = NULL, *known;
+    int smallest = 4;
+    for (int i = 0; (known = vit_architecture_name(i)); i++) {
+        const int distance = vit_cli_distance(name, known);
+        if (distance < smallest) {
+            smallest = distance;
+            nearest = known;
+        }
+    }
+    if (nearest)
+        return vit_cli_usage(&command, "architecture '%s' is not known; did you mean '%s'?", name, nearest);
+    return vit_cli_usage(&command, "architecture '%s' is not known; 'vit init --list' prints those that are", name);
+}
+
+static int show_progress(void *context, uint64_t done, uint64_t total) {
+    vit_cli_progress_show(context, (double)done * 1e-6, (double)total * 1e-6);
+    return 0;
+}
+
+static int save(const vit_model *model, const char *out, vit_dtype type) {
+    vit_error error;
+    vit_cli_progress progress = vit_cli_progress_start((double)vit_model_bytes(model) * 1e-6, "MB");
+    const vit_status status = vit_model_save(model, out, type, show_progress, &progress, &error);
+    vit_cli_progress_hide(&progress);
+    if (status != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    vit_cli_line(stdout, "%s: %s, %lld parameters, %lld bytes", out, vit_model_config(model)->architecture,
+                 (long long)vit_model_parameters(model), vit_cli_file_size(out));
+    return VIT_CLI_OK;
+}
+
+static int init(const request *request, const char *out) {
+    vit_config config;
+    vit_model *model;
+    vit_error error;
+    if (vit_architecture_config(&config, request->architecture, &error) != VIT_OK)
+        return unknown_architecture(request->architecture);
+    if (!vit_cli_can_write(out))
+        return VIT_CLI_FAILED;
+    if (request->classes != AS_NAMED)
+        config.classes = request->classes;
+    if (request->size[0]) {
+        config.image_height = config.preprocess.height = request->size[0];
+        config.image_width = config.preprocess.width = request->size[1];
+    }
+    if (vit_model_init(&model, &config, (uint64_t)request->seed, NULL, &error) != VIT_OK) {
+        if (error.status == VIT_ERR_CONFIG || error.status == VIT_ERR_UNSUPPORTED) /* sizes that do not fit together */
+            return vit_cli_usage(&command, "%s", error.text);
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    const int status = save(model, out, (vit_dtype)request->type);
+    vit_model_close(model);
+    return status;
+}
+
+int vit_cli_init(int argc, char **argv) {
+    request request = {.classes = AS_NAMED, .pos = AS_NAMED};
+    int show = 0, json = 0, count;
+    const vit_cli_option options[] = {
+        {"arch", "NAME", VIT_CLI_TEXT, &request.architecture, 0, 0, "which network"},
+        {"list", NULL, VIT_CLI_FLAG, &show, 0, 0, "the names there are, with their parameters; nothing is written"},
+        {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "with --list: one object a line"},
+        {"classes", "N", VIT_CLI_INT, &request.classes, 0, 1000000,
+         "of the head; 0: none (default: 1000, or none where the network is one for features)"},
+        {"size", "N|HxW", VIT_CLI_SIZE, request.size, 0, 0,
+         "pixels of its pictures, height x width (default: as the name says)"},
+        {"seed", "N", VIT_CLI_INT, &request.seed, 0, 2147483647, "default: 0"},
+        {"type", "f32|f16|bf16", VIT_CLI_CHOICE, &request.type, 0, 0, "how matrices are stored (default: f32)"},
+        {0},
+    };
+    const int status = vit_cli_parse(&command, options, argc, argv, &count);
+    if (status >= 0)
+        return status;
+    if (show && !count && !request.architecture)
+        return list(json);
+    if (!request.architecture || !count || show)
+        return vit_cli_usage(&command, "expected --arch NAME and a file to write, or --list");
+    if (!vit_cli_has_extension(argv[0], ".gguf"))
+        return vit_cli_usage(&command, "'%s': expected a name that ends in .gguf", argv[0]);
+    return init(&request, argv[0]);
+}
