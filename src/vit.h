@@ -214,7 +214,7 @@ typedef struct vit_config {
 
 /* ---- Weight files ---- */
 
-typedef enum vit_dtype { VIT_F32, VIT_F16, VIT_BF16, VIT_Q8_0, VIT_DTYPE_OTHER } vit_dtype;
+typedef enum vit_dtype { VIT_F32, VIT_F16, VIT_BF16, VIT_F64, VIT_Q8_0, VIT_Q4_0, VIT_DTYPE_OTHER } vit_dtype;
 
 typedef struct vit_tensor_info {
     const char *name;     /* as the file has it; lives as long as its owner */
@@ -231,7 +231,7 @@ typedef struct vit_tensor_info {
 
 typedef struct vit_model vit_model;
 
-/* Opens a weight file or a folder (model.gguf or model.safetensors, with config.json and
+/* Opens a weight file or a folder (model.gguf, model.safetensors or model.npz, with config.json and
  * preprocessor_config.json beside it). config_path, if not NULL, is a JSON file read instead of the config.json
  * beside the weights: a timm or Hugging Face config, or the keys of a golden case.json; it also overrides what a
  * GGUF says. Reads in pieces: no second copy of the weights is ever held. */
@@ -251,6 +251,10 @@ void vit_model_close(vit_model *model);
  * the loader where it does not finish. */
 typedef struct vit_loader vit_loader;
 vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options *options, vit_error *error);
+/* Before the first byte, where known: the file's size, and whether it can be read anywhere; then bytes are those that next()
+ * wants: 1, and where they stand; 0 when all have come. Any other npz is held as a whole until finish. */
+void vit_loader_source(vit_loader *loader, uint64_t file_bytes, int anywhere);
+int vit_loader_next(const vit_loader *loader, uint64_t *offset);
 vit_status vit_loader_config(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error);
 vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error);
 vit_status vit_loader_space(vit_loader *loader, void **space, size_t *bytes, vit_error *error);

@@ -50,7 +50,15 @@ vit_status vit_reader_read(vit_reader *reader, void *out, size_t bytes, size_t *
     *got = fread(out, 1, bytes, reader->stream);
     if (*got < bytes && ferror(reader->stream))
         return fail_errno(error, reader->name, "cannot read");
+    reader->position += *got;
     return VIT_OK;
+}
+
+vit_status vit_reader_at(vit_reader *reader, uint64_t offset, void *out, size_t bytes, size_t *got, vit_error *error) {
+    if (offset != reader->position && fseeko(reader->stream, (off_t)offset, SEEK_SET) != 0)
+        return fail_errno(error, reader->name, "cannot read");
+    reader->position = offset;
+    return vit_reader_read(reader, out, bytes, got, error);
 }
 
 void vit_reader_close(vit_reader *reader) {

@@ -9,13 +9,15 @@
 typedef struct vit_reader {
     FILE *stream;
     char name[256];   /* for errors: the path, its end if it is long */
-    uint64_t size;
+    uint64_t size, position;
 } vit_reader;
 
 /* Refuses folders, missing and empty files, and files over limit bytes, each with its own sentence. */
 vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit, vit_error *error);
 /* Up to bytes into out; *got is 0 at the end of the file. */
 vit_status vit_reader_read(vit_reader *reader, void *out, size_t bytes, size_t *got, vit_error *error);
+/* The same from offset on. */
+vit_status vit_reader_at(vit_reader *reader, uint64_t offset, void *out, size_t bytes, size_t *got, vit_error *error);
 void vit_reader_close(vit_reader *reader);
 /* The whole file appended to buffer. */
 vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error);

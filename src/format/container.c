@@ -16,6 +16,8 @@ vit_status vit_container_allocate(vit_container *out, const vit_container_sizes 
                                   const vit_head *head) {
     for (int measured = 0; measured < 2; measured++) {
         out->tensors = vit_arena_take(&out->memory, vit_size_mul(sizes->tensors, sizeof *out->tensors));
+        if (sizes->places)
+            out->places = vit_arena_take(&out->memory, vit_size_mul(sizes->places, sizeof *out->places));
         out->metadata = vit_arena_take(&out->memory, vit_size_mul(sizes->metadata, sizeof *out->metadata));
         room->strings = vit_arena_take(&out->memory, vit_size_mul(sizes->strings, sizeof *room->strings));
         room->numbers = vit_arena_take(&out->memory, vit_size_mul(sizes->numbers, sizeof *room->numbers));
@@ -118,8 +120,6 @@ static const char *looks_like(const vit_head *head) {
         size_t length;
         const char *what;
     } known[] = {
-        {"PK\3\4", 4, "a ZIP archive; npz files and PyTorch checkpoints are not supported by this version"},
-        {"PK\5\6", 4, "an empty ZIP archive"},
         {"\x89PNG", 4, "a PNG picture"},
         {"\xff\xd8\xff", 3, "a JPEG picture"},
         {"GIF8", 4, "a GIF picture"},
@@ -159,7 +159,7 @@ static int is_safetensors(const vit_head *head) {
 static vit_status refuse(const vit_head *head) {
     const char *what = looks_like(head);
     if (what)
-        return vit_fail(head->error, VIT_ERR_FORMAT, "%s: neither GGUF nor safetensors: it looks like %s", head->name,
+        return vit_fail(head->error, VIT_ERR_FORMAT, "%s: neither GGUF, safetensors nor npz: it looks like %s", head->name,
                         what);
     if (head->bytes <= 8)
         return vit_fail(head->error, VIT_ERR_TRUNCATED,
@@ -167,10 +167,10 @@ static vit_status refuse(const vit_head *head) {
     uint64_t length = vit_load_u64(head->data);
     if (length <= head->file_bytes - 8 && length <= head->limits->header_bytes)
         return vit_fail(head->error, VIT_ERR_FORMAT,
-                        "%s: neither GGUF nor safetensors: expected a header that begins with '{' at byte 8, found "
+                        "%s: neither GGUF, safetensors nor npz: expected a header that begins with '{' at byte 8, found "
                         "byte 0x%02x", head->name, head->data[8]);
     return vit_fail(head->error, VIT_ERR_FORMAT,
-                    "%s: neither GGUF nor safetensors: it begins with the bytes %02x %02x %02x %02x", head->name,
+                    "%s: neither GGUF, safetensors nor npz: it begins with the bytes %02x %02x %02x %02x", head->name,
                     head->data[0], head->data[1], head->data[2], head->data[3]);
 }
 
@@ -207,6 +207,31 @@ vit_status vit_container_parse(vit_container *out, const char *name, const void 
 void vit_container_release(vit_container *container) {
     vit_arena_release(&container->memory, container->allocator);
     *container = (vit_container){0};
+}
+
+uint64_t vit_container_stored(const vit_container *container, int tensor) {
+    return container->places ? container->places[tensor].stored : container->tensors[tensor].bytes;
+}
+
+/* ---- reading ---- */
+
+void vit_header_begin(vit_header *header, uint64_t wanted) {
+    header->offset = 0;
+    header->wanted = wanted;
+    header->bytes = (vit_buffer){.allocator = header->allocator};
+    header->npz = NULL;
+}
+
+vit_status vit_header_read(vit_header *header, vit_container *out, vit_error *error) {
+    if (header->npz || vit_npz_begins(header->bytes.data, header->bytes.size))
+        return vit_npz_read(header, out, error);
+    return vit_container_parse(out, header->name, header->bytes.data, header->bytes.size, header->file_bytes,
+                               &header->wanted, header->limits, header->allocator, error);
+}
+
+void vit_header_release(vit_header *header) {
+    vit_npz_release(header);
+    vit_buffer_release(&header->bytes);
 }
 
 const vit_metadata *vit_container_get(const vit_container *container, const char *key) {

@@ -1,5 +1,5 @@
-/* A weight file seen without its format: tensors, metadata, and where the data lies. GGUF and safetensors parse into
- * it. */
+/* A weight file seen without its format: tensors, metadata, and where the data lies. GGUF, safetensors and npz parse
+ * into it. */
 #ifndef VIT_FORMAT_CONTAINER_H
 #define VIT_FORMAT_CONTAINER_H
 
@@ -28,9 +28,19 @@ typedef struct vit_metadata {
     const double *numbers;      /* all other elements */
 } vit_metadata;
 
+/* How a tensor's values are stored, besides what vit_tensor_info says. */
+typedef struct vit_storage {
+    uint64_t stored;          /* bytes in the file: all of them values, but in an npz */
+    uint32_t header;          /* npz: bytes before the values, unpacked */
+    uint32_t crc;             /* npz: CRC-32 of header and values */
+    int deflated;
+    int fortran;              /* the first dimension is the fastest */
+} vit_storage;
+
 typedef struct vit_container {
-    const char *format;       /* "GGUF", "safetensors" */
+    const char *format;       /* "GGUF", "safetensors", "npz" */
     vit_tensor_info *tensors; /* in the order of their data */
+    vit_storage *places;        /* of npz; of others NULL */
     int tensor_count;
     vit_metadata *metadata;
     int metadata_count;
@@ -51,6 +61,26 @@ vit_status vit_container_parse(vit_container *out, const char *name, const void 
                                uint64_t file_bytes, uint64_t *need, const vit_limits *limits,
                                const vit_allocator *allocator, vit_error *error);
 void vit_container_release(vit_container *container);
+/* Bytes of the file that hold a tensor. */
+uint64_t vit_container_stored(const vit_container *container, int tensor);
+
+/* Reading a header that may stand anywhere in its file: it says which bytes it wants, and goes on when they are there. */
+typedef struct vit_header {
+    const char *name;
+    uint64_t file_bytes;      /* UINT64_MAX: not known yet */
+    int anywhere;             /* the file can be read anywhere, file_bytes is known; else from first to last byte */
+    const vit_limits *limits;
+    const vit_allocator *allocator;
+    uint64_t offset, wanted;  /* the range that is wanted. All to the end, of an npz that cannot be read anywhere */
+    vit_buffer bytes;         /* of that range, those that have come: to be appended to */
+    struct vit_npz *npz;
+} vit_header;
+
+/* The others are set by the caller; then `wanted` first bytes, at least 1, are waited for. */
+void vit_header_begin(vit_header *header, uint64_t wanted);
+/* When the wanted bytes have come: wants others, or has filled *out, and wants 0. */
+vit_status vit_header_read(vit_header *header, vit_container *out, vit_error *error);
+void vit_header_release(vit_header *header);
 const vit_metadata *vit_container_get(const vit_container *container, const char *key);
 
 #endif

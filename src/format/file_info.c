@@ -1,7 +1,8 @@
-/* The public calls that list what a weight file holds: only its header is read. */
+/* The public calls that list what a weight file holds: only its header is read, of an npz all. */
 #include "../vit_tasks.h"
 #include "container.h"
 #include "text.h"
+#include "unpack.h"
 #include "../base/file.h"
 
 #include <float.h>
@@ -21,27 +22,64 @@ struct vit_file {
     size_t *text_at;   /* [container.metadata_count], where in text */
 };
 
-static vit_status read_until(vit_reader *reader, vit_buffer *head, uint64_t bytes, vit_error *error) {
+static vit_status read_wanted(vit_reader *reader, vit_header *header, vit_error *error) {
     unsigned char piece[4096];
-    while (head->size < bytes) {
-        size_t got, wanted = bytes - head->size < sizeof piece ? (size_t)(bytes - head->size) : sizeof piece;
-        VIT_TRY(vit_reader_read(reader, piece, wanted, &got, error));
+    while (header->bytes.size < header->wanted) {
+        const uint64_t left = header->wanted - header->bytes.size;
+        size_t got, wanted = left < sizeof piece ? (size_t)left : sizeof piece;
+        VIT_TRY(vit_reader_at(reader, header->offset + header->bytes.size, piece, wanted, &got, error));
         if (!got)
-            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends after %zu of its %llu bytes", reader->name, head->size,
+            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends before its %llu bytes", reader->name,
                             (unsigned long long)reader->size);
-        VIT_TRY(vit_buffer_append(head, piece, got, "header", error));
+        VIT_TRY(vit_buffer_append(&header->bytes, piece, got, "header", error));
     }
     return VIT_OK;
 }
 
-static vit_status read_header(vit_file *file, vit_reader *reader, vit_buffer *head, vit_error *error) {
-    uint64_t need = reader->size < FIRST_BYTES ? reader->size : FIRST_BYTES;
-    while (need) {
-        VIT_TRY(read_until(reader, head, need, error));
-        VIT_TRY(vit_container_parse(&file->container, reader->name, head->data, head->size, reader->size, &need,
-                                    &file->options.limits, &file->options.allocator, error));
+static vit_status read_header(vit_file *file, vit_reader *reader, vit_error *error) {
+    vit_status status = VIT_OK;
+    vit_header header = {.name = reader->name,
+                         .file_bytes = reader->size,
+                         .anywhere = 1,
+                         .limits = &file->options.limits,
+                         .allocator = &file->options.allocator};
+    vit_header_begin(&header, reader->size < FIRST_BYTES ? reader->size : FIRST_BYTES);
+    while (status == VIT_OK && header.wanted) {
+        status = read_wanted(reader, &header, error);
+        if (status == VIT_OK)
+            status = vit_header_read(&header, &file->container, error);
     }
-    return VIT_OK;
+    vit_header_release(&header);
+    return status;
+}
+
+/* An npz has checksums: its values are read through. */
+static vit_status check_values(const vit_file *file, vit_reader *reader, vit_error *error) {
+    const vit_container *container = &file->container;
+    unsigned char piece[4096];
+    vit_unpacker *u;
+    if (!container->places)
+        return VIT_OK;
+    VIT_TRY(vit_alloc_for((void **)&u, &file->options.allocator, sizeof *u, reader->name, error));
+    vit_unpack_init(u);
+    vit_status status = VIT_OK;
+    for (int i = 0; i < container->tensor_count && status == VIT_OK; i++) {
+        const vit_storage *storage = &container->places[i];
+        size_t got = 1;
+        vit_unpack_begin(u, reader->name, &container->tensors[i], storage);
+        for (uint64_t at = 0; at < storage->stored && got && status == VIT_OK; at += got) {
+            size_t bytes = storage->stored - at < sizeof piece ? (size_t)(storage->stored - at) : sizeof piece;
+            status = vit_reader_at(reader, container->tensors[i].offset + at, piece, bytes, &got, error);
+            const unsigned char *data = piece, *values;
+            size_t left = got, count;
+            for (int more = 1; more && status == VIT_OK;)
+                status = vit_unpack_take(u, &data, &left, &values, &count, &more, error);
+        }
+        if (status == VIT_OK)
+            status = vit_unpack_end(u, error);
+    }
+    vit_release(&file->options.allocator, u);
+    return status;
 }
 
 static vit_status add_text(vit_file *file, const char *text, vit_error *error) {
@@ -124,12 +162,12 @@ vit_status vit_file_open(vit_file **out, const char *path, const vit_options *op
     VIT_TRY(vit_alloc_for((void **)&file, &chosen.allocator, sizeof *file, path, error));
     *file = (vit_file){.options = chosen};
     file->text.allocator = &file->options.allocator;
-    vit_buffer head = {.allocator = &file->options.allocator};
     vit_status status = vit_reader_open(&reader, path, chosen.limits.file_bytes, error);
     if (status == VIT_OK)
-        status = read_header(file, &reader, &head, error);
+        status = read_header(file, &reader, error);
+    if (status == VIT_OK)
+        status = check_values(file, &reader, error);
     vit_reader_close(&reader);
-    vit_buffer_release(&head);
     if (status == VIT_OK)
         status = describe(file, error);
     if (status == VIT_OK)

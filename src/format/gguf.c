@@ -26,7 +26,7 @@ struct block_type {
 
 #define OTHER VIT_DTYPE_OTHER
 static const struct block_type block_types[] = {
-    {0, "F32", 1, 4, VIT_F32}, {1, "F16", 1, 2, VIT_F16}, {2, "Q4_0", 32, 18, OTHER}, {3, "Q4_1", 32, 20, OTHER},
+    {0, "F32", 1, 4, VIT_F32}, {1, "F16", 1, 2, VIT_F16}, {2, "Q4_0", 32, 18, VIT_Q4_0}, {3, "Q4_1", 32, 20, OTHER},
     {6, "Q5_0", 32, 22, OTHER}, {7, "Q5_1", 32, 24, OTHER}, {8, "Q8_0", 32, 34, VIT_Q8_0}, {9, "Q8_1", 32, 36, OTHER},
     {10, "Q2_K", 256, 84, OTHER}, {11, "Q3_K", 256, 110, OTHER}, {12, "Q4_K", 256, 144, OTHER},
     {13, "Q5_K", 256, 176, OTHER}, {14, "Q6_K", 256, 210, OTHER}, {15, "Q8_K", 256, 292, OTHER},

@@ -112,7 +112,7 @@ static uint64_t aligned(uint64_t bytes) {
 vit_status vit_gguf_tensor(vit_gguf_writer *writer, const char *name, vit_dtype type, int rank, const int64_t *shape,
                            vit_error *error) {
     uint64_t bytes = type == VIT_F32 ? 4 : 2;
-    if (rank < 0 || rank > 4 || type >= VIT_Q8_0)
+    if (rank < 0 || rank > 4 || type > VIT_BF16)
         return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": expected at most 4 dimensions of F32, F16 or BF16",
                         name);
     VIT_TRY(put_string(&writer->tensors, name, error));

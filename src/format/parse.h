@@ -18,9 +18,15 @@ typedef struct vit_head {
 vit_status vit_safetensors_parse(vit_container *out, const vit_head *head, uint64_t *need);
 vit_status vit_gguf_parse(vit_container *out, const vit_head *head, uint64_t *need);
 
+/* The same for what begins like a ZIP archive: goes on with header->bytes, as vit_header_read does. */
+int vit_npz_begins(const void *data, size_t bytes);
+vit_status vit_npz_read(vit_header *header, vit_container *out, vit_error *error);
+void vit_npz_release(vit_header *header);
+
 /* What a container holds in its one block of memory, counted before it is taken. */
 typedef struct vit_container_sizes {
     size_t tensors, metadata;
+    size_t places;           /* as many as tensors, or none */
     size_t strings, numbers; /* elements of metadata arrays */
     size_t text;             /* bytes of all names and strings with their NULs */
 } vit_container_sizes;
@@ -43,6 +49,10 @@ int vit_shape_elements(int rank, const int64_t *shape, uint64_t *count);
 vit_status vit_check_file_bytes(const vit_container *out, const vit_head *head);
 /* Into the order of their data. */
 void vit_sort_tensors(vit_container *container);
+
+static inline uint32_t vit_load_u16(const unsigned char *at) {
+    return at[0] | (uint32_t)at[1] << 8;
+}
 
 static inline uint32_t vit_load_u32(const unsigned char *at) {
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;

@@ -15,4 +15,13 @@ int vit_has_nonfinite(const float *data, size_t count);
 /* row [k] as integers q [ceil(k/4) * 4] and their scale and sum, as int8 kernels take them: symmetric. */
 void vit_quantize_row(const float *row, size_t k, int8_t *q, float *scale, int32_t *sum);
 
+/* Where values go that stand in another order in memory than in the file. Dimensions in the order of the file, slowest
+ * first; the value at index i goes to the sum of i * stride. */
+typedef struct vit_scatter {
+    int rank;
+    size_t size[8], stride[8], index[8]; /* index: of the next value */
+} vit_scatter;
+/* The next count values. */
+void vit_scatter_values(vit_scatter *scatter, float *out, const float *values, size_t count);
+
 #endif

@@ -238,8 +238,8 @@ static vit_status bind_tensor(const import *in, int index, vit_target *target) {
     }
     if (tensor->dtype == VIT_DTYPE_OTHER)
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
-                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16 and Q8_0 are)", in->file,
-                        tensor->name, tensor->type);
+                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16, Q8_0 and Q4_0 are)",
+                        in->file, tensor->name, tensor->type);
     const unsigned parts = name->parts > 1 ? 1u << name->part : ~0u;
     if (slot->parts & parts)
         return vit_fail(in->error, VIT_ERR_FORMAT,

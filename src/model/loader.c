@@ -3,6 +3,7 @@
 #include "model.h"
 
 #include "../base/file.h"
+#include "../format/unpack.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,17 +17,32 @@ struct vit_loader {
     vit_options options;
     char name[256];
     vit_claims claims;
-    vit_buffer head;        /* the file's first bytes until the header is complete */
-    uint64_t need;          /* bytes wanted before the header is tried again */
+    int anywhere;           /* the file can be read anywhere */
     uint64_t file_bytes;    /* UINT64_MAX: not known yet */
-    uint64_t position;      /* bytes of the file consumed, once the header is complete */
-    vit_model *model;       /* NULL until then */
+    vit_header header;
+    vit_buffer held;        /* a whole file that came as a stream, but is read from its end */
+    vit_model *model;       /* NULL until the header is complete */
     vit_target *targets;    /* [tensor_count] */
-    int tensor;             /* the one position is in, or before */
+    uint64_t position;      /* in the file, of the next byte */
+    int tensor;             /* the one position is in, or before; of it: */
+    uint64_t taken;         /* bytes of values, those in staging not counted */
+    vit_scatter scatter;    /* where the next value goes */
+    float *layers;          /* values in order that were scattered in the file, where they cannot go to their place at once */
     unsigned char *staging; /* [STAGING]: what cannot go to its place as it is */
     size_t staged;          /* the front of a block that was cut between two pieces */
+    vit_unpacker *unpacker; /* of npz */
+    unsigned char *packed;  /* [STAGING]: what is deflated */
     float *row;             /* of the weight that is being turned into integers */
 };
+
+static void begin_header(vit_loader *loader) {
+    loader->header = (vit_header){.name = loader->name,
+                                  .file_bytes = loader->file_bytes,
+                                  .anywhere = loader->anywhere,
+                                  .limits = &loader->options.limits,
+                                  .allocator = &loader->options.allocator};
+    vit_header_begin(&loader->header, 1);
+}
 
 vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options *options, vit_error *error) {
     vit_options defaults = vit_default_options();
@@ -34,11 +50,11 @@ vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options
         options = &defaults;
     VIT_TRY(vit_alloc_for((void **)out, &options->allocator, sizeof **out, "the loader", error));
     vit_loader *loader = *out;
-    *loader = (vit_loader){.options = *options, .need = 1, .file_bytes = UINT64_MAX};
-    loader->head.allocator = &loader->options.allocator;
+    *loader = (vit_loader){.options = *options, .file_bytes = UINT64_MAX};
     size_t length = strlen(name), room = sizeof loader->name - 1;
     snprintf(loader->name, sizeof loader->name, "%s", length > room ? name + length - room : name);
     vit_claims_init(&loader->claims);
+    begin_header(loader);
     return VIT_OK;
 }
 
@@ -47,12 +63,22 @@ void vit_loader_close(vit_loader *loader) {
         return;
     vit_allocator allocator = loader->options.allocator;
     vit_claims_release(&loader->claims, &allocator);
-    vit_buffer_release(&loader->head);
+    vit_header_release(&loader->header);
+    vit_buffer_release(&loader->held);
     vit_release(&allocator, loader->targets);
+    vit_release(&allocator, loader->layers);
+    vit_release(&allocator, loader->unpacker);
+    vit_release(&allocator, loader->packed);
     vit_release(&allocator, loader->staging);
     vit_release(&allocator, loader->row);
     vit_model_close(loader->model);
     vit_release(&allocator, loader);
+}
+
+void vit_loader_source(vit_loader *loader, uint64_t file_bytes, int anywhere) {
+    loader->file_bytes = file_bytes;
+    loader->anywhere = anywhere;
+    begin_header(loader);
 }
 
 vit_status vit_loader_config(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error) {
@@ -70,6 +96,63 @@ vit_status vit_loader_config(vit_loader *loader, const char *name, const void *j
 
 /* ---- The header ---- */
 
+static int is_fortran(const vit_loader *loader, int tensor) {
+    const vit_storage *places = loader->model->container.places;
+    return places && places[tensor].fortran;
+}
+
+/* Whether values of a tensor that is scattered are put into order first: integers are made of whole rows, and the layers
+ * of a tensor in Fortran's order come all at once. */
+static int needs_layers(const vit_loader *loader, int tensor) {
+    const vit_target *target = &loader->targets[tensor];
+    return target->scattered && (!target->slot->held.f32 || (target->layer_slots && is_fortran(loader, tensor)));
+}
+
+/* Values that `layers` holds at a time. */
+static size_t layer_values(const vit_loader *loader, int tensor) {
+    const vit_target *target = &loader->targets[tensor];
+    int all = target->layer_slots && is_fortran(loader, tensor);
+    return all ? vit_size_mul(target->count, (size_t)loader->model->container.tensors[tensor].shape[0]) : target->count;
+}
+
+/* What loading of the model's tensors needs besides their places. */
+static vit_status alloc_work(vit_loader *loader, vit_error *error) {
+    const vit_allocator *allocator = &loader->options.allocator;
+    const vit_model *model = loader->model;
+    const vit_container *container = &model->container;
+    size_t longest = 0, most = 0;
+    for (int i = 0; i < model->slot_count; i++)
+        if (model->slots[i].is_matrix && vit_slot_row(&model->slots[i]) > longest)
+            longest = vit_slot_row(&model->slots[i]);
+    if (model->options.compute == VIT_COMPUTE_INT8)
+        VIT_TRY(vit_alloc_for((void **)&loader->row, allocator, vit_size_mul(longest, sizeof(float)), "loading", error));
+    for (int i = 0; i < container->tensor_count; i++)
+        if (loader->targets[i].slot && needs_layers(loader, i) && layer_values(loader, i) > most)
+            most = layer_values(loader, i);
+    if (most)
+        VIT_TRY(vit_alloc_for((void **)&loader->layers, allocator, vit_size_mul(most, sizeof(float)), "loading", error));
+    if (!container->places)
+        return VIT_OK;
+    VIT_TRY(vit_alloc_for((void **)&loader->unpacker, allocator, sizeof *loader->unpacker, "loading", error));
+    vit_unpack_init(loader->unpacker);
+    return vit_alloc_for((void **)&loader->packed, allocator, STAGING, "loading", error);
+}
+
+/* A tensor in Fortran's order is scattered. */
+static void scatter_fortran(vit_loader *loader) {
+    const vit_container *container = &loader->model->container;
+    for (int i = 0; i < container->tensor_count; i++) {
+        const vit_tensor_info *tensor = &container->tensors[i];
+        vit_target *target = &loader->targets[i];
+        if (!is_fortran(loader, i) || target->scattered)
+            continue;
+        target->scattered = 1;
+        size_t stride = 1;
+        for (int d = tensor->rank; d-- > 0; stride *= (size_t)tensor->shape[d])
+            target->stride[d] = stride;
+    }
+}
+
 static vit_status start_model(vit_loader *loader, vit_container *container, vit_error *error) {
     const vit_allocator *allocator = &loader->options.allocator;
     vit_model *model;
@@ -85,37 +168,122 @@ static vit_status start_model(vit_loader *loader, vit_container *container, vit_
     VIT_TRY(vit_alloc_for((void **)&loader->targets, allocator, bytes, "the tensor list", error));
     VIT_TRY(vit_alloc_for((void **)&loader->staging, allocator, STAGING, "loading", error));
     VIT_TRY(vit_import(model, loader->name, &loader->claims, loader->targets, error));
-    size_t longest = 0;
-    for (int i = 0; i < model->slot_count; i++)
-        if (model->slots[i].is_matrix && vit_slot_row(&model->slots[i]) > longest)
-            longest = vit_slot_row(&model->slots[i]);
-    if (model->options.compute == VIT_COMPUTE_INT8)
-        VIT_TRY(vit_alloc_for((void **)&loader->row, allocator, vit_size_mul(longest, sizeof(float)), "loading", error));
-    return vit_model_alloc_weights(model, error);
+    VIT_TRY(vit_model_alloc_weights(model, error));
+    scatter_fortran(loader);
+    return alloc_work(loader, error);
 }
 
-/* Tries to read the header from what is there. */
-static vit_status parse_head(vit_loader *loader, vit_error *error) {
-    vit_container container;
-    VIT_TRY(vit_container_parse(&container, loader->name, loader->head.data, loader->head.size, loader->file_bytes,
-                                &loader->need, &loader->options.limits, &loader->options.allocator, error));
-    return loader->need ? VIT_OK : start_model(loader, &container, error);
-}
+static void begin_tensor(vit_loader *loader);
 
-/* The head may hold the beginning of the data. */
-static vit_status push_rest_of_head(vit_loader *loader, vit_error *error) {
-    const size_t begin = (size_t)loader->model->container.data_begin;
-    loader->position = begin;
-    VIT_TRY(vit_loader_push(loader, loader->head.data + begin, loader->head.size - begin, error));
-    vit_buffer_release(&loader->head);
-    return VIT_OK;
+/* Goes on with the header. What has come of the data behind it is kept, where the file cannot be read again. */
+static vit_status read_header(vit_loader *loader, vit_error *error) {
+    vit_container container = {0};
+    vit_header *header = &loader->header;
+    VIT_TRY(vit_header_read(header, &container, error));
+    if (header->wanted == UINT64_MAX && loader->file_bytes <= loader->options.limits.file_bytes &&
+        loader->file_bytes <= SIZE_MAX) /* so that it does not grow by doubling */
+        VIT_TRY(vit_buffer_reserve(&header->bytes, (size_t)loader->file_bytes - header->bytes.size, loader->name, error));
+    if (header->wanted)
+        return VIT_OK;
+    vit_buffer rest = header->bytes;
+    header->bytes = (vit_buffer){0};
+    vit_header_release(header);
+    vit_status status = start_model(loader, &container, error);
+    loader->position = loader->model ? loader->model->container.data_begin : 0;
+    if (status == VIT_OK) {
+        begin_tensor(loader);
+        if (!loader->anywhere)
+            status = vit_loader_push(loader, rest.data + loader->position, rest.size - (size_t)loader->position, error);
+    }
+    vit_buffer_release(&rest);
+    return status;
 }
 
 /* ---- Data ---- */
 
-/* Whether a tensor's bytes are what its slot holds. */
-static int goes_in_place(const vit_tensor_info *tensor, const vit_slot *slot) {
-    return tensor->dtype == VIT_F32 && slot->held.f32;
+static const vit_tensor_info *tensor_info(const vit_loader *loader) {
+    return &loader->model->container.tensors[loader->tensor];
+}
+
+static int is_deflated(const vit_loader *loader) {
+    const vit_storage *places = loader->model->container.places;
+    return places && places[loader->tensor].deflated;
+}
+
+/* Whether the current tensor's bytes are what its slot holds. */
+static int goes_in_place(const vit_loader *loader) {
+    const vit_target *target = &loader->targets[loader->tensor];
+    return tensor_info(loader)->dtype == VIT_F32 && target->slot->held.f32 && !target->scattered && !is_deflated(loader);
+}
+
+/* Dimensions in the order of the file; those of one layer, if layers are scattered one after another. */
+static void begin_scatter(vit_loader *loader) {
+    const vit_tensor_info *tensor = tensor_info(loader);
+    const vit_target *target = &loader->targets[loader->tensor];
+    const int fortran = is_fortran(loader, loader->tensor), first = target->layer_slots && !fortran;
+    vit_scatter *s = &loader->scatter;
+    memset(s, 0, sizeof *s);
+    for (int i = first; i < tensor->rank; i++) {
+        const int from = fortran ? tensor->rank - 1 - i : i;
+        s->size[s->rank] = (size_t)tensor->shape[from];
+        s->stride[s->rank++] = from == 0 && target->layer_slots ? target->count : target->stride[from];
+    }
+}
+
+/* Goes to the tensor that has the next byte, or stands behind it, past all that are complete. */
+static void begin_tensor(vit_loader *loader) {
+    const vit_container *container = &loader->model->container;
+    const vit_tensor_info *tensor = &container->tensors[loader->tensor];
+    for (; loader->tensor < container->tensor_count; tensor++, loader->tensor++) {
+        const int used = loader->targets[loader->tensor].slot != NULL;
+        if (loader->anywhere && !used)
+            continue;
+        if (loader->anywhere && loader->position < tensor->offset)
+            loader->position = tensor->offset;
+        if (tensor->offset + vit_container_stored(container, loader->tensor) <= loader->position)
+            continue;
+        loader->taken = 0;
+        loader->staged = 0;
+        if (container->places)
+            vit_unpack_begin(loader->unpacker, loader->name, tensor, &container->places[loader->tensor]);
+        if (used && loader->targets[loader->tensor].scattered)
+            begin_scatter(loader);
+        return;
+    }
+}
+
+/* The tensor at the loader's position; NULL between tensors and in one that the model does not take. `left`: bytes until
+ * that changes, at least 1. */
+static const vit_tensor_info *current_tensor(const vit_loader *loader, uint64_t *left) {
+    const vit_container *container = &loader->model->container;
+    const uint64_t position = loader->position, end = container->file_bytes + container->padding;
+    if (loader->tensor == container->tensor_count) {
+        *left = position < end ? end - position : 1;
+        return NULL;
+    }
+    const vit_tensor_info *tensor = tensor_info(loader);
+    int before = position < tensor->offset;
+    *left = (before ? tensor->offset : tensor->offset + vit_container_stored(container, loader->tensor)) - position;
+    return before || !loader->targets[loader->tensor].slot ? NULL : tensor;
+}
+
+static void *data_space(vit_loader *loader, size_t *bytes) {
+    uint64_t left;
+    const vit_tensor_info *tensor = current_tensor(loader, &left);
+    const vit_target *target = &loader->targets[loader->tensor];
+    if (tensor && is_deflated(loader)) {
+        *bytes = left < STAGING ? (size_t)left : STAGING;
+        return loader->packed;
+    }
+    const vit_storage *places = loader->model->container.places;
+    if (tensor && places && loader->unpacker->unpacked < places[loader->tensor].header) {
+        left = places[loader->tensor].header - loader->unpacker->unpacked;
+    } else if (tensor && goes_in_place(loader)) {
+        *bytes = left < PIECE ? (size_t)left : PIECE;
+        return (char *)(target->slot->held.f32 + target->offset) + loader->taken;
+    }
+    *bytes = left < STAGING - loader->staged ? (size_t)left : STAGING - loader->staged;
+    return loader->staging + loader->staged;
 }
 
 /* count values have come to a slot. */
@@ -143,68 +311,124 @@ static void quantize(vit_loader *loader, vit_slot *slot, size_t at, const unsign
     }
 }
 
-/* The tensor at the loader's position; NULL between tensors and in one that the model does not take. `left`: bytes until
- * that changes, at least 1. */
-static const vit_tensor_info *current_tensor(vit_loader *loader, uint64_t *left) {
-    const vit_container *container = &loader->model->container;
-    const uint64_t position = loader->position, end = container->file_bytes + container->padding;
-    const vit_tensor_info *tensor = &container->tensors[loader->tensor];
-    for (; loader->tensor < container->tensor_count && tensor->offset + tensor->bytes <= position; tensor++)
-        loader->tensor++;
-    if (loader->tensor == container->tensor_count) {
-        *left = position < end ? end - position : 1;
-        return NULL;
-    }
-    int before = position < tensor->offset;
-    *left = (before ? tensor->offset : tensor->offset + tensor->bytes) - position;
-    return before || !loader->targets[loader->tensor].slot ? NULL : tensor;
-}
-
-static void *data_space(vit_loader *loader, size_t *bytes) {
-    uint64_t left;
-    const vit_tensor_info *tensor = current_tensor(loader, &left);
+/* Layers that are in order go to their slots. */
+static void deliver_layers(vit_loader *loader, vit_slot *slot, size_t values) {
     const vit_target *target = &loader->targets[loader->tensor];
-    if (tensor && goes_in_place(tensor, target->slot)) {
-        *bytes = left < PIECE ? (size_t)left : PIECE;
-        return (char *)(target->slot->held.f32 + target->offset) + (loader->position - tensor->offset);
+    for (size_t begin = 0; begin < values; begin += target->count, slot += target->layer_slots) {
+        const float *from = loader->layers + begin;
+        if (!slot->held.f32) {
+            quantize(loader, slot, target->offset, (const unsigned char *)from, target->count, VIT_F32);
+        } else {
+            memcpy(slot->held.f32 + target->offset, from, target->count * sizeof *from);
+            slot->nonfinite |= vit_has_nonfinite(from, target->count);
+        }
+        arrive(loader->model, slot, target->count);
     }
-    *bytes = left < STAGING - loader->staged ? (size_t)left : STAGING - loader->staged;
-    return loader->staging + loader->staged;
 }
 
-static vit_status commit_data(vit_loader *loader, size_t bytes, vit_error *error) {
+/* The values from `from` to `to` of the current tensor, in staging, go where its target scatters them. */
+static void scatter(vit_loader *loader, size_t from, size_t to) {
+    float values[1024];
+    const vit_target *target = &loader->targets[loader->tensor];
+    const vit_dtype dtype = tensor_info(loader)->dtype;
+    const int held_back = needs_layers(loader, loader->tensor);
+    const size_t most = sizeof values / sizeof *values;
+    const size_t part = held_back ? layer_values(loader, loader->tensor) : target->count; /* of one slot, or in layers */
+    for (size_t at = from, count; at < to; at += count) {
+        const size_t done = at % part;
+        vit_slot *slot = target->slot + at / part * (size_t)target->layer_slots;
+        count = to - at < most ? to - at : most;
+        if (count > part - done)
+            count = part - done;
+        vit_values_to_f32(values, loader->staging + (at - from) / vit_block_values(dtype) * vit_block_bytes(dtype), count,
+                          dtype);
+        vit_scatter_values(&loader->scatter, held_back ? loader->layers : slot->held.f32 + target->offset, values, count);
+        if (!held_back) {
+            slot->nonfinite |= vit_has_nonfinite(values, count);
+            arrive(loader->model, slot, count);
+        } else if (done + count == part) {
+            deliver_layers(loader, slot, part);
+        }
+    }
+}
+
+/* Bytes of values that have come to their place or to staging. */
+static void take_values(vit_loader *loader, size_t bytes) {
+    const vit_target *target = &loader->targets[loader->tensor];
+    vit_slot *slot = target->slot;
+    const vit_dtype dtype = tensor_info(loader)->dtype;
+    const size_t size = vit_block_bytes(dtype), values = vit_block_values(dtype), come = loader->staged + bytes;
+    const size_t from = (size_t)(loader->taken / size * values), count = come / size * values, at = target->offset + from;
+    if (goes_in_place(loader)) {
+        const size_t end = (size_t)((loader->taken + bytes) / size);
+        slot->nonfinite |= vit_has_nonfinite(slot->held.f32 + at, end - from);
+        arrive(loader->model, slot, end - from);
+        loader->taken += bytes;
+        return;
+    }
+    if (target->scattered)
+        scatter(loader, from, from + count);
+    else if (slot->held.f32)
+        vit_values_to_f32(slot->held.f32 + at, loader->staging, count, dtype);
+    else
+        quantize(loader, slot, at, loader->staging, count, dtype);
+    if (!target->scattered) {
+        if (slot->held.f32)
+            slot->nonfinite |= vit_has_nonfinite(slot->held.f32 + at, count);
+        arrive(loader->model, slot, count);
+    }
+    const size_t whole = come / size * size;
+    memmove(loader->staging, loader->staging + whole, come - whole);
+    loader->staged = come - whole;
+    loader->taken += whole;
+}
+
+/* What is stored of a tensor of an npz, in its place or elsewhere. */
+static vit_status unpack(vit_loader *loader, const unsigned char *data, size_t bytes, vit_error *error) {
+    const int deflated = is_deflated(loader);
+    const unsigned char *values;
+    size_t count, piece;
+    int more;
+    do {
+        VIT_TRY(vit_unpack_take(loader->unpacker, &data, &bytes, &values, &count, &more, error));
+        for (; count; values += piece, count -= piece) {
+            piece = count;
+            if (deflated) {
+                piece = piece < STAGING - loader->staged ? piece : STAGING - loader->staged;
+                memcpy(loader->staging + loader->staged, values, piece);
+            }
+            take_values(loader, piece);
+        }
+    } while (more);
+    return VIT_OK;
+}
+
+static vit_status commit_data(vit_loader *loader, const unsigned char *data, size_t bytes, vit_error *error) {
     const vit_container *container = &loader->model->container;
     if (bytes > container->file_bytes + container->padding - loader->position)
         return vit_fail(error, VIT_ERR_FORMAT, "%s: goes on after its last tensor: expected %llu bytes", loader->name,
                         (unsigned long long)container->file_bytes);
     uint64_t left;
     const vit_tensor_info *tensor = current_tensor(loader, &left);
-    uint64_t before = loader->position;
     loader->position += bytes;
-    if (!tensor)
+    if (tensor && container->places)
+        VIT_TRY(unpack(loader, data, bytes, error));
+    else if (tensor)
+        take_values(loader, bytes);
+    if (bytes < left)
         return VIT_OK;
-    const vit_target *target = &loader->targets[loader->tensor];
-    vit_slot *slot = target->slot;
-    const vit_dtype dtype = tensor->dtype;
-    const size_t size = vit_block_bytes(dtype), values = vit_block_values(dtype);
-    const size_t from = (size_t)((before - tensor->offset) / size), to = (size_t)((loader->position - tensor->offset) / size);
-    const size_t at = target->offset + from * values, count = (to - from) * values;
-    if (!goes_in_place(tensor, slot)) {
-        const size_t whole = (to - from) * size, rest = loader->staged + bytes - whole;
-        if (slot->held.f32)
-            vit_values_to_f32(slot->held.f32 + at, loader->staging, count, dtype);
-        else
-            quantize(loader, slot, at, loader->staging, count, dtype);
-        memmove(loader->staging, loader->staging + whole, rest);
-        loader->staged = rest;
-    }
-    if (slot->held.f32)
-        slot->nonfinite |= vit_has_nonfinite(slot->held.f32 + at, count);
-    arrive(loader->model, slot, count);
+    if (tensor && container->places)
+        VIT_TRY(vit_unpack_end(loader->unpacker, error));
+    begin_tensor(loader);
     return VIT_OK;
 }
 
 /* ---- Bytes ---- */
+
+int vit_loader_next(const vit_loader *loader, uint64_t *offset) {
+    *offset = loader->model ? loader->position : loader->header.offset + loader->header.bytes.size;
+    return !loader->model || loader->tensor < loader->model->container.tensor_count;
+}
 
 vit_status vit_loader_space(vit_loader *loader, void **space, size_t *bytes, vit_error *error) {
     *space = NULL;
@@ -212,21 +436,25 @@ vit_status vit_loader_space(vit_loader *loader, void **space, size_t *bytes, vit
         *space = data_space(loader, bytes);
         return VIT_OK;
     }
-    uint64_t wanted = loader->need - loader->head.size;
+    vit_header *header = &loader->header;
+    uint64_t wanted = header->wanted - header->bytes.size;
     *bytes = wanted < STAGING ? (size_t)wanted : STAGING;
-    VIT_TRY(vit_buffer_reserve(&loader->head, *bytes, loader->name, error));
-    *space = loader->head.data + loader->head.size;
+    VIT_TRY(vit_buffer_reserve(&header->bytes, *bytes, loader->name, error));
+    *space = header->bytes.data + header->bytes.size;
     return VIT_OK;
 }
 
 vit_status vit_loader_commit(vit_loader *loader, size_t bytes, vit_error *error) {
-    if (loader->model)
-        return commit_data(loader, bytes, error);
-    loader->head.size += bytes;
-    if (loader->head.size < loader->need)
-        return VIT_OK;
-    VIT_TRY(parse_head(loader, error));
-    return loader->model ? push_rest_of_head(loader, error) : VIT_OK;
+    if (loader->model) {
+        size_t room;
+        return commit_data(loader, data_space(loader, &room), bytes, error);
+    }
+    vit_header *header = &loader->header;
+    header->bytes.size += bytes;
+    if (header->bytes.size > loader->options.limits.file_bytes)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: more than %llu bytes (limit file_bytes)", loader->name,
+                        (unsigned long long)loader->options.limits.file_bytes);
+    return header->bytes.size < header->wanted ? VIT_OK : read_header(loader, error);
 }
 
 vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error) {
@@ -243,6 +471,25 @@ vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, v
     return VIT_OK;
 }
 
+/* The whole of a file that must be read from its end is here. */
+static vit_status read_held(vit_loader *loader, vit_error *error) {
+    uint64_t offset;
+    loader->held = loader->header.bytes;
+    vit_loader_source(loader, loader->held.size, 1);
+    while (vit_loader_next(loader, &offset)) {
+        void *space;
+        size_t room;
+        VIT_TRY(vit_loader_space(loader, &space, &room, error));
+        if (offset >= loader->held.size)
+            break;
+        if (room > loader->held.size - offset)
+            room = (size_t)(loader->held.size - offset);
+        memcpy(space, loader->held.data + offset, room);
+        VIT_TRY(vit_loader_commit(loader, room, error));
+    }
+    return VIT_OK;
+}
+
 const vit_model *vit_loader_model(const vit_loader *loader) {
     return loader->model;
 }
@@ -255,18 +502,20 @@ static vit_status warn_nonfinite(vit_model *model, vit_error *error) {
 }
 
 vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *error) {
+    uint64_t offset;
     *out = NULL;
+    if (!loader->model && loader->header.wanted == UINT64_MAX)
+        VIT_TRY(read_held(loader, error));
     if (!loader->model) { /* the whole file is here, and its header still wants more: this says why */
-        loader->file_bytes = loader->head.size;
-        VIT_TRY(parse_head(loader, error));
+        loader->file_bytes = loader->header.file_bytes = loader->header.bytes.size;
+        VIT_TRY(read_header(loader, error));
         if (!loader->model)
             return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends inside its header, after %zu bytes", loader->name,
-                            loader->head.size);
-        VIT_TRY(push_rest_of_head(loader, error));
+                            loader->header.bytes.size);
     }
-    if (loader->position < loader->model->container.file_bytes)
+    if (vit_loader_next(loader, &offset))
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends after %llu bytes, expected %llu", loader->name,
-                        (unsigned long long)loader->position, (unsigned long long)loader->model->container.file_bytes);
+                        (unsigned long long)offset, (unsigned long long)loader->model->container.file_bytes);
     VIT_TRY(warn_nonfinite(loader->model, error));
     *out = loader->model;
     loader->model = NULL;
@@ -287,13 +536,15 @@ static vit_status config_file(vit_loader *loader, const char *path, vit_error *e
 static vit_status weight_file(vit_loader *loader, const char *path, vit_error *error) {
     vit_reader reader;
     void *space;
+    uint64_t offset;
     size_t room, got = 1;
     vit_status status = vit_reader_open(&reader, path, loader->options.limits.file_bytes, error);
-    loader->file_bytes = reader.size;
-    while (status == VIT_OK && got) {
+    if (status == VIT_OK)
+        vit_loader_source(loader, reader.size, 1);
+    while (status == VIT_OK && got && vit_loader_next(loader, &offset)) {
         status = vit_loader_space(loader, &space, &room, error);
         if (status == VIT_OK)
-            status = vit_reader_read(&reader, space, room, &got, error);
+            status = vit_reader_at(&reader, offset, space, room, &got, error);
         if (status == VIT_OK && got)
             status = vit_loader_commit(loader, got, error);
     }
@@ -310,7 +561,7 @@ static vit_status join(char *out, size_t size, const char *folder, const char *n
 
 /* The weight file of a folder, or the folder of a weight file. */
 static vit_status locate(const char *path, char weights[4096], char folder[4096], vit_error *error) {
-    static const char *const names[] = {"model.gguf", "model.safetensors"};
+    static const char *const names[] = {"model.gguf", "model.safetensors", "model.npz"};
     if (!vit_is_folder(path)) {
         const char *slash = strrchr(path, '/');
         if (snprintf(weights, 4096, "%s", path) >= 4096)
@@ -327,7 +578,7 @@ static vit_status locate(const char *path, char weights[4096], char folder[4096]
     VIT_TRY(join(weights, 4096, path, "model.safetensors.index.json", error));
     if (vit_file_exists(weights))
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: weights in several files are not supported", weights);
-    return vit_fail(error, VIT_ERR_IO, "%s: the folder has no model.gguf and no model.safetensors", path);
+    return vit_fail(error, VIT_ERR_IO, "%s: the folder has no model.gguf, model.safetensors or model.npz", path);
 }
 
 /* A GGUF says everything itself; what lies beside it may belong to another file. */

@@ -90,10 +90,17 @@ static inline size_t vit_slot_row(const vit_slot *slot) {
     return slot->shape[0] ? slot->count / (size_t)slot->shape[0] : 0;
 }
 
-/* Where one tensor of the file goes: `count` values at offset of a slot. slot NULL: nowhere. */
+/* Where one tensor of the file goes: `count` values at offset of a slot. slot NULL: nowhere.
+ * In the tensor's own order, the last dimension the fastest; or, where `scattered`, its value at index i to the sum of
+ * i * stride from offset on. Which order the file itself is in (npz may have Fortran's) does not matter here.
+ * layer_slots not 0: the first dimension counts layers; that of layer l goes to slot[l * layer_slots], `count` values to
+ * each, scattered by the strides of the other dimensions. */
 typedef struct vit_target {
     vit_slot *slot;
     size_t offset, count;
+    int scattered;
+    size_t stride[8];
+    int layer_slots;
 } vit_target;
 
 /* Reads the configuration out of claims, tensor names and shapes; makes the model's slots; gives every tensor of the

@@ -54,7 +54,7 @@ static vit_status write_metadata(vit_gguf_writer *w, const vit_model *model, vit
 /* Vectors are small and sensitive: they stay f32 unless they were stored narrower and nothing else is asked for. */
 static vit_dtype stored_type(const vit_slot *slot, vit_dtype type) {
     if (type == VIT_DTYPE_OTHER)
-        return slot->stored == VIT_Q8_0 ? VIT_F32 : slot->stored;
+        return slot->stored == VIT_F16 || slot->stored == VIT_BF16 ? slot->stored : VIT_F32;
     return slot->rank == 1 ? VIT_F32 : type;
 }
 

@@ -439,8 +439,6 @@ static void test_looks_like(void) {
 #define OTHER(bytes, words) {bytes, sizeof bytes - 1, words}
         OTHER("<!DOCTYPE html><html><head><title>404 Not Found", "HTML"),
         OTHER("\n\n  <html>\n", "HTML"),
-        OTHER("PK\3\4\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-              "npz files and PyTorch checkpoints are not supported"),
         OTHER("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "PNG"),
         OTHER("\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"),
         OTHER("{\"model_type\": \"vit\", \"hidden_size\": 192}", "JSON"),

@@ -1,0 +1,270 @@
+/* Loading weights from npz: as a stream and read anywhere, whatever the order and packing of values, the model is the one
+ * that a safetensors file gives, to the bit. */
+#include "test.h"
+
+#include "../../src/base/file.h"
+#include "../../src/format/inflate.h"
+#include "../../src/model/convert.h"
+#include "../../src/model/model.h"
+
+#include <unistd.h>
+
+#define CASE "tests/golden/forward/timm_cls"
+
+static vit_error error;
+static vit_options options;
+static vit_buffer weights, config;
+static vit_container source; /* of weights */
+
+static void load_case(void) {
+    uint64_t need;
+    options = vit_default_options();
+    weights.allocator = config.allocator = &options.allocator;
+    CHECK_STATUS(VIT_OK, vit_read_file(&weights, CASE "/model.safetensors", 1 << 24, &error));
+    CHECK_STATUS(VIT_OK, vit_read_file(&config, CASE "/config.json", 1 << 24, &error));
+    CHECK_STATUS(VIT_OK, vit_container_parse(&source, "w", weights.data, weights.size, weights.size, &need,
+                                             &options.limits, &options.allocator, &error));
+}
+
+static void release_case(void) {
+    vit_container_release(&source);
+    vit_buffer_release(&weights);
+    vit_buffer_release(&config);
+}
+
+/* ---- an archive as numpy writes it ---- */
+
+enum { FORTRAN = 1, DEFLATED = 2 };
+
+static void put(vit_buffer *out, const void *data, size_t bytes) {
+    CHECK_STATUS(VIT_OK, vit_buffer_append(out, data, bytes, "npz", &error));
+}
+
+static void put_number(vit_buffer *out, uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; i++)
+        put(out, &(unsigned char){(unsigned char)(value >> 8 * i)}, 1);
+}
+
+/* A member's bytes: npy header, then f32 values. */
+static void put_npy(vit_buffer *out, const vit_tensor_info *tensor, int kind) {
+    char header[300];
+    int used = snprintf(header, sizeof header, "{'descr': '<f4', 'fortran_order': %s, 'shape': (", kind & FORTRAN ? "True" : "False");
+    for (int i = 0; i < tensor->rank; i++)
+        used += snprintf(header + used, sizeof header - (size_t)used, "%lld,", (long long)tensor->shape[i]);
+    used += snprintf(header + used, sizeof header - (size_t)used, "), }\n");
+    put(out, "\x93NUMPY\1\0", 8);
+    put_number(out, (uint64_t)used, 2);
+    put(out, header, (size_t)used);
+    const unsigned char *values = weights.data + tensor->offset;
+    size_t count = (size_t)tensor->bytes / 4, index[8] = {0};
+    for (size_t n = 0; n < count; n++) {
+        size_t at = 0;
+        for (int d = 0; d < tensor->rank; d++)
+            at = at * (size_t)tensor->shape[d] + index[d];
+        put(out, values + 4 * (kind & FORTRAN ? at : n), 4);
+        for (int d = 0; d < tensor->rank && ++index[d] == (size_t)tensor->shape[d]; d++)
+            index[d] = 0;
+    }
+}
+
+/* Stored blocks of DEFLATE, of at most 1000 bytes. */
+static void put_deflated(vit_buffer *out, const vit_buffer *in) {
+    for (size_t at = 0; at < in->size; at += 1000) {
+        size_t bytes = in->size - at < 1000 ? in->size - at : 1000;
+        put_number(out, at + bytes == in->size, 1);
+        put_number(out, bytes, 2);
+        put_number(out, ~bytes, 2);
+        put(out, in->data + at, bytes);
+    }
+}
+
+/* damage: the member whose last byte is changed, -1: none. */
+static vit_buffer make_npz(int kind, int damage) {
+    static vit_crc crc;
+    vit_buffer out = {.allocator = &options.allocator}, directory = {.allocator = &options.allocator};
+    vit_crc_begin(&crc);
+    for (int i = 0; i < source.tensor_count; i++) {
+        const vit_tensor_info *tensor = &source.tensors[i];
+        vit_buffer npy = {.allocator = &options.allocator}, packed = {.allocator = &options.allocator};
+        char name[120];
+        int length = snprintf(name, sizeof name, "%s.npy", tensor->name);
+        put_npy(&npy, tensor, kind);
+        const uint64_t sum = vit_crc_add(&crc, 0, npy.data, npy.size), local = out.size;
+        if (i == damage)
+            npy.data[npy.size - 1] ^= 1;
+        if (kind & DEFLATED)
+            put_deflated(&packed, &npy);
+        const vit_buffer *stored = kind & DEFLATED ? &packed : &npy;
+        put(&out, "PK\3\4\x2d\0\0\0", 8);
+        put_number(&out, kind & DEFLATED ? 8 : 0, 2);
+        put_number(&out, 0, 4);
+        put_number(&out, sum, 4);
+        put_number(&out, UINT32_MAX, 4);
+        put_number(&out, UINT32_MAX, 4);
+        put_number(&out, (uint64_t)length, 2);
+        put_number(&out, 20, 2);
+        put(&out, name, (size_t)length);
+        put(&out, "\1\0\x10\0", 4);
+        put_number(&out, npy.size, 8);
+        put_number(&out, stored->size, 8);
+        put(&out, stored->data, stored->size);
+        put(&directory, "PK\1\2\x2d\3\x2d\0\0\0", 10);
+        put_number(&directory, kind & DEFLATED ? 8 : 0, 2);
+        put_number(&directory, 0, 4);
+        put_number(&directory, sum, 4);
+        put_number(&directory, stored->size, 4);
+        put_number(&directory, npy.size, 4);
+        put_number(&directory, (uint64_t)length, 2);
+        put_number(&directory, 0, 8);
+        put_number(&directory, 0, 4);
+        put_number(&directory, local, 4);
+        put(&directory, name, (size_t)length);
+        vit_buffer_release(&npy);
+        vit_buffer_release(&packed);
+    }
+    const size_t begin = out.size;
+    put(&out, directory.data, directory.size);
+    put(&out, "PK\5\6\0\0\0\0", 8);
+    put_number(&out, (uint64_t)source.tensor_count, 2);
+    put_number(&out, (uint64_t)source.tensor_count, 2);
+    put_number(&out, directory.size, 4);
+    put_number(&out, begin, 4);
+    put_number(&out, 0, 2);
+    vit_buffer_release(&directory);
+    return out;
+}
+
+/* ---- loading ---- */
+
+static vit_status begin(vit_loader **loader) {
+    VIT_TRY(vit_loader_open(loader, "m", &options, &error));
+    return vit_loader_config(*loader, "config.json", config.data, config.size, &error);
+}
+
+static vit_status load_stream(vit_model **out, const vit_buffer *file, size_t piece, int known) {
+    vit_loader *loader;
+    vit_status status = begin(&loader);
+    *out = NULL;
+    if (known)
+        vit_loader_source(loader, file->size, 0);
+    for (size_t at = 0; at < file->size && status == VIT_OK; at += piece)
+        status = vit_loader_push(loader, file->data + at, file->size - at < piece ? file->size - at : piece, &error);
+    if (status == VIT_OK)
+        status = vit_loader_finish(loader, out, &error);
+    vit_loader_close(loader);
+    return status;
+}
+
+/* Counts how many bytes were read. */
+static vit_status load_anywhere(vit_model **out, const vit_buffer *file, size_t piece, size_t *read) {
+    vit_loader *loader;
+    uint64_t offset;
+    vit_status status = begin(&loader);
+    *out = NULL;
+    *read = 0;
+    vit_loader_source(loader, file->size, 1);
+    while (status == VIT_OK && vit_loader_next(loader, &offset)) {
+        void *space;
+        size_t room;
+        status = vit_loader_space(loader, &space, &room, &error);
+        if (status != VIT_OK || !CHECK(room > 0 && offset + room <= file->size))
+            break;
+        room = room < piece ? room : piece;
+        memcpy(space, file->data + offset, room);
+        *read += room;
+        status = vit_loader_commit(loader, room, &error);
+    }
+    if (status == VIT_OK)
+        status = vit_loader_finish(loader, out, &error);
+    vit_loader_close(loader);
+    return status;
+}
+
+static int same_matrix(const vit_slot *a, const vit_slot *b) {
+    if (a->held.f32)
+        return memcmp(a->held.f32, b->held.f32, a->count * sizeof(float)) == 0;
+    const size_t rows = (size_t)a->shape[0], columns = (vit_slot_row(a) + 3) / 4 * 4;
+    return memcmp(a->held.int8, b->held.int8, rows * columns) == 0 &&
+           memcmp(a->held.scale, b->held.scale, rows * sizeof(float)) == 0 &&
+           memcmp(a->held.sum, b->held.sum, rows * sizeof(int32_t)) == 0;
+}
+
+static int same_model(const vit_model *a, const vit_model *b) {
+    int same = a && b && a->slot_count == b->slot_count;
+    for (int i = 0; same && i < a->slot_count; i++)
+        same = same_matrix(&a->slots[i], &b->slots[i]);
+    return same;
+}
+
+static void test_npz(void) {
+    load_case();
+    for (int compute = VIT_COMPUTE_F32; compute <= VIT_COMPUTE_INT8; compute++) {
+        vit_model *expected, *model;
+        options.compute = (vit_compute)compute;
+        CHECK_STATUS(VIT_OK, load_stream(&expected, &weights, 1 << 20, 0));
+        for (int kind = 0; kind < 4; kind++) {
+            vit_buffer file = make_npz(kind, -1);
+            size_t read;
+            for (size_t piece = 7; piece < 1 << 20; piece *= 97) {
+                if (!CHECK_STATUS(VIT_OK, load_stream(&model, &file, piece, piece & 1)))
+                    puts(error.text);
+                CHECK(same_model(model, expected));
+                vit_model_close(model);
+                CHECK_STATUS(VIT_OK, load_anywhere(&model, &file, piece, &read));
+                CHECK(same_model(model, expected) && read < 3 * file.size);
+                vit_model_close(model);
+            }
+            vit_buffer_release(&file);
+        }
+        vit_model_close(expected);
+    }
+    release_case();
+}
+
+static void test_damaged_npz(void) {
+    load_case();
+    for (int kind = 0; kind < 4; kind++) {
+        for (int i = 0; i < source.tensor_count; i += 5) {
+            vit_buffer file = make_npz(kind, i);
+            vit_model *model;
+            size_t read;
+            CHECK_STATUS(VIT_ERR_FORMAT, load_stream(&model, &file, 1000, 0));
+            CHECK(model == NULL);
+            CHECK_STATUS(VIT_ERR_FORMAT, load_anywhere(&model, &file, 1000, &read));
+            CHECK_MENTIONS(error.text, "checksum");
+            CHECK_MENTIONS(error.text, source.tensors[i].name);
+            vit_buffer_release(&file);
+        }
+        vit_buffer file = make_npz(kind, -1);
+        for (size_t end = 0; end < file.size; end += 1 + file.size / 50) {
+            vit_model *model;
+            const vit_buffer cut = {.data = file.data, .size = end};
+            CHECK(load_stream(&model, &cut, 1000, 0) == VIT_ERR_TRUNCATED || end < 9);
+            CHECK(model == NULL);
+        }
+        vit_buffer_release(&file);
+    }
+    release_case();
+}
+
+/* Layers that are stacked in one tensor, transposed or not, in both orders: [L,A,B] to slots [B,A]. */
+static void test_scattered(void) {
+    vit_scatter s = {.rank = 3, .size = {2, 3, 4}, .stride = {12, 1, 3}};
+    float values[24], out[24], whole[24];
+    for (int i = 0; i < 24; i++)
+        values[i] = (float)i;
+    vit_scatter at_once = s;
+    vit_scatter_values(&at_once, whole, values, 24);
+    for (int l = 0; l < 2; l++)
+        for (int a = 0; a < 3; a++)
+            for (int b = 0; b < 4; b++)
+                CHECK(whole[l * 12 + b * 3 + a] == (float)(l * 12 + a * 4 + b));
+    for (int piece = 1; piece < 12; piece++) {
+        vit_scatter part = s;
+        for (int at = 0; at < 24; at += piece)
+            vit_scatter_values(&part, out, values + at, (size_t)(24 - at < piece ? 24 - at : piece));
+        CHECK(memcmp(out, whole, sizeof out) == 0);
+    }
+}
+
+TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_scattered))

@@ -1,0 +1,156 @@
+// The engine in a worker, with the same surface as Engine.
+
+import { VitError, cancelled, throwIfCancelled } from './errors.js'
+import { isNode, node, startThread } from './host.js'
+import { readStream } from './source.js'
+
+const PIECE = 1 << 20
+
+const failed = (reason) => new VitError('internal', `the worker failed: ${reason}`)
+
+async function startWorker() {
+  if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'vit' })
+  const { Worker: NodeWorker } = await node.workers()
+  const worker = new NodeWorker(new URL('./worker.js', import.meta.url))
+  // As browsers say it.
+  worker.on('message', (data) => worker.onmessage({ data }))
+  worker.on('messageerror', () => worker.onmessageerror())
+  worker.on('error', (error) => worker.onerror(error))
+  worker.on('exit', (code) => worker.onerror({ message: `it ended with code ${code}` }))
+  return worker
+}
+
+export class Client {
+  #worker // undefined when there is none any more
+  #failure // why there is none
+  #threads = [] // the engine's: Firefox sometimes blocks a worker for ever that starts workers of its own
+  #pending = new Map() // id -> { resolve, reject, onProgress, chunks }
+  #ids = 0
+  info
+
+  static async open(source, options, { signal, onProgress, first }) {
+    throwIfCancelled(signal)
+    const client = new Client()
+    const { weights } = source
+    const chunks = weights.stream ? readStream(weights.name, weights.stream, signal) : weights.bytes ? pieces(weights.bytes) : undefined
+    if (chunks) source = { ...source, weights: { name: weights.name, remote: true, total: weights.bytes?.length } }
+    // Cancelling ends the worker: download, threads and memory go with it.
+    const stop = () => client.#fail(cancelled(signal))
+    signal?.addEventListener('abort', stop)
+    try {
+      await client.#spawn()
+      await client.#request({ open: [source, options, first && compact(first)] }, [], { onProgress, chunks })
+      throwIfCancelled(signal)
+      return client
+    } catch (error) {
+      client.#fail(error)
+      chunks?.return()
+      weights.stream?.cancel().catch(() => {}) // return() does nothing to a stream of which nothing was read
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      first?.close?.() // the worker has a copy
+    }
+  }
+
+  async #spawn() {
+    const worker = await startWorker()
+    const fail = (reason) => worker === this.#worker && this.#fail(failed(reason))
+    worker.onmessage = ({ data }) => worker === this.#worker && this.#receive(data)
+    worker.onerror = (event) => fail(event.message ?? 'it could not be started')
+    worker.onmessageerror = () => fail('what it said cannot be read')
+    if (!this.#failure) return void (this.#worker = worker)
+    worker.terminate() // cancelled meanwhile
+    throw this.#failure
+  }
+
+  call(method, images, options, signal) {
+    const id = this.#ids
+    const cancel = () => this.#worker?.postMessage({ id, cancel: true })
+    signal?.addEventListener('abort', cancel)
+    const transfer = images.filter((image) => globalThis.ImageBitmap && image instanceof ImageBitmap)
+    return this.#request({ call: [method, images.map(compact), options] }, transfer, {}).finally(() => signal?.removeEventListener('abort', cancel))
+  }
+
+  close() {
+    this.#fail(new VitError('disposed', 'this ViT was disposed'))
+  }
+
+  // Node ends when nothing is awaited any more.
+  #hold() {
+    if (this.#pending.size) this.#worker.ref?.()
+    else this.#worker.unref?.()
+  }
+
+  #request(message, transfer, extra) {
+    if (this.#failure) return Promise.reject(this.#failure)
+    return new Promise((resolve, reject) => {
+      const id = this.#ids++
+      this.#worker.postMessage({ id, ...message }, transfer)
+      this.#pending.set(id, { resolve, reject, ...extra })
+      this.#hold()
+    })
+  }
+
+  #receive({ id, thread, progress, pull, error, answer, info }) {
+    const request = this.#pending.get(id)
+    if (thread) return this.#begin(thread)
+    if (progress) return request && this.#report(request, progress)
+    if (pull) return request && this.#feed(id, request.chunks)
+    if (!request) return
+    this.#pending.delete(id)
+    this.#hold()
+    if (error) return request.reject(new VitError(error.code, error.message))
+    this.info = { ...this.info, ...info }
+    request.resolve(answer)
+  }
+
+  async #begin(message) {
+    const thread = await startThread(message)
+    if (this.#worker) this.#threads.push(thread)
+    else thread.terminate()
+  }
+
+  #report({ onProgress }, progress) {
+    try {
+      onProgress(progress)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  async #feed(id, chunks) {
+    try {
+      const { value, done } = await chunks.next()
+      const chunk = done ? null : ownBytes(value)
+      this.#worker?.postMessage({ id, chunk }, chunk?.buffer ? [chunk.buffer] : [])
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  // Ends the workers for good: every call rejects with this error.
+  #fail(error) {
+    this.#failure ??= error
+    for (const worker of [this.#worker, ...this.#threads.splice(0)]) worker?.terminate()
+    this.#worker = undefined
+    for (const { reject } of this.#pending.values()) reject(error)
+    this.#pending.clear()
+  }
+}
+
+async function* pieces(bytes) {
+  for (let at = 0; at < bytes.length; at += PIECE) yield bytes.subarray(at, at + PIECE)
+}
+
+// A copy that may be given away; what is no bytes the engine will refuse.
+const ownBytes = (view) => (ArrayBuffer.isView(view) ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice() : view)
+
+// Posting a view posts the whole buffer under it: a part of one is copied out.
+const isPart = (view) => ArrayBuffer.isView(view) && view.byteLength < view.buffer.byteLength
+
+function compact(image) {
+  if (isPart(image.pixels)) return { ...image, pixels: image.pixels.slice() }
+  if (isPart(image.data)) return { ...image, data: ownBytes(image.data) }
+  return isPart(image) ? ownBytes(image) : image
+}

@@ -1,0 +1,77 @@
+// Pictures, as users have them. snapshot() runs where the call is made, readImage() in the engine.
+
+import { VitError } from './errors.js'
+
+const kind = (value) => (value === null ? 'null' : (value?.constructor?.name ?? typeof value))
+const isA = (value, ...names) => names.some((name) => globalThis[name] && value instanceof globalThis[name])
+
+// A picture that stays as it is now and can be posted to a worker: canvases, videos and their like become ImageBitmaps,
+// which belong to us.
+export async function snapshot(image, name) {
+  if (isPixels(image)) return checkPixels(image, name)
+  if (isBytes(image)) return image
+  if (isImageData(image)) return { data: image.data, width: image.width, height: image.height }
+  if (!isA(image, 'ImageBitmap', 'VideoFrame', 'OffscreenCanvas', 'HTMLCanvasElement', 'HTMLVideoElement', 'HTMLImageElement'))
+    throw new VitError('argument', `${name} is ${kind(image)}: an image is encoded bytes, a Blob, ImageData, ImageBitmap, a canvas, a video frame or { pixels, width, height, layout }`)
+  try {
+    return await createImageBitmap(image)
+  } catch (error) {
+    throw new VitError('image', `${name}: ${error.message}`, { cause: error })
+  }
+}
+
+export const isPixels = (image) => !!image && typeof image === 'object' && 'pixels' in image
+const isBytes = (image) => isA(image, 'Blob', 'ArrayBuffer') || ArrayBuffer.isView(image)
+// By its form: Node has no ImageData.
+const isImageData = (image) => !!image && ArrayBuffer.isView(image.data) && image.width > 0 && image.height > 0
+
+function checkPixels({ pixels, width, height, layout = 'nhwc' }, name) {
+  const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0
+  if (!(pixels instanceof Float32Array) || !whole || pixels.length !== 3 * width * height)
+    throw new VitError('argument', `${name}: pixels is a Float32Array of 3 x width x height values; found ${kind(pixels)} of ${pixels?.length} for ${width} x ${height}`)
+  if (layout !== 'nhwc' && layout !== 'nchw') throw new VitError('argument', `${name}: layout is 'nhwc' or 'nchw', not '${layout}'`)
+  return { pixels, width, height, layout }
+}
+
+// Puts what snapshot() made, of an encoded or plain picture, into the engine.
+export async function readImage(wasm, image, name, decode) {
+  if (isImageData(image)) {
+    const { data, width, height } = image
+    if (data.BYTES_PER_ELEMENT !== 1 || data.length !== 4 * width * height)
+      throw new VitError('argument', `${name}: ImageData of ${width} x ${height} has 8-bit RGBA values, found ${kind(data)} of ${data.length}`)
+    return wasm.setPixels(data, width, height)
+  }
+  if (isA(image, 'ImageBitmap')) return readBitmap(wasm, image, name)
+  const blob = isA(image, 'Blob') ? image : undefined
+  const label = blob?.name ? `${name} (${blob.name})` : name
+  if (decode === 'browser') return readBitmap(wasm, await decodeInBrowser(blob ?? new Blob([image]), label), label)
+  let bytes
+  try {
+    bytes = blob ? new Uint8Array(await blob.arrayBuffer()) : new Uint8Array(image.buffer ?? image, image.byteOffset ?? 0, image.byteLength)
+  } catch (error) {
+    throw new VitError('io', `${label}: ${error.message}`, { cause: error })
+  }
+  wasm.decode(label, bytes)
+}
+
+async function decodeInBrowser(blob, name) {
+  try {
+    return await createImageBitmap(blob, { premultiplyAlpha: 'none', colorSpaceConversion: 'none' })
+  } catch (error) {
+    throw new VitError('image', `${name}: the browser cannot decode it: ${error.message}`, { cause: error })
+  }
+}
+
+// At full size: resizing is the engine's, a canvas does it otherwise in each browser.
+function readBitmap(wasm, bitmap, name) {
+  const { width, height } = bitmap
+  try {
+    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })
+    context.drawImage(bitmap, 0, 0)
+    wasm.setPixels(context.getImageData(0, 0, width, height).data, width, height)
+  } catch (error) {
+    throw error instanceof VitError ? error : new VitError('image', `${name}: its pixels cannot be read: ${error.message}`, { cause: error })
+  } finally {
+    bitmap.close()
+  }
+}

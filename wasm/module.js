@@ -1,0 +1,294 @@
+// The WebAssembly modules, and the one file that touches their memory. Views of it are made for each use and never kept:
+// memory that grows leaves old views empty or short.
+
+import { VitError } from './errors.js'
+import { coreCount, foreign, isNode, isolated, node, startThread } from './host.js'
+
+const MODULES = {
+  'simd128': new URL('./dist/vit-simd128.wasm', import.meta.url),
+  'simd128-mt': new URL('./dist/vit-simd128-mt.wasm', import.meta.url),
+  'relaxed': new URL('./dist/vit-relaxed.wasm', import.meta.url),
+  'relaxed-mt': new URL('./dist/vit-relaxed-mt.wasm', import.meta.url)
+}
+
+// A module of one function, () -> v128, with this body.
+const validates = (...body) =>
+  WebAssembly.validate(new Uint8Array([
+    0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0,
+    10, body.length + 4, 1, body.length + 2, 0, ...body, 11
+  ]))
+const SPLAT = [0x41, 0, 0xfd, 0x0f] // i32.const 0, i8x16.splat
+const RELAXED_SWIZZLE = [0xfd, 0x80, 0x02]
+export const hasRelaxedSimd = () => validates(...SPLAT, ...SPLAT, ...RELAXED_SWIZZLE)
+const PAGES = 32 // 2 MiB at the start, as build.sh links it
+
+// All cores up to 4, half of them up to 8: the other half are often the same cores seen twice.
+async function chooseThreads(wanted) {
+  if (!isolated || foreign) return 1
+  const cores = await coreCount()
+  return wanted ?? Math.min(cores, Math.max(4, Math.min(8, cores >> 1)))
+}
+
+function chooseKernels(wanted) {
+  if (!validates(...SPLAT))
+    throw new VitError('unsupported', 'this host has no WebAssembly SIMD (needs Chrome 91, Firefox 89, Safari 16.4 or Node 20)')
+  const relaxed = hasRelaxedSimd()
+  if (wanted?.startsWith('relaxed') && !relaxed)
+    throw new VitError('unsupported', `kernels '${wanted}': this host has no relaxed SIMD`)
+  return wanted?.split(/[:,]/)[0] ?? (relaxed ? 'relaxed' : 'simd128')
+}
+
+// Hosts that cannot reserve 4 GiB of addresses get less room to grow; a moment later others have given theirs back.
+async function createMemory(shared) {
+  for (let maximum = 65536; ; maximum /= 2) {
+    try {
+      return new WebAssembly.Memory({ initial: PAGES, maximum, shared })
+    } catch (error) {
+      if (maximum <= 4096) throw new VitError('out-of-memory', `no memory for the engine: ${error.message}`, { cause: error })
+      await new Promise((done) => setTimeout(done, 100))
+    }
+  }
+}
+
+async function compile(url) {
+  if (isNode) return WebAssembly.compile(await (await node.fs()).promises.readFile(url))
+  const response = await fetch(url)
+  if (!response.ok) throw new Error(`${url}: HTTP ${response.status}`)
+  // Streams want the right type, which not all servers know.
+  if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response)
+  return WebAssembly.compile(await response.arrayBuffer())
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export class Wasm {
+  #exports
+  #memory
+  #engine
+  #threads = [] // workers, which come when they have started
+  #int8 // compute with integers
+  #variant // tables inside the module, e.g. 'relaxed:6x16,dot'; '' for the best
+
+  // threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
+  // begin(message): starts a helper thread, where this is not to do it.
+  static async open({ threads, kernels, compute, begin }) {
+    const wasm = new Wasm()
+    const count = await chooseThreads(threads)
+    const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
+    wasm.threads = count
+    wasm.#int8 = compute === 'int8'
+    wasm.#variant = /[:,]/.test(kernels) ? kernels : ''
+    const env = { memory: (wasm.#memory = await createMemory(count > 1)) }
+    try {
+      const module = await compile(MODULES[name])
+      const { exports } = await WebAssembly.instantiate(module, { env: { ...env, now: () => performance.now() } })
+      wasm.#exports = exports
+      wasm.#engine = exports.vit_js_open(count - 1) >>> 0
+      if (!wasm.#engine) throw new VitError('out-of-memory', 'no memory for the engine')
+      for (let index = 1; index < count; index++) {
+        const message = { module, env, stack: exports.vit_js_stack(wasm.#engine, index - 1), index }
+        if (begin) begin(message)
+        else wasm.#threads.push(await startThread(message))
+      }
+      return wasm
+    } catch (error) {
+      wasm.#threads.forEach((thread) => thread.terminate())
+      throw error instanceof VitError ? error : new VitError('internal', `the module vit-${name} did not start: ${error.message}`, { cause: error })
+    }
+  }
+
+  // Gives everything back and stops the threads. Returns how many allocations are still held: 0 unless something leaks.
+  close() {
+    if (!this.#exports) return 0
+    try {
+      return this.#call('reset')
+    } finally {
+      this.#threads.forEach((thread) => thread.terminate())
+      this.#exports = this.#memory = undefined
+    }
+  }
+
+  get bytes() {
+    return this.#memory.buffer.byteLength
+  }
+
+  // ---- Calls
+
+  #call(name, ...values) {
+    try {
+      return this.#exports['vit_js_' + name](this.#engine, ...values)
+    } catch (error) {
+      throw new VitError('internal', `the engine crashed in ${name}: ${error.message}`, { cause: error })
+    }
+  }
+
+  // For functions that return a status.
+  #do(name, ...values) {
+    const status = this.#call(name, ...values)
+    if (status) throw new VitError(this.#text(this.#exports.vit_js_status_name(status)), this.#text(this.#call('error')))
+  }
+
+  #view(Type, pointer, length) {
+    return new Type(this.#memory.buffer, pointer >>> 0, length)
+  }
+
+  // undefined for NULL. TextDecoder does not take shared memory: slice copies.
+  #text(pointer) {
+    if (!pointer) return undefined
+    const bytes = this.#view(Uint8Array, pointer)
+    return decoder.decode(bytes.slice(0, bytes.indexOf(0)))
+  }
+
+  // Calls use(pointer) with room for so many bytes, which it has only during the call.
+  #room(size, use) {
+    const pointer = this.#call('alloc', size) >>> 0
+    if (!pointer) throw new VitError('out-of-memory', `out of memory: ${size} bytes`)
+    try {
+      return use(pointer)
+    } finally {
+      this.#call('free', pointer)
+    }
+  }
+
+  #lend(bytes, use) {
+    return this.#room(bytes.length, (pointer) => {
+      this.#view(Uint8Array, pointer, bytes.length).set(bytes)
+      return use(pointer, bytes.length)
+    })
+  }
+
+  #lendText(text, use) {
+    return this.#lend(encoder.encode(text + '\0'), use)
+  }
+
+  // ---- Loading: begin, configs, pieces of the weight file, finish
+
+  begin(name) {
+    this.#lendText(name, (text) => this.#do('load', text, this.#int8))
+  }
+
+  config(name, bytes) {
+    this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('load_config', text, data, size)))
+  }
+
+  // Copies the bytes to where the engine keeps them.
+  push(bytes) {
+    for (let at = 0; at < bytes.length; ) {
+      this.#do('load_space')
+      const [space, room] = this.#engineWords
+      const piece = bytes.subarray(at, at + room)
+      this.#view(Uint8Array, space, piece.length).set(piece)
+      this.#do('load_commit', piece.length)
+      at += piece.length
+    }
+  }
+
+  get #engineWords() {
+    return this.#view(Uint32Array, this.#engine, 3)
+  }
+
+  // Whether the file's header has come: all below but the labels works, as far as the weights that are there allow.
+  get hasModel() {
+    return this.#engineWords[2] > 0
+  }
+
+  finish() {
+    this.#do('load_finish')
+  }
+
+  setLabels(labels) {
+    this.#lendText(labels.join('\n'), (lines) => this.#do('set_labels', lines, labels.length))
+  }
+
+  // ---- What was loaded
+
+  describe() {
+    return JSON.parse(this.#text(this.#call('describe')))
+  }
+
+  label(index) {
+    return this.#text(this.#call('label', index))
+  }
+
+  warning(index) {
+    return this.#text(this.#call('warning', index))
+  }
+
+  setRules(height, width, cropPct) {
+    this.#call('rules', height, width, cropPct)
+  }
+
+  // ---- Pictures
+
+  decode(name, bytes) {
+    this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('image_decode', text, data, size)))
+  }
+
+  setPixels(rgba, width, height) {
+    this.#lend(rgba, (pixels) => this.#do('image_pixels', pixels, width, height))
+  }
+
+  preprocess(index) {
+    this.#do('image_preprocess', index)
+  }
+
+  // Normalised values, [height,width,3] or [3,height,width], as they are.
+  setInput(index, pixels, planar) {
+    const count = pixels.length / 3
+    const input = this.#view(Float32Array, this.#call('input', index), pixels.length)
+    if (!planar) return input.set(pixels)
+    for (let c = 0; c < 3; c++)
+      for (let i = 0; i < count; i++) input[3 * i + c] = pixels[c * count + i]
+  }
+
+  // ---- Running
+
+  session(height, width, batch) {
+    this.#lendText(this.#variant, (kernels) => this.#do('session', height, width, batch, this.threads, kernels))
+  }
+
+  describeSession() {
+    return JSON.parse(this.#text(this.#call('session_describe')))
+  }
+
+  // Lets the session find its fastest kernels, which takes 1 to 3 ms.
+  tune() {
+    this.#call('tune')
+  }
+
+  restart() {
+    this.#call('restart')
+  }
+
+  // Runs the next stage: 1, or 0 when it was the last; -1 when its weights have not come.
+  advance() {
+    return this.#call('advance')
+  }
+
+  // Milliseconds of the last run.
+  times() {
+    return { forward: this.#call('time', 0), head: this.#call('time', 1) }
+  }
+
+  logits(index, classes) {
+    return this.#view(Float32Array, this.#call('logits', index), classes).slice()
+  }
+
+  features(index, width, pool) {
+    return this.#room(4 * width, (out) => {
+      this.#do('features', index, ['head', 'cls', 'mean'].indexOf(pool), out)
+      return this.#view(Float32Array, out, width).slice()
+    })
+  }
+
+  // The k likeliest classes: [{ index, score }].
+  top(index, k) {
+    return this.#room(8 * k, (out) => {
+      const count = this.#call('top', index, k, out)
+      const indices = this.#view(Int32Array, out, 2 * count)
+      const scores = this.#view(Float32Array, out, 2 * count)
+      return Array.from({ length: count }, (_, i) => ({ index: indices[2 * i], score: scores[2 * i + 1] }))
+    })
+  }
+}
