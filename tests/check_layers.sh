@@ -54,9 +54,9 @@ for file in src/{base,kernels,format,image,model,tasks}/*.{c,h,inc}; do
         grep -vE '^[^:]+:[0-9]+: *(/?\*|//)' || true)"
 done
 
-# Only module.js touches the engine's memory and its functions; the page uses the package by its one public file.
-for file in wasm/*.js; do
-    [[ $file == wasm/module.js ]] || check "$(grep -nHE 'HEAP[A-Z0-9]+|_vit_|WebAssembly\.Memory|memory\.buffer' "$file" || true)"
+# Only module.mjs touches the engine's memory and its functions; the page uses the package by its one public file.
+for file in wasm/*.mjs; do
+    [[ $file == wasm/module.mjs ]] || check "$(grep -nHE 'HEAP[A-Z0-9]+|_vit_|WebAssembly\.Memory|memory\.buffer' "$file" || true)"
 done
 for file in web/*.js web/*/*.js; do
     check "$(grep -nHE "(from|import) *\(?['\"][^'\"]*wasm/" "$file" | grep -vE "wasm/index\.js['\"]" || true)"
@@ -72,7 +72,7 @@ longest() { # LINES FILE...
 }
 longest 350 src/vit.h
 longest 500 src/vit_tasks.h
-longest 800 build.sh src/*/*.{c,h,inc} wasm/*.{c,js,ts} web/*.{js,css,html} web/*/*.{js,css} tests/*.{c,sh,py,mjs} tests/*/*.{c,h,py,sh,mjs,js}
+longest 800 build.sh src/*/*.{c,h,inc} wasm/*.{c,mjs,ts} web/*.{js,css,html} web/*/*.{js,css} tests/*.{c,sh,py,mjs} tests/*/*.{c,h,py,sh,mjs,js}
 
 printf '%d passed, %d failed\n' $PASSED $FAILED
 ((FAILED == 0))

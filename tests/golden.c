@@ -25,6 +25,10 @@ static const struct kind {
     {"forward/hf", golden_forward},
     {"real/pixels_", golden_real_pixels},
     {"real/logits_", golden_real_photos},
+    {"real/rollout", golden_rollout},
+    {"real/attention_distance", golden_attention_distance},
+    {"real/posemb_similarity", golden_posemb_similarity},
+    {"real/filter_pca", golden_filter_pca},
 };
 
 /* ---- shared by the kinds ---- */

@@ -55,7 +55,15 @@ void *golden_result(golden *g, int index, const char *type, int rank, const int6
 /* Pictures as stored in the file, decoded; dies if that fails. */
 vit_image golden_picture(const golden *g, const char *file);
 
-/* The kinds: golden_pixels.c, golden_model.c */
+/* $VIT_DATA/data/..., by default ../shared */
+const char *data_path(const char *file);
+/* The ImageNet ViT-Ti/16; a session of it, on one picture of height x width or (0) the model's size; a photograph of
+ * imagenet_50 whose name starts so. Each dies where that fails. */
+vit_model *open_real_model(const golden *g);
+vit_session *open_session(const vit_model *model, int height, int width);
+vit_image open_photo(const golden *g, const char *start);
+
+/* The kinds: golden_pixels.c, golden_model.c, golden_inside.c */
 void golden_center_crop(golden *g);
 void golden_decode(golden *g);
 void golden_hf(golden *g);
@@ -67,6 +75,10 @@ void golden_posemb(golden *g);
 void golden_forward(golden *g);
 void golden_real_pixels(golden *g);
 void golden_real_photos(golden *g);
+void golden_rollout(golden *g);
+void golden_attention_distance(golden *g);
+void golden_posemb_similarity(golden *g);
+void golden_filter_pca(golden *g);
 
 /* golden_torch.c: torchvision's resize of u8 tensors, bilinear with antialias. out [out_height,out_width,3] */
 void torch_resize(const uint8_t *rgb, int width, int height, int out_width, int out_height, uint8_t *out);

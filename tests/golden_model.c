@@ -76,21 +76,19 @@ void golden_forward(golden *g) {
 
 /* ---- real/...: the ImageNet ViT-Ti/16 ---- */
 
-/* $VIT_DATA/data/..., by default ../shared */
-static const char *data_path(const char *file) {
+const char *data_path(const char *file) {
     const char *data = getenv("VIT_DATA");
     return path_in(path_in(data && *data ? data : "../shared", "data"), file);
 }
 
-static vit_model *open_real_model(const golden *g) {
+vit_model *open_real_model(const golden *g) {
     vit_error error;
     vit_model *model;
     must(vit_model_open(&model, data_path("vit_tiny_patch16_224"), NULL, &g->options, &error), &error);
     return model;
 }
 
-/* Network of one picture, sized height x width. */
-static vit_session *open_session(const vit_model *model, int height, int width) {
+vit_session *open_session(const vit_model *model, int height, int width) {
     vit_error error;
     vit_session *session;
     vit_session_options options = {.height = height, .width = width};
@@ -154,8 +152,7 @@ void golden_real_pixels(golden *g) {
     vit_model_close(model);
 }
 
-/* The photo of data/imagenet_50 whose name starts so. */
-static vit_image open_photo(const golden *g, const char *start) {
+vit_image open_photo(const golden *g, const char *start) {
     vit_error error;
     vit_image image = {0};
     const char *folder_path = data_path("imagenet_50");

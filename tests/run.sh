@@ -62,24 +62,6 @@ one() {
 
 # ---- what tests need ----
 
-# NODE_MODULES: has NPM_PACKAGES, in the cache.
-find_npm() {
-    find_node
-    NODE_MODULES=$CACHE/npm/node_modules
-    have_npm || in_turn make_npm
-}
-
-have_npm() { [[ -f $CACHE/npm/complete && $(< "$CACHE/npm/complete") == "${NPM_PACKAGES[*]}" ]]; }
-
-make_npm() {
-    ! have_npm || return 0
-    say "-- fetching ${NPM_PACKAGES[*]} into $CACHE/npm"
-    mkdir -p "$CACHE/npm"
-    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$CACHE/npm" "${NPM_PACKAGES[@]}" > "$CACHE/npm.log" 2>&1 ||
-        { cat "$CACHE/npm.log" >&2; die 'npm could not install them'; }
-    echo "${NPM_PACKAGES[*]}" > "$CACHE/npm/complete"
-}
-
 find_browsers() {
     { have chromium && have firefox-esr; } || apt_install 'the browser tests' chromium firefox-esr
 }
@@ -145,10 +127,10 @@ test_wasi() {
 }
 
 test_node() {
-    local modules=(wasm/dist/vit-{simd128,relaxed}{,-mt}.{wasm,mjs})
+    local modules=(wasm/index.js wasm/dist/vit-{simd128,relaxed}{,-mt}.{wasm,mjs})
     build_native # makes a GGUF for the suite
     build_wasm
-    find_npm
+    find_npm npm "${TEST_PACKAGES[@]}"
     suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
     suite 'reproducible, modules' bash tests/reproduce.sh wasm "${modules[@]}"
     one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
@@ -159,7 +141,7 @@ test_browser() {
     local browser
     build_native
     build_wasm
-    find_npm
+    find_npm npm "${TEST_PACKAGES[@]}"
     find_browsers
     # Each keeps one core busy at most.
     for browser in chromium firefox; do begin_suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser; done

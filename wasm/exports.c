@@ -1,4 +1,4 @@
-/* exports.c - the C library as flat functions for module.js, over vit.h and vit_tasks.h alone.
+/* exports.c - the C library as flat functions for module.mjs, over vit.h and vit_tasks.h alone.
  *
  * An engine is what one JavaScript ViT owns: a loader or a model, one session, one decoded picture, the last error.
  * Functions that can fail return a vit_status, and vit_js_error the sentence. Pointers into the engine's memory are valid
@@ -13,7 +13,7 @@
 #define HELPER_STACK 131072 /* bytes */
 
 typedef struct engine {
-    _Alignas(16) void *space;   /* module.js reads these three: where the next bytes of the weight file may be put, */
+    _Alignas(16) void *space;   /* module.mjs reads these three: where the next bytes of the weight file may be put, */
     size_t room;                /* how many, */
     const vit_model *model;     /* and whether there is a model: from its header's arrival on */
     vit_options options;

@@ -6,6 +6,7 @@
 #define VIT_CLI_COMMANDS(X)                                             \
     X(classify, "what is in pictures: the likeliest classes and scores") \
     X(features, "feature vectors of pictures, as .npy or JSON")          \
+    X(attention, "where a network looks, laid over the picture")         \
     X(eval, "accuracy on a folder of pictures named by class")           \
     X(trace, "every intermediate result of a forward pass")              \
     X(init, "a new model with random weights")                           \

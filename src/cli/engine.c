@@ -25,6 +25,7 @@ int vit_cli_session_options(vit_session_options *options, const vit_cli_command 
         .width = run->size[1],
         .threads = run->threads ? run->threads : default_threads(),
         .kernels = kernels,
+        .capture_attention = run->capture_attention,
     };
     return -1;
 }
@@ -72,7 +73,7 @@ void vit_cli_engine_close(vit_cli_engine *engine) {
     vit_model_close(engine->model);
 }
 
-vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error) {
+vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error) {
     vit_image image;
     vit_status status = vit_image_open(&image, path, NULL, error);
     if (status != VIT_OK)
@@ -80,6 +81,11 @@ vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_erro
     status = vit_image_preprocess(&image, &engine->rules, engine->height, engine->width,
                                   vit_session_input(engine->session, 0), NULL, error);
     vit_image_close(&image);
+    return status;
+}
+
+vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error) {
+    vit_status status = vit_cli_engine_prepare(engine, path, error);
     if (status == VIT_OK)
         status = vit_session_run(engine->session, error);
     if (engine->runs++ == 0) /* there may be more pictures */

@@ -11,6 +11,7 @@ typedef struct vit_cli_run {
     int threads;         /* 0: one for each processor, at most 8 */
     const char *kernels; /* NULL: VIT_KERNELS, else the best */
     int compute;         /* a vit_compute */
+    int capture_attention;
 } vit_cli_run;
 
 /* Rows of an option table. */
@@ -46,7 +47,9 @@ vit_preprocess vit_cli_rules(const vit_model *model, const vit_cli_run *run);
 /* Exit status for an error of vit_session_open: a usage error if the size was asked for by --size. */
 int vit_cli_session_failed(const vit_cli_command *command, const vit_cli_run *run, const vit_error *error);
 
-/* Decodes and preprocesses a picture into the session, and runs it. */
+/* Decodes and preprocesses a picture into the session. */
+vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error);
+/* The same, and runs it. */
 vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error);
 
 #endif

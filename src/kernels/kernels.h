@@ -143,7 +143,8 @@ typedef struct vit_int8_kernels {
 
 /* ---- Training ---- */
 
-/* dW[N,K] += dYT X over all tokens: tokens is how many lanes of all panels count (pad lanes of the last do not). */
+/* dW[N,K] += dYT X over all tokens: tokens is how many lanes of all panels count (pad lanes of the last do not). A part
+ * of the rows is another dy, dw and n. */
 typedef struct vit_gemm_tn {
     const float *dy;     /* panels of N channels */
     const float *x;      /* panels of K channels */
@@ -153,14 +154,46 @@ typedef struct vit_gemm_tn {
     int tokens;          /* ceil(tokens / R) panels */
 } vit_gemm_tn;
 
+/* Some tokens, the first of which is lane `first` of panels, and the same tokens as rows: [tokens][row_stride], of which
+ * `channels` count. Whichever is written, nothing else of it is. */
+typedef struct vit_transfer {
+    float *panels;
+    ptrdiff_t stride;
+    float *rows;
+    ptrdiff_t row_stride;
+    int first, tokens, channels;
+} vit_transfer;
+
+/* dx += the gradient of a LayerNorm's input, dgain and dbias [width] += those of its parameters. x, dy and dx: dense
+ * panels; dy of pad lanes is 0. scratch: [2 * width * R] */
+typedef struct vit_norm_backward {
+    const float *x, *gain, *dy;
+    float *dx, *dgain, *dbias, *scratch;
+    float eps;
+    int width;
+} vit_norm_backward;
+
 /* For the f32 tables of the instruction set that is its name. */
 typedef struct vit_train_kernels {
     const char *name;
     /* y = epilogue(x w): x has N channels, y has K; output channels [begin,end) of K. bias is ignored. The dX
      * product. */
     void (*gemm_nn)(const vit_gemm *g, int begin, int end);
-    /* rows [begin,end) of dw. */
+    /* Columns [begin,end) of dw. */
     void (*gemm_tn)(const vit_gemm_tn *g, int begin, int end);
+    void (*to_rows)(const vit_transfer *t);
+    void (*to_panels)(const vit_transfer *t);
+    /* sums[channels] += the sums over all lanes of dense panels [begin,end). */
+    void (*sum_tokens)(const float *x, int channels, float *sums, int begin, int end);
+    /* Panels [begin,end). */
+    void (*layernorm_backward)(const vit_norm_backward *b, int begin, int end);
+    /* `count` values, a multiple of R: x = epilogue(x); the same with dy times the derivative at the x that was. GELUs. */
+    void (*activate)(vit_epilogue epilogue, float *x, size_t count);
+    void (*activation_backward)(vit_epilogue epilogue, float *x, float *dy, size_t count);
+    /* One panel of queries, [keys][R]: scores become probabilities p; dp, their gradient, that of the scores before
+     * these were scaled. */
+    void (*softmax)(float *s, int keys);
+    void (*softmax_backward)(const float *p, float *dp, int keys, float scale);
 } vit_train_kernels;
 
 /* ---- Tables that this host can run, best first; NULL past the end ---- */

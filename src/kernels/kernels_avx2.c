@@ -29,6 +29,4 @@
 #define NAME "avx2"
 #define TILE_ROWS 6
 #define TILE_PANELS 2
-#define TN_ROWS 3
-#define TN_COLUMNS 4
 #include "train.inc"

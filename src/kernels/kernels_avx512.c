@@ -18,6 +18,4 @@
 #define NAME "avx512"
 #define TILE_ROWS 12
 #define TILE_PANELS 2
-#define TN_ROWS 3
-#define TN_COLUMNS 4
 #include "train.inc"

@@ -28,6 +28,4 @@
 #define NAME "neon"
 #define TILE_ROWS 6
 #define TILE_PANELS 2
-#define TN_ROWS 4
-#define TN_COLUMNS 4
 #include "train.inc"

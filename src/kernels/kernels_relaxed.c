@@ -60,6 +60,4 @@
 #define NAME "relaxed"
 #define TILE_ROWS 6
 #define TILE_PANELS 1
-#define TN_ROWS 3
-#define TN_COLUMNS 4
 #include "train.inc"

@@ -28,6 +28,4 @@
 #define NAME "scalar"
 #define TILE_ROWS 1
 #define TILE_PANELS 1
-#define TN_ROWS 2
-#define TN_COLUMNS 3
 #include "train.inc"

@@ -37,6 +37,4 @@
 #define NAME "simd128"
 #define TILE_ROWS 4
 #define TILE_PANELS 1
-#define TN_ROWS 3
-#define TN_COLUMNS 3
 #include "train.inc"

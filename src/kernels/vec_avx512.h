@@ -41,6 +41,29 @@ static inline vec vec_load_first(const float *p, int count) {
     return _mm512_maskz_loadu_ps((__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff), p);
 }
 
+/* Rows of 16 become columns: pairs, fours, then blocks of 128 bits. */
+static inline void vec_transpose(vec *r) {
+    vec a[16], b[16];
+    for (int i = 0; i < 16; i += 2) {
+        a[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 2; j++) {
+            __m512d low = _mm512_castps_pd(a[i + j]), high = _mm512_castps_pd(a[i + 2 + j]);
+            b[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+            b[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+        }
+    for (int j = 0; j < 4; j++) {
+        vec even = _mm512_shuffle_f32x4(b[j], b[4 + j], 0x88), odd = _mm512_shuffle_f32x4(b[j], b[4 + j], 0xdd);
+        vec even2 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0x88), odd2 = _mm512_shuffle_f32x4(b[8 + j], b[12 + j], 0xdd);
+        r[j] = _mm512_shuffle_f32x4(even, even2, 0x88);
+        r[4 + j] = _mm512_shuffle_f32x4(odd, odd2, 0x88);
+        r[8 + j] = _mm512_shuffle_f32x4(even, even2, 0xdd);
+        r[12 + j] = _mm512_shuffle_f32x4(odd, odd2, 0xdd);
+    }
+}
+
 /* The lower half alone, at twice the rate on Zen 4. What the upper half becomes means nothing. */
 #define HALVES
 

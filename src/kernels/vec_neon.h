@@ -37,6 +37,15 @@ static inline vec vec_scale(vec a, vec n) {
     return vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(a), exponent));
 }
 
+static inline void vec_transpose(vec *r) {
+    float32x4x2_t a = vzipq_f32(r[0], r[2]), b = vzipq_f32(r[1], r[3]);
+    float32x4x2_t c = vzipq_f32(a.val[0], b.val[0]), d = vzipq_f32(a.val[1], b.val[1]);
+    r[0] = c.val[0];
+    r[1] = c.val[1];
+    r[2] = d.val[0];
+    r[3] = d.val[1];
+}
+
 static inline vec vec_load_first(const float *p, int count) {
     static const int32_t lane[4] = {0, 1, 2, 3};
     uint32x4_t keep = vcgtq_s32(vdupq_n_s32(count), vld1q_s32(lane));

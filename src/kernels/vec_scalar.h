@@ -10,6 +10,7 @@
  *     power_of_2(n)   2^k where n is k + 1.5 * 2^23, -126 <= k <= 127: k sits in the low bits of n
  *     scale(a,n)      a * 2^k for the same n and k, where a and the result are normal numbers
  *     sum             of the lanes, in an order of its own
+ *     transpose       LANES vectors, the rows of a square, become its columns
  * and for 32-bit integers in the lanes of an ivec, which wrap around:
  *     load, store     any alignment
  *     shl(a,n)        a * 2^n
@@ -43,6 +44,7 @@ static inline vec vec_abs(vec a) { return fabsf(a); }
 static inline vec vec_max(vec a, vec b) { return a > b ? a : b; }
 static inline vec vec_min(vec a, vec b) { return a < b ? a : b; }
 static inline vec vec_zero_below(vec a, vec x, vec limit) { return x < limit ? 0 : a; }
+static inline void vec_transpose(vec *r) { (void)r; }
 static inline float vec_sum(vec a) { return a; }
 
 static inline vec vec_power_of_2(vec n) {

@@ -29,6 +29,15 @@ static inline vec vec_power_of_2(vec n) {
 
 static inline vec vec_scale(vec a, vec n) { return wasm_i32x4_add(a, wasm_i32x4_shl(n, 23)); }
 
+static inline void vec_transpose(vec *r) {
+    vec a = wasm_i32x4_shuffle(r[0], r[1], 0, 4, 1, 5), b = wasm_i32x4_shuffle(r[0], r[1], 2, 6, 3, 7);
+    vec c = wasm_i32x4_shuffle(r[2], r[3], 0, 4, 1, 5), d = wasm_i32x4_shuffle(r[2], r[3], 2, 6, 3, 7);
+    r[0] = wasm_i64x2_shuffle(a, c, 0, 2);
+    r[1] = wasm_i64x2_shuffle(a, c, 1, 3);
+    r[2] = wasm_i64x2_shuffle(b, d, 0, 2);
+    r[3] = wasm_i64x2_shuffle(b, d, 1, 3);
+}
+
 static inline vec vec_load_first(const float *p, int count) {
     return wasm_v128_and(wasm_v128_load(p), wasm_i32x4_gt(wasm_i32x4_splat(count), wasm_i32x4_make(0, 1, 2, 3)));
 }

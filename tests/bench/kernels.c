@@ -67,7 +67,7 @@ static void run_nn(void) {
 static void run_tn(void) {
     vit_gemm_tn g = {.dy = x, .x = y, .dw = gradient, .dy_stride = (ptrdiff_t)n * panel, .x_stride = (ptrdiff_t)k * panel,
                      .n = n, .k = k, .tokens = TOKENS};
-    train->gemm_tn(&g, 0, n);
+    train->gemm_tn(&g, 0, k);
 }
 
 static void run_int8_gemm(void) {

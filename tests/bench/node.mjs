@@ -18,7 +18,7 @@ if (folder === '--program') {
 }
 
 const { ViT } = await import('../../wasm/index.js')
-const { hasRelaxedSimd } = await import('../../wasm/module.js')
+const { hasRelaxedSimd } = await import('../../wasm/module.mjs')
 const kernels = await compile(`build/bench_kernels-${hasRelaxedSimd() ? 'relaxed' : 'simd128'}.wasm`)
 console.log(`Node ${process.version}, V8 ${process.versions.v8}`)
 for (const text of rest) {

@@ -139,7 +139,7 @@ run_bench() {
         shift
     done
     find_python
-    find_npm
+    find_npm npm "${TEST_PACKAGES[@]}"
     find_browsers
     build_bench
     export PYTHON

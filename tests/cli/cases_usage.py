@@ -2,7 +2,7 @@
 
 import re
 
-COMMANDS = ["classify", "features", "eval", "trace", "init", "info", "convert", "inspect", "bench"]
+COMMANDS = ["classify", "features", "attention", "eval", "trace", "init", "info", "convert", "inspect", "bench"]
 
 # arguments: the first line on stderr. All end with exit status 2 and an empty stdout.
 USAGE_ERRORS = {
@@ -29,6 +29,15 @@ USAGE_ERRORS = {
     "features x.png": "vit features: say where the vectors go: --out F.npy or --json",
     "features --out x.txt x.png": "vit features: --out 'x.txt': expected a name that ends in .npy",
     "features --pool sum --json x.png": "vit features: --pool 'sum': expected one of head|cls|mean",
+    "attention --out a.png": "vit attention: expected [options] (--out O.png | --json) IMAGE",
+    "attention a.png b.png": "vit attention: 'b.png' is one argument too many",
+    "attention a.png": "vit attention: say where the attention goes: --out O.png or --json",
+    "attention --out a.jpg a.png": "vit attention: --out 'a.jpg': expected a name that ends in .png",
+    "attention --method last --json a.png": "vit attention: --method 'last': expected one of rollout|mean|head",
+    "attention --method head --json a.png": "vit attention: --method head needs --head H",
+    "attention --method mean --head 1 --json a.png": "vit attention: --head 1 does not go with --method mean",
+    "attention --layer -2 --json a.png": "vit attention: --layer '-2': expected a whole number from -1 to 65535",
+    "attention --patch -1 --json a.png": "vit attention: --patch '-1': expected a whole number from 0 to 1073741824",
     "trace --image x.png": "vit trace: expected --out, and one of --image and --input",
     "trace --image x.png --input x --out o": "vit trace: expected --out, and one of --image and --input",
     "trace --out o": "vit trace: expected --out, and one of --image and --input",

@@ -44,6 +44,35 @@ def png(width, height, seed):
     return png_header(width, height) + png_chunk(b"IDAT", zlib.compress(bytes(rows), 9)) + png_chunk(b"IEND", b"")
 
 
+def read_png(path):
+    """(width, height, pixels) of 8-bit RGB with all rows in one image."""
+    data, at, body = read(path), 8, b""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n", "no PNG"
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        kind, chunk = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        assert struct.unpack_from(">I", data, at + 8 + length)[0] == zlib.crc32(kind + chunk), kind
+        if kind == b"IHDR":
+            width, height, *rest = struct.unpack(">IIBBBBB", chunk)
+            assert rest == [8, 2, 0, 0, 0], rest
+        body += chunk if kind == b"IDAT" else b""
+        at += 12 + length
+    assert kind == b"IEND"
+    rows, stride = zlib.decompress(body), width * 3
+    assert len(rows) == height * (stride + 1)
+    pixels, above = bytearray(), bytes(stride)
+    for y in range(height):
+        how, row = rows[y * (stride + 1)], bytearray(rows[y * (stride + 1) + 1 : (y + 1) * (stride + 1)])
+        for x in range(stride):
+            left, up, corner = row[x - 3] if x >= 3 else 0, above[x], above[x - 3] if x >= 3 else 0
+            guess = left + up - corner
+            nearest = min((abs(guess - left), 0, left), (abs(guess - up), 1, up), (abs(guess - corner), 2, corner))[2]
+            row[x] = (row[x] + (0, left, up, (left + up) // 2, nearest)[how]) % 256
+        pixels += row
+        above = row
+    return width, height, bytes(pixels)
+
+
 CODES = {"F32": "f", "I32": "i", "U8": "B", "F16": "H", "BF16": "H"}
 
 

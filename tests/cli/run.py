@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases_architectures
 import cases_broken
+import cases_inside
 import cases_pictures
 import cases_real
 import cases_usage
@@ -28,7 +29,15 @@ def main():
     os.makedirs("build", exist_ok=True)
     work = os.path.relpath(tempfile.mkdtemp(prefix="test-cli-", dir="build"))
     try:
-        for module in (cases_usage, cases_pictures, cases_weights, cases_architectures, cases_broken, cases_real):
+        for module in (
+            cases_usage,
+            cases_pictures,
+            cases_inside,
+            cases_weights,
+            cases_architectures,
+            cases_broken,
+            cases_real,
+        ):
             for name, case in vars(module).items():
                 if not name.startswith("test_"):
                     continue

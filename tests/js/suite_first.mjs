@@ -1,6 +1,6 @@
 // The part of the suite about ViT.load's option `first`.
 
-import { Wasm } from '../../wasm/module.js'
+import { Wasm } from '../../wasm/module.mjs'
 import { assert, describe, equal, rejects, test } from './harness.mjs'
 
 const TIMM = 'golden/forward/timm_cls/'

@@ -284,7 +284,7 @@ static void check_gradient(const vit_kernels *kernels, int n, int k, int tokens,
     buffer dw = buffer_noise((size_t)n * k), before = buffer_copy(&dw);
     vit_gemm_tn g = {.dy = dy.memory.data, .x = x.memory.data, .dw = dw.data, .dy_stride = dy.stride,
                      .x_stride = x.stride, .n = n, .k = k, .tokens = tokens};
-    train->gemm_tn(&g, 0, n);
+    train->gemm_tn(&g, 0, k);
     int wrong = 0;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < k; j++) {
@@ -300,8 +300,16 @@ static void check_gradient(const vit_kernels *kernels, int n, int k, int tokens,
         printf("%s gemm_tn: %d of n=%d k=%d tokens=%d\n", kernels->name, wrong, n, k, tokens);
     buffer parts = buffer_copy(&before);
     g.dw = parts.data;
-    train->gemm_tn(&g, 0, n / 3);
-    train->gemm_tn(&g, n / 3, n);
+    train->gemm_tn(&g, 0, k / 3);
+    train->gemm_tn(&g, k / 3, k);
+    CHECK(same_bits(&parts, &dw) && "split over the columns");
+    memcpy(parts.data, before.data, (size_t)n * k * sizeof(float));
+    g.n = n / 2;
+    train->gemm_tn(&g, 0, k);
+    g.dy += g.n * kernels->panel;
+    g.dw += g.n * k;
+    g.n = n - g.n;
+    train->gemm_tn(&g, 0, k);
     CHECK(same_bits(&parts, &dw) && "split over the rows");
     buffer_free(&parts);
     buffer_free(&before);

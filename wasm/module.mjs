@@ -1,8 +1,8 @@
 // The WebAssembly modules, and the one file that touches their memory. Views of it are made for each use and never kept:
 // memory that grows leaves old views empty or short.
 
-import { VitError } from './errors.js'
-import { coreCount, foreign, isNode, isolated, node, startThread } from './host.js'
+import { VitError } from './errors.mjs'
+import { coreCount, files, isolated, startThreads } from './host.mjs'
 
 const MODULES = {
   'simd128': new URL('./dist/vit-simd128.wasm', import.meta.url),
@@ -10,6 +10,10 @@ const MODULES = {
   'relaxed': new URL('./dist/vit-relaxed.wasm', import.meta.url),
   'relaxed-mt': new URL('./dist/vit-relaxed-mt.wasm', import.meta.url)
 }
+
+// Workers cannot be started from another origin: a page that imports us from elsewhere runs us in place, on one thread. Where
+// we came from a bundler may have changed in import.meta.url alone, but not in what is made of it above.
+export const foreign = !files && !!globalThis.location && MODULES.relaxed.origin !== location.origin
 
 // A module of one function, () -> v128, with this body.
 const validates = (...body) =>
@@ -23,9 +27,9 @@ export const hasRelaxedSimd = () => validates(...SPLAT, ...SPLAT, ...RELAXED_SWI
 const PAGES = 32 // 2 MiB at the start, as build.sh links it
 
 // All cores up to 4, half of them up to 8: the other half are often the same cores seen twice.
-async function chooseThreads(wanted) {
+function chooseThreads(wanted) {
   if (!isolated || foreign) return 1
-  const cores = await coreCount()
+  const cores = coreCount()
   return wanted ?? Math.min(cores, Math.max(4, Math.min(8, cores >> 1)))
 }
 
@@ -50,13 +54,26 @@ async function createMemory(shared) {
   }
 }
 
-async function compile(url) {
-  if (isNode) return WebAssembly.compile(await (await node.fs()).promises.readFile(url))
+async function load(url) {
+  if (files) return WebAssembly.compile(await files.readFile(url))
   const response = await fetch(url)
   if (!response.ok) throw new Error(`${url}: HTTP ${response.status}`)
   // Streams want the right type, which not all servers know.
   if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response)
   return WebAssembly.compile(await response.arrayBuffer())
+}
+
+const notStarted = (name, error) =>
+  new VitError('internal', `the module vit-${name} did not start: ${error.message}`, { cause: error })
+
+// What can be begun before there is a worker for the engine: { count, name, module }, of the threads, of the module, and the
+// promise of it. threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
+export function prepare({ threads, kernels }) {
+  const count = chooseThreads(threads)
+  const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
+  const module = load(MODULES[name]).catch((error) => Promise.reject(notStarted(name, error)))
+  module.catch(() => {}) // it is awaited, but maybe later
+  return { count, name, module }
 }
 
 const encoder = new TextEncoder()
@@ -66,22 +83,22 @@ export class Wasm {
   #exports
   #memory
   #engine
-  #threads = [] // workers, which come when they have started
+  #threads // workers
   #int8 // compute with integers
   #variant // tables inside the module, e.g. 'relaxed:6x16,dot'; '' for the best
 
-  // threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
-  // begin(message): starts a helper thread, where this is not to do it.
-  static async open({ threads, kernels, compute, begin }) {
+  // options: with what prepare() made of them, or it is done here. begin(message): gives a helper thread its message, where
+  // they are not started here.
+  static async open(options) {
+    const { kernels, compute, begin, count, name, module: coming } = 'count' in options ? options : { ...options, ...prepare(options) }
     const wasm = new Wasm()
-    const count = await chooseThreads(threads)
-    const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
     wasm.threads = count
     wasm.#int8 = compute === 'int8'
     wasm.#variant = /[:,]/.test(kernels) ? kernels : ''
-    const env = { memory: (wasm.#memory = await createMemory(count > 1)) }
+    wasm.#threads = begin ? [] : startThreads(count - 1)
     try {
-      const module = await compile(MODULES[name])
+      const env = { memory: (wasm.#memory = await createMemory(count > 1)) }
+      const module = await coming
       const { exports } = await WebAssembly.instantiate(module, { env: { ...env, now: () => performance.now() } })
       wasm.#exports = exports
       wasm.#engine = exports.vit_js_open(count - 1) >>> 0
@@ -89,12 +106,12 @@ export class Wasm {
       for (let index = 1; index < count; index++) {
         const message = { module, env, stack: exports.vit_js_stack(wasm.#engine, index - 1), index }
         if (begin) begin(message)
-        else wasm.#threads.push(await startThread(message))
+        else wasm.#threads[index - 1].postMessage(message)
       }
       return wasm
     } catch (error) {
       wasm.#threads.forEach((thread) => thread.terminate())
-      throw error instanceof VitError ? error : new VitError('internal', `the module vit-${name} did not start: ${error.message}`, { cause: error })
+      throw error instanceof VitError ? error : notStarted(name, error)
     }
   }
 

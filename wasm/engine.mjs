@@ -1,10 +1,10 @@
 // The engine, in place: one model, calls answered one after another.
 
-import { VitError, throwIfCancelled } from './errors.js'
-import { breathe, isNode, isolated, node } from './host.js'
-import { isPixels, readImage } from './image.js'
-import { Wasm } from './module.js'
-import { loadSource } from './source.js'
+import { VitError, throwIfCancelled } from './errors.mjs'
+import { breathe, files, isolated } from './host.mjs'
+import { isPixels, readImage } from './image.mjs'
+import { Wasm } from './module.mjs'
+import { loadSource } from './source.mjs'
 
 const BATCH = 8 // images that run at once; more run one batch after another
 const TURN = 40 // ms of work before the event loop gets a turn
@@ -25,7 +25,7 @@ export class Engine {
   #turn = 0 // when the event loop had its last turn
   info
 
-  // source: as describeSource() makes it. options: as index.js has checked them.
+  // source: as describeSource() makes it. options: as vit.mjs has checked them.
   // first: what snapshot() made of a picture to classify while the file arrives; call('first') brings the answer.
   static async open(source, options, { signal, onProgress, first }) {
     const opening = Wasm.open(options)
@@ -206,7 +206,7 @@ export class Engine {
 async function readLabels() {
   const url = new URL('./imagenet_labels.json', import.meta.url)
   try {
-    return isNode ? JSON.parse(await (await node.fs()).promises.readFile(url, 'utf8')) : await (await fetch(url)).json()
+    return files ? JSON.parse(await files.readFile(url, 'utf8')) : await (await fetch(url)).json()
   } catch {
     return null
   }

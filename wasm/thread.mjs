@@ -1,12 +1,9 @@
 // A helper thread of an engine: one message says which. It works until its worker is terminated.
 
-function listen(port) {
+export function help(port) {
   port.onmessage = ({ data: { module, env, stack, index } }) => {
     const { exports } = new WebAssembly.Instance(module, { env: { ...env, now: () => performance.now() } })
     exports.__stack_pointer.value = stack
     exports.vit_js_help(index)
   }
 }
-
-if (globalThis.postMessage) listen(globalThis)
-else import(/* webpackIgnore: true */ /* @vite-ignore */ 'node:worker_threads').then(({ parentPort }) => listen(parentPort))

@@ -1,6 +1,6 @@
 // Pictures, as users have them. snapshot() runs where the call is made, readImage() in the engine.
 
-import { VitError } from './errors.js'
+import { VitError } from './errors.mjs'
 
 const kind = (value) => (value === null ? 'null' : (value?.constructor?.name ?? typeof value))
 const isA = (value, ...names) => names.some((name) => globalThis[name] && value instanceof globalThis[name])

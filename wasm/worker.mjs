@@ -1,18 +1,16 @@
 // The engine behind messages. In: { id, open: [source, options, first] }, { id, call: [method, images, options] },
-// { id, cancel }, { id, chunk }. Out: { id, progress }, { id, pull } and { id, thread } while opening, and once for each id
+// { id, cancel }, { id, chunk }, { module }. Out: { id, progress }, { id, pull } and { id, thread } while opening, and once for each id
 // { id, answer, info } or { id, error }.
 
-import { asVitError } from './errors.js'
-import { Engine } from './engine.js'
-import { node } from './host.js'
+import { asVitError } from './errors.mjs'
+import { Engine } from './engine.mjs'
 
-if (globalThis.postMessage) serve(globalThis)
-else node.workers().then(({ parentPort }) => serve(parentPort))
-
-function serve(port) {
+export function serve(port) {
   const running = new Map() // id -> AbortController
   let engine
   let onChunk
+  let onModule
+  const module = new Promise((resolve) => (onModule = resolve))
 
   // A stream stays with the page, which posts its chunks as they are asked for.
   async function* pull(id) {
@@ -32,7 +30,7 @@ function serve(port) {
     if (weights.remote) weights.chunks = pull(id)
     const begin = (thread) => port.postMessage({ id, thread })
     const onProgress = (progress) => port.postMessage({ id, progress })
-    engine = await Engine.open(source, { ...options, begin }, { signal, onProgress, first })
+    engine = await Engine.open(source, { ...options, module, begin }, { signal, onProgress, first })
   }
 
   port.onmessageerror = () => {
@@ -40,6 +38,7 @@ function serve(port) {
   }
   port.onmessage = async ({ data }) => {
     const { id } = data
+    if (data.module) return onModule(data.module)
     if ('chunk' in data) return onChunk(data.chunk)
     if (data.cancel) return running.get(id)?.abort()
     const controller = new AbortController()

@@ -1,36 +1,35 @@
 // The engine in a worker, with the same surface as Engine.
 
-import { VitError, cancelled, throwIfCancelled } from './errors.js'
-import { isNode, node, startThread } from './host.js'
-import { readStream } from './source.js'
+import { VitError, cancelled, throwIfCancelled } from './errors.mjs'
+import { ENGINE, startThreads, startWorker } from './host.mjs'
+import { prepare } from './module.mjs'
+import { readStream } from './source.mjs'
 
 const PIECE = 1 << 20
 
 const failed = (reason) => new VitError('internal', `the worker failed: ${reason}`)
 
-async function startWorker() {
-  if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'vit' })
-  const { Worker: NodeWorker } = await node.workers()
-  const worker = new NodeWorker(new URL('./worker.js', import.meta.url))
-  // As browsers say it.
-  worker.on('message', (data) => worker.onmessage({ data }))
-  worker.on('messageerror', () => worker.onmessageerror())
-  worker.on('error', (error) => worker.onerror(error))
-  worker.on('exit', (code) => worker.onerror({ message: `it ended with code ${code}` }))
-  return worker
-}
-
 export class Client {
   #worker // undefined when there is none any more
   #failure // why there is none
-  #threads = [] // the engine's: Firefox sometimes blocks a worker for ever that starts workers of its own
+  #threads // the engine's: Firefox sometimes blocks a worker for ever that starts workers of its own
   #pending = new Map() // id -> { resolve, reject, onProgress, chunks }
   #ids = 0
   info
 
+  constructor(threads) {
+    const worker = (this.#worker = startWorker(ENGINE))
+    this.#threads = startThreads(threads)
+    const fail = (reason) => worker === this.#worker && this.#fail(failed(reason))
+    worker.onmessage = ({ data }) => worker === this.#worker && this.#receive(data)
+    worker.onerror = (event) => fail(event.message ?? 'it could not be started')
+    worker.onmessageerror = () => fail('what it said cannot be read')
+  }
+
   static async open(source, options, { signal, onProgress, first }) {
     throwIfCancelled(signal)
-    const client = new Client()
+    const { module, ...chosen } = prepare(options)
+    const client = new Client(chosen.count - 1)
     const { weights } = source
     const chunks = weights.stream ? readStream(weights.name, weights.stream, signal) : weights.bytes ? pieces(weights.bytes) : undefined
     if (chunks) source = { ...source, weights: { name: weights.name, remote: true, total: weights.bytes?.length } }
@@ -38,8 +37,8 @@ export class Client {
     const stop = () => client.#fail(cancelled(signal))
     signal?.addEventListener('abort', stop)
     try {
-      await client.#spawn()
-      await client.#request({ open: [source, options, first && compact(first)] }, [], { onProgress, chunks })
+      module.then((module) => client.#worker?.postMessage({ module }), (error) => client.#fail(error))
+      await client.#request({ open: [source, { ...options, ...chosen }, first && compact(first)] }, [], { onProgress, chunks })
       throwIfCancelled(signal)
       return client
     } catch (error) {
@@ -51,17 +50,6 @@ export class Client {
       signal?.removeEventListener('abort', stop)
       first?.close?.() // the worker has a copy
     }
-  }
-
-  async #spawn() {
-    const worker = await startWorker()
-    const fail = (reason) => worker === this.#worker && this.#fail(failed(reason))
-    worker.onmessage = ({ data }) => worker === this.#worker && this.#receive(data)
-    worker.onerror = (event) => fail(event.message ?? 'it could not be started')
-    worker.onmessageerror = () => fail('what it said cannot be read')
-    if (!this.#failure) return void (this.#worker = worker)
-    worker.terminate() // cancelled meanwhile
-    throw this.#failure
   }
 
   call(method, images, options, signal) {
@@ -94,7 +82,7 @@ export class Client {
 
   #receive({ id, thread, progress, pull, error, answer, info }) {
     const request = this.#pending.get(id)
-    if (thread) return this.#begin(thread)
+    if (thread) return this.#threads[thread.index - 1].postMessage(thread)
     if (progress) return request && this.#report(request, progress)
     if (pull) return request && this.#feed(id, request.chunks)
     if (!request) return
@@ -103,12 +91,6 @@ export class Client {
     if (error) return request.reject(new VitError(error.code, error.message))
     this.info = { ...this.info, ...info }
     request.resolve(answer)
-  }
-
-  async #begin(message) {
-    const thread = await startThread(message)
-    if (this.#worker) this.#threads.push(thread)
-    else thread.terminate()
   }
 
   #report({ onProgress }, progress) {

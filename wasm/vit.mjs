@@ -1,11 +1,14 @@
 // vit-wasm: Vision Transformers in WebAssembly. Types and documentation: vit.d.ts.
 
-import { VitError, asVitError, throwIfCancelled, unlessCancelled } from './errors.js'
-import { Client } from './client.js'
-import { Engine } from './engine.js'
-import { foreign, isPage } from './host.js'
-import { snapshot } from './image.js'
-import { describeSource } from './source.js'
+import { VitError, asVitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
+import { Client } from './client.mjs'
+import { Engine } from './engine.mjs'
+import { ENGINE, THREAD, isPage, port, role } from './host.mjs'
+import { snapshot } from './image.mjs'
+import { foreign } from './module.mjs'
+import { describeSource } from './source.mjs'
+import { help } from './thread.mjs'
+import { serve } from './worker.mjs'
 
 export { VitError }
 
@@ -145,3 +148,7 @@ export class ViT {
 }
 
 ViT.prototype[Symbol.dispose ?? Symbol.for('Symbol.dispose')] = ViT.prototype.dispose
+
+// A worker of ours runs this file too.
+if (role === ENGINE) serve(port)
+if (role === THREAD) help(port)

@@ -2,8 +2,8 @@
 // worker, { configs: [part], weights: part }; loadSource() reads it into the engine.
 // A part has a name for messages and one of: url, blob, bytes, text, stream, chunks.
 
-import { VitError, throwIfCancelled, unlessCancelled } from './errors.js'
-import { breathe, isNode, node } from './host.js'
+import { VitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
+import { breathe, files, pathToFileURL } from './host.mjs'
 
 const PIECE = 1 << 20 // how much is given to the engine at a time
 const TURN = 12 // ms of work before the event loop gets a turn
@@ -45,7 +45,7 @@ async function absolute(source) {
   try {
     return new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href)
   } catch {
-    if (isNode) return (await node.url()).pathToFileURL(source)
+    if (pathToFileURL) return pathToFileURL(source)
     throw new VitError('argument', `'${source}' is not a URL`)
   }
 }
@@ -70,10 +70,7 @@ function resolveHub(url) {
   return new URL(`/${owner}/${name}/resolve/${revision}/${path.join('/')}`, url)
 }
 
-async function isFolder(url) {
-  const { promises } = await node.fs()
-  return promises.stat(url).then((stat) => stat.isDirectory(), () => false)
-}
+const isFolder = (url) => files.stat(url).then((stat) => stat.isDirectory(), () => false)
 
 // ---- Reading
 
@@ -167,19 +164,18 @@ async function openPart(part, signal) {
 }
 
 async function openFile(name, path, signal) {
-  const { promises } = await node.fs()
   try {
-    const file = await promises.stat(path)
+    const file = await files.stat(path)
     if (file.isDirectory()) throw new Error('it is a folder')
-    return { total: file.size, chunks: watch(readFile(promises, path), signal, unreadable(name)) }
+    return { total: file.size, chunks: watch(readFile(path), signal, unreadable(name)) }
   } catch (error) {
     throw new VitError('io', `${name}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error })
   }
 }
 
 // Open only while it is read: a generator that is never asked opens nothing.
-async function* readFile({ open }, path) {
-  const file = await open(path)
+async function* readFile(path) {
+  const file = await files.open(path)
   const piece = new Uint8Array(PIECE)
   try {
     for (;;) {
