@@ -123,11 +123,8 @@ typedef enum vit_pos_kind {
     VIT_POS_RELATIVE, /* rel_embed [2T-1,D/H] of each layer: a query also meets the row of its distance to the key */
     VIT_POS_SINCOS2D  /* computed (big_vision) */
 } vit_pos_kind;
-typedef enum vit_pos_placement {
-    VIT_POS_INPUT,  /* before the first layer */
-    VIT_POS_LAYERS, /* before every layer, each with a table of its own */
-    VIT_POS_SHARED  /* before every layer, all with one table */
-} vit_pos_placement;
+/* Before the first layer; before every layer, each with a table of its own; before every layer, all with one. */
+typedef enum vit_pos_placement { VIT_POS_INPUT, VIT_POS_LAYERS, VIT_POS_SHARED } vit_pos_placement;
 
 typedef enum vit_mlp { VIT_MLP_PLAIN, VIT_MLP_SWIGLU /* fc1 [2F,D], the gate first */ } vit_mlp;
 
@@ -264,6 +261,8 @@ vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *err
 void vit_loader_close(vit_loader *loader);
 
 const vit_config *vit_model_config(const vit_model *model);
+/* Values of what the head sees. */
+int vit_feature_width(const vit_config *config);
 vit_compute vit_model_compute(const vit_model *model);
 int64_t vit_model_parameters(const vit_model *model);
 uint64_t vit_model_bytes(const vit_model *model);                     /* for weights */
@@ -333,7 +332,7 @@ const float *vit_session_logits(const vit_session *session, int index);
 
 typedef enum vit_feature { VIT_FEATURE_HEAD, VIT_FEATURE_CLASS, VIT_FEATURE_MEAN } vit_feature;
 /* Features of one image: what the head sees, the class token after the final norm, or the mean of the patch tokens
- * after it. out: [D], caller's. VIT_ERR_ARGUMENT for the class token of a model without one. */
+ * after it. out: [vit_feature_width] or [D], caller's. VIT_ERR_ARGUMENT for the class token of a model without one. */
 vit_status vit_session_features(const vit_session *session, int index, vit_feature feature, float *out,
                                 vit_error *error);
 

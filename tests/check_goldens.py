@@ -21,8 +21,8 @@ import sys
 import tempfile
 
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
-KINDS = r'preprocess/(?!resize_short_side)|posemb/resample_|forward/(timm|hf)|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)'
-TRACED = r'forward/(timm|hf)'
+KINDS = r'preprocess/(?!resize_short_side)|posemb/|forward/(timm|hf)|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)'
+TRACED = r'forward/(timm|hf)|posemb/variant_'
 # (part of a tensor's name, key of its tolerance)
 NAMED_TOLERANCES = [('f32_chw', 'f32_abs'), ('torchvision', 'torchvision_abs'), ('normalised', 'abs_normalised'),
                     ('.f32', 'abs_255')]

@@ -21,6 +21,7 @@ static const struct kind {
     {"preprocess/tf_resize", golden_tf_resize},
     {"preprocess/timm_eval", golden_timm_eval},
     {"posemb/resample_", golden_posemb},
+    {"posemb/variant_", golden_forward},
     {"forward/timm", golden_forward},
     {"forward/hf", golden_forward},
     {"real/pixels_", golden_real_pixels},

@@ -195,9 +195,9 @@ export class Engine {
   }
 
   #result(method, index, { topK, pool }) {
-    const { classes, width } = this.#model
+    const { classes, width, features } = this.#model
     if (method === 'logits') return this.#wasm.logits(index, classes)
-    if (method === 'features') return this.#wasm.features(index, width, pool)
+    if (method === 'features') return this.#wasm.features(index, pool === 'head' ? features : width, pool)
     return this.#wasm.top(index, Math.min(topK, classes)).map(({ index, score }) => ({ index, label: this.#labels?.[index], score }))
   }
 }

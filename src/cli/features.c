@@ -101,7 +101,7 @@ static int run_features(vit_cli_engine *engine, table *table, int count, char **
     const vit_config *config = vit_model_config(engine->model);
     if (table->pool == VIT_FEATURE_CLASS && !config->class_token)
         return vit_cli_usage(&command, "--pool cls: this model has no class token; use head or mean");
-    table->width = (size_t)config->width;
+    table->width = (size_t)(table->pool == VIT_FEATURE_HEAD ? vit_feature_width(config) : config->width);
     int failed = 0;
     for (int i = 0; i < count; i++)
         failed += vit_cli_collect(&paths, arguments[i]);

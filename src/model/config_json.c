@@ -151,6 +151,29 @@ vit_status vit_unsupported(const vit_json_reader *r, const char *key, const char
 
 /* ---- golden case.json ---- */
 
+/* Position embeddings of the paper's appendix D.4. */
+static vit_status case_variant(const vit_json_reader *r, vit_claims *claims) {
+    static const struct {
+        const char *name;
+        vit_pos_kind kind;
+        vit_pos_placement placement;
+    } variants[] = {{"none", VIT_POS_NONE, VIT_POS_INPUT},
+                    {"1d", VIT_POS_1D, VIT_POS_INPUT},
+                    {"2d", VIT_POS_2D, VIT_POS_INPUT},
+                    {"relative", VIT_POS_RELATIVE, VIT_POS_INPUT},
+                    {"every_layer", VIT_POS_1D, VIT_POS_LAYERS},
+                    {"every_layer_shared", VIT_POS_1D, VIT_POS_SHARED}};
+    char variant[32] = "";
+    vit_read_text(r, "variant", variant, sizeof variant);
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        if (strcmp(variant, variants[i].name) == 0) {
+            claims->pos_kind = variants[i].kind;
+            claims->pos_placement = variants[i].placement;
+            return VIT_OK;
+        }
+    return *variant ? vit_unsupported(r, "variant", variant) : VIT_OK;
+}
+
 static vit_status claims_from_case(vit_claims *claims, const vit_json_reader *r) {
     if (claims->source == VIT_SOURCE_NONE)
         claims->source = VIT_SOURCE_CASE;
@@ -169,9 +192,8 @@ static vit_status claims_from_case(vit_claims *claims, const vit_json_reader *r)
         claims->image_height = rows * claims->patch_height;
         claims->image_width = columns * claims->patch_width;
     }
-    char variant[32] = "1d";
-    vit_read_text(r, "variant", variant, sizeof variant);
-    return strcmp(variant, "1d") == 0 ? VIT_OK : vit_unsupported(r, "variant", variant);
+    VIT_TRY(vit_read_bool(r, "axial", &claims->axial));
+    return case_variant(r, claims);
 }
 
 vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_json *root,

@@ -24,6 +24,13 @@ static const vit_tensor_info *find(const import *in, const char *own) {
     return NULL;
 }
 
+/* The same for a name in two pieces. */
+static const vit_tensor_info *find_in(const import *in, const char *prefix, const char *rest) {
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", prefix, rest);
+    return find(in, name);
+}
+
 static int count_layers(const import *in) {
     int layers = 0, layer;
     for (int i = 0; i < in->model->container.tensor_count; i++)
@@ -40,12 +47,12 @@ static int dimension(const vit_tensor_info *tensor, int rank, int index) {
 }
 
 /* Outputs of a linear layer: by its bias, whose shape cannot be transposed, or else by its weight. */
-static int outputs(const import *in, const char *layer) {
+static int outputs(const import *in, const char *prefix, const char *layer) {
     char name[64];
     snprintf(name, sizeof name, "%s.bias", layer);
-    int count = dimension(find(in, name), 1, 0);
+    int count = dimension(find_in(in, prefix, name), 1, 0);
     snprintf(name, sizeof name, "%s.weight", layer);
-    return count ? count : dimension(find(in, name), 2, 0);
+    return count ? count : dimension(find_in(in, prefix, name), 2, 0);
 }
 
 static void settle(int *claim, int value) {
@@ -72,42 +79,63 @@ static void settle_preprocess(vit_claims *c) {
     settle(&c->input_width, c->image_width);
 }
 
+/* What position embeddings there are, and for how large a picture: tables tell. */
+static void settle_positions(const import *in) {
+    vit_claims *c = in->claims;
+    const char *const before = find(in, "pos_embed") || find(in, "pos_x") ? "" : c->axial ? "blocks.0.row." : "blocks.0.";
+    const vit_tensor_info *table = find_in(in, before, "pos_embed"), *x = find_in(in, before, "pos_x"),
+                          *y = find_in(in, before, "pos_y"), *distances = find_in(in, before, "attn.rel_embed");
+    settle(&c->pos_kind, x ? VIT_POS_2D : distances ? VIT_POS_RELATIVE : VIT_POS_1D);
+    settle(&c->pos_placement, (table || x) && *before ? VIT_POS_LAYERS : VIT_POS_INPUT);
+    settle(&c->pos_class, c->pos_kind == VIT_POS_2D ? find_in(in, before, "pos_cls") != NULL : c->pos_kind == VIT_POS_1D);
+    c->pos_class &= c->class_token;
+    /* Tables of the paper's other variants are interpolated linearly along their own axes. */
+    const int own_axes = c->pos_kind == VIT_POS_2D || c->pos_kind == VIT_POS_RELATIVE || c->pos_placement != VIT_POS_INPUT;
+    settle(&c->pos_resample, own_axes                      ? VIT_RESAMPLE_JAX
+                             : c->source == VIT_SOURCE_HF ? VIT_RESAMPLE_HF
+                                                           : VIT_RESAMPLE_TIMM);
+    /* A square grid of as many patches as the table has rows, 224 pixels where there is no table. */
+    const int prefix = c->pos_class * (c->class_token + c->dist_token), tokens = c->class_token + c->dist_token + c->registers;
+    const int patches = distances ? (dimension(distances, 2, 0) + 1) / 2 - tokens : dimension(table, 3, 1) - prefix;
+    const int side = patches > 0 ? (int)lround(sqrt(patches)) : 0;
+    const int pixels = table || x || distances || c->pos_kind == VIT_POS_1D ? 0 : 224;
+    settle(&c->image_height, pixels ? pixels : grid_pixels(x ? dimension(y, 2, 0) : side, c->patch_height));
+    settle(&c->image_width, pixels ? pixels : grid_pixels(x ? dimension(x, 2, 0) : side, c->patch_width));
+}
+
 /* What tensors and their shapes tell, where nobody has claimed anything; then the default of the source's own code. */
 static vit_status settle_claims(const import *in) {
     vit_claims *c = in->claims;
-    const vit_tensor_info *patch = find(in, "patch_embed.proj.weight"), *positions = find(in, "pos_embed");
-    if (!patch && !find(in, "blocks.0.norm1.weight"))
+    const vit_tensor_info *patch = find(in, "patch_embed.proj.weight");
+    if (!patch && !find(in, "blocks.0.norm1.weight") && !find(in, "blocks.0.row.norm1.weight"))
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
                         "%s: not a Vision Transformer: it has neither patch_embed.proj.weight (timm) nor "
                         "vit.embeddings.patch_embeddings.projection.weight (Hugging Face)",
                         in->file);
-    const int width = outputs(in, "blocks.0.norm1"), classes = outputs(in, "head");
+    settle(&c->axial, find(in, "blocks.0.row.norm1.weight") != NULL);
+    const char *const block = c->axial ? "blocks.0.row." : "blocks.0.";
+    const int width = outputs(in, block, "norm1"), classes = outputs(in, "", "head");
     settle(&c->width, width ? width : dimension(patch, 4, 0));
     settle(&c->patch_height, dimension(patch, 4, 2));
     settle(&c->patch_width, dimension(patch, 4, 3));
     settle(&c->layers, count_layers(in));
-    settle(&c->mlp_width, outputs(in, "blocks.0.mlp.fc1"));
+    settle(&c->mlp_width, outputs(in, block, "mlp.fc1"));
     if (classes)
         settle(&c->classes, classes);
     else if (c->classes <= 0) /* if they are claimed, their absence will be an error */
         c->classes = c->has_head == 1 ? c->label_count + !c->label_count : 0;
     settle(&c->class_token, find(in, "cls_token") != NULL);
-    settle(&c->pos_class, c->class_token);
-    c->pos_class &= c->class_token;
-    settle(&c->pos_kind, VIT_POS_1D);
+    settle(&c->dist_token, find(in, "dist_token") != NULL);
+    settle(&c->registers, dimension(find(in, "reg_token"), 3, 1));
+    settle_positions(in);
     settle(&c->patch_bias, 1);
-    settle(&c->qkv_bias, find(in, "blocks.0.attn.qkv.bias") != NULL);
+    settle(&c->qkv_bias, find_in(in, block, "attn.qkv.bias") != NULL);
     settle(&c->pool_norm, find(in, "fc_norm.weight") != NULL);
     settle(&c->final_norm, find(in, "norm.weight") != NULL || !c->pool_norm);
-    settle(&c->pre_logits, outputs(in, "pre_logits.fc"));
+    settle(&c->pre_logits, outputs(in, "", "pre_logits.fc"));
     settle(&c->activation, VIT_GELU_ERF);
-    settle(&c->pool, c->class_token ? VIT_POOL_CLASS : VIT_POOL_MEAN);
-    settle(&c->pos_resample, c->source == VIT_SOURCE_HF ? VIT_RESAMPLE_HF : VIT_RESAMPLE_TIMM);
+    settle(&c->pool, find(in, "attn_pool.latent") ? VIT_POOL_MAP : c->class_token ? VIT_POOL_CLASS : VIT_POOL_MEAN);
     c->norm_eps = c->norm_eps >= 0 ? c->norm_eps : 1e-6;
-    /* A square grid of as many patches as the table has rows. */
-    const int rows = dimension(positions, 3, 1) - c->pos_class, side = rows > 0 ? (int)lround(sqrt(rows)) : 0;
-    settle(&c->image_height, grid_pixels(side, c->patch_height));
-    settle(&c->image_width, grid_pixels(side, c->patch_width));
     settle_preprocess(c);
     return VIT_OK;
 }
@@ -135,18 +163,12 @@ static const char *not_run(const vit_config *c) {
         const char *what;
     } parts[] = {{c->network == VIT_NETWORK_BIT, "BiT ResNets"},
                  {c->resnet.stem_width, "a convolutional part"},
-                 {c->pool == VIT_POOL_MAP, "attention pooling"},
-                 {c->pool == VIT_POOL_CLASS_MEAN, "class token and mean as features"},
-                 {c->dist_token || c->head_dist, "a distillation token"},
-                 {c->registers, "register tokens"},
-                 {c->pos_kind != VIT_POS_1D, "other than one learned position embedding for each token"},
-                 {c->pos_placement != VIT_POS_INPUT, "positions in every layer"},
+                 {c->head_dist, "a head for the distillation token"},
                  {!c->patch_bias, "a patch embedding without bias"},
                  {c->layer_scale, "LayerScale"},
                  {c->pre_norm, "a norm before the blocks"},
                  {c->mlp != VIT_MLP_PLAIN, "SwiGLU"},
                  {c->projection, "a projection of features"},
-                 {c->axial, "axial attention"},
                  {c->decoder.kind != VIT_DECODER_NONE, "a decoder"}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].has)
@@ -178,7 +200,12 @@ vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const
     if (vit_pos_rows(c) > limits->tokens)
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %lld tokens, the limit is %u (limit tokens)", name,
                         (long long)vit_pos_rows(c), limits->tokens);
-    if (c->pool == VIT_POOL_CLASS && !c->class_token)
+    if (vit_rel_rows(c) > 1 << 24)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %d tokens before the patches: too many", name, vit_prefix_tokens(c));
+    if ((c->pos_kind == VIT_POS_2D && c->width % 2) || (c->pos_kind == VIT_POS_SINCOS2D && c->width % 4))
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: width %d cannot be split into %d for positions of two axes", name, c->width,
+                        c->pos_kind == VIT_POS_2D ? 2 : 4);
+    if ((c->pool == VIT_POOL_CLASS || c->pool == VIT_POOL_CLASS_MEAN) && !c->class_token)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: pooling takes the class token, but there is none", name);
     const vit_preprocess *p = &c->preprocess;
     if (p->height < c->patch_height || p->width < c->patch_width ||

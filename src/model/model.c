@@ -42,6 +42,10 @@ void vit_model_close(vit_model *model) {
     vit_release(&allocator, model);
 }
 
+int vit_feature_width(const vit_config *c) {
+    return c->pre_logits ? c->pre_logits : vit_pooled_width(c);
+}
+
 vit_compute vit_model_compute(const vit_model *model) {
     return model->options.compute;
 }

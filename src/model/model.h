@@ -17,9 +17,11 @@ typedef struct vit_matrix {
 
 /* Row-major; NULL where the configuration has no such weight. */
 typedef struct vit_block {
+    float *pos_embed, *pos_x, *pos_y, *pos_cls; /* as in vit_weights, of this layer alone */
     float *norm1_weight, *norm1_bias;     /* [D] */
     vit_matrix qkv_weight;                /* [3D,D]: rows of q, then k, then v; inside each, head by head */
     float *qkv_bias;                      /* [3D] */
+    float *rel_embed;                     /* [2T-1,K] of the stored grid: row (query - key) + T-1, for all heads */
     vit_matrix proj_weight;               /* [D,D] */
     float *proj_bias;                     /* [D] */
     float *norm2_weight, *norm2_bias;     /* [D] */
@@ -32,10 +34,17 @@ typedef struct vit_block {
 typedef struct vit_weights {
     vit_matrix patch_weight;              /* [D,3,P,P] */
     float *patch_bias;                    /* [D] */
-    float *class_token;                   /* [D] */
-    float *pos_embed;                     /* [T0 (+1),D] of the stored grid */
+    float *class_token, *dist_token;      /* [D] */
+    float *registers;                     /* [registers,D] */
+    float *pos_embed;                     /* [T0 (+1 or 2),D] of the stored grid */
+    float *pos_x, *pos_y, *pos_cls;       /* [columns,D/2], [rows,D/2] of the stored grid; [1 or 2,D] */
     float *norm_weight, *norm_bias;       /* [D] */
-    float *pool_norm_weight, *pool_norm_bias; /* [D] */
+    float *map_latent;                    /* [D]: the learned query of attention pooling, and its layers */
+    float *map_q_weight, *map_q_bias;     /* [D,D], [D] */
+    float *map_kv_weight, *map_kv_bias;   /* [2D,D], [2D] */
+    float *map_proj_weight, *map_proj_bias, *map_norm_weight, *map_norm_bias; /* [D,D], [D], [D], [D] */
+    float *map_fc1_weight, *map_fc1_bias, *map_fc2_weight, *map_fc2_bias;     /* [F,D], [F], [D,F], [D] */
+    float *pool_norm_weight, *pool_norm_bias; /* of the pooled vector */
     float *pre_logits_weight, *pre_logits_bias; /* [pre_logits,D], [pre_logits] */
     float *head_weight, *head_bias;       /* [N, D or pre_logits], [N] */
     vit_block *blocks;                    /* [L] */
@@ -74,8 +83,45 @@ struct vit_model {
     int warning_count;
 };
 
-/* Rows of the position table: patches of the stored image size, and the class token's. */
-int64_t vit_pos_rows(const vit_config *config);
+/* The grid of patches that positions are stored for. */
+static inline int vit_stored_rows(const vit_config *c) {
+    return c->image_height / c->patch_height;
+}
+static inline int vit_stored_columns(const vit_config *c) {
+    return c->image_width / c->patch_width;
+}
+/* Tokens before the patches: class token, distillation token, registers. */
+static inline int vit_prefix_tokens(const vit_config *c) {
+    return c->class_token + c->dist_token + c->registers;
+}
+/* Those of them that the position table has rows for. */
+static inline int vit_pos_prefix(const vit_config *c) {
+    return c->pos_class ? c->class_token + c->dist_token : 0;
+}
+/* Rows of a 1-D position table. */
+static inline int64_t vit_pos_rows(const vit_config *c) {
+    return (int64_t)vit_stored_rows(c) * vit_stored_columns(c) + vit_pos_prefix(c);
+}
+/* Rows of a table of distances between tokens. */
+static inline int64_t vit_rel_rows(const vit_config *c) {
+    return 2 * ((int64_t)vit_stored_rows(c) * vit_stored_columns(c) + vit_prefix_tokens(c)) - 1;
+}
+/* Whether position tables of a kind stand where `layers` says: in the layers, or before them. */
+static inline int vit_has_positions(const vit_config *c, vit_pos_kind kind, int layers) {
+    return c->pos_kind == kind && (c->pos_placement == VIT_POS_LAYERS) == layers;
+}
+/* Whether there are positions to add, made before the first layer. */
+static inline int vit_positions_before_layers(const vit_config *c) {
+    return c->pos_kind != VIT_POS_NONE && c->pos_kind != VIT_POS_RELATIVE && c->pos_placement != VIT_POS_LAYERS;
+}
+/* Blocks of attention and MLP: an axial layer has two. */
+static inline int vit_block_count(const vit_config *c) {
+    return c->axial ? 2 * c->layers : c->layers;
+}
+/* Values of the vector that comes out of pooling. */
+static inline int vit_pooled_width(const vit_config *c) {
+    return c->pool == VIT_POOL_CLASS_MEAN ? 2 * c->width : c->width;
+}
 /* Whether a network of this configuration can be made and run; name is for errors. */
 vit_status vit_config_check(const vit_config *config, const vit_limits *limits, const char *name, vit_error *error);
 /* Makes the slots of a configuration: names, shapes, counts; memory for weights is measured, not yet taken. */

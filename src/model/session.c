@@ -1,7 +1,7 @@
 #include "session.h"
 
 #include "../base/clock.h"
-#include "posemb.h"
+#include "stages.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,14 +67,15 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
                         s->width, c->patch_height, c->patch_width);
     s->rows = s->height / c->patch_height;
     s->columns = s->width / c->patch_width;
-    uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)c->class_token;
+    s->prefix = vit_prefix_tokens(c);
+    uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)s->prefix;
     if (tokens > model->options.limits.tokens || tokens * (uint64_t)s->batch > INT32_MAX / 4)
         return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d: %llu tokens, the limit is %u (limit tokens)",
                         s->height, s->width, (unsigned long long)tokens, model->options.limits.tokens);
     s->tokens = (int)tokens;
-    s->patches = s->tokens - c->class_token;
+    s->patches = s->tokens - s->prefix;
     s->panels = (s->tokens + s->kernels->panel - 1) / s->kernels->panel;
-    s->thread_scratch = 2 * (size_t)s->panels * (size_t)s->kernels->panel * (size_t)s->kernels->panel;
+    s->thread_scratch = vit_attention_scratch(s, options->capture_attention);
     if (s->int8)
         s->thread_scratch = max3(s->thread_scratch, s->int8->gemm_scratch(deepest(c)) / sizeof(float), 0);
     return VIT_OK;
@@ -89,10 +90,7 @@ static size_t wide_floats(const vit_session *s, size_t lanes) {
     const vit_config *c = &s->model->config;
     const size_t channels =
         max3(3 * (size_t)c->width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width);
-    const size_t workspace =
-        vit_posemb_bytes(c->image_height / c->patch_height, c->image_width / c->patch_width, c->width,
-                         vit_interpolation_of(c->pos_resample), s->rows, s->columns);
-    return max3(vit_size_mul(lanes, channels), workspace / sizeof(float) + 1, 0);
+    return max3(vit_size_mul(lanes, channels), vit_positions_bytes(s) / sizeof(float) + 1, 0);
 }
 
 static void take_quantized(vit_session *s, size_t lanes) {
@@ -119,13 +117,22 @@ static void take_buffers(vit_session *s, int threads, int capture) {
     const size_t lanes = batch * (size_t)s->panels * r, image_lanes = (batch + r - 1) / r * r;
     s->stages = vit_arena_take(arena, (size_t)s->stage_count * sizeof *s->stages);
     s->input = take(arena, batch, (size_t)s->height * (size_t)s->width, 3);
-    s->positions = take(arena, (size_t)s->tokens, width, 1);
+    if (c->pos_kind == VIT_POS_RELATIVE)
+        s->positions = take(arena, 2 * (size_t)s->tokens - 1, (size_t)(c->width / c->heads), 1);
+    else if (c->pos_kind != VIT_POS_NONE)
+        s->positions = take(arena, (size_t)s->tokens, width, 1);
     s->x = take(arena, lanes, width, 1);
     s->normed = take(arena, lanes, width, 1);
     s->wide = take(arena, wide_floats(s, lanes), 1, 1);
     s->scratch = take(arena, (size_t)threads, s->thread_scratch, 1);
-    s->pooled = take(arena, image_lanes, width, 1);
-    s->features = take(arena, batch, width, 1);
+    s->pooled = take(arena, image_lanes, (size_t)vit_pooled_width(c), 1);
+    s->features = take(arena, batch, max3((size_t)vit_pooled_width(c), (size_t)vit_feature_width(c), 0), 1);
+    if (c->pool == VIT_POOL_MAP) {
+        s->map.query = take(arena, width, r, 1);
+        s->map.attention = take(arena, batch, (size_t)c->heads, (size_t)s->tokens);
+        s->map.mixed = take(arena, image_lanes, width, 1);
+        s->map.hidden = take(arena, image_lanes, (size_t)c->mlp_width, 1);
+    }
     if (c->pre_logits)
         s->hidden = take(arena, image_lanes, (size_t)c->pre_logits, 1);
     if (classes) {
@@ -162,7 +169,7 @@ static vit_status allocate(vit_session *s, const vit_session_options *options, v
     int capture = options && options->capture_attention;
     VIT_TRY(vit_team_open(&s->team, options ? option(options->threads, 1) : 1, &s->allocator, error));
     int threads = vit_team_threads(s->team);
-    s->pace = vit_pace_make(threads, s->model->config.layers);
+    s->pace = vit_pace_make(threads, vit_block_count(&s->model->config));
     s->stage_count = vit_stages_make(s, NULL);
     take_buffers(s, threads, capture);
     VIT_TRY(vit_arena_commit(&s->arena, &s->allocator, "the session", error));
@@ -261,7 +268,11 @@ vit_stage_info vit_session_stage(const vit_session *s, int index) {
         break;
     case VIT_VIEW_ATTENTION:
         info.rank = 4;
-        memcpy(info.shape, (int[]){s->batch, s->model->config.heads, s->tokens, s->tokens}, 4 * sizeof(int));
+        memcpy(info.shape, (int[]){s->batch, s->model->config.heads, view->count, s->tokens}, 4 * sizeof(int));
+        break;
+    case VIT_VIEW_TABLE:
+        info.rank = 3;
+        memcpy(info.shape, (int[]){1, view->count, view->channels}, 3 * sizeof(int));
         break;
     case VIT_VIEW_ROWS:
         info.rank = 2;

@@ -8,11 +8,12 @@
 #include "pace.h"
 
 /* What a stage leaves behind that can be read, and where. */
-typedef enum vit_view_kind { VIT_VIEW_NONE, VIT_VIEW_TOKENS, VIT_VIEW_ATTENTION, VIT_VIEW_ROWS } vit_view_kind;
+typedef enum vit_view_kind { VIT_VIEW_NONE, VIT_VIEW_TOKENS, VIT_VIEW_ATTENTION, VIT_VIEW_TABLE, VIT_VIEW_ROWS } vit_view_kind;
 
 typedef struct vit_view {
     vit_view_kind kind;
-    const float *data;  /* TOKENS: panels [B*P][channels][R]; ATTENTION: [B,H,T,T]; ROWS: [B,channels] */
+    const float *data;  /* TOKENS: panels [B*P][channels][R]; ATTENTION: [B,H,count,T]; TABLE: [1,count,channels];
+                         * ROWS: [B,channels] */
     int first, count;   /* TOKENS: of each image's tokens */
     int channels;
 } vit_view;
@@ -39,18 +40,17 @@ struct vit_session {
     int threads;                      /* of the team that the present stage has */
     vit_arena arena;
     int height, width, rows, columns; /* pixels; patches */
-    int patches, tokens, panels;      /* of one image: T0, T, P = ceil(T/R) */
+    int patches, prefix, tokens, panels; /* of one image: T0, tokens before the patches, T, P = ceil(T/R) */
     int batch;
     size_t thread_scratch;            /* floats a thread: scores of two panels of queries, or wide rows of weights */
 
     float *input;      /* [B,height,width,3] */
-    float *positions;  /* [T,D], interpolated to this grid by the first run; row 0 holds the class token's embedding
-                        * as well */
+    float *positions;  /* [T,D], for this grid; of relative ones the layer's [2T-1,K]; or NULL */
     int has_positions;
     float *x;          /* panels [B*P][D][R]: the residual stream */
     float *normed;     /* panels of D: LayerNorm's output; attention's output */
     float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer;
-                        * the embed stage's workspace */
+                        * what positions are made in */
     struct {           /* what int8 kernels read, or NULL */
         void *tokens;  /* quantised panels of the widest layer's inputs */
         float *scale;  /* [B*P*R], and so the zero points */
@@ -61,10 +61,15 @@ struct vit_session {
     } quantized;
     float *attention;  /* [B,H,T,T] of the layer that ran last, or NULL */
     float *scratch;    /* [threads][thread_scratch] */
-    float *pooled;     /* panels [ceil(B/R)][D][R]: one feature vector an image */
+    float *pooled;     /* panels [ceil(B/R)][pooled width][R]: one vector an image */
+    struct {           /* of attention pooling, or NULL */
+        float *query;  /* one panel of D */
+        float *attention;       /* [B,H,1,T] */
+        float *mixed, *hidden;  /* panels of D and F, one vector an image */
+    } map;
     float *hidden;     /* panels of pre_logits, or NULL */
     float *scores;     /* panels of N, or NULL */
-    float *features;   /* [B,D] */
+    float *features;   /* [B, feature width]; before, what it is made of */
     float *logits;     /* [B,N], or NULL */
 
     vit_stage *stages; /* [stage_count] */

@@ -17,23 +17,37 @@ void vit_linear(vit_session *s, const float *x, const vit_matrix *weight, const 
                 vit_epilogue epilogue, float *y);
 /* x, dense panels of k channels, for the next linear layer; nothing in f32. */
 void vit_quantize(vit_session *s, const float *x, int k, int panels);
-void vit_layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int panels, float *y);
+void vit_layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int width, int panels,
+                   float *y);
 /* normed = LayerNorm of the residual stream, for the next linear layer. */
 void vit_normalize(vit_session *s, const float *weight, const float *bias);
 
 /* ---- Stages ---- */
 
 /* stages_input.c */
+/* Bytes of the session's wide buffer that making positions works in. */
+size_t vit_positions_bytes(const vit_session *s);
+/* At the input of a layer: adds its positions, or makes its table of distances in the session's positions. */
+void vit_enter_layer(vit_session *s, int layer);
 void vit_run_patch_embed(vit_session *s, int layer);
+void vit_run_positions(vit_session *s, int layer);
 void vit_run_embed(vit_session *s, int layer);
 /* stages_block.c */
+vit_epilogue vit_gelu_epilogue(const vit_config *c);
 void vit_run_qkv(vit_session *s, int layer);
+/* stages_attention.c */
+/* Floats a thread works in. */
+size_t vit_attention_scratch(const vit_session *s, int capture);
+float vit_softmax_scale(const vit_config *c);
 void vit_run_attention(vit_session *s, int layer);
+/* stages_block.c */
 void vit_run_proj(vit_session *s, int layer);
 void vit_run_fc1(vit_session *s, int layer);
 void vit_run_fc2(vit_session *s, int layer);
 /* stages_head.c */
 void vit_run_norm(vit_session *s, int layer);
+void vit_run_map_attention(vit_session *s, int layer);
+void vit_run_head_input(vit_session *s, int layer);
 void vit_run_features(vit_session *s, int layer);
 void vit_run_pre_logits(vit_session *s, int layer);
 void vit_run_logits(vit_session *s, int layer);

@@ -2,6 +2,8 @@
 #include "posemb.h"
 #include "stages.h"
 
+#include <string.h>
+
 /* The im2col producer: patch pixels in the order of the convolution's weight [3,P,P]. Lanes without a patch are zero.
  */
 static void patch_panels(void *context, int begin, int end, int thread) {
@@ -14,7 +16,7 @@ static void patch_panels(void *context, int begin, int end, int thread) {
         const float *pixels = s->input + (size_t)image * s->height * s->width * 3;
         float *panel = s->wide + (size_t)p * depth * r;
         for (int lane = 0; lane < r; lane++) {
-            int patch = p % s->panels * r + lane - c->class_token;
+            int patch = p % s->panels * r + lane - s->prefix;
             float *out = panel + lane;
             if (patch < 0 || patch >= s->patches) {
                 for (int i = 0; i < depth; i++)
@@ -44,38 +46,191 @@ void vit_run_patch_embed(vit_session *s, int layer) {
     vit_linear(s, s->wide, &w->patch_weight, w->patch_bias, depth, c->width, VIT_EPILOGUE_STORE, s->x);
 }
 
-/* Adds positions; the class token's lane, which has no patch, is replaced; pad lanes become zero. */
-static void embed_panels(void *context, int begin, int end, int thread) {
-    (void)thread;
-    vit_session *s = context;
-    const int r = s->kernels->panel, width = s->model->config.width, first_patch = s->model->config.class_token;
-    for (int p = begin; p < end; p++)
-        for (int lane = 0; lane < r; lane++) {
-            int token = p % s->panels * r + lane;
-            float *x = s->x + (size_t)p * width * r + lane;
-            const float *position = s->positions + (size_t)(token < s->tokens ? token : 0) * width;
-            for (int d = 0; d < width; d++, x += r)
-                *x = token >= s->tokens ? 0 : token < first_patch ? position[d] : *x + position[d];
+/* ---- Positions ---- */
+
+/* Tables of positions: of the input, or of a layer. NULL where the configuration has none. */
+typedef struct tables {
+    const float *embed, *x, *y, *cls;
+} tables;
+
+/* What making positions works in, besides their place. */
+typedef struct workspace {
+    float *x, *y; /* [columns,D/2], [rows,D/2] */
+    void *room;
+} workspace;
+
+static workspace take_workspace(const vit_session *s, vit_arena *arena) {
+    const vit_config *c = &s->model->config;
+    const vit_interpolation how = vit_interpolation_of(c->pos_resample);
+    const int rows = vit_stored_rows(c), columns = vit_stored_columns(c), half = c->width / 2;
+    workspace w = {0};
+    size_t room = 0;
+    if (c->pos_kind == VIT_POS_1D) {
+        room = vit_posemb_bytes(rows, columns, c->width, how, s->rows, s->columns);
+    } else if (c->pos_kind == VIT_POS_2D) {
+        const size_t across = vit_posemb_bytes(1, columns, half, how, 1, s->columns),
+                     down = vit_posemb_bytes(1, rows, half, how, 1, s->rows);
+        w.x = vit_arena_take(arena, vit_size_mul((size_t)s->columns * sizeof(float), (size_t)half));
+        w.y = vit_arena_take(arena, vit_size_mul((size_t)s->rows * sizeof(float), (size_t)half));
+        room = across > down ? across : down;
+    } else if (c->pos_kind == VIT_POS_RELATIVE) {
+        room = vit_posemb_bytes(1, (int)vit_rel_rows(c), c->width / c->heads, how, 1, 2 * s->tokens - 1);
+    }
+    w.room = vit_arena_take(arena, room);
+    return w;
+}
+
+size_t vit_positions_bytes(const vit_session *s) {
+    vit_arena arena = {0};
+    take_workspace(s, &arena);
+    return arena.used;
+}
+
+/* [columns,D/2] and [rows,D/2] side by side. */
+static void combine(const vit_session *s, const float *x, const float *y, float *out) {
+    const size_t half = (size_t)s->model->config.width / 2;
+    for (int row = 0; row < s->rows; row++)
+        for (int column = 0; column < s->columns; column++, out += 2 * half) {
+            memcpy(out, x + (size_t)column * half, half * sizeof *out);
+            memcpy(out + half, y + (size_t)row * half, half * sizeof *out);
         }
 }
 
-/* Positions of this grid (paper section 3.2), and the class token's embedding in its row. */
-static void make_positions(vit_session *s) {
-    const vit_config *c = &s->model->config;
-    const vit_weights *w = &s->model->weights;
-    const size_t width = (size_t)c->width;
-    for (size_t d = 0; d < width && c->class_token; d++)
-        s->positions[d] = w->class_token[d] + (c->pos_class ? w->pos_embed[d] : 0);
-    vit_posemb_interpolate(w->pos_embed + (size_t)c->pos_class * width, c->image_height / c->patch_height,
-                           c->image_width / c->patch_width, c->width, vit_interpolation_of(c->pos_resample), s->rows,
-                           s->columns, s->positions + (size_t)c->class_token * width, s->wide);
+/* e^x for -10 <= x <= 0. */
+static double exponential(double x) {
+    double term = 1, sum = 1;
+    for (int i = 1; i < 8; i++)
+        sum += term *= x / 1024 / i;
+    for (int i = 0; i < 10; i++)
+        sum *= sum;
+    return sum;
 }
 
-/* The first time, positions are made: a session may be open before they have arrived. */
+/* Channel k of each quarter: sin x, cos x, sin y, cos y of positions in steps of omega, 0 <= omega <= 1, by turning. */
+static void sincos_channel(const vit_session *s, double omega, float *out) {
+    const int width = s->model->config.width, quarter = width / 4;
+    double sine = 0, cosine = 0, term = 1, turned_sin = 0, turned_cos = 1;
+    for (int i = 0; i < 24; term *= omega / ++i)
+        *(i % 2 ? &sine : &cosine) += i % 4 < 2 ? term : -term;
+    for (int at = 0; at < s->rows || at < s->columns; at++) {
+        for (int row = 0; row < s->rows && at < s->columns; row++) {
+            float *x = out + ((size_t)row * (size_t)s->columns + (size_t)at) * (size_t)width;
+            x[0] = (float)turned_sin;
+            x[quarter] = (float)turned_cos;
+        }
+        for (int column = 0; column < s->columns && at < s->rows; column++) {
+            float *y = out + ((size_t)at * (size_t)s->columns + (size_t)column) * (size_t)width + 2 * quarter;
+            y[0] = (float)turned_sin;
+            y[quarter] = (float)turned_cos;
+        }
+        const double next = turned_sin * cosine + turned_cos * sine;
+        turned_cos = turned_cos * cosine - turned_sin * sine;
+        turned_sin = next;
+    }
+}
+
+/* big_vision's posemb_sincos_2d: the frequencies are 10000^(-k / (D/4 - 1)). */
+static void sincos(const vit_session *s, float *out) {
+    const int quarter = s->model->config.width / 4;
+    for (int k = 0; k < quarter; k++)
+        sincos_channel(s, quarter > 1 ? exponential(-9.210340371976184 * k / (quarter - 1)) : 1, out + k);
+}
+
+/* Fills the session's positions for this grid (paper section 3.2, appendix D.4). */
+static void make_positions(vit_session *s, tables t) {
+    const vit_config *c = &s->model->config;
+    const vit_interpolation how = vit_interpolation_of(c->pos_resample);
+    const size_t width = (size_t)c->width, prefix = (size_t)vit_pos_prefix(c);
+    const int rows = vit_stored_rows(c), columns = vit_stored_columns(c), half = c->width / 2;
+    float *patches = s->positions + (size_t)s->prefix * width;
+    vit_arena arena = {.base = (unsigned char *)s->wide, .size = SIZE_MAX};
+    const workspace w = take_workspace(s, &arena);
+    if (c->pos_kind == VIT_POS_SINCOS2D) {
+        sincos(s, patches);
+        return;
+    }
+    if (prefix)
+        memcpy(s->positions, c->pos_kind == VIT_POS_1D ? t.embed : t.cls, prefix * width * sizeof(float));
+    if (c->pos_kind == VIT_POS_1D) {
+        vit_posemb_interpolate(t.embed + prefix * width, rows, columns, c->width, how, s->rows, s->columns, patches, w.room);
+        return;
+    }
+    vit_posemb_interpolate(t.x, 1, columns, half, how, 1, s->columns, w.x, w.room);
+    vit_posemb_interpolate(t.y, 1, rows, half, how, 1, s->rows, w.y, w.room);
+    combine(s, w.x, w.y, patches);
+}
+
+/* Once: a session may be open before their weights have arrived. */
+void vit_run_positions(vit_session *s, int layer) {
+    (void)layer;
+    const vit_weights *w = &s->model->weights;
+    if (!s->has_positions)
+        make_positions(s, (tables){w->pos_embed, w->pos_x, w->pos_y, w->pos_cls});
+    s->has_positions = 1;
+}
+
+static void add_panels(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_session *s = context;
+    const int r = s->kernels->panel, width = s->model->config.width;
+    for (int p = begin; p < end; p++)
+        for (int lane = 0; lane < r; lane++) {
+            const int token = p % s->panels * r + lane;
+            float *x = s->x + (size_t)p * width * r + lane;
+            for (int d = 0; d < width && token < s->tokens; d++, x += r)
+                *x += s->positions[(size_t)token * width + d];
+        }
+}
+
+void vit_enter_layer(vit_session *s, int layer) {
+    const vit_config *c = &s->model->config;
+    const vit_block *b = &s->model->weights.blocks[layer];
+    const int stored = (int)vit_rel_rows(c), rows = 2 * s->tokens - 1;
+    if (c->pos_kind == VIT_POS_RELATIVE) {
+        vit_arena arena = {.base = (unsigned char *)s->wide, .size = SIZE_MAX};
+        vit_posemb_interpolate(b->rel_embed, 1, stored, c->width / c->heads, vit_interpolation_of(c->pos_resample), 1, rows,
+                               s->positions, take_workspace(s, &arena).room);
+        return;
+    }
+    if (c->pos_placement == VIT_POS_LAYERS && s->positions)
+        make_positions(s, (tables){b->pos_embed, b->pos_x, b->pos_y, b->pos_cls});
+    if (c->pos_placement != VIT_POS_INPUT && s->positions)
+        vit_team_run(s->team, s->batch * s->panels, 1, add_panels, s);
+}
+
+/* ---- Tokens ---- */
+
+/* The embedding of a token before the patches. */
+static const float *prefix_token(const vit_session *s, int token) {
+    const vit_config *c = &s->model->config;
+    const vit_weights *w = &s->model->weights;
+    if (token < c->class_token)
+        return w->class_token;
+    if (token < c->class_token + c->dist_token)
+        return w->dist_token;
+    return w->registers + (size_t)(token - c->class_token - c->dist_token) * (size_t)c->width;
+}
+
+/* Lanes of tokens before the patches get their embeddings, pad lanes become zero. */
+static void embed_panels(void *context, int begin, int end, int thread) {
+    (void)thread;
+    vit_session *s = context;
+    const int r = s->kernels->panel, width = s->model->config.width;
+    for (int p = begin; p < end; p++)
+        for (int lane = 0; lane < r; lane++) {
+            const int token = p % s->panels * r + lane;
+            float *x = s->x + (size_t)p * width * r + lane;
+            const float *prefix = token < s->prefix ? prefix_token(s, token) : NULL;
+            if (!prefix && token < s->tokens)
+                continue;
+            for (int d = 0; d < width; d++, x += r)
+                *x = prefix ? prefix[d] : 0;
+        }
+}
+
 void vit_run_embed(vit_session *s, int layer) {
     (void)layer;
-    if (!s->has_positions)
-        make_positions(s);
-    s->has_positions = 1;
     vit_team_run(s->team, s->batch * s->panels, 1, embed_panels, s);
+    if (vit_positions_before_layers(&s->model->config) && s->model->config.pos_placement == VIT_POS_INPUT)
+        vit_team_run(s->team, s->batch * s->panels, 1, add_panels, s);
 }

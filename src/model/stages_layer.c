@@ -111,28 +111,28 @@ struct norm_job {
     const vit_session *session;
     const float *x, *weight, *bias;
     float *y;
-    int quantized;
+    int width, quantized;
 };
 
 static void norm_panels(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct norm_job *job = context;
     const vit_session *s = job->session;
-    const vit_config *c = &s->model->config;
     for (int p = begin; p < end; p++) {
-        s->kernels->layernorm(job->x, job->weight, job->bias, c->norm_eps, c->width, job->y, p, p + 1);
+        s->kernels->layernorm(job->x, job->weight, job->bias, s->model->config.norm_eps, job->width, job->y, p, p + 1);
         if (job->quantized)
-            quantize_panel(s, job->y, c->width, p);
+            quantize_panel(s, job->y, job->width, p);
     }
 }
 
-void vit_layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int panels, float *y) {
-    struct norm_job job = {s, x, weight, bias, y, 0};
+void vit_layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int width, int panels,
+                   float *y) {
+    struct norm_job job = {s, x, weight, bias, y, width, 0};
     vit_team_run(s->team, panels, 2, norm_panels, &job);
 }
 
 /* normed = LayerNorm of the residual stream, for the next linear layer. */
 void vit_normalize(vit_session *s, const float *weight, const float *bias) {
-    struct norm_job job = {s, s->x, weight, bias, s->normed, s->int8 != NULL};
+    struct norm_job job = {s, s->x, weight, bias, s->normed, s->model->config.width, s->int8 != NULL};
     vit_team_run(s->team, s->batch * s->panels, 2, norm_panels, &job);
 }

@@ -6,10 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-int64_t vit_pos_rows(const vit_config *c) {
-    return (int64_t)(c->image_height / c->patch_height) * (c->image_width / c->patch_width) + c->pos_class;
-}
-
 /* ---- The table ---- */
 
 enum rows { INPUT, BLOCK, OUTPUT };
@@ -94,11 +90,13 @@ static int rule_shape(const vit_config *c, int i, int rule, int64_t shape[4]) {
     (void)i;
     switch (rule) {
 #define VIT_WEIGHT(rows, stage, kind, field, name, condition, ...)              \
-    case RULE_##rows##_##field: {                                               \
-        int64_t dimensions[] = {__VA_ARGS__};                                   \
-        memcpy(shape, dimensions, sizeof dimensions);                           \
-        return (condition) ? (int)(sizeof dimensions / sizeof *dimensions) : 0; \
-    }
+    case RULE_##rows##_##field:                                      \
+        if (condition) {                                             \
+            const int64_t dimensions[] = {__VA_ARGS__};              \
+            memcpy(shape, dimensions, sizeof dimensions);            \
+            return (int)(sizeof dimensions / sizeof *dimensions);    \
+        }                                                            \
+        break;
 #include "weights.def"
 #undef VIT_WEIGHT
     }

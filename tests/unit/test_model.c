@@ -162,10 +162,10 @@ static void test_pieces(void) {
 static uint64_t bytes_needed(const vit_model *model, const char *stage) {
     static const struct {
         const char *stage, *tensors[2];
-    } reads[] = {{"patch_embed", {"patch_embed."}}, {"embed", {"cls_token", "pos_embed"}},
+    } reads[] = {{"patch_embed", {"patch_embed."}}, {"pos_embedding", {"pos_embed"}}, {"embed", {"cls_token"}},
                  {"qkv.", {"norm1.", "attn.qkv."}}, {"proj.", {"attn.proj."}},
                  {"fc1.", {"norm2.", "mlp.fc1."}},  {"block.", {"mlp.fc2."}},
-                 {"norm", {"norm."}},               {"features", {"fc_norm."}},
+                 {"norm", {"norm."}},               {"head_input", {"fc_norm."}},
                  {"logits", {"head."}}};
     uint64_t bytes = 0;
     for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
@@ -550,7 +550,7 @@ static void test_stages(void) {
     CHECK_STATUS(VIT_OK, vit_session_open(&session, model, NULL, &error));
     double flops = 0;
     int stages = vit_session_stage_count(session), ran = 0;
-    CHECK(stages == 2 + 2 * 5 + 3);
+    CHECK(stages == 3 + 2 * 5 + 4);
     fill_input(vit_session_input(session, 0), 32, 32, 1);
     do {
         flops += vit_session_stage(session, ran++).flops;
@@ -558,8 +558,8 @@ static void test_stages(void) {
     CHECK(ran == stages && vit_session_advance(session) == 0);
     CHECK_CLOSE(flops, vit_model_flops(model, 32, 32), 1);
     CHECK_STRING(vit_session_stage(session, 0).name, "patch_embed");
-    CHECK_STRING(vit_session_stage(session, 3).name, "attn.0");
-    CHECK(vit_session_stage(session, 3).rank == 0 && vit_session_stage(session, -1).rank == 0);
+    CHECK_STRING(vit_session_stage(session, 4).name, "attn.0");
+    CHECK(vit_session_stage(session, 4).rank == 0 && vit_session_stage(session, -1).rank == 0);
     CHECK(vit_session_input(session, 1) == NULL && vit_session_logits(session, 1) == NULL);
     float features[36], mean[36], cls[36];
     CHECK_STATUS(VIT_OK, vit_session_features(session, 0, VIT_FEATURE_HEAD, features, &error));
