@@ -95,6 +95,7 @@ typedef struct vit_options {
     vit_limits limits;
     vit_allocator allocator;
     vit_compute compute; /* of models that are loaded with these options */
+    int raw_weights;     /* 1: kernels of convolutions stay as stored, not standardised: to be saved, not to be run */
 } vit_options;
 
 /* Safe defaults and the C allocator. Wherever options may be NULL these are used. */
@@ -171,13 +172,6 @@ typedef struct vit_preprocess {
     double crop_pct;          /* 0 < crop_pct <= 1 */
     int height, width;        /* what the network is fed by default, pixels */
 } vit_preprocess;
-
-/* Their words, as GGUF files have them: "gelu", "cls", "timm", "bicubic", "center". */
-const char *vit_activation_name(vit_activation activation);
-const char *vit_pool_name(vit_pool pool);
-const char *vit_resample_name(vit_resample resample);
-const char *vit_filter_name(vit_filter filter);
-const char *vit_crop_name(vit_crop crop);
 
 typedef struct vit_config {
     vit_network network;

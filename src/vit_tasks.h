@@ -97,6 +97,16 @@ int vit_top_classes(const float *logits, int n, int k, vit_score *top);
 /* Softmax of logits [n] into out [n] (may be the same). */
 void vit_softmax(const float *logits, int n, float *out);
 
+/* ---- Words of configurations ---- */
+
+/* As GGUF files have them: "gelu", "cls", "timm", "bicubic", "center". */
+const char *vit_activation_name(vit_activation activation);
+const char *vit_pool_name(vit_pool pool);
+const char *vit_resample_name(vit_resample resample);
+const char *vit_filter_name(vit_filter filter);
+const char *vit_crop_name(vit_crop crop);
+const char *vit_resnet_name(vit_resnet_kind kind);
+
 /* ---- Models: labels, saving ---- */
 
 /* Names for the N classes, e.g. read from a labels file; copied. VIT_ERR_ARGUMENT if count is not N. The one call

@@ -21,11 +21,11 @@ import sys
 import tempfile
 
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
-KINDS = r'preprocess/(?!resize_short_side)|posemb/|forward/(timm|hf)|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)'
-TRACED = r'forward/(timm|hf)|posemb/variant_'
+KINDS = r'preprocess/(?!resize_short_side)|posemb/|forward/(timm|hf)|(hybrid|bit)/timm|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)'
+TRACED = r'forward/(timm|hf)|(hybrid|bit)/timm|posemb/variant_'
 # (part of a tensor's name, key of its tolerance)
 NAMED_TOLERANCES = [('f32_chw', 'f32_abs'), ('torchvision', 'torchvision_abs'), ('normalised', 'abs_normalised'),
-                    ('.f32', 'abs_255')]
+                    ('.f32', 'abs_255'), ('logits', 'logits_abs')]
 CLEAR_MARGIN = 0.2  # logits; a smaller lead of the first class over the second may turn with another JPEG decoder
 
 
@@ -70,6 +70,8 @@ class Case:
         for part, key in NAMED_TOLERANCES:
             if part in tensor and key in t:
                 return t[key], 0
+        if 'rel_to_tensor_max' in t:
+            return t['rel_to_tensor_max'] * max(map(abs, self.expected[tensor][1])), 0
         if 'abs' in t or 'rel' in t:
             return t.get('abs', 0), t.get('rel', 0)
         return (0, 0) if tensor.endswith('u8_truncated') else None

@@ -24,6 +24,8 @@ static const struct kind {
     {"posemb/variant_", golden_forward},
     {"forward/timm", golden_forward},
     {"forward/hf", golden_forward},
+    {"hybrid/timm", golden_forward},
+    {"bit/timm", golden_forward},
     {"real/pixels_", golden_real_pixels},
     {"real/logits_", golden_real_photos},
     {"real/rollout", golden_rollout},

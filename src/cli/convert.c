@@ -50,7 +50,7 @@ static int convert(const vit_model *model, const char *out, vit_dtype type) {
 }
 
 int vit_cli_convert(int argc, char **argv) {
-    vit_cli_model option = {0};
+    vit_cli_model option = {.raw_weights = 1};
     int count, type = KEEP_TYPE;
     const vit_cli_option options[] = {
         {"type", "f32|f16|bf16", VIT_CLI_CHOICE, &type, 0, 0, "how matrices are stored (default: as in IN)"},

@@ -23,6 +23,8 @@ static const vit_cli_command command = {
 static const char *const pools[] = {"class token", "mean"};
 static const char *const resample_sources[] = {"timm", "Hugging Face", "timm's npz loader", "vit_jax"};
 
+static const char *const resnet_sources[] = {"vit_jax", "timm", "big_transfer", "timm", "big_vision"};
+
 enum { LONGEST_SHAPE = 200 }; /* 8 dimensions of 20 digits, and commas */
 
 static void write_shape(const vit_tensor_info *tensor, char text[LONGEST_SHAPE]) {
@@ -125,6 +127,10 @@ static void print_model(const char *path, const vit_model *model) {
     vit_cli_line(stdout, "%s: %s", path, c->architecture);
     printf("  parameters     %lld, %llu bytes in memory\n", (long long)vit_model_parameters(model),
            (unsigned long long)vit_model_bytes(model));
+    if (c->resnet.stem_width)
+        printf("  convolutions   units %d %d %d %d, width %d after a stem of %d, as in %s\n", c->resnet.units[0],
+               c->resnet.units[1], c->resnet.units[2], c->resnet.units[3], c->resnet.width, c->resnet.stem_width,
+               resnet_sources[c->resnet.kind]);
     printf("  network        %d layers, width %d, %d heads, MLP %d, patch %dx%d, %s, eps %g\n", c->layers, c->width,
            c->heads, c->mlp_width, c->patch_height, c->patch_width, vit_activation_name(c->activation),
            (double)c->norm_eps);
@@ -169,6 +175,10 @@ static void print_model_json(const char *path, const vit_model *model) {
            (unsigned long long)vit_model_bytes(model));
     printf(",\"layers\":%d,\"width\":%d,\"heads\":%d,\"mlp_width\":%d,\"patch\":[%d,%d]", c->layers, c->width, c->heads,
            c->mlp_width, c->patch_height, c->patch_width);
+    if (c->resnet.stem_width)
+        printf(",\"resnet\":{\"kind\":\"%s\",\"units\":[%d,%d,%d,%d],\"width\":%d,\"stem_width\":%d}",
+               vit_resnet_name(c->resnet.kind), c->resnet.units[0], c->resnet.units[1], c->resnet.units[2],
+               c->resnet.units[3], c->resnet.width, c->resnet.stem_width);
     printf(",\"activation\":\"%s\",\"norm_eps\":", vit_activation_name(c->activation));
     vit_cli_json_float(c->norm_eps);
     printf(",\"pool\":\"%s\",\"class_token\":%s,\"pre_logits\":%d", c->pool == VIT_POOL_CLASS ? "cls" : "mean",

@@ -90,6 +90,8 @@ static int init(const request *request, const char *out) {
     vit_config config;
     vit_model *model;
     vit_error error;
+    vit_options options = vit_default_options();
+    options.raw_weights = 1; /* to be saved */
     if (vit_architecture_config(&config, request->architecture, &error) != VIT_OK)
         return unknown_architecture(request->architecture);
     if (!vit_cli_can_write(out))
@@ -100,7 +102,7 @@ static int init(const request *request, const char *out) {
         config.image_height = config.preprocess.height = request->size[0];
         config.image_width = config.preprocess.width = request->size[1];
     }
-    if (vit_model_init(&model, &config, (uint64_t)request->seed, NULL, &error) != VIT_OK) {
+    if (vit_model_init(&model, &config, (uint64_t)request->seed, &options, &error) != VIT_OK) {
         if (error.status == VIT_ERR_CONFIG || error.status == VIT_ERR_UNSUPPORTED) /* sizes that do not fit together */
             return vit_cli_usage(&command, "%s", error.text);
         vit_cli_complain("%s", error.text);

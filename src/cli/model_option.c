@@ -25,6 +25,7 @@ int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_comput
     vit_options load = vit_default_options();
     vit_error error;
     load.compute = compute;
+    load.raw_weights = options->raw_weights;
     *out = NULL;
     if (!path || !*path) {
         vit_cli_complain("no model: give --model FILE|DIR or set VIT_MODEL.");

@@ -7,6 +7,7 @@
 
 typedef struct vit_cli_model {
     const char *path, *config, *labels;
+    int raw_weights; /* as in vit_options */
 } vit_cli_model;
 
 /* Rows of an option table. */

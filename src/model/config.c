@@ -64,6 +64,10 @@ const char *vit_filter_name(vit_filter filter) {
     return vit_word_of(vit_filter_words, filter);
 }
 
+const char *vit_resnet_name(vit_resnet_kind kind) {
+    return vit_word_of(vit_resnet_words, kind);
+}
+
 const char *vit_crop_name(vit_crop crop) {
     return vit_word_of(vit_crop_words, crop);
 }

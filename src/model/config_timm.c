@@ -15,11 +15,12 @@ static vit_status timm_pool(const vit_json_reader *r, vit_claims *claims) {
 static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) {
     static const char *const read[] = {"img_size",  "patch_size",  "embed_dim",   "depth",       "num_heads",
                                        "mlp_ratio", "num_classes", "global_pool", "class_token", "no_embed_class",
-                                       "qkv_bias",  "in_chans",    "act_layer"};
+                                       "qkv_bias",  "in_chans",    "act_layer",   "stem_type"};
     static const char *const harmless[] = {"fc_norm",         "final_norm",     "drop_rate",        "pos_drop_rate",
                                            "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",   "drop_path_rate",
                                            "weight_init",     "fix_init",       "dynamic_img_size", "dynamic_img_pad",
-                                           "strict_img_size"};
+                                           "strict_img_size", "resnet_layers",  "resnet_stem_chs",
+                                           "layers",          "channels",       "stem_chs"};
     for (const vit_json *argument = r->object ? r->object->child : NULL; argument; argument = argument->next) {
         int known = argument->type == VIT_JSON_NULL || argument->type == VIT_JSON_FALSE;
         for (size_t i = 0; i < sizeof read / sizeof *read; i++)
@@ -29,6 +30,10 @@ static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) 
         if (!known)
             return vit_unsupported(r, "model_args", argument->key);
     }
+    char stem[16] = "fixed";
+    vit_read_text(r, "stem_type", stem, sizeof stem);
+    if (strcmp(stem, "fixed") != 0) /* of BiT; with others it would be another network */
+        return vit_unsupported(r, "stem_type", stem);
     int channels = 3, no_embed_class = VIT_UNSET;
     double mlp_ratio = 4;
     VIT_TRY(vit_read_integer(r, "in_chans", 3, 3, &channels));
@@ -55,6 +60,10 @@ static vit_status timm_architecture(const vit_json_reader *r, vit_claims *claims
         int heads;
     } known[] = {{"vit_tiny_", 3},  {"vit_small_", 6},  {"vit_base_", 12},  {"vit_large_", 16}, {"vit_huge_", 16},
                  {"deit_tiny_", 3}, {"deit_small_", 6}, {"deit_base_", 12}, {"vit_half_", 6},   {0}};
+    if (strncmp(claims->architecture, "resnetv2_", 9) == 0 && strstr(claims->architecture, "_bit")) {
+        claims->network = VIT_NETWORK_BIT;
+        return VIT_OK;
+    }
     if (!*claims->architecture || strncmp(claims->architecture, "vit_", 4) == 0 ||
         strncmp(claims->architecture, "deit_", 5) == 0) {
         for (int i = 0; known[i].prefix; i++)

@@ -289,3 +289,9 @@ void vit_standardize(float *weight, size_t rows, size_t k, vit_standardization r
             weight[i] = (float)((weight[i] - mean) * scale);
     }
 }
+
+void vit_standardize_slot(const vit_model *model, const vit_slot *slot) {
+    if (slot->is_kernel && !model->options.raw_weights)
+        vit_standardize(slot->held.f32, (size_t)slot->shape[0], vit_slot_row(slot),
+                        vit_resnet_rules_of(model->config.resnet.kind)->weights);
+}

@@ -5,6 +5,7 @@
 #ifndef VIT_MODEL_CONVOLUTION_H
 #define VIT_MODEL_CONVOLUTION_H
 
+#include "resnet.h"
 #include "session.h"
 
 /* Square windows over a map. There are ceil(size / stride) of them along each side, whatever the padding. */
@@ -31,6 +32,12 @@ typedef struct vit_convolution {
 int vit_map_panels(const vit_kernels *kernels, int height, int width);
 size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *windows, int channels);
 
+/* Floats of the session's maps, for its whole batch, and of the scratch memory of a thread. */
+typedef struct vit_map_sizes {
+    size_t main, side, wide, narrow, scratch;
+} vit_map_sizes;
+vit_map_sizes vit_measure_maps(const vit_session *session);
+
 /* Of every image of the session's batch, by its team and in its scratch memory. */
 void vit_convolve(vit_session *session, const vit_convolution *c, const float *x, float *y);
 /* Maxima over the windows; pixels that a window lacks are `outside`. */
@@ -41,13 +48,9 @@ void vit_group_normalize(vit_session *session, const vit_group_norm *g);
 /* Means of all pixels, out [channels] at a stride of `stride` floats. */
 void vit_average_pool(const vit_session *session, const float *x, int pixels, int channels, float *out, int stride);
 
-/* How much a weight's deviation is kept from 0: w = (w - mean) / (deviation + outside), deviation = sqrt(variance +
- * inside), over all that one output sums up. */
-typedef struct vit_standardization {
-    double inside, outside;
-} vit_standardization;
-
 /* Rows of weights [rows,k], in place. */
 void vit_standardize(float *weight, size_t rows, size_t k, vit_standardization rule);
+/* A slot whose values are all there, if it is a kernel, unless the model holds those as stored. */
+void vit_standardize_slot(const vit_model *model, const vit_slot *slot);
 
 #endif

@@ -66,6 +66,45 @@ static int grid_pixels(int cells, int patch) {
     return pixels <= 65535 ? (int)pixels : 0;
 }
 
+/* ---- Convolutions ---- */
+
+/* Channels of a group norm, which some files keep as [1,1,1,C]; 0 where there is none. */
+static int norm_channels(const import *in, const char *name) {
+    const vit_tensor_info *tensor = find(in, name);
+    return tensor ? dimension(tensor, tensor->rank, tensor->rank - 1) : 0;
+}
+
+/* The convolutional part of a network whose units are called PREFIXstages.S.blocks.B. */
+static void settle_resnet(const import *in, const char *prefix, const char *stem_norm) {
+    vit_claims *c = in->claims;
+    int *const units[] = {&c->resnet_units_1, &c->resnet_units_2, &c->resnet_units_3, &c->resnet_units_4};
+    int stages = 0, counts[4] = {0}, stage, block;
+    char name[64];
+    snprintf(name, sizeof name, "%sstages.", prefix);
+    for (int i = 0; i < in->model->container.tensor_count; i++) {
+        const char *rest = vit_after_layer(in->names[i].own, name, &stage);
+        if (!rest || stage > 3 || !vit_after_layer(rest, "blocks.", &block))
+            continue;
+        stages = stage >= stages ? stage + 1 : stages;
+        counts[stage] = block >= counts[stage] ? block + 1 : counts[stage];
+    }
+    settle(&c->resnet_stages, stages);
+    for (int i = 0; i < 4; i++)
+        settle(units[i], counts[i]);
+    snprintf(name, sizeof name, "%sstages.0.blocks.0.norm2.weight", prefix);
+    settle(&c->resnet_width, norm_channels(in, name));
+    snprintf(name, sizeof name, "%s%s", prefix, stem_norm);
+    settle(&c->resnet_stem_width, norm_channels(in, name));
+}
+
+static void settle_backbone(const import *in) {
+    const int has_stem = find(in, "patch_embed.backbone.stem.conv.weight") != NULL;
+    if (!has_stem && !find(in, "patch_embed.backbone.conv.weight"))
+        return;
+    settle_resnet(in, "patch_embed.backbone.", has_stem ? "stem.norm.weight" : "norm.weight");
+    settle(&in->claims->resnet_kind, VIT_RESNET_HYBRID_TIMM);
+}
+
 static void settle_preprocess(vit_claims *c) {
     const int hf = c->source == VIT_SOURCE_HF;
     for (int i = 0; i < 3; i++) {
@@ -98,15 +137,49 @@ static void settle_positions(const import *in) {
     const int prefix = c->pos_class * (c->class_token + c->dist_token), tokens = c->class_token + c->dist_token + c->registers;
     const int patches = distances ? (dimension(distances, 2, 0) + 1) / 2 - tokens : dimension(table, 3, 1) - prefix;
     const int side = patches > 0 ? (int)lround(sqrt(patches)) : 0;
+    const vit_resnet resnet = {.stages = c->resnet_stages, .stem_width = c->resnet_stem_width > 0};
+    const int cell = vit_resnet_stride(&resnet);
     const int pixels = table || x || distances || c->pos_kind == VIT_POS_1D ? 0 : 224;
-    settle(&c->image_height, pixels ? pixels : grid_pixels(x ? dimension(y, 2, 0) : side, c->patch_height));
-    settle(&c->image_width, pixels ? pixels : grid_pixels(x ? dimension(x, 2, 0) : side, c->patch_width));
+    settle(&c->image_height, pixels ? pixels : grid_pixels(x ? cell * dimension(y, 2, 0) : cell * side, c->patch_height));
+    settle(&c->image_width, pixels ? pixels : grid_pixels(x ? cell * dimension(x, 2, 0) : cell * side, c->patch_width));
+}
+
+static void settle_classes(const import *in, const char *head) {
+    vit_claims *c = in->claims;
+    const int classes = outputs(in, "", head);
+    if (classes)
+        settle(&c->classes, classes);
+    else if (c->classes <= 0) /* if they are claimed, their absence will be an error */
+        c->classes = c->has_head == 1 ? c->label_count + !c->label_count : 0;
+}
+
+static void settle_bit(const import *in) {
+    vit_claims *c = in->claims;
+    settle_resnet(in, "", "stages.0.blocks.0.norm1.weight");
+    settle(&c->resnet_kind, VIT_BIT_TIMM);
+    settle(&c->width, norm_channels(in, "norm.weight"));
+    settle_classes(in, "head.fc");
+    c->layers = c->heads = c->mlp_width = c->class_token = c->pos_class = 0;
+    c->patch_height = c->patch_width = 1;
+    c->pool = VIT_POOL_MEAN;
+    c->pos_kind = VIT_POS_NONE;
+    c->norm_eps = vit_resnet_rules_of((vit_resnet_kind)c->resnet_kind)->norm_eps;
+    settle(&c->image_height, 224);
+    settle(&c->image_width, 224);
+    settle(&c->filter, VIT_FILTER_BILINEAR);
+    settle_preprocess(c);
 }
 
 /* What tensors and their shapes tell, where nobody has claimed anything; then the default of the source's own code. */
 static vit_status settle_claims(const import *in) {
     vit_claims *c = in->claims;
     const vit_tensor_info *patch = find(in, "patch_embed.proj.weight");
+    if (find(in, "stem.conv.weight"))
+        c->network = VIT_NETWORK_BIT;
+    if (c->network == VIT_NETWORK_BIT) {
+        settle_bit(in);
+        return VIT_OK;
+    }
     if (!patch && !find(in, "blocks.0.norm1.weight") && !find(in, "blocks.0.row.norm1.weight"))
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
                         "%s: not a Vision Transformer: it has neither patch_embed.proj.weight (timm) nor "
@@ -114,16 +187,14 @@ static vit_status settle_claims(const import *in) {
                         in->file);
     settle(&c->axial, find(in, "blocks.0.row.norm1.weight") != NULL);
     const char *const block = c->axial ? "blocks.0.row." : "blocks.0.";
-    const int width = outputs(in, block, "norm1"), classes = outputs(in, "", "head");
+    const int width = outputs(in, block, "norm1");
+    settle_backbone(in);
     settle(&c->width, width ? width : dimension(patch, 4, 0));
     settle(&c->patch_height, dimension(patch, 4, 2));
     settle(&c->patch_width, dimension(patch, 4, 3));
     settle(&c->layers, count_layers(in));
     settle(&c->mlp_width, outputs(in, block, "mlp.fc1"));
-    if (classes)
-        settle(&c->classes, classes);
-    else if (c->classes <= 0) /* if they are claimed, their absence will be an error */
-        c->classes = c->has_head == 1 ? c->label_count + !c->label_count : 0;
+    settle_classes(in, "head");
     settle(&c->class_token, find(in, "cls_token") != NULL);
     settle(&c->dist_token, find(in, "dist_token") != NULL);
     settle(&c->registers, dimension(find(in, "reg_token"), 3, 1));
@@ -161,10 +232,8 @@ static const char *not_run(const vit_config *c) {
     const struct {
         int has;
         const char *what;
-    } parts[] = {{c->network == VIT_NETWORK_BIT, "BiT ResNets"},
-                 {c->resnet.stem_width, "a convolutional part"},
-                 {c->head_dist, "a head for the distillation token"},
-                 {!c->patch_bias, "a patch embedding without bias"},
+    } parts[] = {{c->head_dist, "a head for the distillation token"},
+                 {!c->patch_bias && c->network == VIT_NETWORK_VIT, "a patch embedding without bias"},
                  {c->layer_scale, "LayerScale"},
                  {c->pre_norm, "a norm before the blocks"},
                  {c->mlp != VIT_MLP_PLAIN, "SwiGLU"},
@@ -176,10 +245,29 @@ static const char *not_run(const vit_config *c) {
     return NULL;
 }
 
-vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
-    const char *what = not_run(c);
-    if (what)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: networks with %s are not supported", name, what);
+static vit_status check_resnet(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
+    const vit_resnet *r = &c->resnet;
+    const int is_bit = c->network == VIT_NETWORK_BIT, units = vit_unit_count(r);
+    if ((r->kind >= VIT_BIT_TRANSFER) != is_bit)
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: convolutions of kind %s do not belong to this network", name,
+                        vit_word_of(vit_resnet_words, r->kind));
+    if (units > (int)limits->layers)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %d residual units, the limit is %u (limit layers)", name, units,
+                        limits->layers);
+    if (is_bit && (!r->stages || c->width != vit_resnet_channels(r)))
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: features of %d channels: expected 1 to 4 stages, whose last has %d",
+                        name, c->width, vit_resnet_channels(r));
+    for (int i = 0; i < r->stages; i++)
+        if (r->units[i] < 1)
+            return vit_fail(error, VIT_ERR_CONFIG, "%s: stage %d of %d has no residual unit", name, i + 1, r->stages);
+    if (r->stem_width < 1 || (r->stages && r->width < 1) || r->stem_width % VIT_NORM_GROUPS || r->width % VIT_NORM_GROUPS)
+        return vit_fail(error, VIT_ERR_CONFIG,
+                        "%s: %d channels of the stem and %d of the first stage: expected multiples of %d", name,
+                        r->stem_width, r->width, VIT_NORM_GROUPS);
+    return VIT_OK;
+}
+
+static vit_status check_encoder(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
     if (!c->heads)
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: the number of attention heads is in no tensor's shape: a config.json is needed beside the "
@@ -194,7 +282,7 @@ vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const
                         limits->layers);
     if (c->heads < 1 || c->width % c->heads)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: width %d is not divisible by %d heads", name, c->width, c->heads);
-    if (c->image_height < c->patch_height || c->image_width < c->patch_width)
+    if (!vit_grid_side(c, c->image_height, c->patch_height) || !vit_grid_side(c, c->image_width, c->patch_width))
         return vit_fail(error, VIT_ERR_CONFIG, "%s: image %dx%d is smaller than a patch of %dx%d", name,
                         c->image_height, c->image_width, c->patch_height, c->patch_width);
     if (vit_pos_rows(c) > limits->tokens)
@@ -207,9 +295,21 @@ vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const
                         c->pos_kind == VIT_POS_2D ? 2 : 4);
     if ((c->pool == VIT_POOL_CLASS || c->pool == VIT_POOL_CLASS_MEAN) && !c->class_token)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: pooling takes the class token, but there is none", name);
+    return VIT_OK;
+}
+
+vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
     const vit_preprocess *p = &c->preprocess;
-    if (p->height < c->patch_height || p->width < c->patch_width ||
-        (uint64_t)(p->height / c->patch_height) * (uint64_t)(p->width / c->patch_width) >= limits->tokens)
+    const char *what = not_run(c);
+    if (what)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: networks with %s are not supported", name, what);
+    if (c->resnet.stem_width || c->network == VIT_NETWORK_BIT)
+        VIT_TRY(check_resnet(c, limits, name, error));
+    if (c->network == VIT_NETWORK_VIT)
+        VIT_TRY(check_encoder(c, limits, name, error));
+    const uint64_t rows = (uint64_t)vit_grid_side(c, p->height, c->patch_height),
+                   columns = (uint64_t)vit_grid_side(c, p->width, c->patch_width);
+    if (!rows || !columns || rows * columns >= limits->tokens)
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: input of %dx%d pixels: expected at least one patch of %dx%d and fewer than %u patches",
                         name, p->height, p->width, c->patch_height, c->patch_width, limits->tokens);

@@ -1,5 +1,6 @@
 /* Models that come from no file: planned, without weights; initialised, with random ones. */
 #include "convert.h"
+#include "convolution.h"
 #include "model.h"
 
 #include "../base/rng.h"
@@ -66,6 +67,7 @@ static vit_status fill_slot(const vit_model *model, vit_slot *slot, uint64_t see
     slot->stored = VIT_F32;
     if (slot->held.f32) {
         draw(&model->config, slot, key, 0, slot->count, slot->held.f32);
+        vit_standardize_slot(model, slot);
         return VIT_OK;
     }
     const size_t k = vit_slot_row(slot), columns = (k + 3) / 4 * 4;

@@ -1,5 +1,6 @@
 /* Loading from a stream: header first, then every tensor's bytes go straight to their place, converted on the way. */
 #include "convert.h"
+#include "convolution.h"
 #include "model.h"
 
 #include "../base/file.h"
@@ -289,6 +290,8 @@ static void *data_space(vit_loader *loader, size_t *bytes) {
 /* count values have come to a slot. */
 static void arrive(vit_model *model, vit_slot *slot, size_t count) {
     slot->arrived += count;
+    if (slot->arrived == slot->count)
+        vit_standardize_slot(model, slot);
     while (model->ready_slots < model->slot_count &&
            model->slots[model->ready_slots].arrived == model->slots[model->ready_slots].count)
         model->ready_slots++;

@@ -6,6 +6,7 @@
 #include "../base/memory.h"
 #include "../format/container.h"
 #include "config.h"
+#include "resnet.h"
 
 /* A weight [N,K] row-major: f32, or integers for int8 kernels (kernels.h) when the model computes so. */
 typedef struct vit_matrix {
@@ -31,8 +32,27 @@ typedef struct vit_block {
     float *fc2_bias;                      /* [D] */
 } vit_block;
 
+/* Convolutions without bias [out,in,height,width], standardised; the gain and bias of group norms [C]. */
+typedef struct vit_stem {
+    float *weight;                        /* [C,3,7,7] */
+    float *norm_weight, *norm_bias;
+} vit_stem;
+
+typedef struct vit_unit {
+    float *shortcut_weight;
+    float *shortcut_norm_weight, *shortcut_norm_bias;
+    float *norm1_weight, *norm1_bias;     /* before the convolution of this number in BiT, after it in a hybrid */
+    float *conv1_weight;
+    float *norm2_weight, *norm2_bias;
+    float *conv2_weight;
+    float *norm3_weight, *norm3_bias;
+    float *conv3_weight;
+} vit_unit;
+
 typedef struct vit_weights {
-    vit_matrix patch_weight;              /* [D,3,P,P] */
+    vit_stem *stem;                       /* [1], where there are convolutions */
+    vit_unit *units;                      /* [vit_unit_count()] */
+    vit_matrix patch_weight;              /* [D,3,P,P]; of a hybrid's last map [D,C,P,P] */
     float *patch_bias;                    /* [D] */
     float *class_token, *dist_token;      /* [D] */
     float *registers;                     /* [registers,D] */
@@ -59,6 +79,7 @@ typedef struct vit_slot {
     int64_t shape[4];
     size_t count;         /* of values */
     int is_matrix;        /* what int8 kernels read as integers */
+    int is_kernel;        /* standardised once it has arrived */
     void *field;          /* of the weights: a float pointer, or a vit_matrix where it is one */
     vit_matrix held;      /* f32, or integers */
     size_t arrived;       /* of count, while it is loaded */
@@ -85,10 +106,10 @@ struct vit_model {
 
 /* The grid of patches that positions are stored for. */
 static inline int vit_stored_rows(const vit_config *c) {
-    return c->image_height / c->patch_height;
+    return vit_grid_side(c, c->image_height, c->patch_height);
 }
 static inline int vit_stored_columns(const vit_config *c) {
-    return c->image_width / c->patch_width;
+    return vit_grid_side(c, c->image_width, c->patch_width);
 }
 /* Tokens before the patches: class token, distillation token, registers. */
 static inline int vit_prefix_tokens(const vit_config *c) {

@@ -161,7 +161,6 @@ const char *vit_foreign_network(const char *name) {
                  {"attn_pool.", "attention pooling"},
                  {"rel_pos", "relative positions"},
                  {"rel_embed", "relative positions"},
-                 {"patch_embed.backbone.", "a convolutional backbone"},
                  {".mlp.norm.", "a norm inside the MLP"},
                  {".mlp.w12.", "SwiGLU"},
                  {".weights_in.", "SwiGLU"},

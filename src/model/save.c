@@ -98,6 +98,9 @@ vit_status vit_model_save(const vit_model *model, const char *path, vit_dtype ty
     vit_gguf_writer writer;
     if (model->options.compute != VIT_COMPUTE_F32)
         return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the model is held as int8: load it as f32 to save it", path);
+    if (model->config.resnet.stem_width && !model->options.raw_weights)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the convolutions are held standardised: load them as stored "
+                        "(raw_weights) to save them", path);
     VIT_TRY(vit_gguf_open(&writer, path, &model->options.allocator, error));
     vit_status status = write_model(&writer, model, type, progress, context, error);
     vit_gguf_cancel(&writer);

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "../base/clock.h"
+#include "convolution.h"
 #include "stages.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@ static size_t max3(size_t a, size_t b, size_t c) {
 
 /* Inputs of the layer that has most. */
 static int deepest(const vit_config *c) {
-    return (int)max3((size_t)c->width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width);
+    return (int)max3((size_t)c->width, (size_t)c->mlp_width, (size_t)vit_resnet_channels(&c->resnet) * (size_t)c->patch_height * (size_t)c->patch_width);
 }
 
 void vit_session_name_kernels(vit_session *s) {
@@ -61,12 +62,19 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
     if (options->batch < 0 || options->threads < 0 || s->batch > 65536 || options->threads > 1024)
         return vit_fail(error, VIT_ERR_ARGUMENT, "session: batch %d and threads %d: expected 1 to 65536 and 1 to 1024",
                         s->batch, options->threads);
-    if (s->height < c->patch_height || s->width < c->patch_width || s->height > 65535 || s->width > 65535)
+    const int cell = vit_resnet_stride(&c->resnet);
+    if (s->height < 1 || s->width < 1 || s->height > 65535 || s->width > 65535 ||
+        !(s->rows = vit_grid_side(c, s->height, c->patch_height)) ||
+        !(s->columns = vit_grid_side(c, s->width, c->patch_width)))
         return vit_fail(error, VIT_ERR_ARGUMENT,
                         "input size %dx%d: expected at least one patch of %dx%d and at most 65535x65535", s->height,
-                        s->width, c->patch_height, c->patch_width);
-    s->rows = s->height / c->patch_height;
-    s->columns = s->width / c->patch_width;
+                        s->width, cell * (c->patch_height - 1) + 1, cell * (c->patch_width - 1) + 1);
+    if (c->resnet.stem_width && model->options.raw_weights)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "session: the convolutions are held as stored (raw_weights): expected "
+                        "them standardised");
+    if (c->resnet.stem_width && (uint64_t)s->height * (uint64_t)s->width * (uint64_t)s->batch > INT32_MAX / 4)
+        return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d, batch %d: too many pixels for convolutions: at most %d",
+                        s->height, s->width, s->batch, INT32_MAX / 4);
     s->prefix = vit_prefix_tokens(c);
     uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)s->prefix;
     if (tokens > model->options.limits.tokens || tokens * (uint64_t)s->batch > INT32_MAX / 4)
@@ -78,6 +86,8 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
     s->thread_scratch = vit_attention_scratch(s, options->capture_attention);
     if (s->int8)
         s->thread_scratch = max3(s->thread_scratch, s->int8->gemm_scratch(deepest(c)) / sizeof(float), 0);
+    if (c->resnet.stem_width)
+        s->thread_scratch = max3(s->thread_scratch, vit_measure_maps(s).scratch, 0);
     return VIT_OK;
 }
 
@@ -88,8 +98,7 @@ static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
 /* Floats of the buffer that holds one layer's widest channels, and the embed stage's workspace before that. */
 static size_t wide_floats(const vit_session *s, size_t lanes) {
     const vit_config *c = &s->model->config;
-    const size_t channels =
-        max3(3 * (size_t)c->width, (size_t)c->mlp_width, 3 * (size_t)c->patch_height * (size_t)c->patch_width);
+    const size_t channels = max3(3 * (size_t)c->width, (size_t)deepest(c), 0);
     return max3(vit_size_mul(lanes, channels), vit_positions_bytes(s) / sizeof(float) + 1, 0);
 }
 
@@ -117,13 +126,22 @@ static void take_buffers(vit_session *s, int threads, int capture) {
     const size_t lanes = batch * (size_t)s->panels * r, image_lanes = (batch + r - 1) / r * r;
     s->stages = vit_arena_take(arena, (size_t)s->stage_count * sizeof *s->stages);
     s->input = take(arena, batch, (size_t)s->height * (size_t)s->width, 3);
+    if (c->resnet.stem_width) {
+        const vit_map_sizes sizes = vit_measure_maps(s);
+        s->maps.main = take(arena, sizes.main, 1, 1);
+        s->maps.side = take(arena, sizes.side, 1, 1);
+        s->maps.wide = take(arena, sizes.wide, 1, 1);
+        s->maps.narrow = take(arena, sizes.narrow, 1, 1);
+    }
     if (c->pos_kind == VIT_POS_RELATIVE)
         s->positions = take(arena, 2 * (size_t)s->tokens - 1, (size_t)(c->width / c->heads), 1);
     else if (c->pos_kind != VIT_POS_NONE)
         s->positions = take(arena, (size_t)s->tokens, width, 1);
-    s->x = take(arena, lanes, width, 1);
-    s->normed = take(arena, lanes, width, 1);
-    s->wide = take(arena, wide_floats(s, lanes), 1, 1);
+    if (c->network == VIT_NETWORK_VIT) {
+        s->x = take(arena, lanes, width, 1);
+        s->normed = take(arena, lanes, width, 1);
+        s->wide = take(arena, wide_floats(s, lanes), 1, 1);
+    }
     s->scratch = take(arena, (size_t)threads, s->thread_scratch, 1);
     s->pooled = take(arena, image_lanes, (size_t)vit_pooled_width(c), 1);
     s->features = take(arena, batch, max3((size_t)vit_pooled_width(c), (size_t)vit_feature_width(c), 0), 1);
@@ -139,7 +157,7 @@ static void take_buffers(vit_session *s, int threads, int capture) {
         s->scores = take(arena, image_lanes, classes, 1);
         s->logits = take(arena, batch, classes, 1);
     }
-    if (s->int8)
+    if (s->int8 && c->network == VIT_NETWORK_VIT)
         take_quantized(s, lanes);
     if (vit_session_has_choice(s))
         s->trial = vit_arena_take(arena, vit_trial_bytes());
@@ -225,7 +243,7 @@ int vit_session_advance(vit_session *s) {
     s->threads = vit_pace_threads(&s->pace, stage->layer);
     vit_team_limit(s->team, s->threads);
     double begin = vit_now_ms();
-    stage->run(s, stage->layer);
+    stage->run(s, stage->index);
     stage->milliseconds = vit_now_ms() - begin;
     vit_pace_note(&s->pace, stage->layer, stage->milliseconds);
     if (s->next == s->stage_count)
@@ -266,6 +284,10 @@ vit_stage_info vit_session_stage(const vit_session *s, int index) {
         info.rank = 3;
         memcpy(info.shape, (int[]){s->batch, view->count, view->channels}, 3 * sizeof(int));
         break;
+    case VIT_VIEW_MAP:
+        info.rank = 4;
+        memcpy(info.shape, (int[]){s->batch, view->count, view->first, view->channels}, 4 * sizeof(int));
+        break;
     case VIT_VIEW_ATTENTION:
         info.rank = 4;
         memcpy(info.shape, (int[]){s->batch, s->model->config.heads, view->count, s->tokens}, 4 * sizeof(int));
@@ -284,10 +306,12 @@ vit_stage_info vit_session_stage(const vit_session *s, int index) {
 
 /* Panels -> [B,count,channels]. */
 static void unpack_tokens(const vit_session *s, const vit_view *view, float *out) {
-    const int r = s->kernels->panel, channels = view->channels;
+    const int r = s->kernels->panel, channels = view->channels, is_map = view->kind == VIT_VIEW_MAP;
+    const int end = is_map ? view->first * view->count : view->first + view->count;
     for (int image = 0; image < s->batch; image++)
-        for (int t = view->first; t < view->first + view->count; t++) {
-            const float *lane = vit_token_lane(s, view->data, image, t, channels);
+        for (int t = is_map ? 0 : view->first; t < end; t++) {
+            const size_t panel = (size_t)image * (size_t)((end + r - 1) / r) + (size_t)(t / r);
+            const float *lane = view->data + panel * (size_t)channels * (size_t)r + t % r;
             for (int i = 0; i < channels; i++)
                 *out++ = lane[(size_t)i * r];
         }
@@ -301,7 +325,7 @@ vit_status vit_session_read(const vit_session *s, float *out, vit_error *error) 
     size_t count = 1;
     for (int i = 0; i < info.rank; i++)
         count *= (size_t)info.shape[i];
-    if (stage->view.kind == VIT_VIEW_TOKENS)
+    if (stage->view.kind == VIT_VIEW_TOKENS || stage->view.kind == VIT_VIEW_MAP)
         unpack_tokens(s, &stage->view, out);
     else
         memcpy(out, stage->view.data, count * sizeof *out);

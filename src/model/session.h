@@ -8,20 +8,23 @@
 #include "pace.h"
 
 /* What a stage leaves behind that can be read, and where. */
-typedef enum vit_view_kind { VIT_VIEW_NONE, VIT_VIEW_TOKENS, VIT_VIEW_ATTENTION, VIT_VIEW_TABLE, VIT_VIEW_ROWS } vit_view_kind;
+typedef enum vit_view_kind {
+    VIT_VIEW_NONE, VIT_VIEW_TOKENS, VIT_VIEW_MAP, VIT_VIEW_ATTENTION, VIT_VIEW_TABLE, VIT_VIEW_ROWS
+} vit_view_kind;
 
 typedef struct vit_view {
     vit_view_kind kind;
-    const float *data;  /* TOKENS: panels [B*P][channels][R]; ATTENTION: [B,H,count,T]; TABLE: [1,count,channels];
+    const float *data;  /* TOKENS, MAP: panels [B*P][channels][R]; ATTENTION: [B,H,count,T]; TABLE: [1,count,channels];
                          * ROWS: [B,channels] */
-    int first, count;   /* TOKENS: of each image's tokens */
+    int first, count;   /* TOKENS: of each image's tokens. MAP: columns and rows of pixels */
     int channels;
 } vit_view;
 
 typedef struct vit_stage {
     char name[24];
-    void (*run)(vit_session *session, int layer);
-    int layer;
+    void (*run)(vit_session *session, int index);
+    int index; /* of the layer or residual unit */
+    int layer; /* -1: none */
     int slots; /* of the model, in forward order: those that it and the stages before it read */
     double flops, milliseconds;
     vit_view view;
@@ -47,6 +50,11 @@ struct vit_session {
     float *input;      /* [B,height,width,3] */
     float *positions;  /* [T,D], for this grid; of relative ones the layer's [2T-1,K]; or NULL */
     int has_positions;
+    struct {           /* maps, where there are convolutions */
+        float *main;   /* what a residual unit starts from, and what it makes of it */
+        float *side;   /* its shortcut, or the main one normalised; the stem's convolution */
+        float *wide, *narrow; /* between its convolutions, before the stride and after it */
+    } maps;
     float *x;          /* panels [B*P][D][R]: the residual stream */
     float *normed;     /* panels of D: LayerNorm's output; attention's output */
     float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer;

@@ -24,6 +24,17 @@ void vit_normalize(vit_session *s, const float *weight, const float *bias);
 
 /* ---- Stages ---- */
 
+/* stages_resnet.c */
+void vit_run_conv_root(vit_session *s, int index);
+void vit_run_stem(vit_session *s, int index);
+void vit_run_unit(vit_session *s, int index);
+void vit_run_unit_v2(vit_session *s, int index);
+void vit_run_map_norm(vit_session *s, int index);
+vit_view vit_map_view(const vit_session *s, const float *map, int stage, int channels);
+/* Mean over the normed last map of an image: [D] at a stride of `stride` floats. */
+void vit_average_map(const vit_session *s, int image, float *out, int stride);
+/* A job that fills `wide` with patches of the last map. */
+void vit_map_patches(void *session, int begin, int end, int thread);
 /* stages_input.c */
 /* Bytes of the session's wide buffer that making positions works in. */
 size_t vit_positions_bytes(const vit_session *s);

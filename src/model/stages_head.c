@@ -126,6 +126,10 @@ void vit_run_head_input(vit_session *s, int layer) {
     const int r = s->kernels->panel, width = vit_pooled_width(c);
     for (int image = 0; image < s->batch && c->pool != VIT_POOL_MAP; image++) {
         float *pooled = s->pooled + (size_t)(image / r) * width * r + image % r;
+        if (c->network == VIT_NETWORK_BIT) {
+            vit_average_map(s, image, pooled, r);
+            continue;
+        }
         pool_tokens(s, image, c->pool == VIT_POOL_MEAN ? VIT_POOL_MEAN : VIT_POOL_CLASS, pooled, r);
         if (c->pool == VIT_POOL_CLASS_MEAN)
             pool_tokens(s, image, VIT_POOL_MEAN, pooled + (size_t)c->width * r, r);
@@ -173,7 +177,7 @@ vit_status vit_session_features(const vit_session *s, int index, vit_feature fea
     if (feature == VIT_FEATURE_CLASS && !c->class_token)
         return vit_fail(error, VIT_ERR_ARGUMENT,
                         "features: this model has no class token: use the head's features or the mean");
-    if (feature == VIT_FEATURE_HEAD)
+    if (feature == VIT_FEATURE_HEAD || c->network == VIT_NETWORK_BIT)
         memcpy(out, s->features + (size_t)index * vit_feature_width(c), (size_t)vit_feature_width(c) * sizeof *out);
     else
         pool_tokens(s, index, feature == VIT_FEATURE_CLASS ? VIT_POOL_CLASS : VIT_POOL_MEAN, out, 1);

@@ -40,8 +40,8 @@ void vit_run_patch_embed(vit_session *s, int layer) {
     (void)layer;
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
-    vit_team_run(s->team, s->batch * s->panels, 1, patch_panels, s);
-    const int depth = 3 * c->patch_height * c->patch_width, panels = s->batch * s->panels;
+    vit_team_run(s->team, s->batch * s->panels, 1, c->resnet.stem_width ? vit_map_patches : patch_panels, s);
+    const int depth = vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width, panels = s->batch * s->panels;
     vit_quantize(s, s->wide, depth, panels);
     vit_linear(s, s->wide, &w->patch_weight, w->patch_bias, depth, c->width, VIT_EPILOGUE_STORE, s->x);
 }

@@ -8,15 +8,18 @@
 
 /* ---- The table ---- */
 
-enum rows { INPUT, BLOCK, OUTPUT };
+enum rows { STEM, UNIT, INPUT, BLOCK, OUTPUT, BIT_OUTPUT };
+#define OFFSET_STEM(field) offsetof(vit_stem, field)
+#define OFFSET_UNIT(field) offsetof(vit_unit, field)
 #define OFFSET_INPUT(field) offsetof(vit_weights, field)
 #define OFFSET_BLOCK(field) offsetof(vit_block, field)
 #define OFFSET_OUTPUT(field) offsetof(vit_weights, field)
+#define OFFSET_BIT_OUTPUT(field) offsetof(vit_weights, field)
 
-enum kind { FLOATS, MATRIX };
+enum kind { FLOATS, MATRIX, KERNEL };
 
 enum {
-#define VIT_ONCE(rows) PART_##rows,
+#define VIT_ONCE(rows, condition) PART_##rows,
 #define VIT_REPEATED(rows, structure, field, ...) PART_##field,
 #include "weights.def"
 #undef VIT_ONCE
@@ -28,7 +31,7 @@ static const struct part {
     enum rows rows;
     size_t structure, field; /* bytes of each; offset in vit_weights of the pointer to them. 0: the vit_weights itself */
 } parts[PART_COUNT] = {
-#define VIT_ONCE(rows) {rows, 0, 0},
+#define VIT_ONCE(rows, condition) {rows, 0, 0},
 #define VIT_REPEATED(rows, structure, field, ...) {rows, sizeof(structure), offsetof(vit_weights, field)},
 #include "weights.def"
 #undef VIT_ONCE
@@ -39,8 +42,8 @@ static const struct part {
 static int part_count(const vit_config *c, int part, vit_config *own) {
     *own = *c;
     switch (part) {
-#define VIT_ONCE(rows) \
-    case PART_##rows: return 1;
+#define VIT_ONCE(rows, condition) \
+    case PART_##rows: return (condition);
 #define VIT_REPEATED(rows, structure, field, count, config, ...) \
     case PART_##field:                                           \
         *own = (config);                                         \
@@ -57,7 +60,7 @@ static void part_name(const vit_config *c, int part, int i, char *out, size_t si
     (void)c;
     *out = 0;
     switch (part) {
-#define VIT_ONCE(rows)
+#define VIT_ONCE(rows, condition)
 #define VIT_REPEATED(rows, structure, field, count, config, ...) \
     case PART_##field: snprintf(out, size, __VA_ARGS__); break;
 #include "weights.def"
@@ -122,6 +125,7 @@ static vit_status add_slot(vit_model *model, const vit_config *c, int part, int 
     slot->stage = rules[rule].stage;
     slot->layer = p->structure ? i : -1;
     slot->is_matrix = rules[rule].kind == MATRIX;
+    slot->is_kernel = rules[rule].kind == KERNEL;
     slot->rank = rank;
     slot->count = 1;
     for (int d = 0; d < rank; d++) {

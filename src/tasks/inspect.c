@@ -11,7 +11,7 @@
 int vit_attention_distance(const vit_session *s, int image, int renormalize, double *out) {
     const vit_stage *stage = s->next ? &s->stages[s->next - 1] : NULL;
     const vit_config *c = &s->model->config;
-    const int first = s->tokens - s->patches;
+    const int first = s->tokens - s->patches, stride = vit_resnet_stride(&c->resnet);
     if (!stage || stage->view.kind != VIT_VIEW_ATTENTION || image < 0 || image >= s->batch)
         return -1;
     const float *row = s->attention + (size_t)image * (size_t)c->heads * (size_t)s->tokens * (size_t)s->tokens;
@@ -22,7 +22,7 @@ int vit_attention_distance(const vit_session *s, int image, int renormalize, dou
             for (int key = 0; query >= first && key < s->patches; key++) {
                 const int down = key / s->columns - (query - first) / s->columns,
                           across = key % s->columns - (query - first) % s->columns;
-                sum += row[first + key] * hypot(down * c->patch_height, across * c->patch_width);
+                sum += row[first + key] * hypot(down * c->patch_height, across * c->patch_width) * stride;
                 weights += row[first + key];
             }
             total += !renormalize ? sum : weights > 0 ? sum / weights : 0;
@@ -37,9 +37,11 @@ int vit_attention_distance(const vit_session *s, int image, int renormalize, dou
 vit_status vit_position_similarity(const vit_model *model, float *out, vit_error *error) {
     const vit_config *c = &model->config;
     const size_t width = (size_t)c->width,
-                 count = (size_t)(c->image_height / c->patch_height) * (size_t)(c->image_width / c->patch_width);
+                 count = (size_t)vit_stored_rows(c) * (size_t)vit_stored_columns(c);
     const float *rows = model->weights.pos_embed + (c->pos_class ? width : 0);
     double *unit;
+    if (!model->weights.pos_embed)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: this model has no table of them");
     VIT_TRY(vit_alloc_for((void **)&unit, &model->options.allocator,
                           vit_size_mul(vit_size_mul(count, width), sizeof *unit), "position embeddings", error));
     for (size_t i = 0; i < count; i++) {
@@ -159,6 +161,8 @@ vit_status vit_filter_components(const vit_model *model, int count, float *compo
                                  vit_error *error) {
     const vit_config *c = &model->config;
     struct filters f = {.count = c->width, .length = 3 * c->patch_height * c->patch_width};
+    if (c->resnet.stem_width)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "filters of the patch embedding: this model's patches are not of pixels");
     if (!model->weights.patch_weight.f32)
         return vit_fail(error, VIT_ERR_ARGUMENT, "filters of the patch embedding: the model was loaded for int8");
     if (count < 1 || count > side_of(&f))

@@ -1,0 +1,81 @@
+#include "resnet.h"
+
+#include <math.h>
+
+int vit_unit_count(const vit_resnet *r) {
+    int count = 0;
+    for (int stage = 0; stage < r->stages; stage++)
+        count += r->units[stage];
+    return count;
+}
+
+vit_unit_shape vit_unit_at(const vit_resnet *r, int unit) {
+    vit_unit_shape u = {.block = unit};
+    while (u.stage < r->stages - 1 && u.block >= r->units[u.stage])
+        u.block -= r->units[u.stage++];
+    u.middle = r->width << u.stage;
+    u.stride = u.stage && !u.block ? 2 : 1;
+    u.channels = u.block ? 4 * u.middle : u.stage ? 2 * u.middle : r->stem_width;
+    u.projects = !u.block;
+    return u;
+}
+
+int vit_resnet_channels(const vit_resnet *r) {
+    return r->stages ? 4 * r->width << (r->stages - 1) : r->stem_width ? r->stem_width : 3;
+}
+
+int vit_resnet_stride(const vit_resnet *r) {
+    return !r->stem_width ? 1 : r->stages > 1 ? 4 << (r->stages - 1) : 4;
+}
+
+const char *vit_units_name(const vit_config *c) {
+    return c->network == VIT_NETWORK_BIT ? "" : "patch_embed.backbone.";
+}
+
+const char *vit_stem_name(const vit_config *c) {
+    return c->network == VIT_NETWORK_BIT ? "stem." : c->resnet.stages ? "patch_embed.backbone.stem." : vit_units_name(c);
+}
+
+const vit_resnet_rules *vit_resnet_rules_of(vit_resnet_kind kind) {
+    static const vit_resnet_rules rules[] = {
+        [VIT_RESNET_HYBRID_JAX] = {{0, 1e-5}, 1e-6f, 1, -INFINITY}, /* vit_jax models_resnet.py */
+        [VIT_RESNET_HYBRID_TIMM] = {{1e-8, 0}, 1e-5f, 1, -INFINITY}, /* timm StdConv2dSame, stem "same" */
+        [VIT_BIT_TRANSFER] = {{1e-10, 0}, 1e-5f, 0, 0},              /* big_transfer models.py */
+        [VIT_BIT_TIMM] = {{1e-8, 0}, 1e-5f, 0, 0},                   /* timm StdConv2d, stem "fixed" */
+        [VIT_BIT_VISION] = {{1e-10, 0}, 1e-5f, 0, -INFINITY},        /* big_vision bit_paper.py */
+    };
+    return &rules[kind];
+}
+
+int vit_grid_side(const vit_config *c, int pixels, int patch) {
+    const int stride = vit_resnet_stride(&c->resnet);
+    return (pixels + stride - 1) / stride / patch;
+}
+
+int vit_map_side(int pixels, int stage) {
+    const int stride = stage < -1 ? 1 : stage < 0 ? 2 : 4 << stage;
+    return (pixels + stride - 1) / stride;
+}
+
+static double map_pixels(int height, int width, int stage) {
+    return (double)vit_map_side(height, stage) * vit_map_side(width, stage);
+}
+
+double vit_stem_multiply_adds(const vit_config *c, int height, int width) {
+    return map_pixels(height, width, -1) * c->resnet.stem_width * 3 * 49;
+}
+
+double vit_unit_multiply_adds(const vit_config *c, int unit, int height, int width) {
+    const vit_unit_shape u = vit_unit_at(&c->resnet, unit);
+    const double middle = u.middle, in = map_pixels(height, width, u.stride > 1 ? u.stage - 1 : u.stage),
+                 out = map_pixels(height, width, u.stage);
+    return in * u.channels * middle + out * middle * (9 * middle + 4 * middle) +
+           (u.projects ? out * u.channels * 4 * middle : 0);
+}
+
+double vit_resnet_multiply_adds(const vit_config *c, int height, int width) {
+    double sum = vit_stem_multiply_adds(c, height, width);
+    for (int i = 0; i < vit_unit_count(&c->resnet); i++)
+        sum += vit_unit_multiply_adds(c, i, height, width);
+    return sum;
+}
