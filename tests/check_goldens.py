@@ -21,8 +21,8 @@ import sys
 import tempfile
 
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
-KINDS = r'preprocess/(?!resize_short_side)|posemb/|forward/(timm|hf)|(hybrid|bit)/timm|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)'
-TRACED = r'forward/(timm|hf)|(hybrid|bit)/timm|posemb/variant_'
+KINDS = r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/timm|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)'
+TRACED = r'forward/|(hybrid|bit)/timm|posemb/variant_'
 # (part of a tensor's name, key of its tolerance)
 NAMED_TOLERANCES = [('f32_chw', 'f32_abs'), ('torchvision', 'torchvision_abs'), ('normalised', 'abs_normalised'),
                     ('.f32', 'abs_255'), ('logits', 'logits_abs')]
@@ -135,9 +135,11 @@ def commands_for(case, golden, vit):
     if golden:
         yield golden + [case.folder, 'OUT'], [t for t in case.expected if case.comparable(t)]
     if vit and re.match(TRACED, case.name):
-        model, pixels = (f'{case.folder}/{file}.safetensors' for file in ('model', 'input'))
+        pixels = f'{case.folder}/input.safetensors'
+        model = next(f for f in (f'{case.folder}/model.{ending}' for ending in ('safetensors', 'npz')) if os.path.exists(f))
         config = [f for f in ('case.json', 'config.json') if os.path.exists(f'{case.folder}/{f}')]
-        trace = ['trace', '--model', model, '--input', pixels, '--out', 'OUT', '--config', f'{case.folder}/{config[0]}']
+        trace = ['trace', '--model', model, '--input', pixels, '--out', 'OUT']
+        trace += ['--config', f'{case.folder}/{config[0]}'] if config else []
         yield vit + trace, list(case.expected)
 
 

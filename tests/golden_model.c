@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- forward/...: every stage of NAME.x through model.safetensors, as `vit trace` ---- */
+/* ---- forward/...: every stage of NAME.x through the model, as `vit trace` ---- */
 
 static int find_stage(const golden *g, const char *prefix, const char *stage) {
     char name[300];
@@ -59,7 +59,10 @@ void golden_forward(golden *g) {
     const char *config = path_in(g->folder, "case.json");
     if (!vit_file_exists(config))
         config = NULL;
-    must(vit_model_open(&model, path_in(g->folder, "model.safetensors"), config, &g->options, &error), &error);
+    const char *weights = path_in(g->folder, "model.safetensors");
+    if (!vit_file_exists(weights))
+        weights = path_in(g->folder, "model.npz");
+    must(vit_model_open(&model, weights, config, &g->options, &error), &error);
     must(vit_tensors_read(&input, path_in(g->folder, "input.safetensors"), &g->options, &error), &error);
     for (int i = 0; i < vit_tensors_count(input); i++) {
         const vit_tensor_info *x = vit_tensors_info(input, i);

@@ -185,7 +185,9 @@ static vit_status claims_from_case(vit_claims *claims, const vit_json_reader *r)
     VIT_TRY(vit_read_pair(r, "patch", 1, 1024, &claims->patch_height, &claims->patch_width));
     VIT_TRY(vit_read_real(r, "ln_eps", 0, 1, &claims->norm_eps));
     VIT_TRY(vit_read_word(r, "gelu", vit_activation_words, &claims->activation));
+    VIT_TRY(vit_read_word(r, "classifier", vit_pool_words, &claims->pool));
     VIT_TRY(vit_read_word(r, "pool", vit_pool_words, &claims->pool));
+    VIT_TRY(vit_read_pair(r, "image", 1, 65535, &claims->image_height, &claims->image_width));
     int rows = 0, columns = 0;
     VIT_TRY(vit_read_pair(r, "grid", 1, 65535, &rows, &columns));
     if (rows && claims->patch_height > 0) {

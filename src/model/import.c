@@ -1,4 +1,5 @@
 /* From a container of foreign tensors to slots of our own: names, layouts, and what only shapes tell. */
+#include "convert.h"
 #include "model.h"
 #include "names.h"
 
@@ -8,24 +9,53 @@
 
 /* ---- What shapes tell ---- */
 
-/* The tensors of the file under our names, and what is claimed of them. */
+/* A tensor of the file under our name and in our axes, that of layers left out. */
+typedef struct own_tensor {
+    vit_name name;
+    int rank;
+    int64_t shape[8];
+} own_tensor;
+
+/* The tensors of a file, and what is claimed of them. */
 typedef struct import {
     vit_model *model;
     const char *file;
     vit_claims *claims;
-    vit_name *names; /* [tensor_count] */
+    own_tensor *own;          /* [tensor_count] */
+    const vit_family *family; /* of the first that has one */
     vit_error *error;
 } import;
 
-static const vit_tensor_info *find(const import *in, const char *own) {
+static void swap(int64_t *a, int64_t *b) {
+    const int64_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+static void see_own(const vit_tensor_info *tensor, own_tensor *own) {
+    own->name = vit_translate(tensor->name);
+    const int skip = own->name.stacked && tensor->rank;
+    int64_t *const shape = own->shape;
+    own->rank = tensor->rank - skip;
+    memcpy(shape, tensor->shape + skip, (size_t)own->rank * sizeof *shape);
+    if (own->name.kernel && own->rank == 4) { /* [H,W,I,O] -> [O,I,H,W] */
+        swap(&shape[0], &shape[3]);
+        swap(&shape[1], &shape[2]);
+        swap(&shape[2], &shape[3]);
+    } else if (own->name.kernel && own->rank == 2) {
+        swap(&shape[0], &shape[1]);
+    }
+}
+
+static const own_tensor *find(const import *in, const char *own) {
     for (int i = 0; i < in->model->container.tensor_count; i++)
-        if (strcmp(in->names[i].own, own) == 0)
-            return &in->model->container.tensors[i];
+        if (strcmp(in->own[i].name.own, own) == 0)
+            return &in->own[i];
     return NULL;
 }
 
 /* The same for a name in two pieces. */
-static const vit_tensor_info *find_in(const import *in, const char *prefix, const char *rest) {
+static const own_tensor *find_in(const import *in, const char *prefix, const char *rest) {
     char name[64];
     snprintf(name, sizeof name, "%s%s", prefix, rest);
     return find(in, name);
@@ -33,14 +63,19 @@ static const vit_tensor_info *find_in(const import *in, const char *prefix, cons
 
 static int count_layers(const import *in) {
     int layers = 0, layer;
-    for (int i = 0; i < in->model->container.tensor_count; i++)
-        if (vit_after_layer(in->names[i].own, "blocks.", &layer) && layer >= layers)
-            layers = layer + 1;
+    for (int i = 0; i < in->model->container.tensor_count; i++) {
+        const vit_tensor_info *tensor = &in->model->container.tensors[i];
+        if (!vit_after_layer(in->own[i].name.own, "blocks.", &layer))
+            continue;
+        if (in->own[i].name.stacked && tensor->rank && tensor->shape[0] > 0 && tensor->shape[0] < 1 << 24)
+            layer = (int)tensor->shape[0] - 1;
+        layers = layer >= layers ? layer + 1 : layers;
+    }
     return layers;
 }
 
 /* Dimension of a tensor as an int; 0 where there is none or it is not sane. */
-static int dimension(const vit_tensor_info *tensor, int rank, int index) {
+static int dimension(const own_tensor *tensor, int rank, int index) {
     if (!tensor || tensor->rank != rank || tensor->shape[index] < 1 || tensor->shape[index] > 1 << 24)
         return 0;
     return (int)tensor->shape[index];
@@ -70,7 +105,7 @@ static int grid_pixels(int cells, int patch) {
 
 /* Channels of a group norm, which some files keep as [1,1,1,C]; 0 where there is none. */
 static int norm_channels(const import *in, const char *name) {
-    const vit_tensor_info *tensor = find(in, name);
+    const own_tensor *tensor = find(in, name);
     return tensor ? dimension(tensor, tensor->rank, tensor->rank - 1) : 0;
 }
 
@@ -82,7 +117,7 @@ static void settle_resnet(const import *in, const char *prefix, const char *stem
     char name[64];
     snprintf(name, sizeof name, "%sstages.", prefix);
     for (int i = 0; i < in->model->container.tensor_count; i++) {
-        const char *rest = vit_after_layer(in->names[i].own, name, &stage);
+        const char *rest = vit_after_layer(in->own[i].name.own, name, &stage);
         if (!rest || stage > 3 || !vit_after_layer(rest, "blocks.", &block))
             continue;
         stages = stage >= stages ? stage + 1 : stages;
@@ -105,32 +140,56 @@ static void settle_backbone(const import *in) {
     settle(&in->claims->resnet_kind, VIT_RESNET_HYBRID_TIMM);
 }
 
-static void settle_preprocess(vit_claims *c) {
-    const int hf = c->source == VIT_SOURCE_HF;
+/* Whether the file is vit_jax's or big_vision's, and no config says that it is meant for timm or Hugging Face's code. */
+static int speaks_jax(const import *in) {
+    return vit_family_is_jax(in->family) && in->claims->source != VIT_SOURCE_TIMM && in->claims->source != VIT_SOURCE_HF;
+}
+
+static void settle_preprocess(const import *in) {
+    vit_claims *c = in->claims;
+    const int hf = c->source == VIT_SOURCE_HF, jax = speaks_jax(in);
     for (int i = 0; i < 3; i++) {
         c->mean[i] = c->has_mean ? c->mean[i] : 0.5f;
         c->std[i] = c->has_std ? c->std[i] : 0.5f;
     }
-    settle(&c->filter, hf ? VIT_FILTER_BILINEAR : VIT_FILTER_BICUBIC);
-    settle(&c->crop, hf ? VIT_CROP_SQUASH : VIT_CROP_CENTER);
-    c->crop_pct = c->crop_pct > 0 ? c->crop_pct : hf ? 1 : 0.9;
+    settle(&c->filter, jax ? VIT_FILTER_TF_BILINEAR : hf ? VIT_FILTER_BILINEAR : VIT_FILTER_BICUBIC);
+    settle(&c->crop, hf || jax ? VIT_CROP_SQUASH : VIT_CROP_CENTER);
+    c->crop_pct = c->crop_pct > 0 ? c->crop_pct : hf || jax ? 1 : 0.9;
     settle(&c->input_height, c->image_height);
     settle(&c->input_width, c->image_width);
+}
+
+/* A square grid, and one more for the class token: big_vision has none. */
+static int has_class_row(int rows) {
+    const int side = rows > 1 ? (int)lround(sqrt(rows - 1)) : 0;
+    return rows > 1 && side * side == rows - 1;
+}
+
+/* Heads of [D,H,K]. */
+static int kernel_heads(const import *in) {
+    const own_tensor *query = find(in, "blocks.0.attn.qkv.weight");
+    return query && query->name.kernel ? dimension(query, 3, 1) : 0;
 }
 
 /* What position embeddings there are, and for how large a picture: tables tell. */
 static void settle_positions(const import *in) {
     vit_claims *c = in->claims;
     const char *const before = find(in, "pos_embed") || find(in, "pos_x") ? "" : c->axial ? "blocks.0.row." : "blocks.0.";
-    const vit_tensor_info *table = find_in(in, before, "pos_embed"), *x = find_in(in, before, "pos_x"),
-                          *y = find_in(in, before, "pos_y"), *distances = find_in(in, before, "attn.rel_embed");
-    settle(&c->pos_kind, x ? VIT_POS_2D : distances ? VIT_POS_RELATIVE : VIT_POS_1D);
+    const own_tensor *table = find_in(in, before, "pos_embed"), *x = find_in(in, before, "pos_x"),
+                     *y = find_in(in, before, "pos_y"), *distances = find_in(in, before, "attn.rel_embed");
+    settle(&c->pos_kind, x                     ? VIT_POS_2D
+                         : distances           ? VIT_POS_RELATIVE
+                         : !table && speaks_jax(in) ? VIT_POS_SINCOS2D
+                                               : VIT_POS_1D);
     settle(&c->pos_placement, (table || x) && *before ? VIT_POS_LAYERS : VIT_POS_INPUT);
-    settle(&c->pos_class, c->pos_kind == VIT_POS_2D ? find_in(in, before, "pos_cls") != NULL : c->pos_kind == VIT_POS_1D);
+    settle(&c->pos_class, c->pos_kind == VIT_POS_2D   ? find_in(in, before, "pos_cls") != NULL
+                          : vit_family_is_jax(in->family) ? has_class_row(dimension(table, 3, 1))
+                                                      : c->pos_kind == VIT_POS_1D);
     c->pos_class &= c->class_token;
     /* Tables of the paper's other variants are interpolated linearly along their own axes. */
     const int own_axes = c->pos_kind == VIT_POS_2D || c->pos_kind == VIT_POS_RELATIVE || c->pos_placement != VIT_POS_INPUT;
-    settle(&c->pos_resample, own_axes                      ? VIT_RESAMPLE_JAX
+    settle(&c->pos_resample, own_axes || speaks_jax(in)          ? VIT_RESAMPLE_JAX
+                             : vit_family_is_jax(in->family)      ? VIT_RESAMPLE_BILINEAR
                              : c->source == VIT_SOURCE_HF ? VIT_RESAMPLE_HF
                                                            : VIT_RESAMPLE_TIMM);
     /* A square grid of as many patches as the table has rows, 224 pixels where there is no table. */
@@ -167,13 +226,13 @@ static void settle_bit(const import *in) {
     settle(&c->image_height, 224);
     settle(&c->image_width, 224);
     settle(&c->filter, VIT_FILTER_BILINEAR);
-    settle_preprocess(c);
+    settle_preprocess(in);
 }
 
 /* What tensors and their shapes tell, where nobody has claimed anything; then the default of the source's own code. */
 static vit_status settle_claims(const import *in) {
     vit_claims *c = in->claims;
-    const vit_tensor_info *patch = find(in, "patch_embed.proj.weight");
+    const own_tensor *patch = find(in, "patch_embed.proj.weight");
     if (find(in, "stem.conv.weight"))
         c->network = VIT_NETWORK_BIT;
     if (c->network == VIT_NETWORK_BIT) {
@@ -187,12 +246,14 @@ static vit_status settle_claims(const import *in) {
                         in->file);
     settle(&c->axial, find(in, "blocks.0.row.norm1.weight") != NULL);
     const char *const block = c->axial ? "blocks.0.row." : "blocks.0.";
-    const int width = outputs(in, block, "norm1");
+    const int jax = speaks_jax(in), width = outputs(in, block, "norm1");
     settle_backbone(in);
     settle(&c->width, width ? width : dimension(patch, 4, 0));
     settle(&c->patch_height, dimension(patch, 4, 2));
     settle(&c->patch_width, dimension(patch, 4, 3));
     settle(&c->layers, count_layers(in));
+    if (kernel_heads(in))
+        settle(&c->heads, kernel_heads(in));
     settle(&c->mlp_width, outputs(in, block, "mlp.fc1"));
     settle_classes(in, "head");
     settle(&c->class_token, find(in, "cls_token") != NULL);
@@ -204,10 +265,10 @@ static vit_status settle_claims(const import *in) {
     settle(&c->pool_norm, find(in, "fc_norm.weight") != NULL);
     settle(&c->final_norm, find(in, "norm.weight") != NULL || !c->pool_norm);
     settle(&c->pre_logits, outputs(in, "", "pre_logits.fc"));
-    settle(&c->activation, VIT_GELU_ERF);
+    settle(&c->activation, jax ? VIT_GELU_TANH : VIT_GELU_ERF);
     settle(&c->pool, find(in, "attn_pool.latent") ? VIT_POOL_MAP : c->class_token ? VIT_POOL_CLASS : VIT_POOL_MEAN);
     c->norm_eps = c->norm_eps >= 0 ? c->norm_eps : 1e-6;
-    settle_preprocess(c);
+    settle_preprocess(in);
     return VIT_OK;
 }
 
@@ -341,10 +402,69 @@ static int same_shape(int rank, const int64_t *shape, int other_rank, const int6
     return rank == other_rank && memcmp(shape, other, (size_t)rank * sizeof *shape) == 0;
 }
 
+/* Where one tensor's axes go in a slot of the shape [rank]; 0 if they do not fit. */
+static int place_axes(const own_tensor *own, const vit_tensor_info *tensor, int rank, const int64_t *shape, size_t *stride) {
+    const int skip = own->name.stacked, count = tensor->rank - skip;
+    const int64_t *dims = tensor->shape + skip;
+    int64_t outputs = rank ? shape[0] : 1, inputs = 1, step = 1;
+    if (rank == 4 && own->name.kernel) {
+        const size_t steps[] = {(size_t)shape[3], 1, (size_t)(shape[2] * shape[3]),
+                                (size_t)(shape[1] * shape[2] * shape[3])};
+        memcpy(stride + skip, steps, sizeof steps);
+        return same_shape(own->rank, own->shape, rank, shape);
+    }
+    for (int i = 1; i < rank; i++)
+        inputs *= shape[i];
+    if (!own->name.kernel) {
+        for (int i = count; i-- > 0; step *= dims[i])
+            stride[skip + i] = (size_t)step;
+        return rank == 1 && vit_family_is_jax(own->name.family) ? step == outputs : same_shape(count, dims, rank, shape);
+    }
+    /* From the last axis on, so many as make up the outputs; then the inputs. */
+    int axis = count;
+    for (; axis > 0 && step < outputs; step *= dims[axis])
+        stride[skip + --axis] = (size_t)(step * inputs);
+    if (step != outputs)
+        return 0;
+    for (step = 1; axis-- > 0; step *= dims[axis])
+        stride[skip + axis] = (size_t)step;
+    return step == inputs;
+}
+
+static vit_status wrong_shape(const import *in, const own_tensor *own, const vit_tensor_info *tensor, int rank,
+                              const int64_t *shape) {
+    char expected[100], found[160];
+    int64_t foreign[4];
+    for (int i = 0; i < rank; i++)
+        foreign[i] = shape[own->name.kernel ? (i + (rank == 4 ? 2 : 1)) % rank : i];
+    if (own->name.kernel && rank == 4)
+        swap(&foreign[2], &foreign[3]);
+    shape_text(rank, foreign, expected, sizeof expected);
+    shape_text(tensor->rank, tensor->shape, found, sizeof found);
+    return vit_fail(in->error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected shape %s%s, found %s", in->file, tensor->name,
+                    expected, own->name.stacked ? " for each layer" : "", found);
+}
+
+/* Slots of as many layers as a tensor's first axis counts; `step` from one to the next. */
+static vit_status stack_slots(const import *in, const own_tensor *own, const vit_tensor_info *tensor, int *step) {
+    const int layers = in->model->config.layers;
+    char second[sizeof own->name.own];
+    int first;
+    const char *rest = vit_after_layer(own->name.own, "blocks.", &first);
+    *step = 1;
+    if (!rest || !tensor->rank || tensor->shape[0] != layers)
+        return vit_fail(in->error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected a first axis of %d layers, found %lld",
+                        in->file, tensor->name, layers, tensor->rank ? (long long)tensor->shape[0] : 0);
+    snprintf(second, sizeof second, "blocks.1.%s", rest);
+    if (layers > 1)
+        *step = (int)(vit_model_slot(in->model, second) - vit_model_slot(in->model, own->name.own));
+    return VIT_OK;
+}
+
 static vit_status bind_tensor(const import *in, int index, vit_target *target) {
     vit_tensor_info *tensor = &in->model->container.tensors[index];
-    const vit_name *name = &in->names[index];
-    vit_slot *slot = vit_model_slot(in->model, name->own);
+    const own_tensor *own = &in->own[index];
+    vit_slot *slot = vit_model_slot(in->model, own->name.own);
     *target = (vit_target){0};
     if (!slot) {
         const char *what = vit_foreign_network(tensor->name);
@@ -353,38 +473,38 @@ static vit_status bind_tensor(const import *in, int index, vit_target *target) {
                             "%s: tensor \"%.120s\": networks with %s are not supported", in->file, tensor->name, what);
         return VIT_OK;
     }
+    if (own->name.stacked)
+        VIT_TRY(stack_slots(in, own, tensor, &target->layer_slots));
     int64_t shape[4];
     memcpy(shape, slot->shape, sizeof shape);
-    shape[0] /= name->parts;
-    if (!same_shape(tensor->rank, tensor->shape, slot->rank, shape)) {
-        char expected[100], found[160];
-        shape_text(slot->rank, shape, expected, sizeof expected);
-        shape_text(tensor->rank, tensor->shape, found, sizeof found);
-        return vit_fail(in->error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected shape %s, found %s", in->file,
-                        tensor->name, expected, found);
-    }
+    shape[0] /= own->name.parts;
+    if (!place_axes(own, tensor, slot->rank, shape, target->stride))
+        return wrong_shape(in, own, tensor, slot->rank, shape);
     if (tensor->dtype == VIT_DTYPE_OTHER)
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
                         "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16, Q8_0 and Q4_0 are)",
                         in->file, tensor->name, tensor->type);
-    const unsigned parts = name->parts > 1 ? 1u << name->part : ~0u;
-    if (slot->parts & parts)
-        return vit_fail(in->error, VIT_ERR_FORMAT,
-                        "%s: tensor \"%.120s\": the same weight is there under another name", in->file, tensor->name);
-    slot->parts |= parts;
-    slot->stored = tensor->dtype;
-    tensor->used = 1;
+    target->scattered = own->name.kernel || own->name.stacked;
+    if (target->scattered && vit_block_values(tensor->dtype) > 1)
+        return vit_fail(in->error, VIT_ERR_UNSUPPORTED, "%s: tensor \"%.120s\": blocks of type %s cannot be transposed",
+                        in->file, tensor->name, tensor->type);
     target->slot = slot;
-    target->count = slot->count / (size_t)name->parts;
-    target->offset = (size_t)name->part * target->count;
-    slot->bound += target->count;
+    target->count = slot->count / (size_t)own->name.parts;
+    target->offset = (size_t)own->name.part * target->count;
+    tensor->used = 1;
+    const unsigned parts = own->name.parts > 1 ? 1u << own->name.part : ~0u;
+    for (int layer = 0; layer < (own->name.stacked ? in->model->config.layers : 1); layer++, slot += target->layer_slots) {
+        if (slot->parts & parts)
+            return vit_fail(in->error, VIT_ERR_FORMAT,
+                            "%s: tensor \"%.120s\": the same weight is there under another name", in->file, tensor->name);
+        slot->parts |= parts;
+        slot->stored = tensor->dtype;
+        slot->bound += target->count;
+    }
     return VIT_OK;
 }
 
 static vit_status check_complete(const import *in) {
-    const vit_family *family = NULL;
-    for (int i = 0; i < in->model->container.tensor_count && !family; i++)
-        family = in->names[i].family;
     for (int i = 0; i < in->model->slot_count; i++) {
         const vit_slot *slot = &in->model->slots[i];
         if (slot->bound == slot->count)
@@ -393,7 +513,7 @@ static vit_status check_complete(const import *in) {
         int part = 0;
         while (slot->parts >> part & 1)
             part++;
-        vit_foreign_name(family, slot->name, part, missing, sizeof missing);
+        vit_foreign_name(in->family, slot->name, part, missing, sizeof missing);
         shape_text(slot->rank, slot->shape, shape, sizeof shape);
         return vit_fail(in->error, VIT_ERR_MISSING_TENSOR, "%s: tensor \"%s\" is missing (%s %s)", in->file, missing,
                         slot->name, shape);
@@ -425,10 +545,12 @@ static vit_status take_metadata(vit_model *model, const char *name, vit_claims *
     return status;
 }
 
-static vit_status import_named(const import *in, vit_target *targets) {
+static vit_status import_named(import *in, vit_target *targets) {
     vit_model *model = in->model;
-    for (int i = 0; i < model->container.tensor_count; i++)
-        in->names[i] = vit_translate(model->container.tensors[i].name);
+    for (int i = 0; i < model->container.tensor_count; i++) {
+        see_own(&model->container.tensors[i], &in->own[i]);
+        in->family = in->family ? in->family : in->own[i].name.family;
+    }
     VIT_TRY(settle_claims(in));
     fill_config(&model->config, in->claims);
     VIT_TRY(vit_config_check(&model->config, &model->options.limits, in->file, in->error));
@@ -443,9 +565,9 @@ vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vi
     import in = {.model = model, .file = name, .claims = claims, .error = error};
     if (strcmp(model->container.format, "GGUF") == 0)
         VIT_TRY(take_metadata(model, name, claims, error));
-    const size_t bytes = vit_size_mul((size_t)model->container.tensor_count, sizeof *in.names);
-    VIT_TRY(vit_alloc_for((void **)&in.names, allocator, bytes, "the names of tensors", error));
+    const size_t bytes = vit_size_mul((size_t)model->container.tensor_count, sizeof *in.own);
+    VIT_TRY(vit_alloc_for((void **)&in.own, allocator, bytes, "the names of tensors", error));
     vit_status status = import_named(&in, targets);
-    vit_release(allocator, in.names);
+    vit_release(allocator, in.own);
     return status == VIT_OK ? take_labels(model, name, claims, error) : status;
 }

@@ -11,7 +11,8 @@ typedef struct base_name {
 } base_name;
 #define ALL 0, 1
 
-/* Names that begin so go on as `names` say. '#' is a number, the same in both. */
+/* Names that begin so go on as `names` say. '#' is a number, the same in both; where only the own name has one, the tensor
+ * is of all layers. */
 typedef struct prefix {
     const char *foreign, *own;
     const base_name *names;
@@ -52,7 +53,49 @@ static const prefix hf_prefixes[] = {{"vit.encoder.layer.#.", "blocks.#.", hf_in
                                      {0}};
 static const ending torch_endings[] = {{".weight", ".weight"}, {".bias", ".bias"}, {"", ""}, {0}};
 
-static const vit_family families[] = {{hf_prefixes, torch_endings}};
+/* ---- vit_jax and big_vision. Published files of the former number all parts of a block in one row (LayerNorm_2,
+ * MlpBlock_3), later ones each kind for itself: LayerNorm_1 and LayerNorm_2 are both the norm before the MLP. ---- */
+
+static const base_name jax_outer[] = {{"embedding", "patch_embed.proj", ALL},
+                                      {"cls", "cls_token", ALL},
+                                      {"Transformer/posembed_input/pos_embedding", "pos_embed", ALL},
+                                      {"Transformer/pos_embedding", "pos_embed", ALL},
+                                      {"pos_embedding", "pos_embed", ALL},
+                                      {"Transformer/encoder_norm", "norm", ALL},
+                                      {"MAPHead_0/probe", "attn_pool.latent", ALL},
+                                      {"MAPHead_0/MultiHeadDotProductAttention_0/query", "attn_pool.q", ALL},
+                                      {"MAPHead_0/MultiHeadDotProductAttention_0/key", "attn_pool.kv", 0, 2},
+                                      {"MAPHead_0/MultiHeadDotProductAttention_0/value", "attn_pool.kv", 1, 2},
+                                      {"MAPHead_0/MultiHeadDotProductAttention_0/out", "attn_pool.proj", ALL},
+                                      {"MAPHead_0/LayerNorm_0", "attn_pool.norm", ALL},
+                                      {"MAPHead_0/MlpBlock_0/Dense_0", "attn_pool.mlp.fc1", ALL},
+                                      {"MAPHead_0/MlpBlock_0/Dense_1", "attn_pool.mlp.fc2", ALL},
+                                      {"pre_logits", "pre_logits.fc", ALL},
+                                      {"head", "head", ALL},
+                                      {0}},
+#define JAX_ATTENTION(number)                                                        \
+    {"MultiHeadDotProductAttention_" number "/query", "attn.qkv", 0, 3},             \
+        {"MultiHeadDotProductAttention_" number "/key", "attn.qkv", 1, 3},           \
+        {"MultiHeadDotProductAttention_" number "/value", "attn.qkv", 2, 3},         \
+        {"MultiHeadDotProductAttention_" number "/out", "attn.proj", ALL}
+                       jax_inner[] = {{"LayerNorm_0", "norm1", ALL},
+                                      JAX_ATTENTION("1"),
+                                      JAX_ATTENTION("0"),
+                                      {"LayerNorm_2", "norm2", ALL},
+                                      {"LayerNorm_1", "norm2", ALL},
+                                      {"MlpBlock_3/Dense_0", "mlp.fc1", ALL},
+                                      {"MlpBlock_3/Dense_1", "mlp.fc2", ALL},
+                                      {"MlpBlock_0/Dense_0", "mlp.fc1", ALL},
+                                      {"MlpBlock_0/Dense_1", "mlp.fc2", ALL},
+                                      {0}};
+#define JAX_PREFIX(prefix)                                                 \
+    {prefix "Transformer/encoderblock_#/", "blocks.#.", jax_inner},        \
+        {prefix "Transformer/encoderblock/", "blocks.#.", jax_inner}, {prefix, "", jax_outer}
+static const prefix jax_prefixes[] = {JAX_PREFIX(""), JAX_PREFIX("opt/target/"), JAX_PREFIX("params/"),
+                                      JAX_PREFIX("params/img/"), {0}};
+static const ending jax_endings[] = {{"/kernel", ".weight"}, {"/scale", ".weight"}, {"/bias", ".bias"}, {"", ""}, {0}};
+
+static const vit_family families[] = {{hf_prefixes, torch_endings}, {jax_prefixes, jax_endings}};
 enum { FAMILIES = sizeof families / sizeof *families, NUMBERS = 2 };
 
 /* ---- Matching ---- */
@@ -100,7 +143,11 @@ static int translate_in(const vit_family *family, const char *name, vit_name *ou
         const ending *e = NULL;
         for (const base_name *b = p->names; rest && b->foreign; b++)
             if ((e = ending_of(family, rest, b->foreign, 0))) {
-                *out = (vit_name){.part = b->part, .parts = b->parts, .family = family};
+                *out = (vit_name){.part = b->part,
+                                  .parts = b->parts,
+                                  .kernel = strcmp(e->foreign, "/kernel") == 0,
+                                  .stacked = strchr(p->own, '#') && !strchr(p->foreign, '#'),
+                                  .family = family};
                 put(out->own, sizeof out->own, p->own, numbers);
                 put(out->own, sizeof out->own, b->own, numbers);
                 put(out->own, sizeof out->own, e->own, numbers);
@@ -134,6 +181,10 @@ void vit_foreign_name(const vit_family *family, const char *own, int part, char 
             }
     }
     put(out, size, own, NULL);
+}
+
+int vit_family_is_jax(const vit_family *family) {
+    return family && family->prefixes == jax_prefixes;
 }
 
 const char *vit_after_layer(const char *name, const char *prefix, int *layer) {

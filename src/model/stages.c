@@ -99,7 +99,7 @@ int vit_stages_make(vit_session *s, vit_stage *stages) {
     if (map)
         add_stage(&list, "map_attn", -1, vit_run_map_attention, map, (vit_view){VIT_VIEW_ATTENTION, s->map.attention, 0, 1, 0});
     add_stage(&list, "head_input", -1, vit_run_head_input, map ? d * d + 2 * d * f : 0,
-              (vit_view){hidden ? VIT_VIEW_ROWS : VIT_VIEW_NONE, s->features, 0, 0, (int)pooled});
+              (vit_view){VIT_VIEW_ROWS, s->features, 0, 0, (int)pooled});
     if (c->pre_logits)
         add_stage(&list, "pre_logits_before_tanh", -1, vit_run_pre_logits, pooled * hidden,
                   (vit_view){VIT_VIEW_ROWS, s->features, 0, 0, c->pre_logits});
