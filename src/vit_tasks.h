@@ -139,7 +139,14 @@ vit_status vit_model_plan(vit_model **out, const vit_config *config, const vit_o
 vit_status vit_model_init(vit_model **out, const vit_config *config, uint64_t seed, const vit_options *options,
                           vit_error *error);
 
-/* ---- Weight files, looked at ---- */
+/* ---- Models and weight files, looked at ---- */
+
+/* The format of the file, and whose conventions hold: "safetensors, timm", "GGUF"; "initialised". */
+const char *vit_model_source(const vit_model *model);
+/* What a configuration says, one entry after the other, by the keys of GGUF without "vit.": value is JSON (a number, true,
+ * "1d", [224,224]). 0 past the end. */
+enum { VIT_CONFIG_VALUE = 64 };
+int vit_config_entry(const vit_config *config, int index, const char **key, char value[VIT_CONFIG_VALUE]);
 
 /* The header of any readable container (GGUF, safetensors, npz): what `vit info FILE` lists. Of an npz all bytes are
  * read, to compare its checksums. */

@@ -5,25 +5,35 @@
 #include "text_out.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const vit_cli_command command = {
     .name = "info",
     .summary = "what is in a weight file or model",
     .arguments = "[options] FILE|DIR",
-    .details = "Of a file it lists metadata and tensors, whatever they are for. A folder, or a file with --config, is "
-               "loaded as a model: network, preprocessing, labels, and the tensors that are not used; exit status 1 "
-               "if it does not load.",
+    .details = "Of a file it lists metadata and tensors, whatever they are for, and what model they make, if they do. "
+               "A folder, or a file with --config, is loaded as a model: network, parameters, arithmetic, "
+               "preprocessing, labels, and the tensors that are not used; exit status 1 if it does not load.",
     .examples = "  vit info vit_tiny/\n"
+                "  vit info --size 384 --tensors vit_tiny/\n"
                 "  vit info --json model.safetensors\n"
                 "  vit info --config config.json model.safetensors\n",
     .least = 1,
     .most = 1,
 };
 
-static const char *const pools[] = {"class token", "mean"};
+static const char *const networks[] = {"ViT", "BiT"};
+static const char *const pools[] = {"class token", "mean", "attention pooling", "class token and mean"};
+static const char *const pos_kinds[] = {"none", "1-D", "2-D", "relative", "sines and cosines"};
+static const char *const placements[] = {"", ", in every layer", ", one table for every layer"};
 static const char *const resample_sources[] = {"timm", "Hugging Face", "timm's npz loader", "vit_jax"};
-
 static const char *const resnet_sources[] = {"vit_jax", "timm", "big_transfer", "timm", "big_vision"};
+static const char *const decoders[] = {"", "MAE", "SimMIM"};
+
+typedef struct request {
+    vit_cli_model model;
+    int size[2], json, tensors;
+} request;
 
 enum { LONGEST_SHAPE = 200 }; /* 8 dimensions of 20 digits, and commas */
 
@@ -41,71 +51,6 @@ static void print_tensor(const vit_tensor_info *tensor) {
     vit_cli_line(stdout, "  %-44s %-6s %s", tensor->name, tensor->type, shape);
 }
 
-static void print_tensor_json(const vit_tensor_info *tensor, int first) {
-    char shape[LONGEST_SHAPE];
-    write_shape(tensor, shape);
-    printf("%s{\"name\":", first ? "" : ",");
-    vit_cli_json_string(tensor->name);
-    printf(",\"type\":");
-    vit_cli_json_string(tensor->type);
-    printf(",\"shape\":%s", shape);
-}
-
-static void print_file(const char *path, const vit_file *file) {
-    int tensors = vit_file_tensor_count(file), entries = vit_file_metadata_count(file);
-    vit_cli_line(stdout, "%s: %s, %d tensors, %lld bytes", path, vit_file_format(file), tensors,
-                 vit_cli_file_size(path));
-    if (entries)
-        printf("metadata\n");
-    for (int i = 0; i < entries; i++) {
-        const char *key, *value;
-        vit_file_metadata(file, i, &key, &value);
-        vit_cli_line(stdout, "  %-40s %s", key, value);
-    }
-    if (tensors)
-        printf("tensors\n");
-    for (int i = 0; i < tensors; i++)
-        print_tensor(vit_file_tensor(file, i));
-}
-
-static void print_file_json(const char *path, const vit_file *file) {
-    printf("{\"path\":");
-    vit_cli_json_string(path);
-    printf(",\"format\":");
-    vit_cli_json_string(vit_file_format(file));
-    printf(",\"bytes\":%lld,\"metadata\":{", vit_cli_file_size(path));
-    for (int i = 0; i < vit_file_metadata_count(file); i++) {
-        const char *key, *value;
-        vit_file_metadata(file, i, &key, &value);
-        if (i)
-            putchar(',');
-        vit_cli_json_string(key);
-        putchar(':');
-        vit_cli_json_string(value);
-    }
-    printf("},\"tensors\":[");
-    for (int i = 0; i < vit_file_tensor_count(file); i++) {
-        print_tensor_json(vit_file_tensor(file, i), i == 0);
-        printf(",\"bytes\":%llu}", (unsigned long long)vit_file_tensor(file, i)->bytes);
-    }
-    printf("]}\n");
-}
-
-static int info_file(const char *path, int json) {
-    vit_error error;
-    vit_file *file;
-    if (vit_file_open(&file, path, NULL, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
-    if (json)
-        print_file_json(path, file);
-    else
-        print_file(path, file);
-    vit_file_close(file);
-    return VIT_CLI_OK;
-}
-
 static int count_labels(const vit_model *model) {
     int count = 0;
     for (int i = 0; i < vit_model_config(model)->classes; i++)
@@ -120,39 +65,175 @@ static int count_unused(const vit_model *model) {
     return unused;
 }
 
-static void print_model(const char *path, const vit_model *model) {
-    const vit_config *c = vit_model_config(model);
-    const vit_preprocess *p = &c->preprocess;
-    int unused = count_unused(model);
-    vit_cli_line(stdout, "%s: %s", path, c->architecture);
-    printf("  parameters     %lld, %llu bytes in memory\n", (long long)vit_model_parameters(model),
-           (unsigned long long)vit_model_bytes(model));
-    if (c->resnet.stem_width)
-        printf("  convolutions   units %d %d %d %d, width %d after a stem of %d, as in %s\n", c->resnet.units[0],
-               c->resnet.units[1], c->resnet.units[2], c->resnet.units[3], c->resnet.width, c->resnet.stem_width,
-               resnet_sources[c->resnet.kind]);
-    printf("  network        %d layers, width %d, %d heads, MLP %d, patch %dx%d, %s, eps %g\n", c->layers, c->width,
-           c->heads, c->mlp_width, c->patch_height, c->patch_width, vit_activation_name(c->activation),
-           (double)c->norm_eps);
+/* ---- Types ---- */
+
+/* Tensors of one type, in a file or of a model. */
+typedef struct type_count {
+    const char *type;
+    int tensors;
+    unsigned long long bytes;
+} type_count;
+
+enum { MOST_TYPES = 40 };
+
+static int count_type(type_count *types, int count, const vit_tensor_info *tensor) {
+    int i = 0;
+    while (i < count && strcmp(types[i].type, tensor->type) != 0)
+        i++;
+    if (i == MOST_TYPES)
+        return count;
+    if (i == count)
+        types[count++] = (type_count){.type = tensor->type};
+    types[i].tensors++;
+    types[i].bytes += tensor->bytes;
+    return count;
+}
+
+static int count_types(const vit_model *model, type_count types[MOST_TYPES]) {
+    int count = 0;
+    for (int i = 0; i < vit_model_tensor_count(model); i++)
+        count = count_type(types, count, vit_model_tensor(model, i));
+    return count;
+}
+
+/* ---- Text ---- */
+
+/* ", " between them. */
+static void print_word(int *count, const char *word) {
+    printf("%s%s", (*count)++ ? ", " : "", word);
+}
+
+static void print_tokens(const vit_config *c) {
+    int count = 0;
+    char registers[32];
+    printf("  tokens         ");
+    if (c->class_token)
+        print_word(&count, "class");
+    if (c->dist_token)
+        print_word(&count, "distillation");
+    snprintf(registers, sizeof registers, "%d registers", c->registers);
+    if (c->registers)
+        print_word(&count, registers);
+    print_word(&count, "patches\n");
+}
+
+static void print_parts(const vit_config *c) {
+    const struct {
+        int has;
+        const char *what;
+    } parts[] = {{c->mlp == VIT_MLP_SWIGLU, "SwiGLU"},
+                 {c->layer_scale, "LayerScale"},
+                 {c->pre_norm, "a norm before the layers"},
+                 {!c->final_norm, "no norm after them"},
+                 {!c->qkv_bias, "no bias of queries, keys and values"},
+                 {!c->patch_bias, "no bias of the patch embedding"},
+                 {c->axial, "axial attention"},
+                 {c->head_dist, "a head of the distillation token"}};
+    int count = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].has) {
+            if (!count)
+                printf("  with           ");
+            print_word(&count, parts[i].what);
+        }
+    if (count)
+        putchar('\n');
+}
+
+static void print_resnet(const vit_resnet *r) {
+    if (!r->stem_width)
+        return;
+    printf("  convolutions   stem of %d channels", r->stem_width);
+    for (int i = 0; i < r->stages; i++)
+        printf("%s%d", i ? ", " : "; units ", r->units[i]);
+    if (r->stages)
+        printf(" from width %d on", r->width);
+    printf("; as in %s\n", resnet_sources[r->kind]);
+}
+
+static void print_network(const vit_config *c) {
+    if (c->layers)
+        printf("  network        %s: %d layers, width %d, %d heads, MLP %d, patch %dx%d, %s, eps %g\n",
+               networks[c->network], c->layers, c->width, c->heads, c->mlp_width, c->patch_height, c->patch_width,
+               vit_activation_name(c->activation), (double)c->norm_eps);
+    else
+        printf("  network        %s\n", networks[c->network]);
+    print_resnet(&c->resnet);
+    if (c->network == VIT_NETWORK_BIT)
+        return;
+    print_tokens(c);
+    print_parts(c);
     printf("  pooling        %s%s%s\n", pools[c->pool], c->pool_norm ? ", then norm" : "",
            c->class_token && c->pool == VIT_POOL_MEAN ? " (there is a class token as well)" : "");
+    if (c->projection)
+        printf("  projection     %d\n", c->projection);
     if (c->pre_logits)
         printf("  pre-logits     %d\n", c->pre_logits);
-    printf("  positions      for %dx%d pixels, resampled for others as %s does\n", c->image_height, c->image_width,
-           resample_sources[c->pos_resample]);
-    printf("  input          %dx%d pixels, %.4g GFLOP\n", p->height, p->width,
-           vit_model_flops(model, p->height, p->width) * 1e-9);
+    printf("  positions      %s%s", pos_kinds[c->pos_kind], placements[c->pos_placement]);
+    if (c->pos_kind != VIT_POS_NONE && c->pos_kind != VIT_POS_SINCOS2D)
+        printf(", for %dx%d pixels, resampled for others as %s does", c->image_height, c->image_width,
+               resample_sources[c->pos_resample]);
+    putchar('\n');
+    if (c->decoder.kind)
+        printf("  decoder        %s: %d layers, width %d, %d heads, MLP %d\n", decoders[c->decoder.kind],
+               c->decoder.layers, c->decoder.width, c->decoder.heads, c->decoder.mlp_width);
+}
+
+static void print_types(const vit_model *model) {
+    type_count types[MOST_TYPES];
+    const int count = count_types(model, types);
+    printf("  types          ");
+    for (int i = 0; i < count; i++)
+        printf("%s%d of %s (%llu bytes)", i ? ", " : "", types[i].tensors, types[i].type, types[i].bytes);
+    putchar('\n');
+}
+
+static void print_model(const vit_model *model, const request *request) {
+    const vit_config *c = vit_model_config(model);
+    const vit_preprocess *p = &c->preprocess;
+    const int height = request->size[0] ? request->size[0] : p->height,
+              width = request->size[0] ? request->size[1] : p->width;
+    vit_cli_line(stdout, "  architecture   %s", c->architecture);
+    printf("  source         %s\n", vit_model_source(model));
+    printf("  parameters     %lld, %llu bytes in memory\n", (long long)vit_model_parameters(model),
+           (unsigned long long)vit_model_bytes(model));
+    print_network(c);
+    printf("  input          %dx%d pixels, %.4g GFLOP\n", height, width, vit_model_flops(model, height, width) * 1e-9);
     printf("  preprocessing  %s, crop %s %g, mean %g %g %g, std %g %g %g\n", vit_filter_name(p->filter),
            vit_crop_name(p->crop), (double)p->crop_pct, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],
            (double)p->std[0], (double)p->std[1], (double)p->std[2]);
-    printf("  classes        %d, %d labels\n", c->classes, count_labels(model));
-    printf("  tensors        %d, %d not used\n", vit_model_tensor_count(model), unused);
+    vit_cli_line(stdout, "  classes        %d, %d labels%s%s", c->classes, count_labels(model), *c->label_set ? ", of " : "",
+                 c->label_set);
+    printf("  tensors        %d, %d not used\n", vit_model_tensor_count(model), count_unused(model));
     for (int i = 0; i < vit_model_tensor_count(model); i++)
         if (!vit_model_tensor(model, i)->used)
             print_tensor(vit_model_tensor(model, i));
+    print_types(model);
     for (int i = 0; i < vit_model_warning_count(model); i++)
         vit_cli_line(stdout, "  warning        %s", vit_model_warning(model, i));
 }
+
+/* model NULL: the file does not say what it is. */
+static void print_file(const char *path, const vit_file *file, const vit_model *model, const request *request) {
+    const int tensors = vit_file_tensor_count(file), entries = vit_file_metadata_count(file);
+    vit_cli_line(stdout, "%s: %s, %d tensors, %lld bytes", path, vit_file_format(file), tensors,
+                 vit_cli_file_size(path));
+    if (model)
+        print_model(model, request);
+    if (entries)
+        printf("metadata\n");
+    for (int i = 0; i < entries; i++) {
+        const char *key, *value;
+        vit_file_metadata(file, i, &key, &value);
+        vit_cli_line(stdout, "  %-40s %s", key, value);
+    }
+    if (tensors)
+        printf("tensors\n");
+    for (int i = 0; i < tensors; i++)
+        print_tensor(vit_file_tensor(file, i));
+}
+
+/* ---- JSON ---- */
 
 static void print_three(const char *key, const float values[3]) {
     printf(",\"%s\":[", key);
@@ -164,74 +245,190 @@ static void print_three(const char *key, const float values[3]) {
     putchar(']');
 }
 
-static void print_model_json(const char *path, const vit_model *model) {
+static void print_types_json(const vit_model *model) {
+    type_count types[MOST_TYPES];
+    const int count = count_types(model, types);
+    printf(",\"types\":{");
+    for (int i = 0; i < count; i++) {
+        if (i)
+            putchar(',');
+        vit_cli_json_string(types[i].type);
+        printf(":{\"tensors\":%d,\"bytes\":%llu}", types[i].tensors, types[i].bytes);
+    }
+    putchar('}');
+}
+
+/* Whether arithmetic can be counted for the size that was asked for; a complaint if not. */
+static int can_take(const vit_model *model, const request *request) {
+    const int *size = request->size;
+    if (!size[0] || vit_model_flops(model, size[0], size[1]) > 0)
+        return 1;
+    vit_cli_usage(&command, "--size %dx%d: this network takes no pictures of that size", size[0], size[1]);
+    return 0;
+}
+
+/* Of the configuration what is the same for all networks by name, and all of it under "config". */
+static void print_model_json(const vit_model *model, const request *request) {
     const vit_config *c = vit_model_config(model);
     const vit_preprocess *p = &c->preprocess;
-    printf("{\"path\":");
-    vit_cli_json_string(path);
+    const int height = request->size[0] ? request->size[0] : p->height,
+              width = request->size[0] ? request->size[1] : p->width;
     printf(",\"architecture\":");
     vit_cli_json_string(c->architecture);
-    printf(",\"parameters\":%lld,\"bytes\":%llu", (long long)vit_model_parameters(model),
+    printf(",\"network\":\"%s\",\"source\":\"%s\"", c->network == VIT_NETWORK_BIT ? "bit" : "vit",
+           vit_model_source(model));
+    printf(",\"parameters\":%lld,\"weight_bytes\":%llu", (long long)vit_model_parameters(model),
            (unsigned long long)vit_model_bytes(model));
     printf(",\"layers\":%d,\"width\":%d,\"heads\":%d,\"mlp_width\":%d,\"patch\":[%d,%d]", c->layers, c->width, c->heads,
            c->mlp_width, c->patch_height, c->patch_width);
+    printf(",\"activation\":\"%s\",\"norm_eps\":", vit_activation_name(c->activation));
+    vit_cli_json_float(c->norm_eps);
+    printf(",\"pool\":\"%s\",\"class_token\":%s,\"pre_logits\":%d", vit_pool_name(c->pool),
+           c->class_token ? "true" : "false", c->pre_logits);
+    printf(",\"positions\":{\"size\":[%d,%d],\"resample\":\"%s\"}", c->image_height, c->image_width,
+           vit_resample_name(c->pos_resample));
     if (c->resnet.stem_width)
         printf(",\"resnet\":{\"kind\":\"%s\",\"units\":[%d,%d,%d,%d],\"width\":%d,\"stem_width\":%d}",
                vit_resnet_name(c->resnet.kind), c->resnet.units[0], c->resnet.units[1], c->resnet.units[2],
                c->resnet.units[3], c->resnet.width, c->resnet.stem_width);
-    printf(",\"activation\":\"%s\",\"norm_eps\":", vit_activation_name(c->activation));
-    vit_cli_json_float(c->norm_eps);
-    printf(",\"pool\":\"%s\",\"class_token\":%s,\"pre_logits\":%d", c->pool == VIT_POOL_CLASS ? "cls" : "mean",
-           c->class_token ? "true" : "false", c->pre_logits);
-    printf(",\"positions\":{\"size\":[%d,%d],\"resample\":\"%s\"}", c->image_height, c->image_width,
-           vit_resample_name(c->pos_resample));
-    printf(",\"input\":[%d,%d],\"flops\":%.0f", p->height, p->width, vit_model_flops(model, p->height, p->width));
+    printf(",\"config\":{");
+    const char *key;
+    char value[VIT_CONFIG_VALUE];
+    for (int i = 0; vit_config_entry(c, i, &key, value); i++)
+        printf("%s\"%s\":%s", i ? "," : "", key, value);
+    printf("},\"input\":[%d,%d],\"flops\":%.0f", height, width, vit_model_flops(model, height, width));
     printf(",\"preprocess\":{\"filter\":\"%s\",\"crop\":\"%s\",\"crop_pct\":", vit_filter_name(p->filter),
            vit_crop_name(p->crop));
     vit_cli_json_float(p->crop_pct);
     print_three("mean", p->mean);
     print_three("std", p->std);
-    printf("},\"classes\":%d,\"labels\":%d,\"tensors\":[", c->classes, count_labels(model));
-    for (int i = 0; i < vit_model_tensor_count(model); i++) {
-        print_tensor_json(vit_model_tensor(model, i), i == 0);
-        printf(",\"used\":%s}", vit_model_tensor(model, i)->used ? "true" : "false");
-    }
-    printf("],\"warnings\":[");
+    printf(",\"size\":[%d,%d]},\"classes\":%d,\"labels\":%d,\"label_set\":", p->height, p->width, c->classes, count_labels(model));
+    vit_cli_json_string(c->label_set);
+    print_types_json(model);
+    printf(",\"warnings\":[");
     for (int i = 0; i < vit_model_warning_count(model); i++) {
         if (i)
             putchar(',');
         vit_cli_json_string(vit_model_warning(model, i));
     }
-    printf("]}\n");
+    putchar(']');
 }
 
-static int info_model(const vit_cli_model *option, int json) {
+static void print_tensor_json(const vit_tensor_info *tensor, int first, const char *used) {
+    char shape[LONGEST_SHAPE];
+    write_shape(tensor, shape);
+    printf("%s{\"name\":", first ? "" : ",");
+    vit_cli_json_string(tensor->name);
+    printf(",\"type\":");
+    vit_cli_json_string(tensor->type);
+    printf(",\"shape\":%s,\"bytes\":%llu%s}", shape, (unsigned long long)tensor->bytes, used);
+}
+
+static void print_tensors_json(const vit_model *model) {
+    printf(",\"tensors\":[");
+    for (int i = 0; i < vit_model_tensor_count(model); i++) {
+        const vit_tensor_info *tensor = vit_model_tensor(model, i);
+        print_tensor_json(tensor, i == 0, tensor->used ? ",\"used\":true" : ",\"used\":false");
+    }
+    putchar(']');
+}
+
+static void print_file_json(const char *path, const vit_file *file, const vit_model *model, const request *request) {
+    printf("{\"path\":");
+    vit_cli_json_string(path);
+    printf(",\"format\":");
+    vit_cli_json_string(vit_file_format(file));
+    printf(",\"bytes\":%lld", vit_cli_file_size(path));
+    if (model)
+        print_model_json(model, request);
+    printf(",\"metadata\":{");
+    for (int i = 0; i < vit_file_metadata_count(file); i++) {
+        const char *key, *value;
+        vit_file_metadata(file, i, &key, &value);
+        if (i)
+            putchar(',');
+        vit_cli_json_string(key);
+        putchar(':');
+        vit_cli_json_string(value);
+    }
+    putchar('}');
+    if (model) {
+        print_tensors_json(model);
+    } else {
+        printf(",\"tensors\":[");
+        for (int i = 0; i < vit_file_tensor_count(file); i++)
+            print_tensor_json(vit_file_tensor(file, i), i == 0, "");
+        putchar(']');
+    }
+    printf("}\n");
+}
+
+/* ---- Files and folders ---- */
+
+static int info_file(const request *request) {
+    const char *path = request->model.path;
+    int status = VIT_CLI_OK;
+    vit_error error;
+    vit_file *file;
+    if (vit_file_open(&file, path, NULL, &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    vit_model *model; /* if it is one */
+    vit_model_open(&model, path, NULL, NULL, NULL);
+    if (model && !can_take(model, request))
+        status = VIT_CLI_USAGE;
+    else if (request->json)
+        print_file_json(path, file, model, request);
+    else
+        print_file(path, file, model, request);
+    vit_model_close(model);
+    vit_file_close(file);
+    return status;
+}
+
+static int info_model(const request *request) {
     vit_model *model;
-    int status = vit_cli_model_open(&model, option, VIT_COMPUTE_F32);
+    int status = vit_cli_model_open(&model, &request->model, VIT_COMPUTE_F32);
     if (status)
         return status;
-    if (json)
-        print_model_json(option->path, model);
-    else
-        print_model(option->path, model);
+    if (!can_take(model, request)) {
+        status = VIT_CLI_USAGE;
+    } else if (request->json) {
+        printf("{\"path\":");
+        vit_cli_json_string(request->model.path);
+        print_model_json(model, request);
+        print_tensors_json(model);
+        printf("}\n");
+    } else {
+        vit_cli_line(stdout, "%s", request->model.path);
+        print_model(model, request);
+        if (request->tensors)
+            printf("tensors\n");
+        for (int i = 0; i < vit_model_tensor_count(model) && request->tensors; i++)
+            print_tensor(vit_model_tensor(model, i));
+    }
     vit_model_close(model);
-    return VIT_CLI_OK;
+    return status;
 }
 
 int vit_cli_info(int argc, char **argv) {
-    vit_cli_model model = {0};
-    int json = 0, count;
+    request request = {0};
+    int count;
     const vit_cli_option options[] = {
-        VIT_CLI_CONFIG_OPTION(model),
-        VIT_CLI_LABELS_OPTION(model),
-        {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object"},
+        VIT_CLI_CONFIG_OPTION(request.model),
+        VIT_CLI_LABELS_OPTION(request.model),
+        {"size", "N|HxW", VIT_CLI_SIZE, request.size, 0, 0,
+         "pixels that arithmetic is counted for, height x width (default: the model's)"},
+        {"tensors", NULL, VIT_CLI_FLAG, &request.tensors, 0, 0, "of a model as well: every tensor, its type and shape"},
+        {"json", NULL, VIT_CLI_FLAG, &request.json, 0, 0, "one object"},
         {0},
     };
     int status = vit_cli_parse(&command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    model.path = argv[0];
-    if (model.config || model.labels || vit_cli_is_folder(model.path))
-        return info_model(&model, json);
-    return info_file(model.path, json);
+    request.model.path = argv[0];
+    if (request.model.config || request.model.labels || vit_cli_is_folder(argv[0]))
+        return info_model(&request);
+    return info_file(&request);
 }

@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include "../vit_tasks.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -162,4 +164,26 @@ vit_status vit_claims_set_label(vit_claims *claims, int index, const char *text,
     VIT_TRY(vit_alloc_for((void **)&claims->labels[index], allocator, length + 1, "labels", error));
     memcpy(claims->labels[index], text, length + 1);
     return VIT_OK;
+}
+
+int vit_config_entry(const vit_config *config, int index, const char **key, char value[VIT_CONFIG_VALUE]) {
+    const vit_field *field = vit_fields;
+    while (field < vit_fields + vit_field_count && (field->kind == VIT_FIELD_REST || index-- > 0))
+        field++;
+    if (index >= 0 || field == vit_fields + vit_field_count)
+        return 0;
+    const int first = *vit_field_at(config, field->config), count = vit_field_length(field);
+    int used = 0;
+    *key = field->key;
+    switch (field->kind) {
+    case VIT_FIELD_FLAG: snprintf(value, VIT_CONFIG_VALUE, first ? "true" : "false"); break;
+    case VIT_FIELD_WORD: snprintf(value, VIT_CONFIG_VALUE, "\"%s\"", vit_word_of(field->words, first)); break;
+    case VIT_FIELD_NUMBER: snprintf(value, VIT_CONFIG_VALUE, "%d", first); break;
+    default:
+        for (int i = 0; i < count; i++)
+            used += snprintf(value + used, VIT_CONFIG_VALUE - (size_t)used, "%s%d", i ? "," : "[",
+                             *vit_field_at(config, field[i].config));
+        snprintf(value + used, VIT_CONFIG_VALUE - (size_t)used, "]");
+    }
+    return 1;
 }

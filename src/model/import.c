@@ -569,5 +569,10 @@ vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vi
     VIT_TRY(vit_alloc_for((void **)&in.own, allocator, bytes, "the names of tensors", error));
     vit_status status = import_named(&in, targets);
     vit_release(allocator, in.own);
+    const char *convention = claims->source == VIT_SOURCE_TIMM ? ", timm"
+                             : claims->source == VIT_SOURCE_HF ? ", Hugging Face"
+                             : speaks_jax(&in)                 ? ", JAX"
+                                                               : "";
+    snprintf(model->source, sizeof model->source, "%s%s", model->container.format, convention);
     return status == VIT_OK ? take_labels(model, name, claims, error) : status;
 }

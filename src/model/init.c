@@ -89,7 +89,7 @@ vit_status vit_model_plan(vit_model **out, const vit_config *config, const vit_o
     *out = NULL;
     VIT_TRY(vit_config_check(config, &chosen.limits, config->architecture, error));
     VIT_TRY(vit_alloc_for((void **)&model, &chosen.allocator, sizeof *model, "the model", error));
-    *model = (vit_model){.options = chosen, .config = *config};
+    *model = (vit_model){.options = chosen, .config = *config, .source = "initialised"};
     model->container.allocator = &model->options.allocator;
     vit_status status = vit_model_make_slots(model, error);
     if (status != VIT_OK) {

@@ -54,6 +54,10 @@ const vit_config *vit_model_config(const vit_model *model) {
     return &model->config;
 }
 
+const char *vit_model_source(const vit_model *model) {
+    return model->source;
+}
+
 int64_t vit_model_parameters(const vit_model *model) {
     int64_t parameters = 0;
     for (int i = 0; i < model->slot_count; i++)

@@ -92,6 +92,7 @@ typedef struct vit_slot {
 struct vit_model {
     vit_options options;
     vit_config config;
+    char source[48];      /* file format, whose conventions */
     vit_weights weights;
     vit_slot *slots;      /* in forward order */
     vit_slot **slots_by_name;

@@ -287,6 +287,11 @@ def test_info_file(vit, tally, folder):
         ("GGUF", "vit", "2", "36"),
         "metadata of GGUF",
     )
+    tally.equal(
+        (made["parameters"], made["source"], made["tensors"][0]["used"]),
+        (sum(math.prod(shape) for _, shape, _ in expected.values()), "GGUF", True),
+        "a file that is a model is told to be one",
+    )
     other = write(f"{folder}/other.safetensors", safetensors({"what": ("I32", [2, 3], range(6))}))
     result = vit.run("info", other)
     tally.check(result.status == 0 and "what" in result.out and "I32" in result.out, "any container is listed", result)
@@ -313,7 +318,17 @@ def test_info_model(vit, tally, folder):
         "pre_logits": 0,
         "positions": {"size": [32, 32], "resample": "timm"},
         "input": [32, 32],
-        "preprocess": {"filter": "bicubic", "crop": "center", "crop_pct": 0.9, "mean": [0.5] * 3, "std": [0.5] * 3},
+        "preprocess": {
+            "filter": "bicubic",
+            "crop": "center",
+            "crop_pct": 0.9,
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+            "size": [32, 32],
+        },
+        "network": "vit",
+        "source": "safetensors, timm",
+        "types": {"F32": {"tensors": 32, "bytes": 4 * parameters}},
         "classes": 7,
         "labels": 0,
         "warnings": [],
@@ -322,6 +337,24 @@ def test_info_model(vit, tally, folder):
     macs = 16 * 192 * 36 + 2 * (17 * (4 * 36 * 36 + 2 * 36 * 80) + 2 * 17 * 17 * 36) + 36 * 7
     tally.equal(made["flops"], 2 * macs, "multiply-adds of a pass")
     tally.equal([tensor["name"] for tensor in made["tensors"] if not tensor["used"]], [], "every tensor is used")
+    tally.check(
+        (made["config"]["block_count"], made["config"]["pos_embed.kind"], made["config"]["image_size"])
+        == (2, "1d", [32, 32]),
+        "the configuration by GGUF's keys",
+        made["config"],
+    )
+    larger = lines(vit.run("info", "--json", "--size", "64x48", MODEL))[0]
+    macs = 48 * 192 * 36 + 2 * (49 * (4 * 36 * 36 + 2 * 36 * 80) + 2 * 49 * 49 * 36) + 36 * 7
+    tally.equal((larger["input"], larger["flops"]), ([64, 48], 2 * macs), "multiply-adds of another size")
+    result = vit.run("info", "--size", "7", MODEL)
+    tally.check(
+        result.status == 2 and "--size 7x7: this network takes no pictures of that size" in result.err,
+        "a size below a patch",
+        result,
+    )
+    tally.check("\n  types          32 of F32 (" in text.out and "attn.qkv" not in text.out, "text sums types up", text)
+    every = vit.run("info", "--tensors", MODEL).out
+    tally.equal(len(re.findall(r"^  \S+ +F32 +\[", every, re.M)), 32, "--tensors lists them")
     tally.equal(
         lines(vit.run("info", "--json", "--config", f"{MODEL}/config.json", f"{MODEL}/model.safetensors"))[0][
             "parameters"
