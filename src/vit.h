@@ -162,7 +162,9 @@ typedef enum vit_filter {
 typedef enum vit_crop {
     VIT_CROP_CENTER, /* short side to floor(size / crop_pct), then the middle (timm) */
     VIT_CROP_SQUASH, /* both sides to the size, aspect ratio lost (Hugging Face ViT; timm's squash) */
-    VIT_CROP_BORDER  /* long side to fit, padded with the mean (timm's border) */
+    VIT_CROP_BORDER, /* long side to fit, padded with the mean (timm's border) */
+    VIT_CROP_SHORT_FLOOR, /* short side to floor(least side / crop_pct), then the middle, its offset rounded down (HF) */
+    VIT_CROP_SQUASH_FLOOR /* squash with such a middle */
 } vit_crop;
 
 typedef struct vit_preprocess {
@@ -183,7 +185,7 @@ typedef struct vit_config {
     float norm_eps;                               /* of every LayerNorm */
     vit_pool pool;
     int class_token, dist_token, registers;       /* how many, 0 or 1 of the first two; before the patches, in this order */
-    int pos_class;                                /* 1: the position table has rows for class_token and dist_token, first */
+    int pos_class, pos_registers;                 /* 1: the position table begins with rows of the first two, of registers */
     vit_pos_kind pos_kind;
     vit_pos_placement pos_placement;
     vit_resample pos_resample;

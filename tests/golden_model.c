@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- forward/...: every stage of NAME.x through the model, as `vit trace` ---- */
+/* ---- forward/... and others: every stage of NAME.x through the model, as `vit trace`; picture.x is made of
+ * picture.png where there is one ---- */
 
 static int find_stage(const golden *g, const char *prefix, const char *stage) {
     char name[300];
@@ -52,6 +53,22 @@ static void forward(golden *g, const vit_model *model, const char *prefix, const
     vit_session_close(session);
 }
 
+/* picture.png as the model preprocesses it: [1,height,width,3], the caller's */
+static float *preprocess_picture(golden *g, const vit_model *model, const vit_tensor_info *x) {
+    vit_error error;
+    const vit_preprocess *rules = &vit_model_config(model)->preprocess;
+    const size_t bytes = (size_t)(rules->height * rules->width) * 3 * sizeof(float);
+    float *pixels = must_alloc(bytes);
+    vit_image image = golden_picture(g, "picture.png");
+    if (x->shape[1] != rules->height || x->shape[2] != rules->width)
+        die("%s: the picture becomes %d x %d, expected %d x %d", g->folder, rules->height, rules->width,
+            (int)x->shape[1], (int)x->shape[2]);
+    must(vit_image_preprocess(&image, rules, rules->height, rules->width, pixels, &g->options, &error), &error);
+    memcpy(golden_result(g, golden_find(g, "picture.x"), "F32", 4, x->shape), pixels, bytes);
+    vit_image_close(&image);
+    return pixels;
+}
+
 void golden_forward(golden *g) {
     vit_error error;
     vit_model *model;
@@ -59,8 +76,8 @@ void golden_forward(golden *g) {
     const char *config = path_in(g->folder, "case.json");
     if (!vit_file_exists(config))
         config = NULL;
-    const char *weights = path_in(g->folder, "model.safetensors");
-    if (!vit_file_exists(weights))
+    const char *weights = config ? path_in(g->folder, "model.safetensors") : g->folder;
+    if (!vit_file_exists(path_in(g->folder, "model.safetensors")))
         weights = path_in(g->folder, "model.npz");
     must(vit_model_open(&model, weights, config, &g->options, &error), &error);
     must(vit_tensors_read(&input, path_in(g->folder, "input.safetensors"), &g->options, &error), &error);
@@ -71,7 +88,11 @@ void golden_forward(golden *g) {
         if (x->rank != 4 || x->shape[3] != 3 || length >= sizeof prefix || x->name[length - 1] != 'x')
             die("%s: %s is no pixels [B,H,W,3]", g->folder, x->name);
         snprintf(prefix, sizeof prefix, "%.*s", (int)length - 1, x->name);
-        forward(g, model, prefix, x, vit_tensors_data(input, i));
+        float *picture = NULL;
+        if (strcmp(prefix, "picture.") == 0)
+            picture = preprocess_picture(g, model, x);
+        forward(g, model, prefix, x, picture ? picture : vit_tensors_data(input, i));
+        free(picture);
     }
     vit_tensors_close(input);
     vit_model_close(model);

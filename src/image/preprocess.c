@@ -11,11 +11,11 @@ typedef struct crop_axis {
     int source, target, taken;
 } crop_axis;
 
-/* torchvision's, with Python's round (half to even); a smaller picture is padded (out - in) / 2 before. */
-static crop_axis center(int in, int out) {
+/* torchvision's, with Python's round (half to even), or half down; a smaller picture is padded (out - in) / 2 before. */
+static crop_axis center(int in, int out, int down) {
     if (in < out)
         return (crop_axis){0, (out - in) / 2, in};
-    return (crop_axis){(int)rint((in - out) / 2.0), 0, out};
+    return (crop_axis){down ? (in - out) / 2 : (int)rint((in - out) / 2.0), 0, out};
 }
 
 static void fill_pixels(uint8_t *out, size_t count, const uint8_t fill[3]) {
@@ -25,7 +25,7 @@ static void fill_pixels(uint8_t *out, size_t count, const uint8_t fill[3]) {
 
 void vit_center_crop(const uint8_t *rgb, int width, int height, int out_width, int out_height, const uint8_t fill[3],
                      uint8_t *out) {
-    crop_axis h = center(width, out_width), v = center(height, out_height);
+    crop_axis h = center(width, out_width, 0), v = center(height, out_height, 0);
     fill_pixels(out, (size_t)out_width * (size_t)out_height, fill);
     for (int y = 0; y < v.taken; y++)
         memcpy(out + 3 * ((size_t)(v.target + y) * (size_t)out_width + (size_t)h.target),
@@ -66,7 +66,10 @@ vit_status vit_place(vit_placement *out, int width, int height, const vit_prepro
     double scaled_width = floor(out_width / rules->crop_pct); /* timm */
     double scaled_height = floor(out_height / rules->crop_pct);
     double w = width, h = height;
-    if (rules->crop == VIT_CROP_SQUASH) {
+    const int half_down = rules->crop >= VIT_CROP_SHORT_FLOOR;
+    if (rules->crop == VIT_CROP_SHORT_FLOOR)
+        scaled_width = scaled_height = scaled_width < scaled_height ? scaled_width : scaled_height;
+    if (rules->crop == VIT_CROP_SQUASH || rules->crop == VIT_CROP_SQUASH_FLOOR) {
         w = scaled_width;
         h = scaled_height;
     } else if (rules->crop == VIT_CROP_BORDER) {
@@ -82,7 +85,7 @@ vit_status vit_place(vit_placement *out, int width, int height, const vit_prepro
     if (w > INT_MAX || h > INT_MAX)
         return vit_fail(error, VIT_ERR_LIMIT, "preprocess: %d x %d pixels would be resized to %.0f x %.0f", width,
                         height, w, h);
-    crop_axis across = center((int)w, out_width), down = center((int)h, out_height);
+    crop_axis across = center((int)w, out_width, half_down), down = center((int)h, out_height, half_down);
     *out = (vit_placement){{(int)w, (int)h, across.source, down.source, across.taken, down.taken}, across.target,
                            down.target};
     return VIT_OK;

@@ -41,7 +41,9 @@ const vit_word vit_filter_words[] = {{"nearest", VIT_FILTER_NEAREST},         {"
                                      {"bicubic", VIT_FILTER_BICUBIC},         {"lanczos", VIT_FILTER_LANCZOS},
                                      {"tf_bilinear", VIT_FILTER_TF_BILINEAR}, {0}};
 const vit_word vit_crop_words[] = {
-    {"center", VIT_CROP_CENTER}, {"squash", VIT_CROP_SQUASH}, {"border", VIT_CROP_BORDER}, {0}};
+    {"center", VIT_CROP_CENTER},           {"squash", VIT_CROP_SQUASH},
+    {"border", VIT_CROP_BORDER},           {"short_floor", VIT_CROP_SHORT_FLOOR},
+    {"squash_floor", VIT_CROP_SQUASH_FLOOR}, {0}};
 
 const char *vit_word_of(const vit_word *words, int value) {
     for (; words->word; words++)

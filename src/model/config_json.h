@@ -36,7 +36,7 @@ vit_status vit_read_labels(const vit_json_reader *r, const char *key, vit_claims
  * are in pretrained_cfg, in old files at the top. */
 vit_status vit_claims_from_timm(vit_claims *claims, const vit_json_reader *root, const vit_allocator *allocator);
 vit_status vit_claims_from_hf(vit_claims *claims, const vit_json_reader *r, const vit_allocator *allocator);
-/* preprocessor_config.json of an image processor (transformers image_processing_*.py). */
+/* preprocessor_config.json of an image processor. */
 vit_status vit_claims_from_preprocessor(vit_claims *claims, const vit_json_reader *r);
 
 #endif

@@ -15,8 +15,9 @@ static vit_status timm_pool(const vit_json_reader *r, vit_claims *claims) {
 static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) {
     static const char *const read[] = {"img_size",  "patch_size",  "embed_dim",   "depth",       "num_heads",
                                        "mlp_ratio", "num_classes", "global_pool", "class_token", "no_embed_class",
-                                       "qkv_bias",  "in_chans",    "act_layer",   "stem_type"};
-    static const char *const harmless[] = {"fc_norm",         "final_norm",     "drop_rate",        "pos_drop_rate",
+                                       "qkv_bias",  "in_chans",    "act_layer",   "stem_type",   "final_norm",
+                                       "reg_tokens", "pre_norm",   "init_values"};
+    static const char *const harmless[] = {"fc_norm",         "drop_rate",      "pos_drop_rate",
                                            "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",   "drop_path_rate",
                                            "weight_init",     "fix_init",       "dynamic_img_size", "dynamic_img_pad",
                                            "strict_img_size", "resnet_layers",  "resnet_stem_chs",
@@ -34,8 +35,8 @@ static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) 
     vit_read_text(r, "stem_type", stem, sizeof stem);
     if (strcmp(stem, "fixed") != 0) /* of BiT; with others it would be another network */
         return vit_unsupported(r, "stem_type", stem);
-    int channels = 3, no_embed_class = VIT_UNSET;
-    double mlp_ratio = 4;
+    int channels = 3, no_embed_class = VIT_UNSET, final_norm = VIT_UNSET;
+    double mlp_ratio = 4, scale = VIT_UNSET;
     VIT_TRY(vit_read_integer(r, "in_chans", 3, 3, &channels));
     VIT_TRY(vit_read_pair(r, "img_size", 1, 65535, &claims->image_height, &claims->image_width));
     VIT_TRY(vit_read_pair(r, "patch_size", 1, 1024, &claims->patch_height, &claims->patch_width));
@@ -48,30 +49,76 @@ static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) 
     VIT_TRY(vit_read_bool(r, "no_embed_class", &no_embed_class));
     VIT_TRY(vit_read_bool(r, "qkv_bias", &claims->qkv_bias));
     VIT_TRY(vit_read_word(r, "act_layer", vit_activation_words, &claims->activation));
+    VIT_TRY(vit_read_real(r, "init_values", 0, 1e6, &scale)); /* of LayerScale, whose values are in the file */
+    if (scale >= 0)
+        claims->layer_scale = 1;
+    VIT_TRY(vit_read_integer(r, "reg_tokens", 0, 65536, &claims->registers));
+    VIT_TRY(vit_read_bool(r, "pre_norm", &claims->pre_norm));
+    VIT_TRY(vit_read_bool(r, "final_norm", &final_norm));
     if (no_embed_class != VIT_UNSET)
-        claims->pos_class = !no_embed_class;
+        claims->pos_class = claims->pos_registers = !no_embed_class;
+    if (final_norm == 0)
+        claims->final_norm = claims->pool_norm = 0;
     return timm_pool(r, claims);
 }
 
-/* Heads by architecture: the one number that no tensor's shape tells (timm vision_transformer.py). */
+/* The word of an architecture's name that begins so, or has such a part. */
+typedef struct timm_part {
+    const char *part;
+    int value;
+} timm_part;
+
+static int begins(const char *name, const char *part) {
+    return strncmp(name, part, strlen(part)) == 0;
+}
+
+/* Of timm's vision_transformer.py and deit.py: what no tensor tells. The first that begins so counts. */
+static const timm_part timm_heads[] = {
+    {"vit_tiny_", 3},       {"vit_wee_", 4},          {"vit_xsmall_", 4},
+    {"vit_little_", 5},     {"vit_small_", 6},        {"vit_half_", 6},
+    {"vit_medium", 8},      {"vit_betwixt_", 10},     {"vit_base_patch16_gap_224", 16},
+    {"vit_base_patch16_plus_", 14},                   {"vit_base_patch32_plus_", 14},
+    {"vit_base_", 12},      {"vit_so150m2_", 13},     {"vit_so150m_", 14},
+    {"vit_intern300m_", 16}, {"vit_so400m_", 16},     {"vit_large_", 16},
+    {"vit_huge_", 16},      {"vit_giant_patch14_dinov2", 24}, {"vit_giant_patch14_reg", 24},
+    {"vit_giant_patch16_radio", 24}, {"vit_giant", 16}, {"vit_gigantic_", 16},
+    {"deit_tiny_", 3},      {"deit_small_", 6},       {"deit_base_", 12},
+    {"deit3_small_", 6},    {"deit3_medium_", 8},     {"deit3_base_", 12},
+    {"deit3_large_", 16},   {"deit3_huge_", 16},      {"flexivit_small", 6},
+    {"flexivit_base", 12},  {"flexivit_large", 16},   {0}};
+static const char *const timm_tanh[] = {"vit_giantopt_patch16_siglip_", "vit_so400m_patch16_siglip_",
+                                        "vit_base_patch32_siglip_", "vit_large_patch16_siglip_512",
+                                        "vit_large_patch16_siglip_gap_512"};
+/* Of the same class, or of one that has the same names of tensors, but other networks. */
+static const char *const timm_other[] = {"_rope", "_xp_", "_rpn_", "_18x2_", "_mci_", "vit_pwee_", "vit_dpwee_",
+                                         "vit_dwee_", "vit_dlittle_", "vit_relpos_", "vit_srelpos_"};
+
 static vit_status timm_architecture(const vit_json_reader *r, vit_claims *claims) {
-    static const struct {
-        const char *prefix;
-        int heads;
-    } known[] = {{"vit_tiny_", 3},  {"vit_small_", 6},  {"vit_base_", 12},  {"vit_large_", 16}, {"vit_huge_", 16},
-                 {"deit_tiny_", 3}, {"deit_small_", 6}, {"deit_base_", 12}, {"vit_half_", 6},   {0}};
-    if (strncmp(claims->architecture, "resnetv2_", 9) == 0 && strstr(claims->architecture, "_bit")) {
+    const char *name = claims->architecture;
+    if (begins(name, "resnetv2_") && strstr(name, "_bit")) {
         claims->network = VIT_NETWORK_BIT;
         return VIT_OK;
     }
-    if (!*claims->architecture || strncmp(claims->architecture, "vit_", 4) == 0 ||
-        strncmp(claims->architecture, "deit_", 5) == 0) {
-        for (int i = 0; known[i].prefix; i++)
-            if (strncmp(claims->architecture, known[i].prefix, strlen(known[i].prefix)) == 0)
-                claims->heads = known[i].heads;
-        return VIT_OK;
-    }
-    return vit_unsupported(r, "architecture", claims->architecture);
+    if (*name && !begins(name, "vit_") && !begins(name, "deit_") && !begins(name, "deit3_") && !begins(name, "flexivit_"))
+        return vit_unsupported(r, "architecture", name);
+    for (size_t i = 0; i < sizeof timm_other / sizeof *timm_other; i++)
+        if (strstr(name, timm_other[i]))
+            return vit_unsupported(r, "architecture", name);
+    for (const timm_part *heads = timm_heads; heads->part && claims->heads == VIT_UNSET; heads++)
+        if (begins(name, heads->part))
+            claims->heads = heads->value;
+    for (size_t i = 0; i < sizeof timm_tanh / sizeof *timm_tanh; i++)
+        if (begins(name, timm_tanh[i]))
+            claims->activation = VIT_GELU_TANH;
+    if (strstr(name, "_quickgelu_"))
+        claims->activation = VIT_GELU_QUICK;
+    if (strstr(name, "_clip_"))
+        claims->norm_eps = 1e-5;
+    if (strstr(name, "_distilled_"))
+        claims->dist_token = claims->head_dist = 1;
+    if (strstr(name, "_radio_") || begins(name, "vit_intern300m_"))
+        claims->final_norm = claims->pool_norm = 0;
+    return VIT_OK;
 }
 
 /* timm's config.json: model_args override what the architecture's name says; the input's statistics, crop and filter

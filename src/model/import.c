@@ -90,6 +90,11 @@ static int outputs(const import *in, const char *prefix, const char *layer) {
     return count ? count : dimension(find_in(in, prefix, name), 2, 0);
 }
 
+/* Inputs of a linear layer whose weight is [outputs,inputs]; 0 where it is laid out otherwise. */
+static int columns(const own_tensor *weight) {
+    return weight && !weight->name.kernel ? dimension(weight, 2, 1) : 0;
+}
+
 static void settle(int *claim, int value) {
     if (*claim == VIT_UNSET)
         *claim = value;
@@ -159,10 +164,24 @@ static void settle_preprocess(const import *in) {
     settle(&c->input_width, c->image_width);
 }
 
-/* A square grid, and one more for the class token: big_vision has none. */
-static int has_class_row(int rows) {
-    const int side = rows > 1 ? (int)lround(sqrt(rows - 1)) : 0;
-    return rows > 1 && side * side == rows - 1;
+static int side_of(int cells) {
+    return cells > 0 ? (int)lround(sqrt(cells)) : 0;
+}
+
+/* For which of the tokens before the patches a 1-D table has rows: those that are left when the patches of the claimed
+ * picture, or of a square one, have theirs. */
+static void settle_prefix_rows(vit_claims *c, int rows) {
+    const int tokens = c->class_token + c->dist_token, all = tokens + c->registers, candidates[] = {0, all, tokens};
+    const int is_known = c->image_height > 0 && c->patch_height > 0 && c->patch_width > 0 && c->resnet_stem_width <= 0;
+    const int patches = is_known ? c->image_height / c->patch_height * (c->image_width / c->patch_width) : 0;
+    int has = tokens;
+    for (int i = 0; i < 3; i++) {
+        const int left = rows - candidates[i];
+        if (patches ? left == patches : left > 0 && side_of(left) * side_of(left) == left)
+            has = candidates[i];
+    }
+    settle(&c->pos_class, tokens && has >= tokens);
+    settle(&c->pos_registers, c->registers && has == all);
 }
 
 /* Heads of [D,H,K]. */
@@ -182,10 +201,11 @@ static void settle_positions(const import *in) {
                          : !table && speaks_jax(in) ? VIT_POS_SINCOS2D
                                                : VIT_POS_1D);
     settle(&c->pos_placement, (table || x) && *before ? VIT_POS_LAYERS : VIT_POS_INPUT);
-    settle(&c->pos_class, c->pos_kind == VIT_POS_2D   ? find_in(in, before, "pos_cls") != NULL
-                          : vit_family_is_jax(in->family) ? has_class_row(dimension(table, 3, 1))
-                                                      : c->pos_kind == VIT_POS_1D);
+    if (table)
+        settle_prefix_rows(c, dimension(table, 3, 1));
+    settle(&c->pos_class, c->pos_kind == VIT_POS_2D ? find_in(in, before, "pos_cls") != NULL : c->pos_kind == VIT_POS_1D);
     c->pos_class &= c->class_token;
+    settle(&c->pos_registers, 0);
     /* Tables of the paper's other variants are interpolated linearly along their own axes. */
     const int own_axes = c->pos_kind == VIT_POS_2D || c->pos_kind == VIT_POS_RELATIVE || c->pos_placement != VIT_POS_INPUT;
     settle(&c->pos_resample, own_axes || speaks_jax(in)          ? VIT_RESAMPLE_JAX
@@ -193,9 +213,9 @@ static void settle_positions(const import *in) {
                              : c->source == VIT_SOURCE_HF ? VIT_RESAMPLE_HF
                                                            : VIT_RESAMPLE_TIMM);
     /* A square grid of as many patches as the table has rows, 224 pixels where there is no table. */
-    const int prefix = c->pos_class * (c->class_token + c->dist_token), tokens = c->class_token + c->dist_token + c->registers;
-    const int patches = distances ? (dimension(distances, 2, 0) + 1) / 2 - tokens : dimension(table, 3, 1) - prefix;
-    const int side = patches > 0 ? (int)lround(sqrt(patches)) : 0;
+    const int prefix = c->pos_class * (c->class_token + c->dist_token) + c->pos_registers * c->registers;
+    const int tokens = c->class_token + c->dist_token + c->registers;
+    const int side = side_of(distances ? (dimension(distances, 2, 0) + 1) / 2 - tokens : dimension(table, 3, 1) - prefix);
     const vit_resnet resnet = {.stages = c->resnet_stages, .stem_width = c->resnet_stem_width > 0};
     const int cell = vit_resnet_stride(&resnet);
     const int pixels = table || x || distances || c->pos_kind == VIT_POS_1D ? 0 : 224;
@@ -254,19 +274,29 @@ static vit_status settle_claims(const import *in) {
     settle(&c->layers, count_layers(in));
     if (kernel_heads(in))
         settle(&c->heads, kernel_heads(in));
-    settle(&c->mlp_width, outputs(in, block, "mlp.fc1"));
+    const int fc1 = outputs(in, block, "mlp.fc1"), hidden = columns(find_in(in, block, "mlp.fc2.weight"));
+    settle(&c->mlp, hidden && fc1 == 2 * hidden ? VIT_MLP_SWIGLU : VIT_MLP_PLAIN);
+    settle(&c->mlp_width, c->mlp == VIT_MLP_SWIGLU ? fc1 / 2 : fc1);
     settle_classes(in, "head");
     settle(&c->class_token, find(in, "cls_token") != NULL);
     settle(&c->dist_token, find(in, "dist_token") != NULL);
     settle(&c->registers, dimension(find(in, "reg_token"), 3, 1));
     settle_positions(in);
-    settle(&c->patch_bias, 1);
+    settle(&c->head_dist, outputs(in, "", "head_dist") > 0);
+    settle(&c->pre_norm, find(in, "norm_pre.weight") != NULL);
+    settle(&c->patch_bias, !c->pre_norm || find(in, "patch_embed.proj.bias") != NULL);
     settle(&c->qkv_bias, find_in(in, block, "attn.qkv.bias") != NULL);
+    settle(&c->layer_scale, find_in(in, block, "ls1.gamma") != NULL);
     settle(&c->pool_norm, find(in, "fc_norm.weight") != NULL);
     settle(&c->final_norm, find(in, "norm.weight") != NULL || !c->pool_norm);
-    settle(&c->pre_logits, outputs(in, "", "pre_logits.fc"));
+    settle(&c->pre_logits, c->source == VIT_SOURCE_HF && c->classes ? 0 : outputs(in, "", "pre_logits.fc"));
+    settle(&c->projection, dimension(find(in, "projection.weight"), 2, 0));
     settle(&c->activation, jax ? VIT_GELU_TANH : VIT_GELU_ERF);
-    settle(&c->pool, find(in, "attn_pool.latent") ? VIT_POOL_MAP : c->class_token ? VIT_POOL_CLASS : VIT_POOL_MEAN);
+    const int concatenated = c->classes && columns(find(in, "head.weight")) == 2 * c->width;
+    settle(&c->pool, find(in, "attn_pool.latent") ? VIT_POOL_MAP
+                     : !c->class_token            ? VIT_POOL_MEAN
+                     : concatenated               ? VIT_POOL_CLASS_MEAN
+                                                  : VIT_POOL_CLASS);
     c->norm_eps = c->norm_eps >= 0 ? c->norm_eps : 1e-6;
     settle_preprocess(in);
     return VIT_OK;
@@ -293,13 +323,7 @@ static const char *not_run(const vit_config *c) {
     const struct {
         int has;
         const char *what;
-    } parts[] = {{c->head_dist, "a head for the distillation token"},
-                 {!c->patch_bias && c->network == VIT_NETWORK_VIT, "a patch embedding without bias"},
-                 {c->layer_scale, "LayerScale"},
-                 {c->pre_norm, "a norm before the blocks"},
-                 {c->mlp != VIT_MLP_PLAIN, "SwiGLU"},
-                 {c->projection, "a projection of features"},
-                 {c->decoder.kind != VIT_DECODER_NONE, "a decoder"}};
+    } parts[] = {{c->decoder.kind != VIT_DECODER_NONE, "a decoder"}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].has)
             return parts[i].what;
@@ -356,6 +380,12 @@ static vit_status check_encoder(const vit_config *c, const vit_limits *limits, c
                         c->pos_kind == VIT_POS_2D ? 2 : 4);
     if ((c->pool == VIT_POOL_CLASS || c->pool == VIT_POOL_CLASS_MEAN) && !c->class_token)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: pooling takes the class token, but there is none", name);
+    if (c->head_dist && (!c->dist_token || c->pool != VIT_POOL_CLASS || vit_feature_width(c) != c->width))
+        return vit_fail(error, VIT_ERR_CONFIG,
+                        "%s: a distillation head: expected a distillation token, and the class token as features", name);
+    if (c->pre_logits && c->projection)
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: both a hidden layer before the head and a projection: expected one",
+                        name);
     return VIT_OK;
 }
 

@@ -43,7 +43,7 @@ void vit_model_close(vit_model *model) {
 }
 
 int vit_feature_width(const vit_config *c) {
-    return c->pre_logits ? c->pre_logits : vit_pooled_width(c);
+    return c->projection ? c->projection : c->pre_logits ? c->pre_logits : vit_pooled_width(c);
 }
 
 vit_compute vit_model_compute(const vit_model *model) {

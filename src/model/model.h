@@ -25,11 +25,13 @@ typedef struct vit_block {
     float *rel_embed;                     /* [2T-1,K] of the stored grid: row (query - key) + T-1, for all heads */
     vit_matrix proj_weight;               /* [D,D] */
     float *proj_bias;                     /* [D] */
+    float *scale1;                        /* [D]: LayerScale of attention */
     float *norm2_weight, *norm2_bias;     /* [D] */
-    vit_matrix fc1_weight;                /* [F,D] */
-    float *fc1_bias;                      /* [F] */
+    vit_matrix fc1_weight;                /* [F,D]; SwiGLU [2F,D] */
+    float *fc1_bias;                      /* [F]; [2F] */
     vit_matrix fc2_weight;                /* [D,F] */
     float *fc2_bias;                      /* [D] */
+    float *scale2;                        /* [D]: of the MLP */
 } vit_block;
 
 /* Convolutions without bias [out,in,height,width], standardised; the gain and bias of group norms [C]. */
@@ -56,8 +58,9 @@ typedef struct vit_weights {
     float *patch_bias;                    /* [D] */
     float *class_token, *dist_token;      /* [D] */
     float *registers;                     /* [registers,D] */
-    float *pos_embed;                     /* [T0 (+1 or 2),D] of the stored grid */
+    float *pos_embed;                     /* [vit_pos_rows,D]: tokens before the patches, then the stored grid */
     float *pos_x, *pos_y, *pos_cls;       /* [columns,D/2], [rows,D/2] of the stored grid; [1 or 2,D] */
+    float *pre_norm_weight, *pre_norm_bias; /* [D] */
     float *norm_weight, *norm_bias;       /* [D] */
     float *map_latent;                    /* [D]: the learned query of attention pooling, and its layers */
     float *map_q_weight, *map_q_bias;     /* [D,D], [D] */
@@ -66,7 +69,9 @@ typedef struct vit_weights {
     float *map_fc1_weight, *map_fc1_bias, *map_fc2_weight, *map_fc2_bias;     /* [F,D], [F], [D,F], [D] */
     float *pool_norm_weight, *pool_norm_bias; /* of the pooled vector */
     float *pre_logits_weight, *pre_logits_bias; /* [pre_logits,D], [pre_logits] */
-    float *head_weight, *head_bias;       /* [N, D or pre_logits], [N] */
+    float *projection;                    /* [projection,D] */
+    float *head_weight, *head_bias;       /* [N,vit_feature_width], [N] */
+    float *head_dist_weight, *head_dist_bias; /* the same, of the distillation token */
     vit_block *blocks;                    /* [L] */
 } vit_weights;
 
@@ -118,7 +123,7 @@ static inline int vit_prefix_tokens(const vit_config *c) {
 }
 /* Those of them that the position table has rows for. */
 static inline int vit_pos_prefix(const vit_config *c) {
-    return c->pos_class ? c->class_token + c->dist_token : 0;
+    return (c->pos_class ? c->class_token + c->dist_token : 0) + (c->pos_registers ? c->registers : 0);
 }
 /* Rows of a 1-D position table. */
 static inline int64_t vit_pos_rows(const vit_config *c) {
@@ -139,6 +144,10 @@ static inline int vit_positions_before_layers(const vit_config *c) {
 /* Blocks of attention and MLP: an axial layer has two. */
 static inline int vit_block_count(const vit_config *c) {
     return c->axial ? 2 * c->layers : c->layers;
+}
+/* Outputs of an MLP's first layer. */
+static inline int64_t vit_fc1_rows(const vit_config *c) {
+    return c->mlp == VIT_MLP_SWIGLU ? 2 * (int64_t)c->mlp_width : c->mlp_width;
 }
 /* Values of the vector that comes out of pooling. */
 static inline int vit_pooled_width(const vit_config *c) {

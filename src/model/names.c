@@ -31,9 +31,12 @@ struct vit_family {
 /* ---- Hugging Face; transformers 5 still writes the old names ---- */
 
 static const base_name hf_outer[] = {{"embeddings.cls_token", "cls_token", ALL},
+                                     {"embeddings.distillation_token", "dist_token", ALL},
+                                     {"embeddings.register_tokens", "reg_token", ALL},
                                      {"embeddings.position_embeddings", "pos_embed", ALL},
                                      {"embeddings.patch_embeddings.projection", "patch_embed.proj", ALL},
                                      {"layernorm", "norm", ALL},
+                                     {"pooler.dense", "pre_logits.fc", ALL},
                                      {0}},
                        hf_inner[] = {{"layernorm_before", "norm1", ALL},
                                      {"attention.attention.query", "attn.qkv", 0, 3},
@@ -43,14 +46,48 @@ static const base_name hf_outer[] = {{"embeddings.cls_token", "cls_token", ALL},
                                      {"layernorm_after", "norm2", ALL},
                                      {"intermediate.dense", "mlp.fc1", ALL},
                                      {"output.dense", "mlp.fc2", ALL},
+                                     {"norm1", "norm1", ALL}, /* DINOv2 */
+                                     {"layer_scale1.lambda1", "ls1.gamma", ALL},
+                                     {"norm2", "norm2", ALL},
+                                     {"mlp.fc1", "mlp.fc1", ALL},
+                                     {"mlp.fc2", "mlp.fc2", ALL},
+                                     {"mlp.weights_in", "mlp.fc1", ALL},
+                                     {"mlp.weights_out", "mlp.fc2", ALL},
+                                     {"layer_scale2.lambda1", "ls2.gamma", ALL},
                                      {0}},
-                       hf_head[] = {{"classifier", "head", ALL}, {0}};
-static const prefix hf_prefixes[] = {{"vit.encoder.layer.#.", "blocks.#.", hf_inner},
-                                     {"vit.", "", hf_outer},
-                                     {"encoder.layer.#.", "blocks.#.", hf_inner},
-                                     {"", "", hf_outer},
-                                     {"", "", hf_head},
+                       hf_head[] = {{"classifier", "head", ALL},
+                                    {"cls_classifier", "head", ALL},
+                                    {"distillation_classifier", "head_dist", ALL},
+                                    {0}};
+#define HF_PREFIX(prefix) {prefix "encoder.layer.#.", "blocks.#.", hf_inner}, {prefix, "", hf_outer}
+static const prefix hf_prefixes[] = {HF_PREFIX("vit."),    HF_PREFIX("deit."),
+                                     HF_PREFIX("dinov2."), HF_PREFIX("dinov2_with_registers."),
+                                     HF_PREFIX(""),        {"", "", hf_head},
                                      {0}};
+
+/* CLIP and SigLIP */
+static const base_name tower_outer[] = {{"embeddings.class_embedding", "cls_token", ALL},
+                                        {"embeddings.position_embedding.weight", "pos_embed", ALL},
+                                        {"embeddings.patch_embedding", "patch_embed.proj", ALL},
+                                        {"pre_layrnorm", "norm_pre", ALL},
+                                        {"post_layernorm", "norm", ALL},
+                                        {0}},
+                       tower_inner[] = {{"layer_norm1", "norm1", ALL},
+                                        {"self_attn.q_proj", "attn.qkv", 0, 3},
+                                        {"self_attn.k_proj", "attn.qkv", 1, 3},
+                                        {"self_attn.v_proj", "attn.qkv", 2, 3},
+                                        {"self_attn.out_proj", "attn.proj", ALL},
+                                        {"layer_norm2", "norm2", ALL},
+                                        {"mlp.fc1", "mlp.fc1", ALL},
+                                        {"mlp.fc2", "mlp.fc2", ALL},
+                                        {0}},
+                       tower_head[] = {{"visual_projection", "projection", ALL}, {0}};
+static const prefix tower_prefixes[] = {{"vision_model.encoder.layers.#.", "blocks.#.", tower_inner},
+                                        {"vision_model.", "", tower_outer},
+                                        {"encoder.layers.#.", "blocks.#.", tower_inner},
+                                        {"", "", tower_outer},
+                                        {"", "", tower_head},
+                                        {0}};
 static const ending torch_endings[] = {{".weight", ".weight"}, {".bias", ".bias"}, {"", ""}, {0}};
 
 /* ---- vit_jax and big_vision. Published files of the former number all parts of a block in one row (LayerNorm_2,
@@ -95,7 +132,7 @@ static const prefix jax_prefixes[] = {JAX_PREFIX(""), JAX_PREFIX("opt/target/"),
                                       JAX_PREFIX("params/img/"), {0}};
 static const ending jax_endings[] = {{"/kernel", ".weight"}, {"/scale", ".weight"}, {"/bias", ".bias"}, {"", ""}, {0}};
 
-static const vit_family families[] = {{hf_prefixes, torch_endings}, {jax_prefixes, jax_endings}};
+static const vit_family families[] = {{hf_prefixes, torch_endings}, {tower_prefixes, torch_endings}, {jax_prefixes, jax_endings}};
 enum { FAMILIES = sizeof families / sizeof *families, NUMBERS = 2 };
 
 /* ---- Matching ---- */
@@ -199,22 +236,13 @@ const char *vit_after_layer(const char *name, const char *prefix, int *layer) {
 const char *vit_foreign_network(const char *name) {
     static const struct {
         const char *part, *what;
-    } known[] = {{".ls1.", "LayerScale"},
-                 {".ls2.", "LayerScale"},
-                 {".layer_scale", "LayerScale"},
-                 {"reg_token", "register tokens"},
-                 {"register_tokens", "register tokens"},
-                 {"dist_token", "a distillation token"},
-                 {"distillation_token", "a distillation token"},
-                 {"norm_pre.", "a norm before the blocks"},
-                 {".q_norm.", "query-key norms"},
+    } known[] = {{".q_norm.", "query-key norms"},
                  {".k_norm.", "query-key norms"},
                  {"attn_pool.", "attention pooling"},
                  {"rel_pos", "relative positions"},
                  {"rel_embed", "relative positions"},
                  {".mlp.norm.", "a norm inside the MLP"},
                  {".mlp.w12.", "SwiGLU"},
-                 {".weights_in.", "SwiGLU"},
                  {".mlp.fc1_g.", "SwiGLU"},
                  {"decoder.", "a decoder"},
                  {"pos_x", "2-D positions"},

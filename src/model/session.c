@@ -76,6 +76,7 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
         return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d, batch %d: too many pixels for convolutions: at most %d",
                         s->height, s->width, s->batch, INT32_MAX / 4);
     s->prefix = vit_prefix_tokens(c);
+    s->trunk = (vit_trunk){model->weights.blocks, c->width, c->heads, c->mlp_width};
     uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)s->prefix;
     if (tokens > model->options.limits.tokens || tokens * (uint64_t)s->batch > INT32_MAX / 4)
         return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d: %llu tokens, the limit is %u (limit tokens)",
@@ -98,7 +99,7 @@ static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
 /* Floats of the buffer that holds one layer's widest channels, and the embed stage's workspace before that. */
 static size_t wide_floats(const vit_session *s, size_t lanes) {
     const vit_config *c = &s->model->config;
-    const size_t channels = max3(3 * (size_t)c->width, (size_t)deepest(c), 0);
+    const size_t channels = max3(3 * (size_t)c->width, (size_t)deepest(c), (size_t)vit_fc1_rows(c));
     return max3(vit_size_mul(lanes, channels), vit_positions_bytes(s) / sizeof(float) + 1, 0);
 }
 
@@ -147,12 +148,16 @@ static void take_buffers(vit_session *s, int threads, int capture) {
     s->features = take(arena, batch, max3((size_t)vit_pooled_width(c), (size_t)vit_feature_width(c), 0), 1);
     if (c->pool == VIT_POOL_MAP) {
         s->map.query = take(arena, width, r, 1);
-        s->map.attention = take(arena, batch, (size_t)c->heads, (size_t)s->tokens);
+        s->map.attention = take(arena, batch, (size_t)c->heads, (size_t)s->patches);
         s->map.mixed = take(arena, image_lanes, width, 1);
         s->map.hidden = take(arena, image_lanes, (size_t)c->mlp_width, 1);
     }
-    if (c->pre_logits)
-        s->hidden = take(arena, image_lanes, (size_t)c->pre_logits, 1);
+    if (c->pre_logits || c->projection)
+        s->hidden = take(arena, image_lanes, (size_t)vit_feature_width(c), 1);
+    if (c->head_dist)
+        s->pooled_dist = take(arena, image_lanes, width, 1);
+    if (c->head_dist && classes)
+        s->dist_logits = take(arena, batch, classes, 1);
     if (classes) {
         s->scores = take(arena, image_lanes, classes, 1);
         s->logits = take(arena, batch, classes, 1);
@@ -290,7 +295,7 @@ vit_stage_info vit_session_stage(const vit_session *s, int index) {
         break;
     case VIT_VIEW_ATTENTION:
         info.rank = 4;
-        memcpy(info.shape, (int[]){s->batch, s->model->config.heads, view->count, s->tokens}, 4 * sizeof(int));
+        memcpy(info.shape, (int[]){s->batch, s->model->config.heads, view->count, view->channels}, 4 * sizeof(int));
         break;
     case VIT_VIEW_TABLE:
         info.rank = 3;

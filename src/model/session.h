@@ -14,7 +14,7 @@ typedef enum vit_view_kind {
 
 typedef struct vit_view {
     vit_view_kind kind;
-    const float *data;  /* TOKENS, MAP: panels [B*P][channels][R]; ATTENTION: [B,H,count,T]; TABLE: [1,count,channels];
+    const float *data;  /* TOKENS, MAP: panels [B*P][channels][R]; ATTENTION: [B,H,count,channels]; TABLE: [1,count,channels];
                          * ROWS: [B,channels] */
     int first, count;   /* TOKENS: of each image's tokens. MAP: columns and rows of pixels */
     int channels;
@@ -30,6 +30,12 @@ typedef struct vit_stage {
     vit_view view;
 } vit_stage;
 
+/* A stack of blocks: the encoder's, or a decoder's. */
+typedef struct vit_trunk {
+    const vit_block *blocks;
+    int width, heads, mlp_width; /* D, H, F */
+} vit_trunk;
+
 struct vit_session {
     const vit_model *model;
     vit_allocator allocator;
@@ -44,6 +50,7 @@ struct vit_session {
     vit_arena arena;
     int height, width, rows, columns; /* pixels; patches */
     int patches, prefix, tokens, panels; /* of one image: T0, tokens before the patches, T, P = ceil(T/R) */
+    vit_trunk trunk;                  /* that runs */
     int batch;
     size_t thread_scratch;            /* floats a thread: scores of two panels of queries, or wide rows of weights */
 
@@ -57,8 +64,8 @@ struct vit_session {
     } maps;
     float *x;          /* panels [B*P][D][R]: the residual stream */
     float *normed;     /* panels of D: LayerNorm's output; attention's output */
-    float *wide;       /* panels of max(3D, F, 3*patch pixels): im2col patches, then qkv, then the MLP's hidden layer;
-                        * what positions are made in */
+    float *wide;       /* panels of max(3D, F (SwiGLU: 2F), 3*patch pixels): im2col patches, then qkv, then the MLP's
+                        * hidden layer; what positions are made in */
     struct {           /* what int8 kernels read, or NULL */
         void *tokens;  /* quantised panels of the widest layer's inputs */
         float *scale;  /* [B*P*R], and so the zero points */
@@ -72,13 +79,15 @@ struct vit_session {
     float *pooled;     /* panels [ceil(B/R)][pooled width][R]: one vector an image */
     struct {           /* of attention pooling, or NULL */
         float *query;  /* one panel of D */
-        float *attention;       /* [B,H,1,T] */
+        float *attention;       /* [B,H,1,T0] */
         float *mixed, *hidden;  /* panels of D and F, one vector an image */
     } map;
-    float *hidden;     /* panels of pre_logits, or NULL */
+    float *pooled_dist; /* panels of D: the distillation token, or NULL */
+    float *hidden;     /* panels of pre_logits, or of a projection; or NULL */
     float *scores;     /* panels of N, or NULL */
     float *features;   /* [B, feature width]; before, what it is made of */
     float *logits;     /* [B,N], or NULL */
+    float *dist_logits; /* [B,N] of the distillation token, or NULL */
 
     vit_stage *stages; /* [stage_count] */
     int stage_count, next;

@@ -13,16 +13,21 @@ struct stage_list {
     vit_stage counted;
 };
 
+/* The next stage reads the weights of this one. */
+static void read_slots(struct stage_list *list, const char *stage, int layer) {
+    for (const vit_slot *slot; list->slots < list->model->slot_count; list->slots++) {
+        slot = &list->model->slots[list->slots];
+        if (strcmp(slot->stage, stage) != 0 || slot->layer != layer)
+            break;
+    }
+}
+
 /* A stage that reads the slots of `reads` of this index, -1 where it is there once, which is its name as well.
  * multiply_adds: of one image. */
 static vit_stage *put_stage(struct stage_list *list, const char *reads, int index, void (*run)(vit_session *, int),
                             double multiply_adds, vit_view view) {
     static const char *const names[] = {"%s", "%s.%d"};
-    for (const vit_slot *slot; list->slots < list->model->slot_count; list->slots++) {
-        slot = &list->model->slots[list->slots];
-        if (strcmp(slot->stage, reads) != 0 || slot->layer != index)
-            break;
-    }
+    read_slots(list, reads, index);
     const double flops = 2 * list->images * multiply_adds;
     vit_stage *stage = list->stages ? &list->stages[list->count] : &list->counted;
     *stage = (vit_stage){.run = run, .index = index, .layer = -1, .slots = list->slots, .flops = flops, .view = view};
@@ -65,7 +70,7 @@ static void add_encoder(struct stage_list *list, const vit_session *s) {
     const double t = s->tokens, d = c->width, f = c->mlp_width;
     const vit_view none = {0}, tokens = {VIT_VIEW_TOKENS, s->x, 0, s->tokens, c->width};
     const vit_view patches = {VIT_VIEW_TOKENS, s->x, s->prefix, s->patches, c->width};
-    const vit_view attention = {s->attention ? VIT_VIEW_ATTENTION : VIT_VIEW_NONE, s->attention, 0, s->tokens, 0};
+    const vit_view attention = {s->attention ? VIT_VIEW_ATTENTION : VIT_VIEW_NONE, s->attention, 0, s->tokens, s->tokens};
     const vit_view normed = {VIT_VIEW_TOKENS, vit_final_tokens(s), 0, s->tokens, c->width};
     add_stage(list, "patch_embed", -1, vit_run_patch_embed, s->patches * d * vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width, patches);
     if (vit_positions_before_layers(c)) {
@@ -79,7 +84,7 @@ static void add_encoder(struct stage_list *list, const vit_session *s) {
         add_stage(list, "qkv", layer, vit_run_qkv, t * d * 3 * d, none);
         add_stage(list, "attn", layer, vit_run_attention, 2 * (s->patches * keys + s->prefix * t) * d, attention);
         add_stage(list, "proj", layer, vit_run_proj, t * d * d, none);
-        add_stage(list, "fc1", layer, vit_run_fc1, t * d * f, none);
+        add_stage(list, "fc1", layer, vit_run_fc1, t * d * (double)vit_fc1_rows(c), none);
         add_stage(list, "block", layer, vit_run_fc2, t * d * f, tokens);
     }
     add_stage(list, "norm", -1, vit_run_norm, 0, normed);
@@ -88,7 +93,7 @@ static void add_encoder(struct stage_list *list, const vit_session *s) {
 int vit_stages_make(vit_session *s, vit_stage *stages) {
     const vit_config *c = &s->model->config;
     const double t = s->tokens, d = c->width, f = c->mlp_width, hidden = c->pre_logits, pooled = vit_pooled_width(c);
-    const double map = c->pool == VIT_POOL_MAP ? 2 * t * d * d + d * d + 2 * t * d : 0;
+    const double map = c->pool == VIT_POOL_MAP ? 2 * t * d * d + d * d + 2 * s->patches * d : 0;
     struct stage_list list = {.model = s->model, .stages = stages, .images = s->batch};
     if (c->resnet.stem_width)
         add_resnet(&list, s);
@@ -97,16 +102,25 @@ int vit_stages_make(vit_session *s, vit_stage *stages) {
     else
         add_encoder(&list, s);
     if (map)
-        add_stage(&list, "map_attn", -1, vit_run_map_attention, map, (vit_view){VIT_VIEW_ATTENTION, s->map.attention, 0, 1, 0});
+        add_stage(&list, "map_attn", -1, vit_run_map_attention, map, (vit_view){VIT_VIEW_ATTENTION, s->map.attention, 0, 1, s->patches});
     add_stage(&list, "head_input", -1, vit_run_head_input, map ? d * d + 2 * d * f : 0,
               (vit_view){VIT_VIEW_ROWS, s->features, 0, 0, (int)pooled});
     if (c->pre_logits)
         add_stage(&list, "pre_logits_before_tanh", -1, vit_run_pre_logits, pooled * hidden,
                   (vit_view){VIT_VIEW_ROWS, s->features, 0, 0, c->pre_logits});
-    add_stage(&list, "features", -1, vit_run_features, 0, (vit_view){VIT_VIEW_ROWS, s->features, 0, 0, vit_feature_width(c)});
-    if (c->classes)
-        add_stage(&list, "logits", -1, vit_run_logits, (double)vit_feature_width(c) * c->classes,
-                  (vit_view){VIT_VIEW_ROWS, s->logits, 0, 0, c->classes});
+    add_stage(&list, "features", -1, vit_run_features, pooled * c->projection,
+              (vit_view){VIT_VIEW_ROWS, s->features, 0, 0, vit_feature_width(c)});
+    const vit_view logits = {VIT_VIEW_ROWS, s->logits, 0, 0, c->classes};
+    const double head = (double)vit_feature_width(c) * c->classes;
+    read_slots(&list, "logits", -1);
+    if (c->classes && c->head_dist) {
+        add_stage(&list, "cls_logits", -1, vit_run_class_logits, head, logits);
+        add_stage(&list, "distillation_logits", -1, vit_run_dist_logits, head,
+                  (vit_view){VIT_VIEW_ROWS, s->dist_logits, 0, 0, c->classes});
+        add_stage(&list, "logits", -1, vit_run_mean_logits, 0, logits);
+    } else if (c->classes) {
+        add_stage(&list, "logits", -1, vit_run_class_logits, head, logits);
+    }
     s->flops = list.flops;
     return list.count;
 }

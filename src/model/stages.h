@@ -12,15 +12,21 @@ size_t vit_quantized_bytes(const vit_session *s, int k);
 /* y = epilogue(x wT + bias) on dense panels of k and n channels: `panels` of each image, with so many tokens. */
 void vit_linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int images,
                     int panels, int tokens, vit_epilogue epilogue, float *y);
+/* Panels of all tokens, of whose channels a linear layer reads the first k. */
+typedef struct vit_tokens {
+    const float *x;
+    int channels, k;
+} vit_tokens;
 /* The same for all tokens by the kernels of the session: x was quantised if those are of int8. */
-void vit_linear(vit_session *s, const float *x, const vit_matrix *weight, const float *bias, int k, int n,
-                vit_epilogue epilogue, float *y);
-/* x, dense panels of k channels, for the next linear layer; nothing in f32. */
-void vit_quantize(vit_session *s, const float *x, int k, int panels);
+void vit_linear(vit_session *s, vit_tokens x, const vit_matrix *weight, const float *bias, int n, vit_epilogue epilogue,
+                float *y);
+/* x for the next linear layer; nothing in f32. */
+void vit_quantize(vit_session *s, vit_tokens x);
+/* Of dense panels of `width` channels. */
 void vit_layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int width, int panels,
                    float *y);
-/* normed = LayerNorm of the residual stream, for the next linear layer. */
-void vit_normalize(vit_session *s, const float *weight, const float *bias);
+/* normed = LayerNorm of the residual stream, for the next linear layer; returns it. */
+vit_tokens vit_normalize(vit_session *s, const float *weight, const float *bias);
 
 /* ---- Stages ---- */
 
@@ -49,7 +55,7 @@ void vit_run_qkv(vit_session *s, int layer);
 /* stages_attention.c */
 /* Floats a thread works in. */
 size_t vit_attention_scratch(const vit_session *s, int capture);
-float vit_softmax_scale(const vit_config *c);
+float vit_softmax_scale(int head_width);
 void vit_run_attention(vit_session *s, int layer);
 /* stages_block.c */
 void vit_run_proj(vit_session *s, int layer);
@@ -61,7 +67,9 @@ void vit_run_map_attention(vit_session *s, int layer);
 void vit_run_head_input(vit_session *s, int layer);
 void vit_run_features(vit_session *s, int layer);
 void vit_run_pre_logits(vit_session *s, int layer);
-void vit_run_logits(vit_session *s, int layer);
+void vit_run_class_logits(vit_session *s, int layer);
+void vit_run_dist_logits(vit_session *s, int layer);
+void vit_run_mean_logits(vit_session *s, int layer);
 /* What the final norm leaves: its output, or the residual stream of a network without one. */
 const float *vit_final_tokens(const vit_session *s);
 

@@ -3,32 +3,32 @@
 
 #include <string.h>
 
-float vit_softmax_scale(const vit_config *c) {
-    return 1.0f / __builtin_sqrtf((float)(c->width / c->heads));
+float vit_softmax_scale(int head_width) {
+    return 1.0f / __builtin_sqrtf((float)head_width);
 }
 
 /* Work items: image, head, panel. */
 static void quantize_heads(void *context, int begin, int end, int thread) {
     (void)thread;
     const vit_session *s = context;
-    const vit_config *c = &s->model->config;
-    const int width = c->width / c->heads;
+    const vit_trunk *t = &s->trunk;
+    const int width = t->width / t->heads;
     const size_t r = (size_t)s->int8->panel, panel = vit_quantized_bytes(s, width);
     for (int item = begin; item < end; item++) {
-        const int p = item % s->panels, head = item / s->panels % c->heads, image = item / s->panels / c->heads;
-        const float *q = s->wide + ((size_t)(image * s->panels + p) * 3 * (size_t)c->width + (size_t)(head * width)) * r;
+        const int p = item % s->panels, head = item / s->panels % t->heads, image = item / s->panels / t->heads;
+        const float *q = s->wide + ((size_t)(image * s->panels + p) * 3 * (size_t)t->width + (size_t)(head * width)) * r;
         const size_t at = (size_t)item;
         s->int8->quantize(q, width, (char *)s->quantized.q + at * panel, s->quantized.q_scale + at * r,
                           s->quantized.q_zero + at * r);
-        s->int8->quantize_keys(q + (size_t)c->width * r, width, vit_softmax_scale(c), (char *)s->quantized.k + at * panel,
+        s->int8->quantize_keys(q + (size_t)t->width * r, width, vit_softmax_scale(width), (char *)s->quantized.k + at * panel,
                                s->quantized.k_scale + at * r, s->quantized.k_sum + at * r);
     }
 }
 
 static void score_int8(const vit_session *s, int image, int head, int query, int count, float *scores) {
-    const vit_config *c = &s->model->config;
-    const int width = c->width / c->heads, r = s->int8->panel;
-    const size_t at = (size_t)(image * c->heads + head) * (size_t)s->panels, lanes = at * (size_t)r;
+    const vit_trunk *t = &s->trunk;
+    const int width = t->width / t->heads, r = s->int8->panel;
+    const size_t at = (size_t)(image * t->heads + head) * (size_t)s->panels, lanes = at * (size_t)r;
     const vit_int8_heads heads = {
         .q = (char *)s->quantized.q + at * vit_quantized_bytes(s, width),
         .k = (char *)s->quantized.k + at * vit_quantized_bytes(s, width),
@@ -62,29 +62,29 @@ static void add_relative(const vit_session *s, const vit_attend *a, int head, in
 }
 
 static vit_attend attend_image(const vit_session *s, int image) {
-    const vit_config *c = &s->model->config;
+    const vit_trunk *t = &s->trunk;
     const int r = s->kernels->panel;
     return (vit_attend){
-        .qkv = s->wide + (size_t)image * s->panels * 3 * c->width * r,
-        .out = s->normed + (size_t)image * s->panels * c->width * r,
-        .qkv_stride = (ptrdiff_t)3 * c->width * r,
-        .out_stride = (ptrdiff_t)c->width * r,
+        .qkv = s->wide + (size_t)image * s->panels * 3 * t->width * r,
+        .out = s->normed + (size_t)image * s->panels * t->width * r,
+        .qkv_stride = (ptrdiff_t)3 * t->width * r,
+        .out_stride = (ptrdiff_t)t->width * r,
         .tokens = s->tokens,
-        .heads = c->heads,
-        .head_width = c->width / c->heads,
-        .scale = vit_softmax_scale(c),
-        .capture = s->attention ? s->attention + (size_t)image * c->heads * s->tokens * s->tokens : NULL,
+        .heads = t->heads,
+        .head_width = t->width / t->heads,
+        .scale = vit_softmax_scale(t->width / t->heads),
+        .capture = s->attention ? s->attention + (size_t)image * t->heads * s->tokens * s->tokens : NULL,
     };
 }
 
 /* Work items: image, head, group of query panels. */
 static void attend_items(void *context, int begin, int end, int thread) {
     vit_session *s = context;
-    const vit_config *c = &s->model->config;
+    const vit_trunk *t = &s->trunk;
     const int step = s->kernels->query_panels, groups = (s->panels + step - 1) / step;
     const size_t panel = (size_t)s->panels * s->kernels->panel * s->kernels->panel;
     for (int item = begin; item < end; item++) {
-        const int query = item % groups * step, head = item / groups % c->heads, image = item / groups / c->heads;
+        const int query = item % groups * step, head = item / groups % t->heads, image = item / groups / t->heads;
         const int count = s->panels - query < step ? s->panels - query : step;
         const vit_attend job = attend_image(s, image);
         float *scores = s->scratch + (size_t)thread * s->thread_scratch;
@@ -92,7 +92,7 @@ static void attend_items(void *context, int begin, int end, int thread) {
             score_int8(s, image, head, query, count, scores);
         else
             s->kernels->score(&job, head, query, count, scores);
-        for (int p = 0; p < count && c->pos_kind == VIT_POS_RELATIVE; p++)
+        for (int p = 0; p < count && s->model->config.pos_kind == VIT_POS_RELATIVE; p++)
             add_relative(s, &job, head, query + p, scores + p * panel, scores + step * panel);
         s->kernels->mix(&job, head, query, count, scores);
     }
@@ -109,8 +109,8 @@ typedef struct line {
 
 /* Lines of the widest kind, when s is planned; the memory is a thread's scratch. */
 static line take_line(const vit_session *s, int column, int at, int capture, vit_arena *arena) {
-    const vit_config *c = &s->model->config;
-    const size_t r = (size_t)s->kernels->panel, width = (size_t)(c->width / c->heads);
+    const vit_trunk *t = &s->trunk;
+    const size_t r = (size_t)s->kernels->panel, width = (size_t)(t->width / t->heads);
     line l = {.tokens = s->prefix + (column ? s->rows : s->columns),
               .first = s->prefix + (column ? at : at * s->columns),
               .step = column ? s->columns : 1};
@@ -177,11 +177,11 @@ struct axial_job {
 static void attend_lines(void *context, int begin, int end, int thread) {
     const struct axial_job *job = context;
     const vit_session *s = job->session;
-    const vit_config *c = &s->model->config;
+    const vit_trunk *t = &s->trunk;
     float *scratch = s->scratch + (size_t)thread * s->thread_scratch;
     for (int item = begin; item < end; item++) {
-        const int head = item % c->heads, r = s->kernels->panel;
-        const vit_attend a = attend_image(s, item / c->heads);
+        const int head = item % t->heads, r = s->kernels->panel;
+        const vit_attend a = attend_image(s, item / t->heads);
         attend(s, &a, head, (s->prefix + r - 1) / r, scratch);
         for (int at = 0; at < (job->column ? s->columns : s->rows); at++) {
             vit_arena arena = {.base = (unsigned char *)scratch, .size = SIZE_MAX};
@@ -218,7 +218,7 @@ size_t vit_attention_scratch(const vit_session *s, int capture) {
 }
 
 void vit_run_attention(vit_session *s, int layer) {
-    const int heads = s->batch * s->model->config.heads, step = s->kernels->query_panels;
+    const int heads = s->batch * s->trunk.heads, step = s->kernels->query_panels;
     if (s->model->config.axial) {
         struct axial_job job = {s, layer % 2};
         vit_team_run(s->team, heads, 1, attend_lines, &job);

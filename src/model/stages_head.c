@@ -45,6 +45,12 @@ static void unpack_images(const vit_session *s, const float *panels, int channel
             out[(size_t)image * channels + i] = panels[((size_t)(image / r) * channels + i) * r + image % r];
 }
 
+/* A channel of panels of one vector an image. */
+static float *image_lane(const vit_session *s, float *panels, int image, int channels, int channel) {
+    const int r = s->kernels->panel;
+    return panels + ((size_t)(image / r) * (size_t)channels + (size_t)channel) * (size_t)r + image % r;
+}
+
 /* y = epilogue(x wT + bias) on panels of one vector an image. */
 static void image_linear(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n,
                          vit_epilogue epilogue, float *y) {
@@ -63,7 +69,7 @@ static void softmax(float *x, int count) {
         x[i] /= sum;
 }
 
-/* Work items: image, head. The learned query meets all tokens. */
+/* Work items: image, head. The learned query meets all patches. */
 static void pool_heads(void *context, int begin, int end, int thread) {
     (void)thread;
     vit_session *s = context;
@@ -72,20 +78,20 @@ static void pool_heads(void *context, int begin, int end, int thread) {
     for (int item = begin; item < end; item++) {
         const int image = item / c->heads, first = item % c->heads * width;
         const float *query = s->map.query + (size_t)first * r;
-        float *weights = s->map.attention + (size_t)item * s->tokens;
+        float *weights = s->map.attention + (size_t)item * s->patches;
         float *out = s->map.mixed + ((size_t)(image / r) * c->width + (size_t)first) * r + image % r;
-        for (int t = 0; t < s->tokens; t++) {
-            const float *key = vit_token_lane(s, s->wide, image, t, 2 * c->width) + (size_t)first * r;
+        for (int t = 0; t < s->patches; t++) {
+            const float *key = vit_token_lane(s, s->wide, image, s->prefix + t, 2 * c->width) + (size_t)first * r;
             float sum = 0;
             for (int d = 0; d < width; d++)
                 sum += query[(size_t)d * r] * key[(size_t)d * r];
-            weights[t] = sum * vit_softmax_scale(c);
+            weights[t] = sum * vit_softmax_scale(width);
         }
-        softmax(weights, s->tokens);
+        softmax(weights, s->patches);
         for (int d = 0; d < width; d++)
             out[(size_t)d * r] = 0;
-        for (int t = 0; t < s->tokens; t++) {
-            const float *value = vit_token_lane(s, s->wide, image, t, 2 * c->width) + (size_t)(c->width + first) * r;
+        for (int t = 0; t < s->patches; t++) {
+            const float *value = vit_token_lane(s, s->wide, image, s->prefix + t, 2 * c->width) + (size_t)(c->width + first) * r;
             for (int d = 0; d < width; d++)
                 out[(size_t)d * r] += weights[t] * value[(size_t)d * r];
         }
@@ -136,6 +142,11 @@ void vit_run_head_input(vit_session *s, int layer) {
     }
     if (c->pool == VIT_POOL_MAP)
         map_mlp(s);
+    for (int image = 0; image < s->batch && c->head_dist; image++) {
+        const float *token = vit_token_lane(s, vit_final_tokens(s), image, 1, c->width);
+        for (int d = 0; d < c->width; d++)
+            *image_lane(s, s->pooled_dist, image, c->width, d) = token[(size_t)d * r];
+    }
     if (c->pool_norm)
         vit_layernorm(s, s->pooled, w->pool_norm_weight, w->pool_norm_bias, width, image_panels(s), s->pooled);
     unpack_images(s, s->pooled, width, s->features);
@@ -155,19 +166,43 @@ void vit_run_pre_logits(vit_session *s, int layer) {
     run_hidden(s, VIT_EPILOGUE_STORE);
 }
 
+/* What the head sees. A distilled model has two heads for two tokens: their mean, as in timm. */
 void vit_run_features(vit_session *s, int layer) {
     (void)layer;
-    if (s->model->config.pre_logits)
+    const vit_config *c = &s->model->config;
+    if (c->pre_logits)
         run_hidden(s, VIT_EPILOGUE_TANH);
+    if (c->projection) {
+        image_linear(s, s->pooled, s->model->weights.projection, NULL, vit_pooled_width(c), c->projection,
+                     VIT_EPILOGUE_STORE, s->hidden);
+        unpack_images(s, s->hidden, c->projection, s->features);
+    }
+    for (int i = 0; c->head_dist && i < s->batch * c->width; i++)
+        s->features[i] = (s->features[i] + *image_lane(s, s->pooled_dist, i / c->width, c->width, i % c->width)) / 2;
 }
 
-void vit_run_logits(vit_session *s, int layer) {
-    (void)layer;
+static void run_head(vit_session *s, const float *x, const float *weight, const float *bias, float *logits) {
     const vit_config *c = &s->model->config;
+    image_linear(s, x, weight, bias, vit_feature_width(c), c->classes, VIT_EPILOGUE_STORE, s->scores);
+    unpack_images(s, s->scores, c->classes, logits);
+}
+
+void vit_run_class_logits(vit_session *s, int layer) {
+    (void)layer;
     const vit_weights *w = &s->model->weights;
-    image_linear(s, c->pre_logits ? s->hidden : s->pooled, w->head_weight, w->head_bias, vit_feature_width(c), c->classes,
-                 VIT_EPILOGUE_STORE, s->scores);
-    unpack_images(s, s->scores, c->classes, s->logits);
+    run_head(s, s->hidden ? s->hidden : s->pooled, w->head_weight, w->head_bias, s->logits);
+}
+
+void vit_run_dist_logits(vit_session *s, int layer) {
+    (void)layer;
+    const vit_weights *w = &s->model->weights;
+    run_head(s, s->pooled_dist, w->head_dist_weight, w->head_dist_bias, s->dist_logits);
+}
+
+void vit_run_mean_logits(vit_session *s, int layer) {
+    (void)layer;
+    for (size_t i = 0; i < (size_t)s->batch * (size_t)s->model->config.classes; i++)
+        s->logits[i] = (s->logits[i] + s->dist_logits[i]) / 2;
 }
 
 vit_status vit_session_features(const vit_session *s, int index, vit_feature feature, float *out, vit_error *error) {

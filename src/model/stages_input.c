@@ -41,9 +41,10 @@ void vit_run_patch_embed(vit_session *s, int layer) {
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
     vit_team_run(s->team, s->batch * s->panels, 1, c->resnet.stem_width ? vit_map_patches : patch_panels, s);
-    const int depth = vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width, panels = s->batch * s->panels;
-    vit_quantize(s, s->wide, depth, panels);
-    vit_linear(s, s->wide, &w->patch_weight, w->patch_bias, depth, c->width, VIT_EPILOGUE_STORE, s->x);
+    const int depth = vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width;
+    const vit_tokens pixels = {s->wide, depth, depth};
+    vit_quantize(s, pixels);
+    vit_linear(s, pixels, &w->patch_weight, w->patch_bias, c->width, VIT_EPILOGUE_STORE, s->x);
 }
 
 /* ---- Positions ---- */
@@ -233,4 +234,7 @@ void vit_run_embed(vit_session *s, int layer) {
     vit_team_run(s->team, s->batch * s->panels, 1, embed_panels, s);
     if (vit_positions_before_layers(&s->model->config) && s->model->config.pos_placement == VIT_POS_INPUT)
         vit_team_run(s->team, s->batch * s->panels, 1, add_panels, s);
+    if (s->model->config.pre_norm)
+        vit_layernorm(s, s->x, s->model->weights.pre_norm_weight, s->model->weights.pre_norm_bias, s->trunk.width,
+                      s->batch * s->panels, s->x);
 }

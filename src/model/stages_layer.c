@@ -1,7 +1,6 @@
 /* Layers on token panels, which stages are made of: linear, LayerNorm, quantisation. */
 #include "stages.h"
 
-/* Bytes of a quantised panel of k channels. */
 size_t vit_quantized_bytes(const vit_session *s, int k) {
     return (size_t)((k + 3) / 4 * 4 / s->int8->depth) * (size_t)s->int8->panel * 4;
 }
@@ -34,20 +33,19 @@ static void int8_rows(void *context, int begin, int end, int thread) {
     }
 }
 
-/* y = epilogue(x wT + bias) on dense panels of k and n channels: `panels` of each image, with so many tokens. */
-void vit_linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int images,
+static void linear_f32(vit_session *s, vit_tokens x, const float *weight, const float *bias, int n, int images,
                        int panels, int tokens, vit_epilogue epilogue, float *y) {
     const int chunk = 4 * s->kernels->row_step;
     struct linear_job job = {.session = s,
                              .images = images,
                              .f32 = {.w = weight,
                                      .bias = bias,
-                                     .x = x,
+                                     .x = x.x,
                                      .y = y,
-                                     .x_stride = (ptrdiff_t)k * s->kernels->panel,
+                                     .x_stride = (ptrdiff_t)x.channels * s->kernels->panel,
                                      .y_stride = (ptrdiff_t)n * s->kernels->panel,
                                      .n = n,
-                                     .k = k,
+                                     .k = x.k,
                                      .panels = panels,
                                      .tokens = tokens,
                                      .ahead = chunk * s->threads,
@@ -55,11 +53,15 @@ void vit_linear_f32(vit_session *s, const float *x, const float *weight, const f
     vit_team_run(s->team, n, chunk, f32_rows, &job);
 }
 
-/* The same for all tokens by the kernels of the session: x was quantised if those are of int8. */
-void vit_linear(vit_session *s, const float *x, const vit_matrix *weight, const float *bias, int k, int n,
-                   vit_epilogue epilogue, float *y) {
+void vit_linear_f32(vit_session *s, const float *x, const float *weight, const float *bias, int k, int n, int images,
+                    int panels, int tokens, vit_epilogue epilogue, float *y) {
+    linear_f32(s, (vit_tokens){x, k, k}, weight, bias, n, images, panels, tokens, epilogue, y);
+}
+
+void vit_linear(vit_session *s, vit_tokens x, const vit_matrix *weight, const float *bias, int n, vit_epilogue epilogue,
+                float *y) {
     if (!s->int8) {
-        vit_linear_f32(s, x, weight->f32, bias, k, n, s->batch, s->panels, s->tokens, epilogue, y);
+        linear_f32(s, x, weight->f32, bias, n, s->batch, s->panels, s->tokens, epilogue, y);
         return;
     }
     struct linear_job job = {.session = s,
@@ -74,44 +76,43 @@ void vit_linear(vit_session *s, const float *x, const vit_matrix *weight, const 
                                       .y = y,
                                       .y_stride = (ptrdiff_t)n * s->int8->panel,
                                       .n = n,
-                                      .k = k,
+                                      .k = x.k,
                                       .panels = s->panels,
                                       .epilogue = epilogue}};
     vit_team_run(s->team, n, 4 * s->int8->row_step, int8_rows, &job);
 }
 
-/* Panel p of x, of k channels, for the next linear layer. */
-static void quantize_panel(const vit_session *s, const float *x, int k, int p) {
-    const size_t r = (size_t)s->int8->panel;
-    s->int8->quantize(x + (size_t)p * (size_t)k * r, k, (char *)s->quantized.tokens + (size_t)p * vit_quantized_bytes(s, k),
-                      s->quantized.scale + (size_t)p * r, s->quantized.zero + (size_t)p * r);
+/* Panel p of x, for the next linear layer. */
+static void quantize_panel(const vit_session *s, vit_tokens x, int p) {
+    const size_t r = (size_t)s->int8->panel, at = (size_t)p;
+    s->int8->quantize(x.x + at * (size_t)x.channels * r, x.k, (char *)s->quantized.tokens + at * vit_quantized_bytes(s, x.k),
+                      s->quantized.scale + at * r, s->quantized.zero + at * r);
 }
 
 struct quantize_job {
     const vit_session *session;
-    const float *x;
-    int k;
+    vit_tokens x;
 };
 
 static void quantize_panels(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct quantize_job *job = context;
     for (int p = begin; p < end; p++)
-        quantize_panel(job->session, job->x, job->k, p);
+        quantize_panel(job->session, job->x, p);
 }
 
-/* x, dense panels of k channels, for the next linear layer; nothing in f32. */
-void vit_quantize(vit_session *s, const float *x, int k, int panels) {
-    struct quantize_job job = {s, x, k};
+void vit_quantize(vit_session *s, vit_tokens x) {
+    struct quantize_job job = {s, x};
     if (s->int8)
-        vit_team_run(s->team, panels, 2, quantize_panels, &job);
+        vit_team_run(s->team, s->batch * s->panels, 2, quantize_panels, &job);
 }
 
 struct norm_job {
     const vit_session *session;
     const float *x, *weight, *bias;
+    int width;
     float *y;
-    int width, quantized;
+    int quantized;
 };
 
 static void norm_panels(void *context, int begin, int end, int thread) {
@@ -121,18 +122,19 @@ static void norm_panels(void *context, int begin, int end, int thread) {
     for (int p = begin; p < end; p++) {
         s->kernels->layernorm(job->x, job->weight, job->bias, s->model->config.norm_eps, job->width, job->y, p, p + 1);
         if (job->quantized)
-            quantize_panel(s, job->y, job->width, p);
+            quantize_panel(s, (vit_tokens){job->y, job->width, job->width}, p);
     }
 }
 
 void vit_layernorm(vit_session *s, const float *x, const float *weight, const float *bias, int width, int panels,
                    float *y) {
-    struct norm_job job = {s, x, weight, bias, y, width, 0};
+    struct norm_job job = {s, x, weight, bias, width, y, 0};
     vit_team_run(s->team, panels, 2, norm_panels, &job);
 }
 
-/* normed = LayerNorm of the residual stream, for the next linear layer. */
-void vit_normalize(vit_session *s, const float *weight, const float *bias) {
-    struct norm_job job = {s, s->x, weight, bias, s->normed, s->model->config.width, s->int8 != NULL};
+vit_tokens vit_normalize(vit_session *s, const float *weight, const float *bias) {
+    const int width = s->trunk.width;
+    struct norm_job job = {s, s->x, weight, bias, width, s->normed, s->int8 != NULL};
     vit_team_run(s->team, s->batch * s->panels, 2, norm_panels, &job);
+    return (vit_tokens){s->normed, width, width};
 }

@@ -542,7 +542,7 @@ static void test_extreme_sizes(void) {
     for (size_t i = 0; i < sizeof line; i++)
         line[i] = (uint8_t)(i * 7);
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-        for (int crop = VIT_CROP_CENTER; crop <= VIT_CROP_BORDER; crop++)
+        for (int crop = VIT_CROP_CENTER; crop <= VIT_CROP_SQUASH_FLOOR; crop++)
             for (int filter = VIT_FILTER_NEAREST; filter <= VIT_FILTER_TF_BILINEAR; filter++) {
                 vit_image image = {.width = sizes[s][0], .height = sizes[s][1], .rgb = line};
                 vit_preprocess rules = {.mean = {0.5f, 0.5f, 0.5f},
