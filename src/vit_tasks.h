@@ -84,6 +84,70 @@ vit_status vit_position_similarity(const vit_model *model, float *out, vit_error
 vit_status vit_filter_components(const vit_model *model, int count, float *components, float *strengths, float *mean,
                                  vit_error *error);
 
+/* ---- Few-shot classification ---- */
+
+/* Identifies what features come of: a hash of the network's shape and its vectors (norms and biases; not the head's), which
+ * is the same for any storage and compute type, and the word of `feature`. out: at least 32 bytes. */
+void vit_model_backbone(const vit_model *model, vit_feature feature, char out[32]);
+
+/* Examples, each the features of a picture and a label, and a linear classifier of them. */
+typedef struct vit_probe vit_probe;
+
+typedef struct vit_probe_info {
+    const char *backbone;  /* vit_model_backbone of the features */
+    int width;             /* of a feature vector: D below */
+    int classes, examples; /* K, N */
+    int fitted;            /* 1: vit_probe_fit was called since the last change */
+    double l2;             /* of that fit */
+    int right;             /* of the N examples, how many are right when they are left out of it */
+} vit_probe_info;
+
+vit_status vit_probe_open(vit_probe **out, int width, const char *backbone, const vit_options *options,
+                          vit_error *error);
+void vit_probe_close(vit_probe *probe);
+/* Owned by the probe, until its next change. */
+vit_probe_info vit_probe_get_info(const vit_probe *probe);
+/* Of a class, in the order in which they were first seen; NULL past the last. */
+const char *vit_probe_label(const vit_probe *probe, int class_index);
+/* Examples of a class. */
+int vit_probe_count(const vit_probe *probe, int class_index);
+
+/* Adds an example, and with its first one a class. features [D], copied, finite; label UTF-8, not empty. *id, if not NULL,
+ * names the example from now on: they count up. */
+vit_status vit_probe_add(vit_probe *probe, const char *label, const float *features, int *id, vit_error *error);
+/* Removes an example; its class too if it was the last. VIT_ERR_ARGUMENT if there is none of that name. */
+vit_status vit_probe_remove(vit_probe *probe, int id, vit_error *error);
+vit_status vit_probe_remove_class(vit_probe *probe, const char *label, vit_error *error);
+
+/* Least squares to -1 and 1 with penalty l2, as big_vision's few-shot evaluation has it: features are standardised with
+ * the mean and population deviation of the examples, and there is a constant one of 100. l2 0: of 2^-10, 2^-8 ... 2^20 the
+ * one that leaves most examples right when they are left out, in closed form, the standardisation held fixed. */
+vit_status vit_probe_fit(vit_probe *probe, double l2, vit_error *error);
+/* scores [K] of features [D]: near 1 for its class, near -1 for others. VIT_ERR_ARGUMENT while it is not fitted. */
+vit_status vit_probe_score(const vit_probe *probe, const float *features, float *scores, vit_error *error);
+/* The same by the `neighbours` nearest examples by cosine: each class's share of their votes, weighted by
+ * exp(cosine / 0.07). Needs no fit. */
+vit_status vit_probe_vote(const vit_probe *probe, const float *features, int neighbours, float *scores,
+                          vit_error *error);
+
+/* k-shot accuracy: fits `shots` examples of each class, drawn by seed and repeat, and counts how many of the others are
+ * right, and how many by the votes of `neighbours`. chosen, if not NULL: the ids of those drawn, [K * shots]. */
+typedef struct vit_trial_result {
+    int others, right, right_by_votes;
+    double l2;
+} vit_trial_result;
+vit_status vit_probe_try(const vit_probe *probe, int shots, double l2, int neighbours, uint64_t seed, int repeat,
+                         int *chosen, vit_trial_result *out, vit_error *error);
+
+/* A safetensors file with examples, labels and classifier, in memory or on disk; the same for every host. *bytes is to be
+ * released by vit_release_bytes. VIT_ERR_ARGUMENT while it is not fitted. */
+vit_status vit_probe_encode(const vit_probe *probe, void **bytes, size_t *size, vit_error *error);
+vit_status vit_probe_decode(vit_probe **out, const char *name, const void *bytes, size_t size,
+                            const vit_options *options, vit_error *error);
+void vit_release_bytes(const vit_options *options, void *bytes);
+vit_status vit_probe_save(const vit_probe *probe, const char *path, vit_error *error);
+vit_status vit_probe_load(vit_probe **out, const char *path, const vit_options *options, vit_error *error);
+
 /* ---- Classification ---- */
 
 typedef struct vit_score {

@@ -33,6 +33,7 @@ static const struct kind {
     {"vit/", golden_forward},
     {"real/pixels_", golden_real_pixels},
     {"real/logits_", golden_real_photos},
+    {"fewshot/", golden_fewshot},
     {"real/rollout", golden_rollout},
     {"real/attention_distance", golden_attention_distance},
     {"real/posemb_similarity", golden_posemb_similarity},

@@ -242,6 +242,16 @@ vit_status vit_safetensors_open(vit_safetensors_writer *writer, const char *path
     return VIT_OK;
 }
 
+void vit_safetensors_begin(vit_safetensors_writer *writer, vit_buffer *memory) {
+    *writer = (vit_safetensors_writer){.memory = memory, .header = {.allocator = memory->allocator}};
+}
+
+static vit_status write(vit_safetensors_writer *writer, const void *data, size_t bytes, vit_error *error) {
+    if (!writer->memory)
+        return vit_writer_write(&writer->file, data, bytes, error);
+    return vit_buffer_append(writer->memory, data, bytes, "safetensors", error);
+}
+
 static vit_status put_string(vit_safetensors_writer *writer, const char *string, vit_error *error) {
     VIT_TRY(put(writer, "\"", error));
     for (const char *at = string; *at; at++) {
@@ -253,6 +263,17 @@ static vit_status put_string(vit_safetensors_writer *writer, const char *string,
         VIT_TRY(put(writer, escaped, error));
     }
     return put(writer, "\"", error);
+}
+
+vit_status vit_safetensors_metadata(vit_safetensors_writer *writer, int count, const char *const (*pairs)[2],
+                                    vit_error *error) {
+    for (int i = 0; i < count; i++) {
+        VIT_TRY(put(writer, i ? "," : "{\"__metadata__\":{", error));
+        VIT_TRY(put_string(writer, pairs[i][0], error));
+        VIT_TRY(put(writer, ":", error));
+        VIT_TRY(put_string(writer, pairs[i][1], error));
+    }
+    return put(writer, count ? "}" : "", error);
 }
 
 vit_status vit_safetensors_tensor(vit_safetensors_writer *writer, const char *name, const char *type, int rank,
@@ -282,12 +303,12 @@ vit_status vit_safetensors_header(vit_safetensors_writer *writer, vit_error *err
     unsigned char length[8];
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)((uint64_t)writer->header.size >> 8 * i);
-    VIT_TRY(vit_writer_write(&writer->file, length, 8, error));
-    return vit_writer_write(&writer->file, writer->header.data, writer->header.size, error);
+    VIT_TRY(write(writer, length, 8, error));
+    return write(writer, writer->header.data, writer->header.size, error);
 }
 
 vit_status vit_safetensors_data(vit_safetensors_writer *writer, const void *data, size_t bytes, vit_error *error) {
-    return vit_writer_write(&writer->file, data, bytes, error);
+    return write(writer, data, bytes, error);
 }
 
 vit_status vit_safetensors_commit(vit_safetensors_writer *writer, vit_error *error) {

@@ -7,12 +7,18 @@
 /* All descriptions first, then the header, then the data in the same order. */
 typedef struct vit_safetensors_writer {
     vit_writer file;
+    vit_buffer *memory; /* what is written to instead of a file, or NULL */
     vit_buffer header;
     uint64_t next_offset;
 } vit_safetensors_writer;
 
 vit_status vit_safetensors_open(vit_safetensors_writer *writer, const char *path, const vit_allocator *allocator,
                                 vit_error *error);
+/* The same to the end of a buffer, which is the caller's. */
+void vit_safetensors_begin(vit_safetensors_writer *writer, vit_buffer *memory);
+/* Pairs of key and text, before the first tensor. */
+vit_status vit_safetensors_metadata(vit_safetensors_writer *writer, int count, const char *const (*pairs)[2],
+                                    vit_error *error);
 /* type: "F32", "U8", "I32"...; bytes: of the data. Names are escaped as JSON. */
 vit_status vit_safetensors_tensor(vit_safetensors_writer *writer, const char *name, const char *type, int rank,
                                   const int64_t *shape, uint64_t bytes, vit_error *error);

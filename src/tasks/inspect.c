@@ -20,9 +20,9 @@ int vit_attention_distance(const vit_session *s, int image, int renormalize, dou
         for (int query = 0; query < s->tokens; query++, row += s->tokens) {
             double sum = 0, weights = 0;
             for (int key = 0; query >= first && key < s->patches; key++) {
-                const int down = key / s->columns - (query - first) / s->columns,
-                          across = key % s->columns - (query - first) % s->columns;
-                sum += row[first + key] * hypot(down * c->patch_height, across * c->patch_width) * stride;
+                const double down = (key / s->columns - (query - first) / s->columns) * c->patch_height,
+                             across = (key % s->columns - (query - first) % s->columns) * c->patch_width;
+                sum += row[first + key] * sqrt(down * down + across * across) * stride;
                 weights += row[first + key];
             }
             total += !renormalize ? sum : weights > 0 ? sum / weights : 0;

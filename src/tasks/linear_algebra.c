@@ -64,11 +64,15 @@ void vit_cholesky_solve(const double *l, int n, double *x, int columns) {
     }
 }
 
+static double larger(double a, double b) {
+    return a > b ? a : b;
+}
+
 /* Makes x [n] the v of H = I - scale v vT that maps it to (result, 0, ...). */
 static double make_reflector(double *x, int n, double *result) {
     double largest = 0;
     for (int i = 0; i < n; i++)
-        largest = fmax(largest, fabs(x[i]));
+        largest = larger(largest, fabs(x[i]));
     double rest = 0;
     for (int i = 1; i < n; i++)
         rest += x[i] / (largest > 0 ? largest : 1) * (x[i] / (largest > 0 ? largest : 1));
@@ -129,6 +133,12 @@ void vit_reflect(const double *a, int n, const double *scale, double *x, int col
                 work);
 }
 
+/* sqrt(a^2 + b^2), whatever their size */
+static double length_of(double a, double b) {
+    const double most = larger(fabs(a), fabs(b));
+    return most > 0 ? most * sqrt(a / most * (a / most) + b / most * (b / most)) : most;
+}
+
 /* Turns rows `one` and `two` of length n. */
 static void rotate(double *one, double *two, double c, double s, int n) {
     for (int i = 0; i < n; i++) {
@@ -151,12 +161,12 @@ static int diagonalize(double *diagonal, double *beside, double *vectors, int n)
             if (step == MOST_STEPS)
                 return 0;
             double g = (diagonal[l + 1] - diagonal[l]) / (2 * beside[l]);
-            double r = hypot(g, 1), s = 1, c = 1, p = 0;
+            double r = length_of(g, 1), s = 1, c = 1, p = 0;
             int i = m - 1;
             g = diagonal[m] - diagonal[l] + beside[l] / (g + copysign(r, g));
             for (; i >= l; i--) {
                 const double f = s * beside[i], b = c * beside[i];
-                r = hypot(f, g);
+                r = length_of(f, g);
                 beside[i + 1] = r;
                 if (r == 0) {
                     diagonal[i + 1] -= p;
