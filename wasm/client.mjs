@@ -3,9 +3,6 @@
 import { VitError, cancelled, throwIfCancelled } from './errors.mjs'
 import { ENGINE, startThreads, startWorker } from './host.mjs'
 import { prepare } from './module.mjs'
-import { readStream } from './source.mjs'
-
-const PIECE = 1 << 20
 
 const failed = (reason) => new VitError('internal', `the worker failed: ${reason}`)
 
@@ -13,7 +10,7 @@ export class Client {
   #worker // undefined when there is none any more
   #failure // why there is none
   #threads // the engine's: Firefox sometimes blocks a worker for ever that starts workers of its own
-  #pending = new Map() // id -> { resolve, reject, onProgress, chunks }
+  #pending = new Map() // id -> { resolve, reject, onProgress, source, wanted }
   #ids = 0
   info
 
@@ -26,27 +23,25 @@ export class Client {
     worker.onmessageerror = () => fail('what it said cannot be read')
   }
 
+  // source: as openSource() makes it; it is read here, while the worker starts.
   static async open(source, options, { signal, onProgress, first }) {
-    throwIfCancelled(signal)
     const { module, ...chosen } = prepare(options)
     const client = new Client(chosen.count - 1)
-    const { weights } = source
-    const chunks = weights.stream ? readStream(weights.name, weights.stream, signal) : weights.bytes ? pieces(weights.bytes) : undefined
-    if (chunks) source = { ...source, weights: { name: weights.name, remote: true, total: weights.bytes?.length } }
-    // Cancelling ends the worker: download, threads and memory go with it.
-    const stop = () => client.#fail(cancelled(signal))
+    const fail = (error) => client.#fail(error)
+    // Cancelling ends the worker: threads and memory go with it.
+    const stop = () => fail(cancelled(signal))
     signal?.addEventListener('abort', stop)
     try {
-      module.then((module) => client.#worker?.postMessage({ module }), (error) => client.#fail(error))
-      await client.#request({ open: [source, { ...options, ...chosen }, first && compact(first)] }, [], { onProgress, chunks })
+      module.then((module) => client.#worker?.postMessage({ module }), fail)
+      source.configs.then((configs) => client.#worker?.postMessage({ configs }), fail)
+      await client.#request({ open: [{ ...options, ...chosen }, first && compact(first)] }, [], { onProgress, source, wanted: 0 })
       throwIfCancelled(signal)
       return client
     } catch (error) {
-      client.#fail(error)
-      chunks?.return()
-      weights.stream?.cancel().catch(() => {}) // return() does nothing to a stream of which nothing was read
+      fail(error)
       throw error
     } finally {
+      source.cancel()
       signal?.removeEventListener('abort', stop)
       first?.close?.() // the worker has a copy
     }
@@ -84,7 +79,7 @@ export class Client {
     const request = this.#pending.get(id)
     if (thread) return this.#threads[thread.index - 1].postMessage(thread)
     if (progress) return request && this.#report(request, progress)
-    if (pull) return request && this.#feed(id, request.chunks)
+    if (pull) return request && this.#feed(request, pull)
     if (!request) return
     this.#pending.delete(id)
     this.#hold()
@@ -101,11 +96,17 @@ export class Client {
     }
   }
 
-  async #feed(id, chunks) {
+  // Reads and posts as many parts as the worker asks for, one after another: a buffer must be away before the next is read.
+  async #feed(request, [buffer]) {
+    const { source } = request
+    if (buffer) source.giveBack(buffer)
+    if (request.wanted++) return // it is going on already
     try {
-      const { value, done } = await chunks.next()
-      const chunk = done ? null : ownBytes(value)
-      this.#worker?.postMessage({ id, chunk }, chunk?.buffer ? [chunk.buffer] : [])
+      for (; request.wanted; request.wanted--) {
+        const { value, done } = await source.weights.next()
+        const part = done ? null : ArrayBuffer.isView(value) && !source.ours ? value.slice() : value
+        this.#worker?.postMessage({ part }, part?.buffer ? [part.buffer] : [])
+      }
     } catch (error) {
       this.#fail(error)
     }
@@ -121,12 +122,8 @@ export class Client {
   }
 }
 
-async function* pieces(bytes) {
-  for (let at = 0; at < bytes.length; at += PIECE) yield bytes.subarray(at, at + PIECE)
-}
-
-// A copy that may be given away; what is no bytes the engine will refuse.
-const ownBytes = (view) => (ArrayBuffer.isView(view) ? new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice() : view)
+// A copy that may be given away.
+const ownBytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice()
 
 // Posting a view posts the whole buffer under it: a part of one is copied out.
 const isPart = (view) => ArrayBuffer.isView(view) && view.byteLength < view.buffer.byteLength

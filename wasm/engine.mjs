@@ -3,8 +3,8 @@
 import { VitError, throwIfCancelled } from './errors.mjs'
 import { breathe, files, isolated } from './host.mjs'
 import { isPixels, readImage } from './image.mjs'
+import { loadSource } from './load.mjs'
 import { Wasm } from './module.mjs'
-import { loadSource } from './source.mjs'
 
 const BATCH = 8 // images that run at once; more run one batch after another
 const TURN = 40 // ms of work before the event loop gets a turn
@@ -25,7 +25,7 @@ export class Engine {
   #turn = 0 // when the event loop had its last turn
   info
 
-  // source: as describeSource() makes it. options: as vit.mjs has checked them.
+  // source: as openSource() makes it. options: as vit.mjs has checked them.
   // first: what snapshot() made of a picture to classify while the file arrives; call('first') brings the answer.
   static async open(source, options, { signal, onProgress, first }) {
     const opening = Wasm.open(options)
@@ -43,6 +43,8 @@ export class Engine {
       engine.#wake?.()
       engine.#tail.then(() => opening).then((wasm) => wasm.close()).catch(() => {})
       throw error
+    } finally {
+      source.cancel()
     }
   }
 

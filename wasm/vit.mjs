@@ -6,6 +6,7 @@ import { Engine } from './engine.mjs'
 import { ENGINE, THREAD, isPage, port, role } from './host.mjs'
 import { snapshot } from './image.mjs'
 import { foreign } from './module.mjs'
+import { openSource } from './read.mjs'
 import { describeSource } from './source.mjs'
 import { help } from './thread.mjs'
 import { serve } from './worker.mjs'
@@ -88,7 +89,7 @@ export class ViT {
     try {
       throwIfCancelled(signal)
       const vit = new ViT()
-      const engine = await (worker ? Client : Engine).open(await describeSource(source), chosen, { signal, onProgress: report, first })
+      const engine = await (worker ? Client : Engine).open(openSource(await describeSource(source), signal), chosen, { signal, onProgress: report, first })
       vit.#engine = engine
       vit.first = taken?.then(() => unlessCancelled(engine.call('first', [], {}, signal), signal)).then(([top]) => top)
       vit.first?.catch(() => {}) // nobody need look

@@ -1,36 +1,36 @@
-// The engine behind messages. In: { id, open: [source, options, first] }, { id, call: [method, images, options] },
-// { id, cancel }, { id, chunk }, { module }. Out: { id, progress }, { id, pull } and { id, thread } while opening, and once for each id
+// The engine behind messages. In: { id, open: [options, first] }, { module }, { configs }, { part }, { id, call: [method, images,
+// options] }, { id, cancel }. Out: { id, progress }, { id, pull } and { id, thread } while opening, and once for each id
 // { id, answer, info } or { id, error }.
 
 import { asVitError } from './errors.mjs'
 import { Engine } from './engine.mjs'
 
+const AHEAD = 3 // parts that are asked for before they are needed
+
 export function serve(port) {
   const running = new Map() // id -> AbortController
-  let engine
-  let onChunk
-  let onModule
+  const parts = []
+  let engine, onModule, onConfigs, onPart
   const module = new Promise((resolve) => (onModule = resolve))
+  const configs = new Promise((resolve) => (onConfigs = resolve))
 
-  // A stream stays with the page, which posts its chunks as they are asked for.
+  // The page reads the weights and posts them part by part, as openSource() makes them. Buffers go back to be filled again.
   async function* pull(id) {
+    const ask = (buffer) => port.postMessage({ id, pull: [buffer] }, buffer ? [buffer] : [])
+    for (let i = 0; i < AHEAD; i++) ask()
     for (;;) {
-      const chunk = await new Promise((resolve) => {
-        onChunk = resolve
-        port.postMessage({ id, pull: true })
-      })
-      if (chunk === null) return
-      yield chunk
-      chunk.buffer?.transfer?.(0) // frees it now
+      if (!parts.length) await new Promise((resolve) => (onPart = resolve))
+      const part = parts.shift()
+      if (!part) return
+      yield part
+      ask(part.buffer)
     }
   }
 
-  async function open(id, source, options, first, signal) {
-    const { weights } = source
-    if (weights.remote) weights.chunks = pull(id)
+  async function open(id, options, first, signal) {
     const begin = (thread) => port.postMessage({ id, thread })
     const onProgress = (progress) => port.postMessage({ id, progress })
-    engine = await Engine.open(source, { ...options, module, begin }, { signal, onProgress, first })
+    engine = await Engine.open({ configs, weights: pull(id), cancel() {} }, { ...options, module, begin }, { signal, onProgress, first })
   }
 
   port.onmessageerror = () => {
@@ -39,7 +39,8 @@ export function serve(port) {
   port.onmessage = async ({ data }) => {
     const { id } = data
     if (data.module) return onModule(data.module)
-    if ('chunk' in data) return onChunk(data.chunk)
+    if (data.configs) return onConfigs(data.configs)
+    if ('part' in data) return parts.push(data.part), onPart?.()
     if (data.cancel) return running.get(id)?.abort()
     const controller = new AbortController()
     running.set(id, controller)

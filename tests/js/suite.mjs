@@ -3,6 +3,7 @@
 import * as built from '../../wasm/index.js'
 import { Engine } from '../../wasm/engine.mjs'
 import { Wasm } from '../../wasm/module.mjs'
+import { openSource } from '../../wasm/read.mjs'
 import { describeSource } from '../../wasm/source.mjs'
 import * as sources from '../../wasm/vit.mjs'
 import { assert, close, describe, equal, rejects, test } from './harness.mjs'
@@ -655,7 +656,7 @@ export function defineSuite({ base, options, expected, has, long }) {
       const [weights, config] = [await bytesOf(TIMM + 'model.safetensors'), await bytesOf(TIMM + 'config.json')]
       const source = await describeSource({ config, weights })
       for (let i = 0; i < 3; i++) {
-        const engine = await Engine.open(source, { ...options, decode: 'engine' }, {})
+        const engine = await Engine.open(openSource(source), { ...options, decode: 'engine' }, {})
         const images = [some(32, 32), await bytesOf(PHOTO), rgba(50, 20)]
         await engine.call('classify', images, { topK: 3 })
         await engine.call('features', images, { pool: 'mean' })
