@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
-FAMILIES = r'(clip|deit|dino|dinov2|mae/timm|msn|siglip(?!/hf_vision)|vit)/'
+FAMILIES = r'(clip|deit|dino|dinov2|mae/timm|msn|siglip|vit)/'
 KINDS = (r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/timm|'
          r'fewshot/|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)|' + FAMILIES)
 TRACED = r'forward/|(hybrid|bit)/timm|posemb/variant_|' + FAMILIES

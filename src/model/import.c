@@ -508,6 +508,9 @@ static vit_status bind_tensor(const import *in, int index, vit_target *target) {
     int64_t shape[4];
     memcpy(shape, slot->shape, sizeof shape);
     shape[0] /= own->name.parts;
+    target->rest = own->name.rest ? vit_model_slot(in->model, own->name.rest) : NULL;
+    if (target->rest)
+        shape[0] += target->rest->shape[0];
     if (!place_axes(own, tensor, slot->rank, shape, target->stride))
         return wrong_shape(in, own, tensor, slot->rank, shape);
     if (tensor->dtype == VIT_DTYPE_OTHER)
@@ -522,6 +525,10 @@ static vit_status bind_tensor(const import *in, int index, vit_target *target) {
     target->count = slot->count / (size_t)own->name.parts;
     target->offset = (size_t)own->name.part * target->count;
     tensor->used = 1;
+    if (target->rest) {
+        target->rest->stored = tensor->dtype;
+        target->rest->bound += target->rest->count;
+    }
     const unsigned parts = own->name.parts > 1 ? 1u << own->name.part : ~0u;
     for (int layer = 0; layer < (own->name.stacked ? in->model->config.layers : 1); layer++, slot += target->layer_slots) {
         if (slot->parts & parts)

@@ -211,6 +211,19 @@ static int is_deflated(const vit_loader *loader) {
     return places && places[loader->tensor].deflated;
 }
 
+/* Where the values of the current tensor go from one of them on, where they are not scattered. */
+typedef struct place {
+    vit_slot *slot;
+    size_t at, left; /* from which of the slot's values on, and how many more of it */
+} place;
+
+static place place_of(const vit_loader *loader, size_t value) {
+    const vit_target *target = &loader->targets[loader->tensor];
+    if (value < target->count)
+        return (place){target->slot, target->offset + value, target->count - value};
+    return (place){target->rest, value - target->count, target->rest ? target->rest->count + target->count - value : 0};
+}
+
 /* Whether the current tensor's bytes are what its slot holds. */
 static int goes_in_place(const vit_loader *loader) {
     const vit_target *target = &loader->targets[loader->tensor];
@@ -271,7 +284,6 @@ static const vit_tensor_info *current_tensor(const vit_loader *loader, uint64_t 
 static void *data_space(vit_loader *loader, size_t *bytes) {
     uint64_t left;
     const vit_tensor_info *tensor = current_tensor(loader, &left);
-    const vit_target *target = &loader->targets[loader->tensor];
     if (tensor && is_deflated(loader)) {
         *bytes = left < STAGING ? (size_t)left : STAGING;
         return loader->packed;
@@ -280,8 +292,11 @@ static void *data_space(vit_loader *loader, size_t *bytes) {
     if (tensor && places && loader->unpacker->unpacked < places[loader->tensor].header) {
         left = places[loader->tensor].header - loader->unpacker->unpacked;
     } else if (tensor && goes_in_place(loader)) {
+        const place p = place_of(loader, (size_t)(loader->taken / sizeof(float)));
+        const size_t within = (size_t)(loader->taken % sizeof(float)), room = p.left * sizeof(float) - within;
         *bytes = left < PIECE ? (size_t)left : PIECE;
-        return (char *)(target->slot->held.f32 + target->offset) + loader->taken;
+        *bytes = *bytes < room ? *bytes : room;
+        return (char *)(p.slot->held.f32 + p.at) + within;
     }
     *bytes = left < STAGING - loader->staged ? (size_t)left : STAGING - loader->staged;
     return loader->staging + loader->staged;
@@ -358,27 +373,30 @@ static void scatter(vit_loader *loader, size_t from, size_t to) {
 /* Bytes of values that have come to their place or to staging. */
 static void take_values(vit_loader *loader, size_t bytes) {
     const vit_target *target = &loader->targets[loader->tensor];
-    vit_slot *slot = target->slot;
     const vit_dtype dtype = tensor_info(loader)->dtype;
     const size_t size = vit_block_bytes(dtype), values = vit_block_values(dtype), come = loader->staged + bytes;
-    const size_t from = (size_t)(loader->taken / size * values), count = come / size * values, at = target->offset + from;
+    const size_t from = (size_t)(loader->taken / size * values), count = come / size * values;
     if (goes_in_place(loader)) {
         const size_t end = (size_t)((loader->taken + bytes) / size);
-        slot->nonfinite |= vit_has_nonfinite(slot->held.f32 + at, end - from);
-        arrive(loader->model, slot, end - from);
+        const place p = place_of(loader, from);
+        p.slot->nonfinite |= vit_has_nonfinite(p.slot->held.f32 + p.at, end - from);
+        arrive(loader->model, p.slot, end - from);
         loader->taken += bytes;
         return;
     }
     if (target->scattered)
         scatter(loader, from, from + count);
-    else if (slot->held.f32)
-        vit_values_to_f32(slot->held.f32 + at, loader->staging, count, dtype);
-    else
-        quantize(loader, slot, at, loader->staging, count, dtype);
-    if (!target->scattered) {
-        if (slot->held.f32)
-            slot->nonfinite |= vit_has_nonfinite(slot->held.f32 + at, count);
-        arrive(loader->model, slot, count);
+    for (size_t done = 0, piece; done < count && !target->scattered; done += piece) {
+        const place p = place_of(loader, from + done);
+        const unsigned char *data = loader->staging + done / values * size;
+        piece = count - done < p.left ? count - done : p.left;
+        if (p.slot->held.f32) {
+            vit_values_to_f32(p.slot->held.f32 + p.at, data, piece, dtype);
+            p.slot->nonfinite |= vit_has_nonfinite(p.slot->held.f32 + p.at, piece);
+        } else {
+            quantize(loader, p.slot, p.at, data, piece, dtype);
+        }
+        arrive(loader->model, p.slot, piece);
     }
     const size_t whole = come / size * size;
     memmove(loader->staging, loader->staging + whole, come - whole);

@@ -178,6 +178,7 @@ typedef struct vit_target {
     int scattered;
     size_t stride[8];
     int layer_slots;
+    vit_slot *rest; /* values past `count` go here, from its beginning; NULL: there are none. Not where scattered */
 } vit_target;
 
 /* Reads the configuration out of claims, tensor names and shapes; makes the model's slots; gives every tensor of the

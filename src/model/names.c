@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One name within a prefix, without its ending. part: which of `parts` equal parts of our weight's rows. */
+/* One name within a prefix, without its ending. part: which of `parts` equal parts of our weight's rows. After '|': the
+ * weight that further rows are. */
 typedef struct base_name {
     const char *foreign, *own;
     int part, parts;
@@ -71,6 +72,13 @@ static const base_name tower_outer[] = {{"embeddings.class_embedding", "cls_toke
                                         {"embeddings.patch_embedding", "patch_embed.proj", ALL},
                                         {"pre_layrnorm", "norm_pre", ALL},
                                         {"post_layernorm", "norm", ALL},
+                                        {"head.probe", "attn_pool.latent", ALL},
+                                        {"head.attention.in_proj_weight", "attn_pool.q.weight|attn_pool.kv.weight", ALL},
+                                        {"head.attention.in_proj_bias", "attn_pool.q.bias|attn_pool.kv.bias", ALL},
+                                        {"head.attention.out_proj", "attn_pool.proj", ALL},
+                                        {"head.layernorm", "attn_pool.norm", ALL},
+                                        {"head.mlp.fc1", "attn_pool.mlp.fc1", ALL},
+                                        {"head.mlp.fc2", "attn_pool.mlp.fc2", ALL},
                                         {0}},
                        tower_inner[] = {{"layer_norm1", "norm1", ALL},
                                         {"self_attn.q_proj", "attn.qkv", 0, 3},
@@ -188,6 +196,11 @@ static int translate_in(const vit_family *family, const char *name, vit_name *ou
                 put(out->own, sizeof out->own, p->own, numbers);
                 put(out->own, sizeof out->own, b->own, numbers);
                 put(out->own, sizeof out->own, e->own, numbers);
+                char *joint = strchr(out->own, '|');
+                if (joint) {
+                    *joint = 0;
+                    out->rest = strchr(b->own, '|') + 1;
+                }
                 return 1;
             }
     }

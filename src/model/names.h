@@ -13,6 +13,7 @@ typedef struct vit_name {
     int kernel;               /* 1: its first axes are the layer's inputs (in a convolution: height, width, inputs), the others
                                * outputs */
     int stacked;              /* 1: its first axis goes over all layers; `own` is the first one's */
+    const char *rest;         /* our weight that the rows after those of `own` are; NULL: there are none */
     const vit_family *family; /* whose name it was; NULL: ours */
 } vit_name;
 
