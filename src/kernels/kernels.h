@@ -57,6 +57,14 @@ typedef struct vit_group_norm {
     int relu;                 /* 0: without it */
 } vit_group_norm;
 
+/* One pixel of the windows that a convolution at every pixel has around a panel of them: R neighbours of the map, the
+ * first R - split of them in one panel, the others in another. */
+typedef struct vit_tap {
+    ptrdiff_t first, second; /* where they are in their panels' first channel: the first of them, and lane 0 */
+    int split;               /* 0 to R - 1 */
+    uint32_t missing;        /* lanes that are outside the map: what is there becomes 0 */
+} vit_tap;
+
 /* softmax(scale * q kT) v for one head and a group of panels of queries of one image. q, k and v are column blocks of
  * one panel matrix, as the fused qkv layer writes it: head h has q at channel h*K, k at D + h*K, v at 2D + h*K (K =
  * head width, D = heads * K). */
@@ -85,6 +93,8 @@ typedef struct vit_kernels {
                       int end);
     /* Groups [begin,end). */
     void (*groupnorm)(const vit_group_norm *g, int begin, int end);
+    /* The columns of a panel of windows, out [channels][taps][R], of panels x with so many channels. */
+    void (*columns)(const float *x, const vit_tap *taps, int count, int channels, float *out);
     /* Attention of the query panels [query, query + count), count <= query_panels: the scores go to `scores`, [count]
      * [ceil(T/R) * R keys][R] floats, one such block a thread; then mix makes softmax and output of them. */
     void (*score)(const vit_attend *a, int head, int query, int count, float *scores);

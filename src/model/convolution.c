@@ -57,78 +57,106 @@ size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *w,
 
 /* ---- Columns: [channels, taps] of a panel of windows, in the order of the weights ---- */
 
-/* Where the pixel of one tap is in each window of a panel. */
-typedef struct tap {
-    uint32_t missing;        /* lanes whose pixel is outside the map */
-    ptrdiff_t at[MOST_LANES]; /* of its first channel; of missing ones, of some other pixel */
-} tap;
+/* The first window of a panel that has not been done, and how many of the panel's lanes follow it in its row. */
+typedef struct run {
+    int lane, lanes, row, column;
+} run;
 
-/* Returns how many taps. Lanes past the last window get what the map has where it would be, or miss it. */
-static int find_taps(const vit_windows *w, int channels, int is_input, int panel, int r, tap *taps) {
-    int count = 0, row[MOST_LANES], column[MOST_LANES];
-    for (int lane = 0; lane < r; lane++) {
-        const int window = panel * r + lane;
-        row[lane] = window / w->out_width * w->stride - w->top;
-        column[lane] = window % w->out_width * w->stride - w->left;
+static int next_run(const vit_windows *w, int panel, int r, run *run) {
+    run->lane += run->lanes;
+    const int window = panel * r + run->lane, left = w->out_height * w->out_width - window;
+    if (run->lane >= r || left <= 0)
+        return 0;
+    run->row = window / w->out_width;
+    run->column = window % w->out_width;
+    run->lanes = least(r - run->lane, w->out_width - run->column);
+    return 1;
+}
+
+/* Lanes [*begin,*end) of a run whose pixel in tap `x` is in the map, if row y of their windows is. */
+static int run_inside(const vit_windows *w, const run *run, int y, int x, int *begin, int *end) {
+    const int row = run->row * w->stride - w->top + y, column = run->column * w->stride - w->left + x;
+    *begin = column < 0 ? least(run->lanes, divide_up(-column, w->stride)) : 0;
+    *end = column < w->width ? least(run->lanes, (w->width - 1 - column) / w->stride + 1) : 0;
+    if (row < 0 || row >= w->height || *end < *begin)
+        *end = *begin;
+    return row * w->width + column;
+}
+
+/* From pixels [H,W,C]. */
+static void pixel_columns(const float *x, const vit_windows *w, int channels, int panel, int r, float *out) {
+    memset(out, 0, (size_t)(depth_of(w, channels) * r) * sizeof *out);
+    for (run run = {0}; next_run(w, panel, r, &run);)
+        for (int tap = 0; tap < w->size * w->size; tap++) {
+            int begin, end;
+            const ptrdiff_t pixel = run_inside(w, &run, tap / w->size, tap % w->size, &begin, &end);
+            for (int c = 0; c < channels; c++) {
+                const float *from = x + (pixel + begin * w->stride) * channels + c;
+                float *to = out + (c * w->size * w->size + tap) * r + run.lane;
+                for (int lane = begin; lane < end; lane++, from += w->stride * channels)
+                    to[lane] = *from;
+            }
+        }
+}
+
+/* Where each tap of a panel's windows is in a map's first channel; those outside it are missing, their place is some
+ * other pixel's of the same window. Lanes past the last window miss all. */
+typedef struct place {
+    uint32_t missing;
+    ptrdiff_t at[MOST_LANES];
+} place;
+
+static int find_places(const vit_windows *w, int channels, int panel, int r, place *places) {
+    const int count = w->size * w->size;
+    for (int tap = 0; tap < count; tap++) {
+        places[tap].missing = (uint32_t)((1ull << r) - 1);
+        for (int lane = 0; lane < r; lane++)
+            places[tap].at[lane] = 0;
     }
-    for (int y = 0; y < w->size; y++)
-        for (int x = 0; x < w->size; x++) {
-            tap *t = &taps[count++];
-            t->missing = 0;
-            for (int lane = 0; lane < r; lane++) {
-                const int inside = (unsigned)(row[lane] + y) < (unsigned)w->height &&
-                                   (unsigned)(column[lane] + x) < (unsigned)w->width;
-                const int pixel = inside ? (row[lane] + y) * w->width + column[lane] + x : 0;
-                t->missing |= (uint32_t)!inside << lane;
-                t->at[lane] = is_input ? (ptrdiff_t)pixel * channels : (ptrdiff_t)(pixel / r) * channels * r + pixel % r;
+    for (run run = {0}; next_run(w, panel, r, &run);)
+        for (int tap = 0; tap < count; tap++) {
+            int begin, end;
+            const int pixel = run_inside(w, &run, tap / w->size, tap % w->size, &begin, &end);
+            const int inside = run.row * w->stride * w->width + run.column * w->stride;
+            for (int lane = 0; lane < run.lanes; lane++) {
+                const int is_inside = lane >= begin && lane < end;
+                const int at = (is_inside ? pixel : inside) + lane * w->stride;
+                places[tap].at[run.lane + lane] = (ptrdiff_t)(at / r) * channels * r + at % r;
+                places[tap].missing ^= (uint32_t)is_inside << (run.lane + lane);
             }
         }
     return count;
 }
 
-static void clear_lanes(float *out, uint32_t lanes) {
-    for (; lanes; lanes &= lanes - 1)
-        out[__builtin_ctz(lanes)] = 0;
-}
-
-/* Pixel by pixel. step: floats from one channel to the next. */
-static void gather(const float *x, const tap *taps, int count, int channels, int step, int r, float *out) {
-    for (int c = 0; c < channels; c++, x += step)
-        for (int i = 0; i < count; i++, out += r) {
+/* Windows that are apart: pixel by pixel. */
+static void apart_columns(const float *x, const vit_windows *w, int channels, int panel, int r, float *out) {
+    place places[MOST_TAPS];
+    const int count = find_places(w, channels, panel, r, places);
+    for (int c = 0; c < channels; c++, x += r)
+        for (int tap = 0; tap < count; tap++, out += r) {
             for (int lane = 0; lane < r; lane++)
-                out[lane] = x[taps[i].at[lane]];
-            clear_lanes(out, taps[i].missing);
+                out[lane] = x[places[tap].at[lane]];
+            for (uint32_t lanes = places[tap].missing; lanes; lanes &= lanes - 1)
+                out[__builtin_ctz(lanes)] = 0;
         }
 }
 
-/* Windows at every pixel: a tap's pixels are neighbours, in one panel of the map and the next. */
-static void shift(const float *x, const vit_windows *w, const tap *taps, int count, int channels, int panel, int r,
-                  float *out) {
-    const int panels = divide_up(w->height * w->width, r);
-    ptrdiff_t first[MOST_TAPS], second[MOST_TAPS]; /* where the first lane is, and lane 0 of the next panel */
-    int split[MOST_TAPS];                          /* lanes that are in the next panel */
+/* Windows at every pixel: a tap's pixels are neighbours. */
+static void dense_columns(const vit_kernels *kernels, const float *x, const vit_windows *w, int channels, int panel,
+                          float *out) {
+    vit_tap taps[MOST_TAPS];
+    place places[MOST_TAPS];
+    const int r = kernels->panel, panels = divide_up(w->height * w->width, r), count = find_places(w, channels, panel, r, places);
     for (int i = 0; i < count; i++) {
-        const int pixel = panel * r + (i / w->size - w->top) * w->width + i % w->size - w->left + w->size * panels * r;
-        const int p = pixel / r - w->size * panels; /* may be before the map or past it: those lanes are missing */
-        split[i] = pixel % r;
-        first[i] = (ptrdiff_t)(p < 0 ? 0 : p < panels ? p : panels - 1) * channels * r + split[i];
-        second[i] = (ptrdiff_t)(p + 1 < 0 ? 0 : p + 1 < panels ? p + 1 : panels - 1) * channels * r;
+        const int ahead = w->size * panels; /* of the first panel, to stay positive */
+        const int pixel = (panel + ahead) * r + (i / w->size - w->top) * w->width + i % w->size - w->left;
+        const int p = pixel / r - ahead; /* may be before the map or past it: those lanes are missing */
+        taps[i].split = pixel % r;
+        taps[i].missing = places[i].missing;
+        taps[i].first = (ptrdiff_t)(p < 0 ? 0 : least(p, panels - 1)) * channels * r + taps[i].split;
+        taps[i].second = (ptrdiff_t)(p < -1 ? 0 : least(p + 1, panels - 1)) * channels * r;
     }
-    /* Whole vectors: what the first copy reads of the channel after, the second overwrites; what that writes past its own
-     * end, the next tap's first does. */
-    for (int c = 0; c < channels - 1; c++, x += r)
-        for (int i = 0; i < count; i++, out += r) {
-            for (int l = 0; l < r; l += 8)
-                memcpy(out + l, x + first[i] + l, 8 * sizeof *out);
-            for (int l = 0; l < r && split[i]; l += 8)
-                memcpy(out + r - split[i] + l, x + second[i] + l, 8 * sizeof *out);
-            clear_lanes(out, taps[i].missing);
-        }
-    for (int i = 0; i < count; i++, out += r) {
-        memcpy(out, x + first[i], (size_t)(r - split[i]) * sizeof *out);
-        memcpy(out + r - split[i], x + second[i], (size_t)split[i] * sizeof *out);
-        clear_lanes(out, taps[i].missing);
-    }
+    kernels->columns(x, taps, count, channels, out);
 }
 
 /* ---- The product ---- */
@@ -158,13 +186,13 @@ static void convolve_items(void *context, int begin, int end, int thread) {
         const float *x = job->x + (size_t)image * map;
         if (!is_direct(w) && (item == begin || part == 0))
             for (int p = 0; p < panels; p++) {
-                tap taps[MOST_TAPS];
-                const int count = find_taps(w, c->channels, c->is_input, first + p, r, taps);
                 float *out = columns + (size_t)p * (size_t)depth * (size_t)r;
-                if (c->is_input || w->stride > 1)
-                    gather(x, taps, count, c->channels, c->is_input ? 1 : r, r, out);
+                if (c->is_input)
+                    pixel_columns(x, w, c->channels, first + p, r, out);
+                else if (w->stride > 1)
+                    apart_columns(x, w, c->channels, first + p, r, out);
                 else
-                    shift(x, w, taps, count, c->channels, first + p, r, out);
+                    dense_columns(s->kernels, x, w, c->channels, first + p, out);
             }
         const vit_gemm g = {.w = c->weight,
                             .x = is_direct(w) ? x + (size_t)first * (size_t)depth * (size_t)r : columns,
@@ -206,25 +234,30 @@ struct pool_job {
     float *y;
 };
 
-/* Work items: image, panel of windows. NaN passes. */
+/* Work items: image, panel of windows. */
 static void pool_panels(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct pool_job *job = context;
     const vit_windows *w = job->windows;
     const int r = job->session->kernels->panel;
     for (int item = begin; item < end; item++) {
-        tap taps[MOST_TAPS];
-        const int panel = item % job->out_panels, left = w->out_height * w->out_width - panel * r;
-        const int count = find_taps(w, job->channels, 0, panel, r, taps);
+        place places[MOST_TAPS];
+        const int panel = item % job->out_panels, windows = w->out_height * w->out_width - panel * r;
+        const int count = find_places(w, job->channels, panel, r, places);
         const size_t image = (size_t)(item / job->out_panels) * (size_t)job->in_panels;
         const float *x = job->x + image * (size_t)job->channels * (size_t)r;
-        float *y = job->y + (size_t)item * (size_t)job->channels * (size_t)r;
+        float *y = job->y + (size_t)item * (size_t)job->channels * (size_t)r, outside[MOST_LANES];
+        uint32_t missing = 0;
+        for (int i = 0; i < count; i++)
+            missing |= places[i].missing;
+        for (int lane = 0; lane < r; lane++)
+            outside[lane] = lane >= windows ? 0 : missing >> lane & 1 ? job->outside : -INFINITY;
         for (int c = 0; c < job->channels; c++, x += r, y += r)
             for (int lane = 0; lane < r; lane++) {
-                float most = lane < left ? -INFINITY : 0;
-                for (int i = 0; i < count && lane < left; i++) {
-                    const float value = taps[i].missing >> lane & 1 ? job->outside : x[taps[i].at[lane]];
-                    most = value > most || value != value ? value : most;
+                float most = outside[lane];
+                for (int i = 0; i < count; i++) { /* a missing one is another that counts */
+                    const float value = x[places[i].at[lane]];
+                    most = most >= value ? most : value;
                 }
                 y[lane] = most;
             }
