@@ -432,6 +432,7 @@ finish() { # OUTPUT...
 
 shopt -s nullglob
 LIBRARY=(src/{base,format,image,model,tasks}/*.c)
+TRAIN=(src/train/*.c) # not in the package's modules
 CLI=(src/cli/*.c)
 
 # native_library CONFIG FLAG...
@@ -447,7 +448,7 @@ native_library() {
     COMPILE=("$CC" "${COMMON_FLAGS[@]}" "${NATIVE_FLAGS[@]}" "${@:2}")
     LINK=(-lm)
     begin
-    compile "$1" "${LIBRARY[@]}"
+    compile "$1" "${LIBRARY[@]}" "${TRAIN[@]}"
     kernels "$1" "${tables[@]}"
 }
 
@@ -507,7 +508,7 @@ build_wasi() {
     COMPILE=("${WASI[@]}" "${COMMON_FLAGS[@]}" "${WASI_FLAGS[@]}")
     LINK=("${WASI_LINK_FLAGS[@]}")
     begin
-    compile wasi "${LIBRARY[@]}" "${CLI[@]}"
+    compile wasi "${LIBRARY[@]}" "${TRAIN[@]}" "${CLI[@]}"
     local library=("${OBJECTS[@]}")
     kernels wasi simd128
     program build/vit.wasm wasi

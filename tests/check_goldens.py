@@ -23,7 +23,7 @@ import tempfile
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
 FAMILIES = r'(clip|deit|dino|dinov2|mae/timm|msn|siglip|vit)/'
 KINDS = (r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/timm|'
-         r'fewshot/|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)|' + FAMILIES)
+         r'fewshot/|train/(grad_(s|dropout)|steps_)|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)|' + FAMILIES)
 TRACED = r'forward/|(hybrid|bit)/timm|posemb/variant_|' + FAMILIES
 # (part of a tensor's name, key of its tolerance)
 NAMED_TOLERANCES = [('f32_chw', 'f32_abs'), ('torchvision', 'torchvision_abs'), ('normalised', 'abs_normalised'),
@@ -73,6 +73,12 @@ class Case:
             return None if tolerance is None else (tolerance, 0)
         if self.name.startswith('real/logits_') and not tensor.startswith('pos_embed'):
             return t['jpeg_abs'], 0
+        if self.name.startswith('train/'):
+            largest = max(abs(value) for value in self.expected[tensor][1])
+            kind = 'final_' if tensor.startswith(('final.', 'polyak')) else 'grad_' if 'losses_abs' in t else ''
+            if tensor in ('losses', 'lrs', 'grad_norms', 'schedule_mult'):
+                return t['losses_abs'], 0
+            return max(t.get(f'{kind}abs', 0), t[f'{kind}rel_to_tensor_max'] * largest), 0
         for part, key in NAMED_TOLERANCES:
             if part in tensor and key in t:
                 return t[key], 0

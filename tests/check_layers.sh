@@ -49,7 +49,7 @@ for file in src/*.h src/*/*.{c,h,inc,def} wasm/*.{c,h}; do
 done
 
 # A library that can be embedded never ends the process and prints nothing.
-for file in src/{base,kernels,format,image,model,tasks}/*.{c,h,inc}; do
+for file in src/{base,kernels,format,image,model,tasks,train}/*.{c,h,inc}; do
     check "$(grep -nHE '(^|[^a-z_.>])(exit|abort|assert|printf|puts|perror)[[:space:]]*\(' "$file" |
         grep -vE '^[^:]+:[0-9]+: *(/?\*|//)' || true)"
 done

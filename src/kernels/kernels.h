@@ -200,9 +200,8 @@ typedef struct vit_train_kernels {
     /* `count` values, a multiple of R: x = epilogue(x); the same with dy times the derivative at the x that was. GELUs. */
     void (*activate)(vit_epilogue epilogue, float *x, size_t count);
     void (*activation_backward)(vit_epilogue epilogue, float *x, float *dy, size_t count);
-    /* One panel of queries, [keys][R]: scores become probabilities p; dp, their gradient, that of the scores before
-     * these were scaled. */
-    void (*softmax)(float *s, int keys);
+    /* One panel of queries, [keys][R]: scores become p = softmax(scale s), scale > 0; dp, its gradient, that of s. */
+    void (*softmax)(float *s, int keys, float scale);
     void (*softmax_backward)(const float *p, float *dp, int keys, float scale);
 } vit_train_kernels;
 

@@ -233,9 +233,7 @@ static void test_softmax(void) {
                 s.data[i] *= 5;
             buffer p = buffer_copy(&s), ds = buffer_copy(&dp);
             const float scale = 0.25f;
-            for (size_t i = 0; i < p.count; i++)
-                p.data[i] *= scale;
-            train->softmax(p.data, keys);
+            train->softmax(p.data, keys, scale);
             train->softmax_backward(p.data, ds.data, keys, scale);
             for (int lane = 0; lane < panel; lane++) {
                 double sum = 0;

@@ -1,0 +1,242 @@
+/* A transformer block (paper section 3.1) and its gradients: x += proj(attention(norm1(x))), then
+ * x += fc2(gelu(fc1(norm2(x)))). All of it but attention passes over the tokens in blocks that stay in a core's cache from
+ * norm to residual. */
+#include "trainer.h"
+
+#include <string.h>
+
+/* ---- Linear layers, by the thread that calls ---- */
+
+void vit_train_linear(const vit_trainer *t, const float *x, const float *w, const float *bias, int k, int n, int count,
+                vit_epilogue epilogue, float *y) {
+    const ptrdiff_t r = t->kernels->panel;
+    const vit_gemm g = {.w = w, .bias = bias, .x = x, .y = y, .x_stride = k * r, .y_stride = n * r, .n = n, .k = k,
+                        .panels = count, .epilogue = epilogue};
+    t->kernels->gemm_nt(&g, 0, n);
+}
+
+void vit_train_linear_backward(const vit_trainer *t, const float *dy, const float *w, int k, int n, int count,
+                               float *dx) {
+    const ptrdiff_t r = t->kernels->panel;
+    const vit_gemm g = {.w = w, .x = dy, .y = dx, .x_stride = n * r, .y_stride = k * r, .n = n, .k = k,
+                        .panels = count};
+    t->train->gemm_nn(&g, 0, k);
+}
+
+vit_epilogue vit_activation_epilogue(vit_activation activation) {
+    static const vit_epilogue epilogues[] = {[VIT_GELU_ERF] = VIT_EPILOGUE_GELU_ERF,
+                                             [VIT_GELU_TANH] = VIT_EPILOGUE_GELU_TANH,
+                                             [VIT_GELU_QUICK] = VIT_EPILOGUE_GELU_QUICK};
+    return epilogues[activation];
+}
+
+vit_sums vit_sums_of(const vit_config *c) {
+    vit_sums s = {.fc2_bias = 0};
+    s.fc1_bias = s.fc2_bias + c->width;
+    s.norm2 = s.fc1_bias + c->mlp_width;
+    s.proj_bias = s.norm2 + 2 * c->width;
+    s.qkv_bias = s.proj_bias + c->width;
+    s.norm1 = s.qkv_bias + 3 * c->width;
+    s.count = s.norm1 + 2 * c->width;
+    return s;
+}
+
+/* ---- Work on blocks of panels ---- */
+
+struct layer_job {
+    vit_trainer *trainer;
+    int layer;
+};
+
+static void for_blocks(vit_trainer *t, int layer, vit_job job) {
+    struct layer_job context = {t, layer};
+    vit_team_run(t->team, t->blocks, 1, job, &context);
+}
+
+static void layernorm(const vit_trainer *t, const float *x, const float *gain, const float *bias, int count, float *y) {
+    const vit_config *c = &t->model->config;
+    t->kernels->layernorm(x, gain, bias, c->norm_eps, c->width, y, 0, count);
+}
+
+/* ---- Forward ---- */
+
+static void qkv_blocks(void *context, int begin, int end, int thread) {
+    const struct layer_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const int width = t->model->config.width;
+    const vit_block *w = &t->model->weights.blocks[job->layer];
+    const vit_kept *kept = &t->kept[job->layer];
+    float *normed = vit_scratch(t, thread);
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        layernorm(t, vit_panel(t, kept->x, width, s.begin), w->norm1_weight, w->norm1_bias, s.count, normed);
+        vit_train_linear(t, normed, w->qkv_weight.f32, w->qkv_bias, width, 3 * width, s.count, VIT_EPILOGUE_STORE,
+                   vit_panel(t, kept->qkv, 3 * width, s.begin));
+    }
+}
+
+/* y = x + drop(branch w + bias); without dropout in one go. */
+static void residual(const vit_trainer *t, vit_site site, int layer, vit_span s, const float *x, const float *branch,
+                     const float *w, const float *bias, int k, float *scratch, float *y) {
+    const int width = t->model->config.width;
+    const size_t bytes = vit_panel_bytes(t, width, s.count);
+    memcpy(y, x, bytes);
+    if (!t->drops) {
+        vit_train_linear(t, branch, w, bias, k, width, s.count, VIT_EPILOGUE_ADD, y);
+        return;
+    }
+    vit_train_linear(t, branch, w, bias, k, width, s.count, VIT_EPILOGUE_STORE, scratch);
+    vit_drop(t, site, layer, scratch, width, s.begin, s.count);
+    for (size_t i = 0; i < bytes / sizeof *y; i++)
+        y[i] += scratch[i];
+}
+
+static void mlp_blocks(void *context, int begin, int end, int thread) {
+    const struct layer_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const vit_config *c = &t->model->config;
+    const vit_block *w = &t->model->weights.blocks[job->layer];
+    const vit_kept *kept = &t->kept[job->layer];
+    float *next = job->layer + 1 < c->layers ? t->kept[job->layer + 1].x : t->x;
+    float *normed = vit_scratch(t, thread), *gelu = vit_panel(t, normed, c->width, t->block);
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        float *middle = vit_panel(t, kept->middle, c->width, s.begin);
+        float *hidden = vit_panel(t, kept->hidden, c->mlp_width, s.begin);
+        residual(t, VIT_SITE_PROJ, job->layer, s, vit_panel(t, kept->x, c->width, s.begin),
+                 vit_panel(t, kept->mixed, c->width, s.begin), w->proj_weight.f32, w->proj_bias, c->width, normed,
+                 middle);
+        layernorm(t, middle, w->norm2_weight, w->norm2_bias, s.count, normed);
+        vit_train_linear(t, normed, w->fc1_weight.f32, w->fc1_bias, c->width, c->mlp_width, s.count,
+                         VIT_EPILOGUE_STORE, hidden);
+        const size_t bytes = vit_panel_bytes(t, c->mlp_width, s.count);
+        memcpy(gelu, hidden, bytes);
+        t->train->activate(vit_activation_epilogue(c->activation), gelu, bytes / sizeof *gelu);
+        if (t->options.dropout > 0)
+            vit_drop(t, VIT_SITE_HIDDEN, job->layer, gelu, c->mlp_width, s.begin, s.count);
+        residual(t, VIT_SITE_FC2, job->layer, s, middle, gelu, w->fc2_weight.f32, w->fc2_bias, c->mlp_width, normed,
+                 vit_panel(t, next, c->width, s.begin));
+    }
+}
+
+void vit_forward_layer(vit_trainer *t, int layer) {
+    for_blocks(t, layer, qkv_blocks);
+    vit_train_attention_forward(t, layer);
+    for_blocks(t, layer, mlp_blocks);
+}
+
+/* ---- Backward ---- */
+
+void vit_norm_backward_panels(const vit_trainer *t, const float *x, const float *gain, const float *dnormed, int count,
+                              const float *dy, float *sums, float *scratch, float *dx) {
+    const vit_config *c = &t->model->config;
+    memcpy(dx, dy, vit_panel_bytes(t, c->width, count));
+    const vit_norm_backward b = {.x = x, .gain = gain, .dy = dnormed, .dx = dx, .dgain = sums, .dbias = sums + c->width,
+                                 .scratch = scratch, .eps = c->norm_eps, .width = c->width};
+    t->train->layernorm_backward(&b, 0, count);
+}
+
+/* The gradient behind the dropout of a branch: dx itself where there is none. */
+static float *branch_gradient(const vit_trainer *t, vit_site site, int layer, vit_span s, float *dx, float *branch) {
+    const int width = t->model->config.width;
+    if (!t->drops)
+        return vit_panel(t, dx, width, s.begin);
+    float *out = vit_panel(t, branch, width, s.begin);
+    memcpy(out, vit_panel(t, dx, width, s.begin), vit_panel_bytes(t, width, s.count));
+    vit_drop(t, site, layer, out, width, s.begin, s.count);
+    return out;
+}
+
+/* Down to the gradient of attention's output. */
+static void mlp_backward_blocks(void *context, int begin, int end, int thread) {
+    const struct layer_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const vit_config *c = &t->model->config;
+    const int d = c->width, f = c->mlp_width;
+    const vit_sums at = vit_sums_of(c);
+    const vit_block *w = &t->model->weights.blocks[job->layer];
+    const vit_kept *kept = &t->kept[job->layer];
+    float *dnormed = vit_scratch(t, thread), *scratch = vit_panel(t, dnormed, d, t->block);
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        float *sums = t->sums + (size_t)b * (size_t)at.count;
+        memset(sums, 0, (size_t)at.qkv_bias * sizeof *sums);
+        float *hidden = vit_panel(t, kept->hidden, f, s.begin), *dhidden = vit_panel(t, t->dhidden, f, s.begin);
+        float *middle = vit_panel(t, kept->middle, d, s.begin), *dmiddle = vit_panel(t, t->dx[1], d, s.begin);
+        const float *dy = branch_gradient(t, VIT_SITE_FC2, job->layer, s, t->dx[0], t->branch[1]);
+        t->train->sum_tokens(dy, d, sums + at.fc2_bias, 0, s.count);
+        vit_train_linear_backward(t, dy, w->fc2_weight.f32, f, d, s.count, dhidden);
+        t->train->activation_backward(vit_activation_epilogue(c->activation), hidden, dhidden,
+                                      vit_panel_bytes(t, f, s.count) / sizeof *hidden);
+        if (t->options.dropout > 0) {
+            vit_drop(t, VIT_SITE_HIDDEN, job->layer, hidden, f, s.begin, s.count);
+            vit_drop(t, VIT_SITE_HIDDEN, job->layer, dhidden, f, s.begin, s.count);
+        }
+        t->train->sum_tokens(dhidden, f, sums + at.fc1_bias, 0, s.count);
+        vit_train_linear_backward(t, dhidden, w->fc1_weight.f32, d, f, s.count, dnormed);
+        layernorm(t, middle, w->norm2_weight, w->norm2_bias, s.count, vit_panel(t, t->normed[1], d, s.begin));
+        vit_norm_backward_panels(t, middle, w->norm2_weight, dnormed, s.count, vit_panel(t, t->dx[0], d, s.begin),
+                                 sums + at.norm2, scratch, dmiddle);
+        const float *dproj = branch_gradient(t, VIT_SITE_PROJ, job->layer, s, t->dx[1], t->branch[0]);
+        t->train->sum_tokens(dproj, d, sums + at.proj_bias, 0, s.count);
+        vit_train_linear_backward(t, dproj, w->proj_weight.f32, d, d, s.count, vit_panel(t, t->dmixed, d, s.begin));
+    }
+}
+
+static void qkv_backward_blocks(void *context, int begin, int end, int thread) {
+    const struct layer_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const int d = t->model->config.width;
+    const vit_sums at = vit_sums_of(&t->model->config);
+    const vit_block *w = &t->model->weights.blocks[job->layer];
+    float *dnormed = vit_scratch(t, thread), *scratch = vit_panel(t, dnormed, d, t->block);
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        float *sums = t->sums + (size_t)b * (size_t)at.count;
+        memset(sums + at.qkv_bias, 0, (size_t)(at.count - at.qkv_bias) * sizeof *sums);
+        const float *x = vit_panel(t, t->kept[job->layer].x, d, s.begin);
+        const float *dqkv = vit_panel(t, t->dqkv, 3 * d, s.begin);
+        t->train->sum_tokens(dqkv, 3 * d, sums + at.qkv_bias, 0, s.count);
+        vit_train_linear_backward(t, dqkv, w->qkv_weight.f32, d, 3 * d, s.count, dnormed);
+        layernorm(t, x, w->norm1_weight, w->norm1_bias, s.count, vit_panel(t, t->normed[0], d, s.begin));
+        vit_norm_backward_panels(t, x, w->norm1_weight, dnormed, s.count, vit_panel(t, t->dx[1], d, s.begin),
+                                 sums + at.norm1, scratch, vit_panel(t, t->dx[2], d, s.begin));
+    }
+}
+
+void vit_add_sums(const vit_trainer *t, int at, int count, const float *parameter) {
+    if (!parameter)
+        return;
+    float *gradient = vit_gradient(t, parameter);
+    const int all = vit_sums_of(&t->model->config).count;
+    for (int b = 0; b < t->blocks; b++)
+        for (int i = 0; i < count; i++)
+            gradient[i] += t->sums[(size_t)b * (size_t)all + (size_t)(at + i)];
+}
+
+void vit_backward_layer(vit_trainer *t, int layer) {
+    const int d = t->model->config.width, f = t->model->config.mlp_width;
+    const vit_sums at = vit_sums_of(&t->model->config);
+    const vit_block *w = &t->model->weights.blocks[layer];
+    const vit_kept *kept = &t->kept[layer];
+    for_blocks(t, layer, mlp_backward_blocks);
+    vit_train_attention_backward(t, layer);
+    for_blocks(t, layer, qkv_backward_blocks);
+    const vit_product products[] = {
+        {t->drops ? t->branch[1] : t->dx[0], kept->hidden, vit_gradient(t, w->fc2_weight.f32), d, f, t->lanes},
+        {t->dhidden, t->normed[1], vit_gradient(t, w->fc1_weight.f32), f, d, t->lanes},
+        {t->dqkv, t->normed[0], vit_gradient(t, w->qkv_weight.f32), 3 * d, d, t->lanes},
+        {t->drops ? t->branch[0] : t->dx[1], kept->mixed, vit_gradient(t, w->proj_weight.f32), d, d, t->lanes},
+    };
+    vit_products(t, products, 4);
+    vit_add_sums(t, at.fc2_bias, d, w->fc2_bias);
+    vit_add_sums(t, at.fc1_bias, f, w->fc1_bias);
+    vit_add_sums(t, at.norm2, d, w->norm2_weight);
+    vit_add_sums(t, at.norm2 + d, d, w->norm2_bias);
+    vit_add_sums(t, at.proj_bias, d, w->proj_bias);
+    /* the keys' bias moves all scores of a query alike: its gradient is 0, and rounding's would be blown up by Adam */
+    vit_add_sums(t, at.qkv_bias, d, w->qkv_bias);
+    vit_add_sums(t, at.qkv_bias + 2 * d, d, w->qkv_bias ? w->qkv_bias + 2 * d : NULL);
+    vit_add_sums(t, at.norm1, d, w->norm1_weight);
+    vit_add_sums(t, at.norm1 + d, d, w->norm1_bias);
+}

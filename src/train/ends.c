@@ -1,0 +1,337 @@
+/* The ends of the network and their gradients: pixels to tokens with positions; tokens to one feature vector an image,
+ * and to logits. */
+#include "trainer.h"
+
+#include <string.h>
+
+/* ---- Input ---- */
+
+/* The pixels of each patch in the order of the convolution's weight [3,P,P], 0 in lanes that are none. */
+static void patch_panel(const vit_trainer *t, int panel, float *out) {
+    const vit_config *c = &t->model->config;
+    const int r = t->kernels->panel;
+    const size_t image_pixels = (size_t)c->image_height * (size_t)c->image_width * 3;
+    for (int lane = 0; lane < r; lane++) {
+        const int token = panel * r + lane, patch = token % t->tokens - c->class_token;
+        float *at = out + lane;
+        if (token >= t->lanes || patch < 0) {
+            for (int i = 0; i < 3 * c->patch_height * c->patch_width; i++, at += r)
+                *at = 0;
+            continue;
+        }
+        const float *corner = t->input + (size_t)(token / t->tokens) * image_pixels +
+                              ((size_t)(patch / t->columns * c->patch_height) * (size_t)c->image_width +
+                               (size_t)(patch % t->columns * c->patch_width)) * 3;
+        for (int channel = 0; channel < 3; channel++)
+            for (int y = 0; y < c->patch_height; y++) {
+                const float *row = corner + (size_t)y * (size_t)c->image_width * 3 + channel;
+                for (int x = 0; x < c->patch_width; x++, at += r)
+                    *at = row[3 * x];
+            }
+    }
+}
+
+/* Adds a token's position, after putting the class token in its place; pad lanes become 0. */
+static void add_positions(const vit_trainer *t, int panel, float *x) {
+    const vit_config *c = &t->model->config;
+    const vit_weights *w = &t->model->weights;
+    const int r = t->kernels->panel;
+    for (int lane = 0; lane < r; lane++) {
+        const int token = (panel * r + lane) % t->tokens, is_class = token < c->class_token;
+        const int row = token - (c->pos_class ? 0 : c->class_token); /* negative: a class token without a position */
+        const float *position = w->pos_embed && row >= 0 ? w->pos_embed + (size_t)row * (size_t)c->width : NULL;
+        float *at = x + lane;
+        for (int d = 0; d < c->width; d++, at += r) {
+            const float own = is_class ? w->class_token[d] : *at;
+            *at = panel * r + lane >= t->lanes ? 0 : own + (position ? position[d] : 0);
+        }
+    }
+}
+
+static int patch_pixels(const vit_config *c) {
+    return 3 * c->patch_height * c->patch_width;
+}
+
+static void input_blocks(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_trainer *t = context;
+    const vit_config *c = &t->model->config;
+    const vit_weights *w = &t->model->weights;
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        float *pixels = vit_panel(t, t->pixels, patch_pixels(c), s.begin);
+        float *x = vit_panel(t, t->kept[0].x, c->width, s.begin);
+        for (int p = 0; p < s.count; p++)
+            patch_panel(t, s.begin + p, vit_panel(t, pixels, patch_pixels(c), p));
+        vit_train_linear(t, pixels, w->patch_weight.f32, w->patch_bias, patch_pixels(c), c->width, s.count,
+                   VIT_EPILOGUE_STORE, x);
+        for (int p = 0; p < s.count; p++)
+            add_positions(t, s.begin + p, vit_panel(t, x, c->width, p));
+        if (t->options.dropout > 0)
+            vit_drop(t, VIT_SITE_POSITIONS, 0, x, c->width, s.begin, s.count);
+    }
+}
+
+void vit_forward_input(vit_trainer *t) {
+    vit_team_run(t->team, t->blocks, 1, input_blocks, t);
+}
+
+/* Gradients of class token, positions and the patches' bias for channels [begin,end): tokens of all images added up. */
+static void position_channels(void *context, int begin, int end, int thread) {
+    const vit_trainer *t = context;
+    const vit_config *c = &t->model->config;
+    const vit_weights *w = &t->model->weights;
+    const int r = t->kernels->panel, channels = end - begin;
+    const size_t count = (size_t)t->tokens * (size_t)channels;
+    float *sum = vit_scratch(t, thread), *rows = sum + count;
+    memset(sum, 0, count * sizeof *sum);
+    for (int image = 0; image < t->options.batch; image++) {
+        const int lane = image * t->tokens;
+        const vit_transfer part = {.panels = vit_panel(t, t->dx[0], c->width, lane / r) + begin * r,
+                                   .stride = (ptrdiff_t)c->width * r, .rows = rows, .row_stride = channels,
+                                   .first = lane % r, .tokens = t->tokens, .channels = channels};
+        t->train->to_rows(&part);
+        for (size_t i = 0; i < count; i++)
+            sum[i] += rows[i];
+    }
+    for (int token = 0; token < t->tokens; token++) {
+        const int row = token - (c->pos_class ? 0 : c->class_token);
+        float *position =
+            w->pos_embed && row >= 0 ? vit_gradient(t, w->pos_embed) + (size_t)row * (size_t)c->width : NULL;
+        float *other = token < c->class_token ? vit_gradient(t, w->class_token)
+                       : w->patch_bias        ? vit_gradient(t, w->patch_bias)
+                                              : NULL;
+        for (int i = 0; i < channels; i++) {
+            const float d = sum[(size_t)token * (size_t)channels + (size_t)i];
+            if (position)
+                position[begin + i] += d;
+            if (other)
+                other[begin + i] += d;
+        }
+    }
+}
+
+static void drop_blocks(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_trainer *t = context;
+    const int width = t->model->config.width;
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        vit_drop(t, VIT_SITE_POSITIONS, 0, vit_panel(t, t->dx[0], width, s.begin), width, s.begin, s.count);
+    }
+}
+
+void vit_backward_input(vit_trainer *t) {
+    const vit_config *c = &t->model->config;
+    if (t->options.dropout > 0)
+        vit_team_run(t->team, t->blocks, 1, drop_blocks, t);
+    const vit_product product = {t->dx[0], t->pixels, vit_gradient(t, t->model->weights.patch_weight.f32), c->width,
+                                 patch_pixels(c), t->lanes};
+    vit_products(t, &product, 1);
+    vit_team_run(t->team, c->width, t->kernels->panel, position_channels, t);
+}
+
+/* ---- Pooling ---- */
+
+/* Mean pooling takes the final norm of every token, class pooling only that of the class token, once it is apart. */
+static int norms_tokens(const vit_trainer *t) {
+    return t->model->config.final_norm && t->model->config.pool == VIT_POOL_MEAN;
+}
+
+static int norms_class(const vit_trainer *t) {
+    return t->model->config.final_norm && t->model->config.pool == VIT_POOL_CLASS;
+}
+
+static void final_norm_blocks(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_trainer *t = context;
+    const vit_config *c = &t->model->config;
+    const vit_weights *w = &t->model->weights;
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        t->kernels->layernorm(vit_panel(t, t->x, c->width, s.begin), w->norm_weight, w->norm_bias, c->norm_eps,
+                              c->width, vit_panel(t, t->normed[0], c->width, s.begin), 0, s.count);
+    }
+}
+
+/* Tokens of an image that pooling takes, as rows: the class token, or the patches. */
+static vit_transfer pooled_tokens(const vit_trainer *t, int image, float *panels, float *rows) {
+    const vit_config *c = &t->model->config;
+    const int r = t->kernels->panel, is_class = c->pool == VIT_POOL_CLASS;
+    const int lane = image * t->tokens + (is_class ? 0 : c->class_token);
+    return (vit_transfer){.panels = vit_panel(t, panels, c->width, lane / r), .stride = (ptrdiff_t)c->width * r,
+                          .rows = rows, .row_stride = c->width, .first = lane % r,
+                          .tokens = is_class ? 1 : t->patches, .channels = c->width};
+}
+
+static void pool_images(void *context, int begin, int end, int thread) {
+    const vit_trainer *t = context;
+    const int width = t->model->config.width;
+    float *rows = vit_scratch(t, thread);
+    for (int image = begin; image < end; image++) {
+        const vit_transfer tokens = pooled_tokens(t, image, norms_tokens(t) ? t->normed[0] : t->x, rows);
+        float *out = t->pooled_rows + (size_t)image * (size_t)width;
+        t->train->to_rows(&tokens);
+        memcpy(out, rows, (size_t)width * sizeof *out);
+        for (int token = 1; token < tokens.tokens; token++)
+            for (int d = 0; d < width; d++)
+                out[d] += rows[(size_t)token * (size_t)width + (size_t)d];
+        for (int d = 0; d < width; d++)
+            out[d] /= (float)tokens.tokens;
+    }
+}
+
+/* The gradient of pooled_rows, spread over the tokens of `out`, whose others are 0. */
+struct spread_job {
+    const vit_trainer *trainer;
+    float *out;
+};
+
+static void spread_images(void *context, int begin, int end, int thread) {
+    const struct spread_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const int width = t->model->config.width;
+    float *rows = vit_scratch(t, thread);
+    for (int image = begin; image < end; image++) {
+        const vit_transfer tokens = pooled_tokens(t, image, job->out, rows);
+        const float *from = t->pooled_rows + (size_t)image * (size_t)width;
+        for (int token = 0; token < tokens.tokens; token++)
+            for (int d = 0; d < width; d++)
+                rows[(size_t)token * (size_t)width + (size_t)d] = from[d] / (float)tokens.tokens;
+        t->train->to_panels(&tokens);
+    }
+}
+
+static void final_norm_backward_blocks(void *context, int begin, int end, int thread) {
+    const vit_trainer *t = context;
+    const int width = t->model->config.width;
+    const vit_sums at = vit_sums_of(&t->model->config);
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        float *sums = t->sums + (size_t)b * (size_t)at.count + at.norm1;
+        float *dx = vit_panel(t, t->dx[0], width, s.begin);
+        memset(sums, 0, 2 * (size_t)width * sizeof *sums);
+        memset(dx, 0, vit_panel_bytes(t, width, s.count));
+        vit_norm_backward_panels(t, vit_panel(t, t->x, width, s.begin), t->model->weights.norm_weight,
+                                 vit_panel(t, t->dx[1], width, s.begin), s.count, dx, sums, vit_scratch(t, thread), dx);
+    }
+}
+
+/* ---- Head ---- */
+
+/* Rows [B,channels] and image panels. */
+static vit_transfer images(const vit_trainer *t, float *rows, float *panels, int channels) {
+    return (vit_transfer){.panels = panels, .stride = (ptrdiff_t)channels * t->kernels->panel, .rows = rows,
+                          .row_stride = channels, .tokens = t->options.batch, .channels = channels};
+}
+
+struct head_job {
+    const vit_trainer *trainer;
+    vit_gemm gemm;
+    int backward;
+};
+
+static void head_outputs(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const struct head_job *job = context;
+    const vit_trainer *t = job->trainer;
+    (job->backward ? t->train->gemm_nn : t->kernels->gemm_nt)(&job->gemm, begin, end);
+}
+
+/* vit_train_linear and vit_train_linear_backward on image panels, by all threads. */
+static void head_linear(vit_trainer *t, int backward, const float *x, const float *w, const float *bias, int k, int n,
+                        vit_epilogue epilogue, float *y) {
+    const ptrdiff_t r = t->kernels->panel;
+    const int inputs = backward ? n : k, outputs = backward ? k : n;
+    struct head_job job = {t,
+                           {.w = w, .bias = bias, .x = x, .y = y, .x_stride = inputs * r, .y_stride = outputs * r,
+                            .n = n, .k = k, .panels = t->image_panels, .epilogue = epilogue},
+                           backward};
+    vit_team_run(t->team, outputs, 4 * t->kernels->row_step, head_outputs, &job);
+}
+
+void vit_forward_output(vit_trainer *t) {
+    const vit_config *c = &t->model->config;
+    const vit_weights *w = &t->model->weights;
+    if (norms_tokens(t))
+        vit_team_run(t->team, t->blocks, 1, final_norm_blocks, t);
+    vit_team_run(t->team, t->options.batch, 1, pool_images, t);
+    const vit_transfer pooled = images(t, t->pooled_rows, t->pooled[0], c->width);
+    t->train->to_panels(&pooled);
+    const float *features = t->pooled[0];
+    if (norms_class(t)) {
+        t->kernels->layernorm(features, w->norm_weight, w->norm_bias, c->norm_eps, c->width, t->pooled[1], 0,
+                              t->image_panels);
+        features = t->pooled[1];
+    }
+    if (c->pool_norm) {
+        t->kernels->layernorm(features, w->pool_norm_weight, w->pool_norm_bias, c->norm_eps, c->width, t->pooled[2], 0,
+                              t->image_panels);
+        features = t->pooled[2];
+    }
+    if (c->pre_logits) {
+        head_linear(t, 0, features, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits,
+                    VIT_EPILOGUE_TANH, t->hidden);
+        features = t->hidden;
+    }
+    head_linear(t, 0, features, w->head_weight, w->head_bias, c->pre_logits ? c->pre_logits : c->width, c->classes,
+                VIT_EPILOGUE_STORE, t->scores);
+    const vit_transfer logits = images(t, t->logits, t->scores, c->classes);
+    t->train->to_rows(&logits);
+}
+
+/* Gradients of a linear layer of the head; dx where it is wanted. */
+static void head_backward(vit_trainer *t, const float *dy, const float *x, const float *w, const float *bias, int k,
+                          int n, float *dx) {
+    const vit_product product = {dy, x, vit_gradient(t, w), n, k, t->options.batch};
+    vit_products(t, &product, 1);
+    t->train->sum_tokens(dy, n, vit_gradient(t, bias), 0, t->image_panels);
+    head_linear(t, 1, dy, w, NULL, k, n, VIT_EPILOGUE_STORE, dx);
+}
+
+/* dy [image panels of D] becomes the gradient of the norm's input. */
+static float *head_norm_backward(vit_trainer *t, const float *x, const float *gain, const float *bias, float *dy) {
+    const int width = t->model->config.width;
+    float *dx = dy == t->dpooled[0] ? t->dpooled[1] : t->dpooled[0];
+    memset(dx, 0, vit_panel_bytes(t, width, t->image_panels));
+    const vit_norm_backward b = {.x = x, .gain = gain, .dy = dy, .dx = dx, .dgain = vit_gradient(t, gain),
+                                 .dbias = vit_gradient(t, bias), .scratch = t->scratch,
+                                 .eps = t->model->config.norm_eps, .width = width};
+    t->train->layernorm_backward(&b, 0, t->image_panels);
+    return dx;
+}
+
+void vit_backward_output(vit_trainer *t) {
+    const vit_config *c = &t->model->config;
+    const vit_weights *w = &t->model->weights;
+    const vit_transfer dlogits = images(t, t->dlogits, t->dscores, c->classes);
+    float *dpooled = t->dpooled[0];
+    const float *features = c->pool_norm ? t->pooled[2] : norms_class(t) ? t->pooled[1] : t->pooled[0];
+    t->train->to_panels(&dlogits);
+    if (c->pre_logits) {
+        head_backward(t, t->dscores, t->hidden, w->head_weight, w->head_bias, c->pre_logits, c->classes, t->dhead);
+        const size_t count = vit_panel_bytes(t, c->pre_logits, t->image_panels) / sizeof(float);
+        for (size_t i = 0; i < count; i++)
+            t->dhead[i] *= 1 - t->hidden[i] * t->hidden[i];
+        head_backward(t, t->dhead, features, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits,
+                      dpooled);
+    } else {
+        head_backward(t, t->dscores, features, w->head_weight, w->head_bias, c->width, c->classes, dpooled);
+    }
+    if (c->pool_norm)
+        dpooled = head_norm_backward(t, norms_class(t) ? t->pooled[1] : t->pooled[0], w->pool_norm_weight,
+                                     w->pool_norm_bias, dpooled);
+    if (norms_class(t))
+        dpooled = head_norm_backward(t, t->pooled[0], w->norm_weight, w->norm_bias, dpooled);
+    const vit_transfer pooled = images(t, t->pooled_rows, dpooled, c->width);
+    t->train->to_rows(&pooled);
+    struct spread_job spread = {t, norms_tokens(t) ? t->dx[1] : t->dx[0]};
+    memset(spread.out, 0, vit_panel_bytes(t, c->width, t->panels));
+    vit_team_run(t->team, t->options.batch, 1, spread_images, &spread);
+    if (!norms_tokens(t))
+        return;
+    const vit_sums at = vit_sums_of(c);
+    vit_team_run(t->team, t->blocks, 1, final_norm_backward_blocks, t);
+    vit_add_sums(t, at.norm1, c->width, w->norm_weight);
+    vit_add_sums(t, at.norm1 + c->width, c->width, w->norm_bias);
+}

@@ -1,0 +1,339 @@
+/* A trainer: its memory, and a step. */
+#include "trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+vit_train_options vit_default_train_options(void) {
+    return (vit_train_options){.batch = 1, .accumulate = 1, .threads = 1, .loss = VIT_LOSS_SOFTMAX, .beta1 = 0.9f,
+                               .beta2 = 0.999f, .epsilon = 1e-8f, .momentum = 0.9f, .decay = VIT_DECAY_RATE,
+                               .decay_matrices = 1, .schedule = VIT_SCHEDULE_COSINE, .rate = 1e-3, .updates = 1};
+}
+
+/* ---- What can be trained ---- */
+
+static vit_status check_network(const vit_model *model, vit_error *error) {
+    const vit_config *c = &model->config;
+    const struct {
+        int present;
+        const char *what;
+    } parts[] = {
+        {c->network != VIT_NETWORK_VIT || c->resnet.stem_width, "convolutions"},
+        {c->pool != VIT_POOL_CLASS && c->pool != VIT_POOL_MEAN, "this pooling"},
+        {c->pos_kind != VIT_POS_NONE && c->pos_kind != VIT_POS_1D, "position embeddings of this kind"},
+        {c->pos_kind == VIT_POS_1D && c->pos_placement != VIT_POS_INPUT, "position embeddings of every layer"},
+        {c->mlp != VIT_MLP_PLAIN, "SwiGLU"},
+        {c->dist_token || c->head_dist, "a distillation token"},
+        {c->registers, "register tokens"},
+        {c->layer_scale, "LayerScale"},
+        {c->pre_norm, "a norm before the first layer"},
+        {c->projection, "a projection"},
+        {c->axial, "axial attention"},
+        {c->decoder.kind != VIT_DECODER_NONE, "a decoder"},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].present)
+            return vit_fail(error, VIT_ERR_UNSUPPORTED, "a network with %s cannot be trained yet", parts[i].what);
+    if (model->options.compute != VIT_COMPUTE_F32)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "the model is held as int8: load it as f32 to train it");
+    if (!c->classes)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "the model has no head to train with");
+    return VIT_OK;
+}
+
+static vit_status check_options(const vit_train_options *o, vit_error *error) {
+    const struct {
+        const char *name;
+        double value, least, most;
+    } ranges[] = {
+        {"batch", o->batch, 1, 65536},
+        {"accumulate", o->accumulate, 1, 1 << 20},
+        {"threads", o->threads, 1, 1024},
+        {"label smoothing", o->label_smoothing, 0, 1},
+        {"dropout", o->dropout, 0, 0.999},
+        {"stochastic depth", o->drop_path, 0, 0.999},
+        {"beta1", o->beta1, 0, 0.9999999},
+        {"beta2", o->beta2, 0, 0.9999999},
+        {"epsilon", o->epsilon, 0, 1},
+        {"momentum", o->momentum, 0, 1},
+        {"weight decay", o->weight_decay, 0, 1e6},
+        {"gradient norm", o->clip_norm, 0, 1e30},
+        {"rate", o->rate, 0, 1e6},
+        {"final rate", o->final_rate, 0, 1e6},
+        {"warm-up", (double)o->warmup, 0, 1e15},
+        {"updates", (double)o->updates, 1, 1e15},
+        {"averaging", o->polyak, 0, 1},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (!(ranges[i].value >= ranges[i].least && ranges[i].value <= ranges[i].most))
+            return vit_fail(error, VIT_ERR_ARGUMENT, "%s is %g: expected %g to %g", ranges[i].name, ranges[i].value,
+                            ranges[i].least, ranges[i].most);
+    return VIT_OK;
+}
+
+/* ---- Memory ---- */
+
+static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
+    return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_options *options, vit_error *error) {
+    const vit_config *c = &model->config;
+    VIT_TRY(check_network(model, error));
+    VIT_TRY(check_options(options, error));
+    *t = (vit_trainer){.options = *options, .allocator = model->options.allocator};
+    t->kernels = vit_kernels_find(options->kernels);
+    t->train = t->kernels ? vit_train_kernels_for(t->kernels) : NULL;
+    if (!t->train)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them",
+                        options->kernels ? options->kernels : "");
+    t->drops = options->dropout > 0 || options->drop_path > 0;
+    t->rows = c->image_height / c->patch_height;
+    t->columns = c->image_width / c->patch_width;
+    t->patches = t->rows * t->columns;
+    t->tokens = t->patches + c->class_token;
+    if ((uint64_t)t->tokens * (uint64_t)options->batch > INT32_MAX / 64)
+        return vit_fail(error, VIT_ERR_LIMIT, "a batch of %d with %d tokens each: too many to train on", options->batch,
+                        t->tokens);
+    const int r = t->kernels->panel;
+    t->lanes = t->tokens * options->batch;
+    t->panels = (t->lanes + r - 1) / r;
+    t->image_panels = (options->batch + r - 1) / r;
+    /* Blocks of up to 128 tokens, fewer where there would be too few blocks to share. Never a matter of threads. */
+    t->block = t->panels / 32 * r > 128 ? 128 / r : t->panels / 32 > 2 ? t->panels / 32 : 2;
+    t->blocks = (t->panels + t->block - 1) / t->block;
+    return VIT_OK;
+}
+
+static void take_kept(vit_trainer *t, size_t lanes) {
+    const vit_config *c = &t->model->config;
+    const size_t width = (size_t)c->width;
+    t->kept = vit_arena_take(&t->arena, vit_size_mul((size_t)c->layers, sizeof *t->kept));
+    vit_kept kept = {0};
+    for (int layer = 0; layer < c->layers; layer++) {
+        if (layer == 0 || !t->options.recompute) {
+            kept.qkv = take(&t->arena, lanes, 3 * width, 1);
+            kept.mixed = take(&t->arena, lanes, width, 1);
+            kept.middle = take(&t->arena, lanes, width, 1);
+            kept.hidden = take(&t->arena, lanes, (size_t)c->mlp_width, 1);
+        }
+        kept.x = take(&t->arena, lanes, width, 1);
+        if (t->arena.base)
+            t->kept[layer] = kept;
+    }
+}
+
+/* Takes every buffer from the arena: first to measure, then for real. */
+static void take_buffers(vit_trainer *t, int threads) {
+    const vit_config *c = &t->model->config;
+    vit_arena *arena = &t->arena;
+    const size_t r = (size_t)t->kernels->panel, width = (size_t)c->width, batch = (size_t)t->options.batch;
+    const size_t lanes = (size_t)t->panels * r, images = (size_t)t->image_panels * r, classes = (size_t)c->classes;
+    t->gradients = take(arena, t->parameter_count, 1, 1);
+    t->first = take(arena, t->parameter_count, 1, 1);
+    if (t->options.optimizer == VIT_OPTIMIZER_ADAM)
+        t->second = take(arena, t->parameter_count, 1, 1);
+    t->pieces = NULL;
+    vit_make_pieces(t);
+    t->pieces = vit_arena_take(arena, (size_t)t->piece_count * sizeof *t->pieces);
+    t->input = take(arena, batch, (size_t)c->image_height * (size_t)c->image_width, 3);
+    t->targets = take(arena, batch, classes, 1);
+    t->pixels = take(arena, lanes, 3 * (size_t)c->patch_height * (size_t)c->patch_width, 1);
+    take_kept(t, lanes);
+    t->x = take(arena, lanes, width, 1);
+    for (int i = 0; i < 2; i++)
+        t->normed[i] = take(arena, lanes, width, 1);
+    for (int i = 0; i < 3; i++)
+        t->dx[i] = take(arena, lanes, width, 1);
+    for (int i = 0; i < 2 && t->drops; i++)
+        t->branch[i] = take(arena, lanes, width, 1);
+    t->dqkv = take(arena, lanes, 3 * width, 1);
+    t->dmixed = take(arena, lanes, width, 1);
+    t->dhidden = take(arena, lanes, (size_t)c->mlp_width, 1);
+    t->sums = take(arena, (size_t)t->blocks, (size_t)vit_sums_of(c).count, 1);
+    for (int i = 0; i < 3; i++)
+        t->pooled[i] = take(arena, images, width, 1);
+    for (int i = 0; i < 2; i++)
+        t->dpooled[i] = take(arena, images, width, 1);
+    t->pooled_rows = take(arena, batch, width, 1);
+    if (c->pre_logits) {
+        t->hidden = take(arena, images, (size_t)c->pre_logits, 1);
+        t->dhead = take(arena, images, (size_t)c->pre_logits, 1);
+    }
+    t->scores = take(arena, images, classes, 1);
+    t->dscores = take(arena, images, classes, 1);
+    t->logits = take(arena, batch, classes, 1);
+    t->dlogits = take(arena, batch, classes, 1);
+    const size_t block = (size_t)t->block * r * (width + (size_t)c->mlp_width) + 2 * width * r;
+    t->thread_scratch = larger(vit_train_attention_scratch(t), block);
+    t->thread_scratch = larger(t->thread_scratch, (size_t)t->tokens * larger(width, 2 * width));
+    t->scratch = take(arena, (size_t)threads, t->thread_scratch, 1);
+}
+
+/* A model of the same network with weights of its own. */
+static vit_status copy_model(vit_model **out, const vit_model *from, vit_error *error) {
+    vit_model *model;
+    const vit_allocator *allocator = &from->options.allocator;
+    *out = NULL;
+    VIT_TRY(vit_alloc_for((void **)&model, allocator, sizeof *model, "the model", error));
+    *model = (vit_model){.options = from->options, .config = from->config};
+    vit_status status = vit_model_make_slots(model, error);
+    if (status == VIT_OK)
+        status = vit_model_alloc_weights(model, error);
+    if (status == VIT_OK && from->labels)
+        status = vit_model_set_labels(model, (const char *const *)from->labels, from->config.classes, error);
+    if (status != VIT_OK) {
+        vit_model_close(model);
+        return status;
+    }
+    memset(model->weight_arena.base, 0, model->weight_arena.size);
+    for (int i = 0; i < model->slot_count; i++)
+        memcpy(model->slots[i].held.f32, from->slots[i].held.f32, model->slots[i].count * sizeof(float));
+    model->ready_slots = model->slot_count;
+    *out = model;
+    return VIT_OK;
+}
+
+static vit_status allocate(vit_trainer *t, const vit_model *model, vit_error *error) {
+    VIT_TRY(copy_model(&t->model, model, error));
+    if (t->options.polyak > 0)
+        VIT_TRY(copy_model(&t->average, model, error));
+    t->parameters = t->model->slots[0].held.f32;
+    t->parameter_count = t->model->weight_arena.size / sizeof(float);
+    VIT_TRY(vit_team_open(&t->team, t->options.threads, &t->allocator, error));
+    const int threads = vit_team_threads(t->team);
+    take_buffers(t, threads);
+    VIT_TRY(vit_arena_commit(&t->arena, &t->allocator, "the trainer", error));
+    memset(t->arena.base, 0, t->arena.size); /* moments begin at 0, lanes without a token stay finite */
+    take_buffers(t, threads);
+    vit_make_pieces(t);
+    return VIT_OK;
+}
+
+vit_status vit_trainer_open(vit_trainer **out, const vit_model *model, const vit_train_options *options,
+                            vit_error *error) {
+    const vit_train_options defaults = vit_default_train_options();
+    vit_trainer planned, *t;
+    *out = NULL;
+    VIT_TRY(plan(&planned, model, options ? options : &defaults, error));
+    VIT_TRY(vit_alloc_for((void **)&t, &planned.allocator, sizeof *t, "the trainer", error));
+    *t = planned;
+    vit_status status = allocate(t, model, error);
+    if (status != VIT_OK) {
+        vit_trainer_close(t);
+        return status;
+    }
+    *out = t;
+    return VIT_OK;
+}
+
+void vit_trainer_close(vit_trainer *t) {
+    if (!t)
+        return;
+    const vit_allocator allocator = t->allocator;
+    vit_team_close(t->team);
+    vit_arena_release(&t->arena, &allocator);
+    vit_model_close(t->model);
+    vit_model_close(t->average);
+    vit_release(&allocator, t);
+}
+
+uint64_t vit_trainer_bytes(const vit_model *model, const vit_train_options *options) {
+    vit_trainer t;
+    if (plan(&t, model, options, NULL) != VIT_OK)
+        return 0;
+    t.model = (vit_model *)model; /* only looked at */
+    t.parameters = model->slots[0].held.f32;
+    t.parameter_count = model->weight_arena.size / sizeof(float);
+    take_buffers(&t, options->threads);
+    const uint64_t models = (uint64_t)model->weight_arena.size * (options->polyak > 0 ? 2 : 1);
+    return t.arena.used == SIZE_MAX ? 0 : t.arena.used + models;
+}
+
+/* ---- A step ---- */
+
+float *vit_trainer_input(vit_trainer *t, int index) {
+    const vit_config *c = &t->model->config;
+    return index >= 0 && index < t->options.batch
+               ? t->input + (size_t)index * (size_t)c->image_height * (size_t)c->image_width * 3
+               : NULL;
+}
+
+float *vit_trainer_target(vit_trainer *t, int index) {
+    const size_t classes = (size_t)t->model->config.classes;
+    return index >= 0 && index < t->options.batch ? t->targets + (size_t)index * classes : NULL;
+}
+
+vit_status vit_trainer_set_class(vit_trainer *t, int index, int class_index, vit_error *error) {
+    const int classes = t->model->config.classes;
+    float *target = vit_trainer_target(t, index);
+    if (!target || class_index < 0 || class_index >= classes)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "image %d of a batch of %d is of class %d of %d", index,
+                        t->options.batch, class_index, classes);
+    memset(target, 0, (size_t)classes * sizeof *target);
+    target[class_index] = 1;
+    return VIT_OK;
+}
+
+const float *vit_trainer_logits(const vit_trainer *t, int index) {
+    return index >= 0 && index < t->options.batch ? t->logits + (size_t)index * (size_t)t->model->config.classes : NULL;
+}
+
+const vit_model *vit_trainer_model(const vit_trainer *t) {
+    return t->model;
+}
+
+const vit_model *vit_trainer_average(const vit_trainer *t) {
+    return t->average;
+}
+
+static void forward(vit_trainer *t) {
+    vit_forward_input(t);
+    for (int layer = 0; layer < t->model->config.layers; layer++)
+        vit_forward_layer(t, layer);
+    vit_forward_output(t);
+}
+
+static void backward(vit_trainer *t) {
+    const int layers = t->model->config.layers;
+    vit_backward_output(t);
+    for (int layer = layers - 1; layer >= 0; layer--) {
+        if (t->options.recompute && layer < layers - 1)
+            vit_forward_layer(t, layer);
+        vit_backward_layer(t, layer);
+        float *before = t->dx[2];
+        t->dx[2] = t->dx[0];
+        t->dx[0] = before;
+    }
+    vit_backward_input(t);
+}
+
+vit_status vit_trainer_step(vit_trainer *t, vit_train_result *result, vit_error *error) {
+    const int accumulate = t->options.accumulate, turn = (int)(t->batches % accumulate);
+    *result = (vit_train_result){.update = t->updates};
+    forward(t);
+    result->loss = vit_loss_backward(t, 1.0 / accumulate, &result->correct);
+    if (!isfinite(result->loss))
+        return vit_fail(error, VIT_ERR_ARGUMENT, "the loss of update %lld is %g: a lower rate or clipping may help",
+                        (long long)t->updates, result->loss);
+    if (turn == 0)
+        memset(t->gradients, 0, t->parameter_count * sizeof *t->gradients);
+    backward(t);
+    t->batches++;
+    if (turn + 1 < accumulate)
+        return VIT_OK;
+    result->gradient_norm = vit_gradient_norm(t);
+    if (!isfinite(result->gradient_norm))
+        return vit_fail(error, VIT_ERR_ARGUMENT,
+                        "the gradient of update %lld is not finite: a lower rate or clipping may help",
+                        (long long)t->updates);
+    result->rate = vit_train_rate(&t->options, t->updates);
+    vit_update(t, result->gradient_norm);
+    result->updated = 1;
+    result->update = t->updates;
+    return VIT_OK;
+}

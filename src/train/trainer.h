@@ -1,0 +1,160 @@
+/* A trainer inside the library.
+ *
+ * Tokens of all images of a batch stand one after another in dense token panels (kernels.h), image by image, without
+ * padding between them: lane i of a matrix is token i % T of image i / T. Everything but attention works on blocks of
+ * `block` panels, which are the unit that threads share; sums over tokens are made block by block and then over the
+ * blocks in order, so the number of threads changes nothing. Attention takes one head of one image at a time. */
+#ifndef VIT_TRAIN_TRAINER_H
+#define VIT_TRAIN_TRAINER_H
+
+#include "../base/threads.h"
+#include "../kernels/kernels.h"
+#include "../model/model.h"
+#include "../vit_train.h"
+
+/* What the forward pass of a layer leaves for its backward pass. */
+typedef struct vit_kept {
+    float *x;       /* D: the residual stream where the layer begins */
+    float *qkv;     /* 3D */
+    float *mixed;   /* D: attention's heads, before proj */
+    float *middle;  /* D: the residual stream after attention */
+    float *hidden;  /* F: before GELU; the backward pass makes GELU of it */
+} vit_kept;
+
+/* Of a block of panels, [.. of the parameter]: the sums over its tokens. */
+typedef struct vit_sums {
+    int fc2_bias, fc1_bias, norm2, proj_bias, qkv_bias, norm1; /* where each begins; norms: gain, then bias */
+    int count;
+} vit_sums;
+
+/* A part of the parameters that is updated in one go. */
+typedef struct vit_piece {
+    size_t begin, count;
+    int decays;
+    double squares; /* of its gradient */
+} vit_piece;
+
+/* Where dropout is. PATH_*: stochastic depth of a branch. */
+typedef enum vit_site { VIT_SITE_POSITIONS, VIT_SITE_PROJ, VIT_SITE_HIDDEN, VIT_SITE_FC2 } vit_site;
+
+struct vit_trainer {
+    vit_train_options options;
+    vit_allocator allocator;
+    const vit_kernels *kernels;
+    const vit_train_kernels *train;
+    vit_team *team;
+    vit_arena arena;
+    vit_model *model, *average; /* average: NULL without one */
+    float *parameters;          /* the model's weights, all of them, and padding that stays 0 */
+    size_t parameter_count;
+    float *gradients, *first, *second; /* [parameter_count]; second: NULL of SGD */
+    vit_piece *pieces;
+    int piece_count;
+
+    int rows, columns, patches, tokens; /* patches and tokens of an image: T0, T */
+    int lanes, panels;                  /* tokens of the batch, and their panels */
+    int block, blocks;                  /* panels of a block, and how many blocks there are */
+    int image_panels;                   /* of one vector an image */
+    size_t thread_scratch;              /* floats a thread */
+    int drops;                          /* whether there is dropout or stochastic depth */
+    int64_t batches, updates;           /* so far */
+
+    float *input;                       /* [B,H,W,3] */
+    float *targets;                     /* [B,N] */
+    float *pixels;                      /* panels of 3 P P */
+    vit_kept *kept;                     /* [L]; all the same buffers but for x where they are recomputed */
+    float *x;                           /* panels of D: the residual stream after the last layer */
+    float *normed[2];                   /* panels of D: norm1's and norm2's output, for the gradients of weights */
+    float *dx[3];                       /* panels of D: the residual stream's gradient: after, within, before a layer */
+    float *branch[2];                   /* panels of D: the same behind dropout, of proj and fc2; else NULL */
+    float *dqkv, *dmixed, *dhidden;     /* panels of 3D, D, F */
+    float *sums;                        /* [blocks][vit_sums.count] */
+    float *pooled[3], *dpooled[2];      /* image panels of D: as pooled, behind the final norm, behind pool_norm */
+    float *pooled_rows;                 /* [B,D] */
+    float *hidden, *dhead;              /* image panels of pre_logits, or NULL; of the head's inputs */
+    float *scores, *dscores;            /* image panels of N */
+    float *logits;                      /* [B,N], then their gradients in dlogits */
+    float *dlogits;
+    float *scratch;                     /* [threads][thread_scratch] */
+
+    /* For tests: 0 or 1 for an element that dropout would choose by chance; NULL: by chance. */
+    float (*keep)(void *context, vit_site site, int layer, int lane, int channel);
+    void *keep_context;
+};
+
+vit_sums vit_sums_of(const vit_config *config);
+
+static inline float *vit_scratch(const vit_trainer *t, int thread) {
+    return t->scratch + (size_t)thread * t->thread_scratch;
+}
+
+/* The gradient of a parameter. */
+static inline float *vit_gradient(const vit_trainer *t, const float *parameter) {
+    return t->gradients + (parameter - t->parameters);
+}
+
+/* Panels of `channels` from panel p on. */
+static inline float *vit_panel(const vit_trainer *t, float *panels, int channels, int p) {
+    return panels + (size_t)p * (size_t)channels * (size_t)t->kernels->panel;
+}
+
+static inline size_t vit_panel_bytes(const vit_trainer *t, int channels, int count) {
+    return (size_t)count * (size_t)channels * (size_t)t->kernels->panel * sizeof(float);
+}
+
+/* One block: its first panel and how many. */
+typedef struct vit_span {
+    int begin, count;
+} vit_span;
+
+static inline vit_span vit_span_of(const vit_trainer *t, int block) {
+    const int begin = block * t->block;
+    return (vit_span){begin, t->panels - begin < t->block ? t->panels - begin : t->block};
+}
+
+/* blocks.c: y = x wT + bias on `count` dense panels, and dx = dy w. */
+void vit_train_linear(const vit_trainer *t, const float *x, const float *w, const float *bias, int k, int n, int count,
+                vit_epilogue epilogue, float *y);
+void vit_train_linear_backward(const vit_trainer *t, const float *dy, const float *w, int k, int n, int count, float *dx);
+vit_epilogue vit_activation_epilogue(vit_activation activation);
+void vit_forward_layer(vit_trainer *t, int layer);
+/* dx[0] -> dx[2], gradients of the layer's parameters. */
+void vit_backward_layer(vit_trainer *t, int layer);
+/* dx = dy + the gradient of LayerNorm(x)'s input, for `count` panels; sums [2D] += those of its gain and bias.
+ * scratch: [2D][R] */
+void vit_norm_backward_panels(const vit_trainer *t, const float *x, const float *gain, const float *dnormed, int count,
+                              const float *dy, float *sums, float *scratch, float *dx);
+/* A parameter's gradient += the sums of all blocks, in their order; none if there is no such parameter. */
+void vit_add_sums(const vit_trainer *t, int at, int count, const float *parameter);
+
+/* attention.c: kept->qkv -> kept->mixed; dmixed -> dqkv. */
+void vit_train_attention_forward(vit_trainer *t, int layer);
+void vit_train_attention_backward(vit_trainer *t, int layer);
+size_t vit_train_attention_scratch(const vit_trainer *t);
+
+/* gradients.c: dw += dyT x on dense panels, for a list of products that threads share. */
+typedef struct vit_product {
+    const float *dy, *x;
+    float *dw;
+    int n, k, lanes;
+} vit_product;
+void vit_products(vit_trainer *t, const vit_product *products, int count);
+
+/* dropout.c: x, `count` panels of which the first is panel `begin` of the batch, times 0 or 1 / (1 - rate). */
+void vit_drop(const vit_trainer *t, vit_site site, int layer, float *x, int channels, int begin, int count);
+
+/* ends.c: pixels to tokens, tokens to logits, and back. */
+void vit_forward_input(vit_trainer *t);
+void vit_backward_input(vit_trainer *t);
+void vit_forward_output(vit_trainer *t);
+void vit_backward_output(vit_trainer *t);
+
+/* loss.c: loss of the logits and their gradient times `scale`. */
+double vit_loss_backward(vit_trainer *t, double scale, int *correct);
+
+/* optimizer.c */
+void vit_make_pieces(vit_trainer *t); /* counts where pieces is NULL */
+double vit_gradient_norm(vit_trainer *t);
+void vit_update(vit_trainer *t, double norm);
+
+#endif

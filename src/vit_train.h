@@ -1,0 +1,123 @@
+/* vit_train.h - training Vision Transformers: gradients, optimisers, schedules. See vit.h for models, letters and error
+ * rules.
+ *
+ *     vit_train_options options = vit_default_train_options();
+ *     options.batch = 128;
+ *     vit_trainer_open(&trainer, model, &options, NULL, &error);
+ *     for (...) {
+ *         memcpy(vit_trainer_input(trainer, i), pixels, ...);      // [H,W,3] normalised f32, each of the batch
+ *         vit_trainer_set_class(trainer, i, label);
+ *         vit_trainer_step(trainer, &result, &error);
+ *     }
+ *     vit_model_save(vit_trainer_model(trainer), "trained.gguf", VIT_F32, NULL, NULL, &error);
+ *
+ * A trainer owns all parameters in one array, their gradients and the state of the optimiser. A step allocates nothing.
+ * Results depend on neither the number of threads nor anything else but the inputs, the options and the kernels. */
+#ifndef VIT_TRAIN_H
+#define VIT_TRAIN_H
+
+#include "vit_tasks.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Mean over the batch of the cross-entropy with the target, of the softmax of the logits; or of the sum over the classes
+ * of those of their sigmoids (big_vision's). */
+typedef enum vit_loss { VIT_LOSS_SOFTMAX, VIT_LOSS_SIGMOID } vit_loss;
+
+typedef enum vit_optimizer {
+    VIT_OPTIMIZER_ADAM, /* bias-corrected, epsilon outside the root */
+    VIT_OPTIMIZER_SGD   /* v = momentum v + g; p -= rate v */
+} vit_optimizer;
+
+/* What weight_decay w does. "Weight decay" names different things; the paper's code does the last. */
+typedef enum vit_decay {
+    VIT_DECAY_GRADIENT,   /* g += w p: torch.optim.Adam and SGD */
+    VIT_DECAY_RATE,       /* p -= rate w p: AdamW */
+    VIT_DECAY_SCHEDULE    /* p -= schedule w p, where rate = base rate x schedule: big_vision */
+} vit_decay;
+
+/* Of the rate, after a linear warm-up. */
+typedef enum vit_schedule { VIT_SCHEDULE_CONSTANT, VIT_SCHEDULE_LINEAR, VIT_SCHEDULE_COSINE } vit_schedule;
+
+typedef struct vit_train_options {
+    int batch;              /* images of a step (1) */
+    int accumulate;         /* steps whose gradients are averaged for one update (1) */
+    int threads;            /* (1) */
+    const char *kernels;    /* as of sessions; NULL: the best */
+    int recompute;          /* 1: a layer's activations are computed again for its gradients: less memory, 4/3 the time */
+    uint64_t seed;          /* of dropout and stochastic depth (0) */
+
+    vit_loss loss;          /* (softmax) */
+    float label_smoothing;  /* e: targets become (1 - e) target + e / N, of the softmax's loss (0) */
+    float dropout;          /* after adding positions, and every linear layer of a block but qkv (0) */
+    float drop_path;        /* stochastic depth: the rate of the last layer's branches; linear from 0 at the first (0) */
+
+    vit_optimizer optimizer; /* (Adam) */
+    float beta1, beta2, epsilon; /* of Adam (0.9, 0.999, 1e-8) */
+    float momentum;         /* of SGD (0.9) */
+    int momentum_bf16;      /* 1: v is rounded to bfloat16 between steps, as the paper's code does */
+    float weight_decay;     /* (0) */
+    vit_decay decay;        /* (rate) */
+    int decay_matrices;     /* 1: only weights of linear layers and convolutions, no biases, norms, embeddings (1) */
+    float clip_norm;        /* the gradient is scaled down to this norm; 0: never (0) */
+
+    vit_schedule schedule;  /* (cosine) */
+    double rate;            /* the highest (1e-3) */
+    double final_rate;      /* where the schedule ends (0) */
+    int64_t warmup, updates; /* updates: how many; the first has rate 0 if there is a warm-up (0, 1) */
+    double polyak;          /* D: the average of parameters becomes D average + (1 - D) parameters; 0: none (0) */
+} vit_train_options;
+
+vit_train_options vit_default_train_options(void);
+
+typedef struct vit_trainer vit_trainer;
+
+/* Starts from the weights of `model`, which is copied and may be closed. height and width are those the model's positions
+ * are stored for. VIT_ERR_UNSUPPORTED names what of the network cannot be trained. */
+vit_status vit_trainer_open(vit_trainer **out, const vit_model *model, const vit_train_options *options,
+                            vit_error *error);
+void vit_trainer_close(vit_trainer *trainer);
+/* Bytes that open allocates; 0 if the options are not possible. */
+uint64_t vit_trainer_bytes(const vit_model *model, const vit_train_options *options);
+
+/* Where to write image `index` of the batch, [H,W,3] normalised f32, and its target, [N]: probabilities, or for the
+ * sigmoid loss any numbers of 0..1. NULL if there is no such index. */
+float *vit_trainer_input(vit_trainer *trainer, int index);
+float *vit_trainer_target(vit_trainer *trainer, int index);
+/* Target 1 for one class, 0 for the others. */
+vit_status vit_trainer_set_class(vit_trainer *trainer, int index, int class_index, vit_error *error);
+
+typedef struct vit_train_result {
+    double loss;            /* mean over the batch, before the update */
+    int correct;            /* images whose highest logit has the highest target */
+    int updated;            /* 1: parameters moved; then */
+    double rate;            /*   by this rate, */
+    double gradient_norm;   /*   before clipping */
+    int64_t update;         /* updates so far */
+} vit_train_result;
+
+/* Gradients of one batch, and an update when `accumulate` of them are there. VIT_ERR_ARGUMENT if loss or gradient is not
+ * finite; parameters have not moved then. */
+vit_status vit_trainer_step(vit_trainer *trainer, vit_train_result *result, vit_error *error);
+/* After a step: [N] logits of one image. */
+const float *vit_trainer_logits(const vit_trainer *trainer, int index);
+
+/* The network as it is now: for sessions (opened before or after steps, not run during one) and saving. Owned by the
+ * trainer. */
+const vit_model *vit_trainer_model(const vit_trainer *trainer);
+/* The one with averaged parameters; NULL without polyak. */
+const vit_model *vit_trainer_average(const vit_trainer *trainer);
+/* The rate of an update, counted from 0. */
+double vit_train_rate(const vit_train_options *options, int64_t update);
+
+/* All state, at an update: the file appears when it is complete. Load wants a trainer of the same network; it then goes
+ * on as the saved one would have, to the bit. `note` [8] is the caller's, kept in the file. */
+vit_status vit_trainer_save(const vit_trainer *trainer, const char *path, const int64_t *note, vit_error *error);
+vit_status vit_trainer_load(vit_trainer *trainer, const char *path, int64_t *note, vit_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

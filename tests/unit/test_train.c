@@ -1,0 +1,329 @@
+/* The trainer: gradients of whole networks against differences of the loss, steps that depend on nothing but their inputs,
+ * what is refused. Gradients of small networks against PyTorch and JAX are in the goldens. */
+#include "test.h"
+
+#include "../../src/train/trainer.h"
+
+#include <math.h>
+
+static vit_error error;
+
+static vit_config small(void) {
+    vit_config c;
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&c, "vit_tiny_patch16_224", &error));
+    c.layers = 2;
+    c.width = 24;
+    c.heads = 3;
+    c.mlp_width = 40;
+    c.classes = 5;
+    c.patch_height = c.patch_width = 4;
+    c.image_height = c.preprocess.height = 12;
+    c.image_width = c.preprocess.width = 20;
+    return c;
+}
+
+/* Random weights everywhere: init leaves the head 0, which would hide errors before it. */
+static vit_model *model_of(const vit_config *c) {
+    vit_model *model = NULL;
+    if (!CHECK_STATUS(VIT_OK, vit_model_init(&model, c, 7, NULL, &error)))
+        puts(error.text);
+    for (int i = 0; model && i < model->slot_count; i++)
+        for (size_t j = 0; j < model->slots[i].count; j++)
+            model->slots[i].held.f32[j] += 0.2f * sinf((float)(j * 7919 % 1009 + (size_t)i));
+    return model;
+}
+
+static void feed(vit_trainer *t, int turn) {
+    const vit_config *c = &t->model->config;
+    const int pixels = c->image_height * c->image_width * 3;
+    for (int i = 0; i < t->options.batch; i++) {
+        for (int j = 0; j < pixels; j++)
+            vit_trainer_input(t, i)[j] = cosf((float)(j * (i + 3) % 977 + turn * 13));
+        CHECK_STATUS(VIT_OK, vit_trainer_set_class(t, i, (i + turn) % c->classes, &error));
+    }
+}
+
+static vit_trainer *trainer_of(const vit_model *model, vit_train_options options) {
+    vit_trainer *t = NULL;
+    if (!CHECK_STATUS(VIT_OK, vit_trainer_open(&t, model, &options, &error)))
+        puts(error.text);
+    return t;
+}
+
+static vit_train_options options_of(int batch) {
+    vit_train_options o = vit_default_train_options();
+    o.batch = batch;
+    o.updates = 10;
+    o.schedule = VIT_SCHEDULE_CONSTANT;
+    return o;
+}
+
+static vit_train_result step(vit_trainer *t, int turn) {
+    vit_train_result r = {0};
+    feed(t, turn);
+    if (!CHECK_STATUS(VIT_OK, vit_trainer_step(t, &r, &error)))
+        puts(error.text);
+    return r;
+}
+
+static int same(const vit_trainer *a, const vit_trainer *b) {
+    return memcmp(a->parameters, b->parameters, a->parameter_count * sizeof(float)) == 0;
+}
+
+/* ---- Gradients ---- */
+
+/* Moves every weight of one slot along its gradient, and compares the change of the loss with what the gradient says. */
+static void check_slots(const vit_config *c, vit_train_options o, const char *what) {
+    vit_model *model = model_of(c);
+    o.rate = 0;
+    vit_trainer *t = trainer_of(model, o);
+    step(t, 0);
+    for (int i = 0; i < t->model->slot_count; i++) {
+        const vit_slot *slot = &t->model->slots[i];
+        float *p = slot->held.f32, *copy = malloc(2 * slot->count * sizeof *copy), *direction = copy + slot->count;
+        double squares = 0;
+        memcpy(copy, p, slot->count * sizeof *p);
+        for (size_t j = 0; j < slot->count; j++) {
+            direction[j] = vit_gradient(t, p)[j];
+            squares += (double)direction[j] * direction[j];
+        }
+        double loss[2];
+        const double h = 4e-3 / sqrt(squares + 1e-12);
+        for (int side = 0; side < 2; side++) {
+            for (size_t j = 0; j < slot->count; j++)
+                p[j] = copy[j] + (float)((side ? h : -h) * direction[j]);
+            t->batches = 0; /* the same dropout */
+            loss[side] = step(t, 0).loss;
+        }
+        memcpy(p, copy, slot->count * sizeof *p);
+        t->batches = 0;
+        step(t, 0);
+        const double slope = (loss[1] - loss[0]) / (2 * h);
+        if (!CHECK(fabs(slope - squares) <= 2e-2 * squares + 2e-4 * sqrt(squares)))
+            printf("%s: %s: the loss moves by %g, its gradient says %g\n", what, slot->name, slope, squares);
+        free(copy);
+    }
+    vit_trainer_close(t);
+    vit_model_close(model);
+}
+
+static void test_networks(void) {
+    vit_config c = small();
+    check_slots(&c, options_of(3), "class token");
+    vit_train_options o = options_of(3);
+    o.loss = VIT_LOSS_SIGMOID;
+    check_slots(&c, o, "sigmoid");
+    o = options_of(3);
+    o.dropout = 0.3f;
+    o.drop_path = 0.5f;
+    o.label_smoothing = 0.2f;
+    check_slots(&c, o, "dropout");
+    c.pre_logits = 11;
+    c.activation = VIT_GELU_TANH;
+    check_slots(&c, options_of(2), "hidden layer in the head");
+    c = small();
+    c.pool = VIT_POOL_MEAN;
+    c.activation = VIT_GELU_QUICK;
+    c.qkv_bias = 0;
+    check_slots(&c, options_of(3), "mean");
+    c.class_token = c.pos_class = 0;
+    check_slots(&c, options_of(3), "mean without class token");
+    c.final_norm = 0;
+    c.pool_norm = 1;
+    c.pos_kind = VIT_POS_NONE;
+    check_slots(&c, options_of(17), "norm after pooling, no positions");
+    c = small();
+    c.pos_class = 0;
+    c.pool_norm = 1;
+    check_slots(&c, options_of(2), "class token without a position, both norms");
+}
+
+/* ---- What a step depends on ---- */
+
+static void test_same_bits(void) {
+    vit_config c = small();
+    vit_model *model = model_of(&c);
+    vit_train_options o = options_of(9);
+    o.dropout = 0.1f;
+    o.drop_path = 0.1f;
+    o.polyak = 0.9;
+    o.clip_norm = 1;
+    vit_trainer *one = trainer_of(model, o);
+    o.threads = 3;
+    vit_trainer *three = trainer_of(model, o);
+    o.recompute = 1;
+    vit_trainer *again = trainer_of(model, o);
+    for (int turn = 0; turn < 3; turn++) {
+        const vit_train_result a = step(one, turn), b = step(three, turn), d = step(again, turn);
+        CHECK(a.loss == b.loss && a.gradient_norm == b.gradient_norm && same(one, three));
+        CHECK(a.loss == d.loss && a.gradient_norm == d.gradient_norm && same(one, again));
+        CHECK(a.update == turn + 1);
+    }
+    CHECK(vit_trainer_average(one) && !memcmp(one->average->slots[0].held.f32, three->average->slots[0].held.f32,
+                                              one->parameter_count * sizeof(float)));
+    vit_trainer_close(one);
+    vit_trainer_close(three);
+    vit_trainer_close(again);
+    vit_model_close(model);
+}
+
+/* Half batches whose gradients are gathered move parameters as the whole batch does. */
+static void test_accumulation(void) {
+    vit_config c = small();
+    vit_model *model = model_of(&c);
+    vit_train_options o = options_of(4);
+    vit_trainer *whole = trainer_of(model, o);
+    o.batch = 2;
+    o.accumulate = 2;
+    vit_trainer *halves = trainer_of(model, o);
+    step(whole, 0);
+    const int pixels = c.image_height * c.image_width * 3;
+    for (int half = 0; half < 2; half++) {
+        vit_train_result r;
+        for (int i = 0; i < 2; i++) {
+            memcpy(vit_trainer_input(halves, i), vit_trainer_input(whole, 2 * half + i), (size_t)pixels * sizeof(float));
+            memcpy(vit_trainer_target(halves, i), vit_trainer_target(whole, 2 * half + i), 5 * sizeof(float));
+        }
+        CHECK_STATUS(VIT_OK, vit_trainer_step(halves, &r, &error));
+        CHECK(r.updated == half);
+    }
+    for (size_t i = 0; i < whole->parameter_count; i++)
+        if (!CHECK_CLOSE(halves->gradients[i], whole->gradients[i], 1e-5 + 1e-4 * fabs(whole->gradients[i])))
+            break;
+    vit_trainer_close(whole);
+    vit_trainer_close(halves);
+    vit_model_close(model);
+}
+
+/* A session of the trained model computes what the trainer does. */
+static void test_session_agrees(void) {
+    vit_config c = small();
+    vit_model *model = model_of(&c);
+    vit_trainer *t = trainer_of(model, options_of(3));
+    vit_session *session;
+    vit_session_options so = {.batch = 3};
+    step(t, 0);
+    CHECK_STATUS(VIT_OK, vit_session_open(&session, vit_trainer_model(t), &so, &error));
+    feed(t, 1);
+    memcpy(vit_session_input(session, 0), vit_trainer_input(t, 0),
+           3 * (size_t)(c.image_height * c.image_width * 3) * sizeof(float));
+    CHECK_STATUS(VIT_OK, vit_session_run(session, &error));
+    step(t, 1);
+    for (int i = 0; i < 3; i++)
+        for (int n = 0; n < c.classes; n++)
+            CHECK_CLOSE(vit_trainer_logits(t, i)[n], vit_session_logits(session, i)[n], 2e-5);
+    vit_session_close(session);
+    vit_trainer_close(t);
+    vit_model_close(model);
+}
+
+/* ---- Memory ---- */
+
+static int allocations;
+
+static void *counting_alloc(void *context, size_t bytes) {
+    (void)context;
+    allocations++;
+    return malloc(bytes);
+}
+
+static void counting_release(void *context, void *block) {
+    (void)context;
+    free(block);
+}
+
+static void test_no_allocation_in_a_step(void) {
+    vit_config c = small();
+    vit_model *model = NULL;
+    vit_options options = vit_default_options();
+    options.allocator = (vit_allocator){counting_alloc, counting_release, NULL};
+    CHECK_STATUS(VIT_OK, vit_model_init(&model, &c, 7, &options, &error));
+    vit_trainer *t = trainer_of(model, options_of(3));
+    const int before = allocations;
+    step(t, 0);
+    CHECK(allocations == before);
+    vit_train_options o = options_of(3);
+    const uint64_t bytes = vit_trainer_bytes(model, &o);
+    CHECK(bytes >= t->arena.size + model->weight_arena.size && bytes <= t->arena.size + model->weight_arena.size + 4096);
+    vit_trainer_close(t);
+    vit_model_close(model);
+}
+
+/* ---- Learning, and refusing ---- */
+
+static void test_it_learns(void) {
+    vit_config c = small();
+    vit_model *model = NULL;
+    CHECK_STATUS(VIT_OK, vit_model_init(&model, &c, 1, NULL, &error));
+    vit_train_options o = options_of(5);
+    o.updates = 101;
+    o.rate = 1e-2;
+    vit_trainer *t = trainer_of(model, o);
+    const double first = step(t, 0).loss;
+    CHECK_CLOSE(first, log(5), 1e-6);
+    vit_train_result last = {0};
+    for (int i = 0; i < 100; i++)
+        last = step(t, 0);
+    CHECK(last.loss < 0.1 && last.correct == 5);
+    vit_trainer_close(t);
+    vit_model_close(model);
+}
+
+static void test_refusals(void) {
+    vit_config c = small();
+    vit_model *model = model_of(&c);
+    vit_trainer *t;
+    vit_train_result r;
+    vit_train_options o = options_of(0);
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
+    CHECK_MENTIONS(error.text, "batch");
+    CHECK(!t && !vit_trainer_bytes(model, &o));
+    o = options_of(1);
+    o.dropout = NAN;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
+    CHECK_MENTIONS(error.text, "dropout");
+    o = options_of(1);
+    o.kernels = "abacus";
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
+    model->config.registers = 4;
+    o = options_of(1);
+    CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_trainer_open(&t, model, &o, &error));
+    CHECK_MENTIONS(error.text, "register tokens");
+    model->config.registers = 0;
+    t = trainer_of(model, options_of(2));
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_set_class(t, 0, 5, &error));
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_set_class(t, 2, 0, &error));
+    CHECK(!vit_trainer_input(t, 2) && !vit_trainer_target(t, -1));
+    float *copy = malloc(t->parameter_count * sizeof *copy);
+    memcpy(copy, t->parameters, t->parameter_count * sizeof *copy);
+    feed(t, 0);
+    vit_trainer_input(t, 1)[5] = NAN;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_step(t, &r, &error));
+    CHECK_MENTIONS(error.text, "loss");
+    CHECK(!memcmp(copy, t->parameters, t->parameter_count * sizeof *copy));
+    free(copy);
+    vit_trainer_close(t);
+    vit_model_close(model);
+}
+
+static void test_schedules(void) {
+    vit_train_options o = options_of(1);
+    o.rate = 2;
+    o.warmup = 4;
+    o.updates = 12;
+    CHECK_CLOSE(vit_train_rate(&o, 0), 0, 0);
+    CHECK_CLOSE(vit_train_rate(&o, 1), 0.5, 1e-12);
+    CHECK_CLOSE(vit_train_rate(&o, 11), 2, 1e-12);
+    o.schedule = VIT_SCHEDULE_COSINE;
+    CHECK_CLOSE(vit_train_rate(&o, 8), 1, 1e-12);
+    CHECK_CLOSE(vit_train_rate(&o, 12), 0, 1e-12);
+    o.schedule = VIT_SCHEDULE_LINEAR;
+    o.final_rate = 1;
+    CHECK_CLOSE(vit_train_rate(&o, 6), 1.75, 1e-12);
+    CHECK_CLOSE(vit_train_rate(&o, 100), 1, 1e-12);
+    o.warmup = 0;
+    CHECK_CLOSE(vit_train_rate(&o, 0), 2, 1e-12);
+}
+
+TEST_MAIN(TEST(test_networks), TEST(test_same_bits), TEST(test_accumulation), TEST(test_session_agrees),
+          TEST(test_no_allocation_in_a_step), TEST(test_it_learns), TEST(test_refusals), TEST(test_schedules))
