@@ -102,6 +102,14 @@ static int init(const request *request, const char *out) {
         config.image_height = config.preprocess.height = request->size[0];
         config.image_width = config.preprocess.width = request->size[1];
     }
+    if (request->pos != AS_NAMED && config.network == VIT_NETWORK_BIT)
+        return vit_cli_usage(&command, "--pos is for networks with tokens, which %s has not", config.architecture);
+    if (request->pos != AS_NAMED) {
+        config.pos_kind = (vit_pos_kind)request->pos;
+        config.pos_class &= config.pos_kind == VIT_POS_1D || config.pos_kind == VIT_POS_2D;
+        if (config.pos_kind != VIT_POS_1D) /* tables along one axis */
+            config.pos_resample = VIT_RESAMPLE_JAX;
+    }
     if (vit_model_init(&model, &config, (uint64_t)request->seed, &options, &error) != VIT_OK) {
         if (error.status == VIT_ERR_CONFIG || error.status == VIT_ERR_UNSUPPORTED) /* sizes that do not fit together */
             return vit_cli_usage(&command, "%s", error.text);
@@ -125,6 +133,8 @@ int vit_cli_init(int argc, char **argv) {
         {"size", "N|HxW", VIT_CLI_SIZE, request.size, 0, 0,
          "pixels of its pictures, height x width (default: as the name says)"},
         {"seed", "N", VIT_CLI_INT, &request.seed, 0, 2147483647, "default: 0"},
+        {"pos", "none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &request.pos, 0, 0,
+         "position embeddings (default: 1d, one for each token)"},
         {"type", "f32|f16|bf16", VIT_CLI_CHOICE, &request.type, 0, 0, "how matrices are stored (default: f32)"},
         {0},
     };

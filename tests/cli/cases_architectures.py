@@ -9,6 +9,7 @@ import os
 from files import read, write
 
 TINY = "vit_tiny_patch16_224"
+KINDS = ["vit_tiny_r_s16_p8_224", "bit_r50x1", "deit_tiny_distilled_patch16_224", "vit_small_patch14_reg4_dinov2"]
 
 
 def lines(result):
@@ -60,6 +61,34 @@ def test_init_types(vit, tally, folder):
     tally.check(sizes["f16"] == sizes["bf16"] < 0.52 * sizes["f32"], "16 bits are half as large", sizes)
 
 
+def test_init_positions(vit, tally, folder):
+    """As many values as appendix D.4 has them: a row a token; one a column and one a row; one a distance."""
+    plain = 12 * (12 * 192 * 192 + 13 * 192) + (3 * 256 + 1) * 192 + 192 + 2 * 192
+    counts = {"none": 0, "1d": 9 * 192, "2d": (2 + 4) * 96 + 192, "relative": 12 * 17 * 64, "sincos2d": 0}
+    for kind, count in counts.items():
+        out = f"{folder}/{kind}.gguf"
+        words = ["init", "--arch", TINY, "--size", "64x32", "--classes", "0", "--pos", kind, out]
+        tally.check(f" {plain + count} parameters" in vit.run(*words).out, f"parameters of init --pos {kind}")
+        result = vit.run("info", "--json", out)
+        tally.check(lines(result)[0]["config"]["pos_embed.kind"] == kind, f"{kind} is in the file", result)
+
+
+def test_init_kinds(vit, tally, folder):
+    """A network of each kind is made, read, and runs."""
+    for name in KINDS:
+        out = f"{folder}/{name}.gguf"
+        result = vit.run("init", "--arch", name, "--size", "70", out)
+        tally.check(result.status == 0, f"init of {name}", result)
+        info = lines(vit.run("info", "--json", out))[0]
+        cost = lines(vit.run("inspect", "cost", "--json", "--size", "70", name))[0]
+        tally.equal((info["architecture"], info["flops"]), (name, cost["flops"]), f"{name} is read back")
+        result = vit.run("bench", "--model", out, "--runs", "1", "--json", "--threads", "1")
+        tally.check(
+            result.status == 0 and abs(lines(result)[0]["flops"] / cost["flops"] - 1) < 1e-5, f"{name} runs", result
+        )
+        os.remove(out)
+
+
 def test_init_errors(vit, tally, folder):
     out = f"{folder}/x.gguf"
     for words, status, reason in (
@@ -67,6 +96,8 @@ def test_init_errors(vit, tally, folder):
         (["--arch", "resnet", out], 2, "architecture 'resnet' is not known; 'vit init --list' prints those that are"),
         (["--arch", TINY, "--size", "15", out], 2, "image 15x15 is smaller than a patch of 16x16"),
         (["--arch", TINY, "--size", "65535", out], 1, "limit tokens"),
+        (["--arch", "bit_r50x1", "--pos", "2d", out], 2, "--pos is for networks with tokens, which bit_r50x1 has not"),
+        (["--arch", TINY, "--pos", "3d", out], 2, "--pos '3d': expected one of none|1d|2d|relative|sincos2d"),
         (["--arch", TINY, f"{folder}/x.bin"], 2, "expected a name that ends in .gguf"),
         (["--arch", TINY, f"{folder}/none/x.gguf"], 1, "no such folder"),
         (["--arch", TINY], 2, "expected --arch NAME and a file to write, or --list"),
