@@ -295,16 +295,17 @@ static void run_block(state *s, int block) {
     }
 }
 
+/* Of the patches alone, as timm does it. */
 static void map_head(const state *s, double *pooled) {
     double latent[D], query[D], mixed[D], normed[D], hidden[F], out[D], keys[MOST_TOKENS][2 * D];
     for (int d = 0; d < D; d++)
         latent[d] = weight("attn_pool.latent", d);
     layer(s->n, -1, "attn_pool.q", 0, latent, D, query, D);
-    for (int t = 0; t < s->tokens; t++)
+    for (int t = s->prefix; t < s->tokens; t++)
         layer(s->n, -1, "attn_pool.kv", 0, s->x[t], D, keys[t], 2 * D);
     for (int h = 0; h < H; h++) {
         double scores[MOST_TOKENS], sum = 0;
-        for (int t = 0; t < s->tokens; t++) {
+        for (int t = s->prefix; t < s->tokens; t++) {
             scores[t] = 0;
             for (int d = h * K; d < (h + 1) * K; d++)
                 scores[t] += query[d] * keys[t][d] / sqrt(K);
@@ -312,7 +313,7 @@ static void map_head(const state *s, double *pooled) {
         }
         for (int d = h * K; d < (h + 1) * K; d++) {
             mixed[d] = 0;
-            for (int t = 0; t < s->tokens; t++)
+            for (int t = s->prefix; t < s->tokens; t++)
                 mixed[d] += scores[t] / sum * keys[t][D + d];
         }
     }
