@@ -11,16 +11,15 @@
  *     vit_session_close(session);
  *     vit_model_close(model);
  *
- * A model holds weights and configuration, never changes, and may be shared between threads. A session is one
- * inference timeline: it owns every byte that changes, for one input size and batch. Decoding pictures,
- * preprocessing and classification are in vit_tasks.h.
+ * A model holds weights and configuration, never changes, and may be shared between threads. A session is one inference
+ * timeline: it owns every byte that changes, for one input size and batch. Pictures and tasks are in vit_tasks.h.
  *
  * Letters, here and in every file: B batch, T tokens, T0 patch tokens, D width, H heads, K head width,
  * F MLP width, P patch side, N classes, L layers.
  *
- * Errors: calls that can fail return a vit_status (VIT_OK is 0) and write a sentence that names the thing, what
- * was expected and what was found into *error, which is the caller's and may be NULL. On failure every out
- * parameter is NULL and nothing is leaked. Closing NULL is allowed. */
+ * Errors: calls that can fail return a vit_status (VIT_OK is 0) and write a sentence that names the thing, what was expected
+ * and what was found into *error, the caller's, or NULL. On failure every out parameter is NULL, and nothing leaks. Closing
+ * NULL is allowed. */
 #ifndef VIT_H
 #define VIT_H
 
@@ -224,31 +223,32 @@ typedef struct vit_tensor_info {
 
 typedef struct vit_model vit_model;
 
-/* Opens a weight file or a folder (model.gguf, model.safetensors or model.npz, with config.json and
- * preprocessor_config.json beside it). config_path, if not NULL, is a JSON file read instead of the config.json
- * beside the weights: a timm or Hugging Face config, or the keys of a golden case.json; it also overrides what a
- * GGUF says. Reads in pieces: no second copy of the weights is ever held. */
+/* Opens a weight file, or a folder with model.gguf, model.safetensors, model.safetensors.index.json and its files, or
+ * model.npz; config.json and preprocessor_config.json beside it are read. config_path, if not NULL, is read instead of that
+ * config.json: a timm or Hugging Face config, or the keys of a golden case.json; it also overrides what a GGUF says. No
+ * second copy of the weights is ever held. */
 vit_status vit_model_open(vit_model **out, const char *path, const char *config_path, const vit_options *options,
                           vit_error *error);
 void vit_model_close(vit_model *model);
 
-/* The same from a stream. Configs first (any number, later ones win), then bytes in any pieces, then finish.
- * finish hands the model over; close frees the loader, whether or not it finished. After a failed call only
- * close is useful.
+/* The same from a stream. Configs first (any number, later ones win), then bytes in any pieces, then finish, which hands the
+ * model over; close frees the loader, whether or not it finished. After a failed call only close is useful. Bytes are
+ * pushed; or space() says where the next may be written without a copy, and how many at most (at least 1), and commit() that
+ * the first so many of them are there.
  *
- * Bytes are either pushed, or put where they belong without a copy: space() says where the next bytes of the file may be
- * written, and how many at most (at least 1); commit() that the first so many of them are there.
+ * Weights in several files: index() takes model.safetensors.index.json before any bytes. Before the first byte of a file,
+ * source() may say its size (else UINT64_MAX) and whether it can be read anywhere. next() says which bytes are wanted: of the
+ * file of that name (NULL: the only one), from offset on; 0 when all have come. Of several files come first all headers, then
+ * the rest of each, in that order. An npz that cannot be read anywhere is held as a whole until finish.
  *
- * The model exists as soon as the header has arrived: vit_loader_model() is NULL until then. Sessions may be opened on it
- * and advanced between two pieces, as far as the weights that are there allow; it becomes finish's model. Close them before
- * the loader where it does not finish. */
+ * The model exists once all headers have arrived: vit_loader_model() is NULL until then. Sessions may be opened on it and
+ * advanced between two pieces; it becomes finish's model. Close them before the loader where it does not finish. */
 typedef struct vit_loader vit_loader;
 vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options *options, vit_error *error);
-/* Before the first byte, where known: the file's size, and whether it can be read anywhere; then bytes are those that next()
- * wants: 1, and where they stand; 0 when all have come. Any other npz is held as a whole until finish. */
-void vit_loader_source(vit_loader *loader, uint64_t file_bytes, int anywhere);
-int vit_loader_next(const vit_loader *loader, uint64_t *offset);
 vit_status vit_loader_config(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error);
+vit_status vit_loader_index(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error);
+void vit_loader_source(vit_loader *loader, uint64_t file_bytes, int anywhere);
+int vit_loader_next(const vit_loader *loader, const char **file, uint64_t *offset);
 vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error);
 vit_status vit_loader_space(vit_loader *loader, void **space, size_t *bytes, vit_error *error);
 vit_status vit_loader_commit(vit_loader *loader, size_t bytes, vit_error *error);

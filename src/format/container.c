@@ -18,6 +18,7 @@ vit_status vit_container_allocate(vit_container *out, const vit_container_sizes 
         out->tensors = vit_arena_take(&out->memory, vit_size_mul(sizes->tensors, sizeof *out->tensors));
         if (sizes->places)
             out->places = vit_arena_take(&out->memory, vit_size_mul(sizes->places, sizeof *out->places));
+        out->shards = vit_arena_take(&out->memory, vit_size_mul(sizes->shards, sizeof *out->shards));
         out->metadata = vit_arena_take(&out->memory, vit_size_mul(sizes->metadata, sizeof *out->metadata));
         room->strings = vit_arena_take(&out->memory, vit_size_mul(sizes->strings, sizeof *room->strings));
         room->numbers = vit_arena_take(&out->memory, vit_size_mul(sizes->numbers, sizeof *room->numbers));
@@ -207,6 +208,13 @@ vit_status vit_container_parse(vit_container *out, const char *name, const void 
 void vit_container_release(vit_container *container) {
     vit_arena_release(&container->memory, container->allocator);
     *container = (vit_container){0};
+}
+
+const char *vit_container_file(const vit_container *container, int tensor, const char *only) {
+    for (int i = 0; i < container->shard_count; tensor -= container->shards[i++].tensors)
+        if (tensor < container->shards[i].tensors)
+            return container->shards[i].file;
+    return only;
 }
 
 uint64_t vit_container_stored(const vit_container *container, int tensor) {

@@ -37,11 +37,20 @@ typedef struct vit_storage {
     int fortran;              /* the first dimension is the fastest */
 } vit_storage;
 
+/* One of several files, as shards.h joins them. */
+typedef struct vit_shard {
+    const char *file;
+    int tensors;              /* how many, after those of the files before it */
+    uint64_t data_begin, file_bytes;
+} vit_shard;
+
 typedef struct vit_container {
     const char *format;       /* "GGUF", "safetensors", "npz" */
     vit_tensor_info *tensors; /* in the order of their data */
     vit_storage *places;        /* of npz; of others NULL */
     int tensor_count;
+    vit_shard *shards;
+    int shard_count;          /* 0: all is in one file */
     vit_metadata *metadata;
     int metadata_count;
     uint64_t data_begin;      /* file offset where tensor data starts */
@@ -61,6 +70,8 @@ vit_status vit_container_parse(vit_container *out, const char *name, const void 
                                uint64_t file_bytes, uint64_t *need, const vit_limits *limits,
                                const vit_allocator *allocator, vit_error *error);
 void vit_container_release(vit_container *container);
+/* The file that has a tensor; otherwise `only`, where all are in one. */
+const char *vit_container_file(const vit_container *container, int tensor, const char *only);
 /* Bytes of the file that hold a tensor. */
 uint64_t vit_container_stored(const vit_container *container, int tensor);
 

@@ -27,6 +27,7 @@ void vit_npz_release(vit_header *header);
 typedef struct vit_container_sizes {
     size_t tensors, metadata;
     size_t places;           /* as many as tensors, or none */
+    size_t shards;
     size_t strings, numbers; /* elements of metadata arrays */
     size_t text;             /* bytes of all names and strings with their NULs */
 } vit_container_sizes;

@@ -592,8 +592,11 @@ static vit_status import_named(import *in, vit_target *targets) {
     fill_config(&model->config, in->claims);
     VIT_TRY(vit_config_check(&model->config, &model->options.limits, in->file, in->error));
     VIT_TRY(vit_model_make_slots(model, in->error));
-    for (int i = 0; i < model->container.tensor_count; i++)
-        VIT_TRY(bind_tensor(in, i, &targets[i]));
+    import one = *in; /* of several files */
+    for (int i = 0; i < model->container.tensor_count; i++) {
+        one.file = vit_container_file(&model->container, i, in->file);
+        VIT_TRY(bind_tensor(&one, i, &targets[i]));
+    }
     return check_complete(in);
 }
 

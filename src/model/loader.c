@@ -3,7 +3,7 @@
 #include "convolution.h"
 #include "model.h"
 
-#include "../base/file.h"
+#include "../format/shards.h"
 #include "../format/unpack.h"
 
 #include <stdio.h>
@@ -18,13 +18,17 @@ struct vit_loader {
     vit_options options;
     char name[256];
     vit_claims claims;
-    int anywhere;           /* the file can be read anywhere */
+    vit_shards shards;      /* count 0: there is one file */
+    int file;               /* whose bytes come next; its name, for errors: */
+    char file_name[512];
+    int anywhere;           /* the files can be read anywhere */
     uint64_t file_bytes;    /* UINT64_MAX: not known yet */
     vit_header header;
     vit_buffer held;        /* a whole file that came as a stream, but is read from its end */
     vit_model *model;       /* NULL until the header is complete */
     vit_target *targets;    /* [tensor_count] */
     uint64_t position;      /* in the file, of the next byte */
+    int file_end;           /* behind the file's last tensor */
     int tensor;             /* the one position is in, or before; of it: */
     uint64_t taken;         /* bytes of values, those in staging not counted */
     vit_scatter scatter;    /* where the next value goes */
@@ -36,8 +40,19 @@ struct vit_loader {
     float *row;             /* of the weight that is being turned into integers */
 };
 
+/* The name of one of several files, in the folder of their index. */
+static void name_file(vit_loader *loader) {
+    const char *slash = strrchr(loader->name, '/');
+    if (loader->shards.count)
+        snprintf(loader->file_name, sizeof loader->file_name, "%.*s%s", slash ? (int)(slash + 1 - loader->name) : 0,
+                 loader->name, loader->shards.files[loader->file]);
+    else
+        snprintf(loader->file_name, sizeof loader->file_name, "%s", loader->name);
+}
+
 static void begin_header(vit_loader *loader) {
-    loader->header = (vit_header){.name = loader->name,
+    name_file(loader);
+    loader->header = (vit_header){.name = loader->file_name,
                                   .file_bytes = loader->file_bytes,
                                   .anywhere = loader->anywhere,
                                   .limits = &loader->options.limits,
@@ -65,6 +80,7 @@ void vit_loader_close(vit_loader *loader) {
     vit_allocator allocator = loader->options.allocator;
     vit_claims_release(&loader->claims, &allocator);
     vit_header_release(&loader->header);
+    vit_shards_release(&loader->shards);
     vit_buffer_release(&loader->held);
     vit_release(&allocator, loader->targets);
     vit_release(&allocator, loader->layers);
@@ -76,23 +92,38 @@ void vit_loader_close(vit_loader *loader) {
     vit_release(&allocator, loader);
 }
 
-void vit_loader_source(vit_loader *loader, uint64_t file_bytes, int anywhere) {
-    loader->file_bytes = file_bytes;
-    loader->anywhere = anywhere;
-    begin_header(loader);
+static vit_status check_config_bytes(const vit_loader *loader, const char *name, size_t bytes, vit_error *error) {
+    if (bytes > loader->options.limits.config_bytes)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit is %llu (limit config_bytes)", name, bytes,
+                        (unsigned long long)loader->options.limits.config_bytes);
+    return VIT_OK;
 }
 
 vit_status vit_loader_config(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error) {
     const vit_limits *limits = &loader->options.limits;
     const vit_allocator *allocator = &loader->options.allocator;
-    if (bytes > limits->config_bytes)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit is %llu (limit config_bytes)", name, bytes,
-                        (unsigned long long)limits->config_bytes);
+    VIT_TRY(check_config_bytes(loader, name, bytes, error));
     vit_json_document document;
     VIT_TRY(vit_json_parse(&document, name, json, bytes, (int)limits->json_depth, allocator, error));
     vit_status status = vit_claims_from_json(&loader->claims, name, document.root, allocator, error);
     vit_json_release(&document);
     return status;
+}
+
+vit_status vit_loader_index(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error) {
+    const vit_limits *limits = &loader->options.limits;
+    VIT_TRY(check_config_bytes(loader, name, bytes, error));
+    VIT_TRY(vit_shards_open(&loader->shards, loader->name, json, bytes, limits, &loader->options.allocator, error));
+    begin_header(loader);
+    return VIT_OK;
+}
+
+void vit_loader_source(vit_loader *loader, uint64_t file_bytes, int anywhere) {
+    if (loader->model)
+        return;
+    loader->file_bytes = file_bytes;
+    loader->anywhere = anywhere;
+    begin_header(loader);
 }
 
 /* ---- The header ---- */
@@ -174,6 +205,22 @@ static vit_status start_model(vit_loader *loader, vit_container *container, vit_
     return alloc_work(loader, error);
 }
 
+/* The header of the current file is complete: the next file's is wanted, or there is a model. */
+static vit_status take_header(vit_loader *loader, vit_container *container, vit_error *error) {
+    if (!loader->shards.count)
+        return start_model(loader, container, error);
+    loader->shards.parts[loader->file] = *container;
+    if (++loader->file < loader->shards.count) {
+        loader->file_bytes = UINT64_MAX;
+        begin_header(loader);
+        return VIT_OK;
+    }
+    vit_container joined;
+    VIT_TRY(vit_shards_join(&joined, &loader->shards, &loader->options.limits, error));
+    return start_model(loader, &joined, error);
+}
+
+static void enter_file(vit_loader *loader);
 static void begin_tensor(vit_loader *loader);
 
 /* Goes on with the header. What has come of the data behind it is kept, where the file cannot be read again. */
@@ -189,11 +236,12 @@ static vit_status read_header(vit_loader *loader, vit_error *error) {
     vit_buffer rest = header->bytes;
     header->bytes = (vit_buffer){0};
     vit_header_release(header);
-    vit_status status = start_model(loader, &container, error);
-    loader->position = loader->model ? loader->model->container.data_begin : 0;
-    if (status == VIT_OK) {
+    vit_status status = take_header(loader, &container, error);
+    if (status == VIT_OK && loader->model) {
+        loader->file = 0;
+        enter_file(loader);
         begin_tensor(loader);
-        if (!loader->anywhere)
+        if (!loader->anywhere && !loader->shards.count)
             status = vit_loader_push(loader, rest.data + loader->position, rest.size - (size_t)loader->position, error);
     }
     vit_buffer_release(&rest);
@@ -201,6 +249,12 @@ static vit_status read_header(vit_loader *loader, vit_error *error) {
 }
 
 /* ---- Data ---- */
+
+/* Of the current file: where it ends, if it has no padding. */
+static uint64_t file_end(const vit_loader *loader) {
+    const vit_container *container = &loader->model->container;
+    return container->shard_count ? container->shards[loader->file].file_bytes : container->file_bytes;
+}
 
 static const vit_tensor_info *tensor_info(const vit_loader *loader) {
     return &loader->model->container.tensors[loader->tensor];
@@ -244,33 +298,51 @@ static void begin_scatter(vit_loader *loader) {
     }
 }
 
-/* Goes to the tensor that has the next byte, or stands behind it, past all that are complete. */
+/* Goes to the data of the current file. */
+static void enter_file(vit_loader *loader) {
+    const vit_container *container = &loader->model->container;
+    const vit_shard *shard = container->shard_count ? &container->shards[loader->file] : NULL;
+    name_file(loader);
+    loader->position = shard ? shard->data_begin : container->data_begin;
+    loader->file_end = shard ? loader->tensor + shard->tensors : container->tensor_count;
+}
+
+/* Whether the current tensor still wants bytes; of a file that can be read anywhere, the next byte is then one of its own. */
+static int wants_bytes(vit_loader *loader) {
+    const vit_tensor_info *tensor = tensor_info(loader);
+    if (loader->anywhere && !loader->targets[loader->tensor].slot)
+        return 0;
+    if (loader->anywhere && loader->position < tensor->offset)
+        loader->position = tensor->offset;
+    return tensor->offset + vit_container_stored(&loader->model->container, loader->tensor) > loader->position;
+}
+
+/* Goes to the next tensor that wants bytes, or stands behind the last one. */
 static void begin_tensor(vit_loader *loader) {
     const vit_container *container = &loader->model->container;
-    const vit_tensor_info *tensor = &container->tensors[loader->tensor];
-    for (; loader->tensor < container->tensor_count; tensor++, loader->tensor++) {
-        const int used = loader->targets[loader->tensor].slot != NULL;
-        if (loader->anywhere && !used)
-            continue;
-        if (loader->anywhere && loader->position < tensor->offset)
-            loader->position = tensor->offset;
-        if (tensor->offset + vit_container_stored(container, loader->tensor) <= loader->position)
-            continue;
-        loader->taken = 0;
-        loader->staged = 0;
-        if (container->places)
-            vit_unpack_begin(loader->unpacker, loader->name, tensor, &container->places[loader->tensor]);
-        if (used && loader->targets[loader->tensor].scattered)
-            begin_scatter(loader);
-        return;
+    while (loader->tensor == loader->file_end || !wants_bytes(loader)) {
+        if (loader->tensor < loader->file_end) {
+            loader->tensor++;
+        } else if (loader->file + 1 < container->shard_count) {
+            loader->file++;
+            enter_file(loader);
+        } else {
+            return;
+        }
     }
+    loader->taken = 0;
+    loader->staged = 0;
+    if (container->places)
+        vit_unpack_begin(loader->unpacker, loader->name, tensor_info(loader), &container->places[loader->tensor]);
+    if (loader->targets[loader->tensor].scattered)
+        begin_scatter(loader);
 }
 
 /* The tensor at the loader's position; NULL between tensors and in one that the model does not take. `left`: bytes until
  * that changes, at least 1. */
 static const vit_tensor_info *current_tensor(const vit_loader *loader, uint64_t *left) {
     const vit_container *container = &loader->model->container;
-    const uint64_t position = loader->position, end = container->file_bytes + container->padding;
+    const uint64_t position = loader->position, end = file_end(loader) + container->padding;
     if (loader->tensor == container->tensor_count) {
         *left = position < end ? end - position : 1;
         return NULL;
@@ -426,9 +498,9 @@ static vit_status unpack(vit_loader *loader, const unsigned char *data, size_t b
 
 static vit_status commit_data(vit_loader *loader, const unsigned char *data, size_t bytes, vit_error *error) {
     const vit_container *container = &loader->model->container;
-    if (bytes > container->file_bytes + container->padding - loader->position)
-        return vit_fail(error, VIT_ERR_FORMAT, "%s: goes on after its last tensor: expected %llu bytes", loader->name,
-                        (unsigned long long)container->file_bytes);
+    if (bytes > file_end(loader) + container->padding - loader->position)
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: goes on after its last tensor: expected %llu bytes", loader->file_name,
+                        (unsigned long long)file_end(loader));
     uint64_t left;
     const vit_tensor_info *tensor = current_tensor(loader, &left);
     loader->position += bytes;
@@ -446,7 +518,8 @@ static vit_status commit_data(vit_loader *loader, const unsigned char *data, siz
 
 /* ---- Bytes ---- */
 
-int vit_loader_next(const vit_loader *loader, uint64_t *offset) {
+int vit_loader_next(const vit_loader *loader, const char **file, uint64_t *offset) {
+    *file = loader->shards.count ? loader->shards.files[loader->file] : NULL;
     *offset = loader->model ? loader->position : loader->header.offset + loader->header.bytes.size;
     return !loader->model || loader->tensor < loader->model->container.tensor_count;
 }
@@ -494,10 +567,11 @@ vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, v
 
 /* The whole of a file that must be read from its end is here. */
 static vit_status read_held(vit_loader *loader, vit_error *error) {
+    const char *file;
     uint64_t offset;
     loader->held = loader->header.bytes;
     vit_loader_source(loader, loader->held.size, 1);
-    while (vit_loader_next(loader, &offset)) {
+    while (vit_loader_next(loader, &file, &offset)) {
         void *space;
         size_t room;
         VIT_TRY(vit_loader_space(loader, &space, &room, error));
@@ -523,6 +597,7 @@ static vit_status warn_nonfinite(vit_model *model, vit_error *error) {
 }
 
 vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *error) {
+    const char *file;
     uint64_t offset;
     *out = NULL;
     if (!loader->model && loader->header.wanted == UINT64_MAX)
@@ -531,112 +606,14 @@ vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *err
         loader->file_bytes = loader->header.file_bytes = loader->header.bytes.size;
         VIT_TRY(read_header(loader, error));
         if (!loader->model)
-            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends inside its header, after %zu bytes", loader->name,
+            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends inside its header, after %zu bytes", loader->file_name,
                             loader->header.bytes.size);
     }
-    if (vit_loader_next(loader, &offset))
-        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends after %llu bytes, expected %llu", loader->name,
-                        (unsigned long long)offset, (unsigned long long)loader->model->container.file_bytes);
+    if (vit_loader_next(loader, &file, &offset))
+        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends after %llu bytes, expected %llu", loader->file_name,
+                        (unsigned long long)offset, (unsigned long long)file_end(loader));
     VIT_TRY(warn_nonfinite(loader->model, error));
     *out = loader->model;
     loader->model = NULL;
     return VIT_OK;
-}
-
-/* ---- From files ---- */
-
-static vit_status config_file(vit_loader *loader, const char *path, vit_error *error) {
-    vit_buffer text = {.allocator = &loader->options.allocator};
-    vit_status status = vit_read_file(&text, path, loader->options.limits.config_bytes, error);
-    if (status == VIT_OK)
-        status = vit_loader_config(loader, path, text.data, text.size, error);
-    vit_buffer_release(&text);
-    return status;
-}
-
-static vit_status weight_file(vit_loader *loader, const char *path, vit_error *error) {
-    vit_reader reader;
-    void *space;
-    uint64_t offset;
-    size_t room, got = 1;
-    vit_status status = vit_reader_open(&reader, path, loader->options.limits.file_bytes, error);
-    if (status == VIT_OK)
-        vit_loader_source(loader, reader.size, 1);
-    while (status == VIT_OK && got && vit_loader_next(loader, &offset)) {
-        status = vit_loader_space(loader, &space, &room, error);
-        if (status == VIT_OK)
-            status = vit_reader_at(&reader, offset, space, room, &got, error);
-        if (status == VIT_OK && got)
-            status = vit_loader_commit(loader, got, error);
-    }
-    vit_reader_close(&reader);
-    return status;
-}
-
-/* folder/name into out, or VIT_ERR_ARGUMENT if it does not fit. */
-static vit_status join(char *out, size_t size, const char *folder, const char *name, vit_error *error) {
-    if (snprintf(out, size, "%s/%s", folder, name) >= (int)size)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "%.100s...: the path is too long", folder);
-    return VIT_OK;
-}
-
-/* The weight file of a folder, or the folder of a weight file. */
-static vit_status locate(const char *path, char weights[4096], char folder[4096], vit_error *error) {
-    static const char *const names[] = {"model.gguf", "model.safetensors", "model.npz"};
-    if (!vit_is_folder(path)) {
-        const char *slash = strrchr(path, '/');
-        if (snprintf(weights, 4096, "%s", path) >= 4096)
-            return vit_fail(error, VIT_ERR_ARGUMENT, "%.100s...: the path is too long", path);
-        snprintf(folder, 4096, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-        return VIT_OK;
-    }
-    snprintf(folder, 4096, "%s", path);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        VIT_TRY(join(weights, 4096, path, names[i], error));
-        if (vit_file_exists(weights))
-            return VIT_OK;
-    }
-    VIT_TRY(join(weights, 4096, path, "model.safetensors.index.json", error));
-    if (vit_file_exists(weights))
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: weights in several files are not supported", weights);
-    return vit_fail(error, VIT_ERR_IO, "%s: the folder has no model.gguf, model.safetensors or model.npz", path);
-}
-
-/* A GGUF says everything itself; what lies beside it may belong to another file. */
-static int is_gguf(const char *path) {
-    char magic[4] = {0};
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return 0;
-    size_t got = fread(magic, 1, sizeof magic, file);
-    fclose(file);
-    return got == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
-}
-
-static vit_status load_all(vit_loader *loader, const char *weights, const char *folder, const char *config_path,
-                           vit_model **out, vit_error *error) {
-    char beside[4096 + 32];
-    static const char *const configs[] = {"config.json", "preprocessor_config.json"};
-    int alone = is_gguf(weights);
-    for (int i = 0; i < 2; i++) {
-        VIT_TRY(join(beside, sizeof beside, folder, configs[i], error));
-        if (i == 0 && config_path)
-            VIT_TRY(config_file(loader, config_path, error));
-        else if (!alone && vit_file_exists(beside))
-            VIT_TRY(config_file(loader, beside, error));
-    }
-    VIT_TRY(weight_file(loader, weights, error));
-    return vit_loader_finish(loader, out, error);
-}
-
-vit_status vit_model_open(vit_model **out, const char *path, const char *config_path, const vit_options *options,
-                          vit_error *error) {
-    *out = NULL;
-    char weights[4096], folder[4096];
-    VIT_TRY(locate(path, weights, folder, error));
-    vit_loader *loader;
-    VIT_TRY(vit_loader_open(&loader, weights, options, error));
-    vit_status status = load_all(loader, weights, folder, config_path, out, error);
-    vit_loader_close(loader);
-    return status;
 }

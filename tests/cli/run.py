@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases_architectures
 import cases_broken
+import cases_formats
 import cases_inside
 import cases_pictures
 import cases_real
@@ -34,6 +35,7 @@ def main():
             cases_pictures,
             cases_inside,
             cases_weights,
+            cases_formats,
             cases_architectures,
             cases_broken,
             cases_real,

@@ -1,4 +1,4 @@
-/* Loading weights from npz: as a stream and read anywhere, whatever the order and packing of values, the model is the one
+/* Loading weights from npz and from several files: as a stream and read anywhere, whatever the order and packing of values, the model is the one
  * that a safetensors file gives, to the bit. */
 #include "test.h"
 
@@ -158,12 +158,13 @@ static vit_status load_stream(vit_model **out, const vit_buffer *file, size_t pi
 /* Counts how many bytes were read. */
 static vit_status load_anywhere(vit_model **out, const vit_buffer *file, size_t piece, size_t *read) {
     vit_loader *loader;
+    const char *name;
     uint64_t offset;
     vit_status status = begin(&loader);
     *out = NULL;
     *read = 0;
     vit_loader_source(loader, file->size, 1);
-    while (status == VIT_OK && vit_loader_next(loader, &offset)) {
+    while (status == VIT_OK && vit_loader_next(loader, &name, &offset)) {
         void *space;
         size_t room;
         status = vit_loader_space(loader, &space, &room, &error);
@@ -247,6 +248,93 @@ static void test_damaged_npz(void) {
     release_case();
 }
 
+/* ---- several files ---- */
+
+/* Half of the tensors as a safetensors file: those of even or odd number. */
+static vit_buffer make_shard(int odd) {
+    vit_buffer out = {.allocator = &options.allocator}, body = {.allocator = &options.allocator};
+    vit_buffer header = {.allocator = &options.allocator};
+    for (int i = odd; i < source.tensor_count; i += 2) {
+        const vit_tensor_info *tensor = &source.tensors[i];
+        char text[300];
+        int used = snprintf(text, sizeof text, "%c\"%s\":{\"dtype\":\"F32\",\"shape\":[", i == odd ? '{' : ',', tensor->name);
+        for (int d = 0; d < tensor->rank; d++)
+            used += snprintf(text + used, sizeof text - (size_t)used, "%s%lld", d ? "," : "", (long long)tensor->shape[d]);
+        used += snprintf(text + used, sizeof text - (size_t)used, "],\"data_offsets\":[%zu,%zu]}", body.size,
+                         body.size + (size_t)tensor->bytes);
+        put(&header, text, (size_t)used);
+        put(&body, weights.data + tensor->offset, (size_t)tensor->bytes);
+    }
+    put(&header, "}", 1);
+    put_number(&out, header.size, 8);
+    put(&out, header.data, header.size);
+    put(&out, body.data, body.size);
+    vit_buffer_release(&header);
+    vit_buffer_release(&body);
+    return out;
+}
+
+static vit_status load_shards(vit_model **out, const vit_buffer files[2], const char *index, size_t piece, int anywhere) {
+    vit_loader *loader;
+    const char *name;
+    uint64_t offset, read[2] = {0, 0};
+    vit_status status = begin(&loader);
+    *out = NULL;
+    if (status == VIT_OK)
+        status = vit_loader_index(loader, "index", index, strlen(index), &error);
+    while (status == VIT_OK && vit_loader_next(loader, &name, &offset)) {
+        void *space;
+        size_t room;
+        const int which = name[0] - 'a';
+        if (anywhere && !offset)
+            vit_loader_source(loader, files[which].size, 1);
+        if (!anywhere) /* a stream is enough */
+            CHECK(offset == read[which]);
+        status = vit_loader_space(loader, &space, &room, &error);
+        if (status != VIT_OK || offset >= files[which].size)
+            break;
+        room = room < piece ? room : piece;
+        if (room > files[which].size - offset)
+            room = (size_t)(files[which].size - offset);
+        memcpy(space, files[which].data + offset, room);
+        read[which] = offset + room;
+        status = vit_loader_commit(loader, room, &error);
+    }
+    if (status == VIT_OK)
+        status = vit_loader_finish(loader, out, &error);
+    vit_loader_close(loader);
+    return status;
+}
+
+static void test_shards(void) {
+    vit_model *expected, *model;
+    char index[8000];
+    load_case();
+    int used = snprintf(index, sizeof index, "{\"weight_map\":{");
+    for (int i = 0; i < source.tensor_count; i++)
+        used += snprintf(index + used, sizeof index - (size_t)used, "%s\"%s\":\"%c.safetensors\"", i ? "," : "",
+                         source.tensors[i].name, "ab"[i % 2]);
+    snprintf(index + used, sizeof index - (size_t)used, "}}");
+    vit_buffer files[2] = {make_shard(0), make_shard(1)};
+    CHECK_STATUS(VIT_OK, load_stream(&expected, &weights, 1 << 20, 0));
+    for (int anywhere = 0; anywhere < 2; anywhere++)
+        for (size_t piece = 5; piece < 1 << 18; piece *= 77) {
+            CHECK_STATUS(VIT_OK, load_shards(&model, files, index, piece, anywhere));
+            CHECK(same_model(model, expected));
+            vit_model_close(model);
+        }
+    for (int which = 0; which < 2; which++) { /* cut */
+        const size_t whole = files[which].size;
+        for (files[which].size = 0; files[which].size < whole; files[which].size += 1 + whole / 60)
+            CHECK(load_shards(&model, files, index, 1000, 0) == VIT_ERR_TRUNCATED);
+        files[which].size = whole;
+    }
+    vit_model_close(expected);
+    for (int i = 0; i < 2; i++)
+        vit_buffer_release(&files[i]);
+    release_case();
+}
+
 /* Layers that are stacked in one tensor, transposed or not, in both orders: [L,A,B] to slots [B,A]. */
 static void test_scattered(void) {
     vit_scatter s = {.rank = 3, .size = {2, 3, 4}, .stride = {12, 1, 3}};
@@ -267,4 +355,4 @@ static void test_scattered(void) {
     }
 }
 
-TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_scattered))
+TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_shards), TEST(test_scattered))
