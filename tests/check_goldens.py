@@ -22,9 +22,9 @@ import tempfile
 
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
 FAMILIES = r'(clip|deit|dino|dinov2|mae/timm|msn|siglip|vit)/'
-KINDS = (r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/timm|'
+KINDS = (r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/|'
          r'fewshot/|train/(grad_(s|dropout)|steps_)|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)|' + FAMILIES)
-TRACED = r'forward/|(hybrid|bit)/timm|posemb/variant_|' + FAMILIES
+TRACED = r'forward/|(hybrid|bit)/|posemb/variant_|' + FAMILIES
 # (part of a tensor's name, key of its tolerance)
 NAMED_TOLERANCES = [('f32_chw', 'f32_abs'), ('torchvision', 'torchvision_abs'), ('normalised', 'abs_normalised'),
                     ('.f32', 'abs_255'), ('logits', 'logits_abs')]

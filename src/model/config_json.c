@@ -209,7 +209,8 @@ vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_
         return vit_claims_from_timm(claims, &r, allocator);
     if (vit_member(&r, "model_type") || vit_member(&r, "hidden_size"))
         return vit_claims_from_hf(claims, &r, allocator);
-    if (vit_member(&r, "ln_eps") || vit_member(&r, "gelu") || vit_member(&r, "variant") || vit_member(&r, "heads"))
+    if (vit_member(&r, "ln_eps") || vit_member(&r, "gelu") || vit_member(&r, "variant") || vit_member(&r, "heads") ||
+        vit_member(&r, "gn_eps"))
         return claims_from_case(claims, &r);
     return vit_fail(error, VIT_ERR_CONFIG,
                     "%s: not a model configuration: expected timm's (architecture), Hugging Face's (model_type) or a "

@@ -106,6 +106,11 @@ static int grid_pixels(int cells, int patch) {
     return pixels <= 65535 ? (int)pixels : 0;
 }
 
+/* Whether the file is vit_jax's or big_vision's, and no config says that it is meant for timm or Hugging Face's code. */
+static int speaks_jax(const import *in) {
+    return vit_family_is_jax(in->family) && in->claims->source != VIT_SOURCE_TIMM && in->claims->source != VIT_SOURCE_HF;
+}
+
 /* ---- Convolutions ---- */
 
 /* Channels of a group norm, which some files keep as [1,1,1,C]; 0 where there is none. */
@@ -142,12 +147,24 @@ static void settle_backbone(const import *in) {
     if (!has_stem && !find(in, "patch_embed.backbone.conv.weight"))
         return;
     settle_resnet(in, "patch_embed.backbone.", has_stem ? "stem.norm.weight" : "norm.weight");
-    settle(&in->claims->resnet_kind, VIT_RESNET_HYBRID_TIMM);
+    settle(&in->claims->resnet_kind, speaks_jax(in) ? VIT_RESNET_HYBRID_JAX : VIT_RESNET_HYBRID_TIMM);
 }
 
-/* Whether the file is vit_jax's or big_vision's, and no config says that it is meant for timm or Hugging Face's code. */
-static int speaks_jax(const import *in) {
-    return vit_family_is_jax(in->family) && in->claims->source != VIT_SOURCE_TIMM && in->claims->source != VIT_SOURCE_HF;
+/* JAX's names of convolutions are the same in a hybrid and in BiT; ours are timm's, which says where they belong. */
+static void place_convolutions(const import *in) {
+    const int count = in->model->container.tensor_count;
+    const int is_hybrid = find(in, "patch_embed.proj.weight") != NULL, has_stages = find(in, "stages.0.blocks.0.conv1.weight") != NULL;
+    if (!in->family || !find(in, "stem.conv.weight"))
+        return;
+    for (own_tensor *own = in->own; own < in->own + count; own++) {
+        char name[sizeof own->name.own], *const old = own->name.own;
+        const int is_stem = strncmp(old, "stem.", 5) == 0, is_head = strncmp(old, "head.", 5) == 0;
+        snprintf(name, sizeof name, "%s", old);
+        if (is_hybrid && (is_stem || strncmp(old, "stages.", 7) == 0))
+            snprintf(old, sizeof name, "patch_embed.backbone.%.40s", name + (is_stem && !has_stages ? 5 : 0));
+        else if (!is_hybrid && is_head)
+            snprintf(old, sizeof name, "head.fc.%.20s", name + 5);
+    }
 }
 
 static void settle_preprocess(const import *in) {
@@ -168,12 +185,20 @@ static int side_of(int cells) {
     return cells > 0 ? (int)lround(sqrt(cells)) : 0;
 }
 
+/* Pixels of the picture that one of the last map stands for along each side; 1 where there are no convolutions. */
+static int claimed_stride(const vit_claims *c) {
+    const vit_resnet resnet = {.stages = c->resnet_stages, .stem_width = c->resnet_stem_width > 0};
+    return vit_resnet_stride(&resnet);
+}
+
 /* For which of the tokens before the patches a 1-D table has rows: those that are left when the patches of the claimed
  * picture, or of a square one, have theirs. */
 static void settle_prefix_rows(vit_claims *c, int rows) {
     const int tokens = c->class_token + c->dist_token, all = tokens + c->registers, candidates[] = {0, all, tokens};
-    const int is_known = c->image_height > 0 && c->patch_height > 0 && c->patch_width > 0 && c->resnet_stem_width <= 0;
-    const int patches = is_known ? c->image_height / c->patch_height * (c->image_width / c->patch_width) : 0;
+    const int is_known = c->image_height > 0 && c->patch_height > 0 && c->patch_width > 0, stride = claimed_stride(c);
+    const int patches = !is_known ? 0
+                                  : (c->image_height + stride - 1) / stride / c->patch_height *
+                                        ((c->image_width + stride - 1) / stride / c->patch_width);
     int has = tokens;
     for (int i = 0; i < 3; i++) {
         const int left = rows - candidates[i];
@@ -216,9 +241,7 @@ static void settle_positions(const import *in) {
     const int prefix = c->pos_class * (c->class_token + c->dist_token) + c->pos_registers * c->registers;
     const int tokens = c->class_token + c->dist_token + c->registers;
     const int side = side_of(distances ? (dimension(distances, 2, 0) + 1) / 2 - tokens : dimension(table, 3, 1) - prefix);
-    const vit_resnet resnet = {.stages = c->resnet_stages, .stem_width = c->resnet_stem_width > 0};
-    const int cell = vit_resnet_stride(&resnet);
-    const int pixels = table || x || distances || c->pos_kind == VIT_POS_1D ? 0 : 224;
+    const int cell = claimed_stride(c), pixels = table || x || distances || c->pos_kind == VIT_POS_1D ? 0 : 224;
     settle(&c->image_height, pixels ? pixels : grid_pixels(x ? cell * dimension(y, 2, 0) : cell * side, c->patch_height));
     settle(&c->image_width, pixels ? pixels : grid_pixels(x ? cell * dimension(x, 2, 0) : cell * side, c->patch_width));
 }
@@ -235,7 +258,10 @@ static void settle_classes(const import *in, const char *head) {
 static void settle_bit(const import *in) {
     vit_claims *c = in->claims;
     settle_resnet(in, "", "stages.0.blocks.0.norm1.weight");
-    settle(&c->resnet_kind, VIT_BIT_TIMM);
+    settle(&c->resnet_kind, c->source == VIT_SOURCE_TIMM              ? VIT_BIT_TIMM
+                            : vit_family_is_transfer(in->family) ? VIT_BIT_TRANSFER
+                            : vit_family_is_jax(in->family)      ? VIT_BIT_VISION
+                                                                 : VIT_BIT_TIMM);
     settle(&c->width, norm_channels(in, "norm.weight"));
     settle_classes(in, "head.fc");
     c->layers = c->heads = c->mlp_width = c->class_token = c->pos_class = 0;
@@ -437,7 +463,7 @@ static int place_axes(const own_tensor *own, const vit_tensor_info *tensor, int 
     const int skip = own->name.stacked, count = tensor->rank - skip;
     const int64_t *dims = tensor->shape + skip;
     int64_t outputs = rank ? shape[0] : 1, inputs = 1, step = 1;
-    if (rank == 4 && own->name.kernel) {
+    if (rank == 4 && count == 4 && own->name.kernel) {
         const size_t steps[] = {(size_t)shape[3], 1, (size_t)(shape[2] * shape[3]),
                                 (size_t)(shape[1] * shape[2] * shape[3])};
         memcpy(stride + skip, steps, sizeof steps);
@@ -588,6 +614,7 @@ static vit_status import_named(import *in, vit_target *targets) {
         see_own(&model->container.tensors[i], &in->own[i]);
         in->family = in->family ? in->family : in->own[i].name.family;
     }
+    place_convolutions(in);
     VIT_TRY(settle_claims(in));
     fill_config(&model->config, in->claims);
     VIT_TRY(vit_config_check(&model->config, &model->options.limits, in->file, in->error));

@@ -12,8 +12,8 @@ typedef struct base_name {
 } base_name;
 #define ALL 0, 1
 
-/* Names that begin so go on as `names` say. '#' is a number, the same in both; where only the own name has one, the tensor
- * is of all layers. */
+/* Names that begin so go on as `names` say. '#' is a number, the same in both, and '@' one that is counted from 1; where only
+ * the own name has one, the tensor is of all layers. */
 typedef struct prefix {
     const char *foreign, *own;
     const base_name *names;
@@ -117,6 +117,10 @@ static const base_name jax_outer[] = {{"embedding", "patch_embed.proj", ALL},
                                       {"MAPHead_0/MlpBlock_0/Dense_1", "attn_pool.mlp.fc2", ALL},
                                       {"pre_logits", "pre_logits.fc", ALL},
                                       {"head", "head", ALL},
+                                      {"conv_root", "stem.conv", ALL}, /* hybrids */
+                                      {"gn_root", "stem.norm", ALL},
+                                      {"root_block/conv_root", "stem.conv", ALL}, /* BiT */
+                                      {"norm-pre-head", "norm", ALL},
                                       {0}},
 #define JAX_ATTENTION(number)                                                        \
     {"MultiHeadDotProductAttention_" number "/query", "attn.qkv", 0, 3},             \
@@ -133,25 +137,63 @@ static const base_name jax_outer[] = {{"embedding", "patch_embed.proj", ALL},
                                       {"MlpBlock_0/Dense_0", "mlp.fc1", ALL},
                                       {"MlpBlock_0/Dense_1", "mlp.fc2", ALL},
                                       {0}};
+static const base_name jax_unit[] = {{"conv1", "conv1", ALL},
+                                     {"conv2", "conv2", ALL},
+                                     {"conv3", "conv3", ALL},
+                                     {"conv_proj", "downsample.conv", ALL},
+                                     {"gn1", "norm1", ALL},
+                                     {"gn2", "norm2", ALL},
+                                     {"gn3", "norm3", ALL},
+                                     {"gn_proj", "downsample.norm", ALL},
+                                     {0}};
 #define JAX_PREFIX(prefix)                                                 \
-    {prefix "Transformer/encoderblock_#/", "blocks.#.", jax_inner},        \
+    {prefix "block@/unit@/", "stages.#.blocks.#.", jax_unit},              \
+        {prefix "Transformer/encoderblock_#/", "blocks.#.", jax_inner},    \
         {prefix "Transformer/encoderblock/", "blocks.#.", jax_inner}, {prefix, "", jax_outer}
 static const prefix jax_prefixes[] = {JAX_PREFIX(""), JAX_PREFIX("opt/target/"), JAX_PREFIX("params/"),
                                       JAX_PREFIX("params/img/"), {0}};
 static const ending jax_endings[] = {{"/kernel", ".weight"}, {"/scale", ".weight"}, {"/bias", ".bias"}, {"", ""}, {0}};
 
-static const vit_family families[] = {{hf_prefixes, torch_endings}, {tower_prefixes, torch_endings}, {jax_prefixes, jax_endings}};
+/* ---- big_transfer's BiT. '~': nothing, or "_" and a number ---- */
+
+static const base_name transfer_unit[] = {{"a/standardized_conv2d~", "conv1", ALL},
+                                          {"b/standardized_conv2d~", "conv2", ALL},
+                                          {"c/standardized_conv2d~", "conv3", ALL},
+                                          {"a/proj/standardized_conv2d~", "downsample.conv", ALL},
+                                          {"a/group_norm", "norm1", ALL},
+                                          {"b/group_norm", "norm2", ALL},
+                                          {"c/group_norm", "norm3", ALL},
+                                          {0}},
+                       transfer_outer[] = {{"root_block/standardized_conv2d~", "stem.conv", ALL},
+                                           {"group_norm", "norm", ALL},
+                                           {"head/conv2d", "head", ALL},
+                                           {0}};
+static const prefix transfer_prefixes[] = {
+    {"resnet/block@/unit@/", "stages.#.blocks.#.", transfer_unit}, {"resnet/", "", transfer_outer}, {0}};
+static const ending transfer_endings[] = {
+    {"/kernel", ".weight"}, {"/gamma", ".weight"}, {"/beta", ".bias"}, {"/bias", ".bias"}, {0}};
+
+static const vit_family families[] = {{hf_prefixes, torch_endings},
+                                      {tower_prefixes, torch_endings},
+                                      {jax_prefixes, jax_endings},
+                                      {transfer_prefixes, transfer_endings}};
 enum { FAMILIES = sizeof families / sizeof *families, NUMBERS = 2 };
 
 /* ---- Matching ---- */
 
 /* What follows a pattern at the beginning of name, and the numbers in it; NULL if it does not begin so. */
-static const char *after(const char *name, const char *pattern, int numbers[NUMBERS]) {
+static const char *after(const char *name, const char *pattern, int *numbers) {
+    int number;
     for (; *pattern; pattern++)
-        if (*pattern == '#') {
-            name = vit_read_number(name, numbers++);
-            if (!name)
+        if (*pattern == '#' || *pattern == '@') {
+            const int first = *pattern == '@';
+            name = vit_read_number(name, &number);
+            if (!name || number < first)
                 return NULL;
+            *numbers++ = number - first;
+        } else if (*pattern == '~') {
+            const char *rest = *name == '_' ? vit_read_number(name + 1, &number) : NULL;
+            name = rest ? rest : name;
         } else if (*name++ != *pattern) {
             return NULL;
         }
@@ -162,9 +204,9 @@ static const char *after(const char *name, const char *pattern, int numbers[NUMB
 static void put(char *out, size_t size, const char *pattern, const int numbers[NUMBERS]) {
     size_t used = strlen(out);
     for (; *pattern && used + 1 < size; pattern++) {
-        if (*pattern == '#')
-            snprintf(out + used, size - used, "%d", *numbers++);
-        else
+        if (*pattern == '#' || *pattern == '@')
+            snprintf(out + used, size - used, "%d", *numbers++ + (*pattern == '@'));
+        else if (*pattern != '~')
             snprintf(out + used, size - used, "%c", *pattern);
         used += strlen(out + used);
     }
@@ -172,11 +214,9 @@ static void put(char *out, size_t size, const char *pattern, const int numbers[N
 
 /* The row of endings by which text goes on after base; NULL if it does not. */
 static const ending *ending_of(const vit_family *family, const char *text, const char *base, int own) {
-    size_t length = strlen(base);
-    if (strncmp(text, base, length) != 0)
-        return NULL;
-    for (const ending *e = family->endings; e->foreign; e++)
-        if (strcmp(text + length, own ? e->own : e->foreign) == 0)
+    const char *rest = after(text, base, NULL);
+    for (const ending *e = family->endings; rest && e->foreign; e++)
+        if (strcmp(rest, own ? e->own : e->foreign) == 0)
             return e;
     return NULL;
 }
@@ -191,7 +231,7 @@ static int translate_in(const vit_family *family, const char *name, vit_name *ou
                 *out = (vit_name){.part = b->part,
                                   .parts = b->parts,
                                   .kernel = strcmp(e->foreign, "/kernel") == 0,
-                                  .stacked = strchr(p->own, '#') && !strchr(p->foreign, '#'),
+                                  .stacked = strchr(p->own, '#') && !strpbrk(p->foreign, "#@"),
                                   .family = family};
                 put(out->own, sizeof out->own, p->own, numbers);
                 put(out->own, sizeof out->own, b->own, numbers);
@@ -231,6 +271,10 @@ void vit_foreign_name(const vit_family *family, const char *own, int part, char 
             }
     }
     put(out, size, own, NULL);
+}
+
+int vit_family_is_transfer(const vit_family *family) {
+    return family && family->prefixes == transfer_prefixes;
 }
 
 int vit_family_is_jax(const vit_family *family) {

@@ -24,6 +24,8 @@ void vit_foreign_name(const vit_family *family, const char *own, int part, char 
 
 /* Whether it is that of vit_jax and big_vision. */
 int vit_family_is_jax(const vit_family *family);
+/* big_transfer. */
+int vit_family_is_transfer(const vit_family *family);
 
 /* What is special about networks that have such a tensor, where running without it would be silently wrong; else NULL. */
 const char *vit_foreign_network(const char *name);
