@@ -107,6 +107,8 @@ test_native() {
 test_cli() {
     build_native
     suite 'command line' "$PYTHON" tests/cli/run.py build/vit
+    suite 'small networks' "$PYTHON" tests/networks.py build/vit vit_tiny_ vit_small_patch32_224 vit_small_r26_s32_224 bit_r50x1 \
+        deit_tiny_ deit3_small_patch16_224 vit_small_patch14_reg4_dinov2
 }
 
 test_wasi() {
@@ -158,6 +160,14 @@ test_readme() {
 test_long() {
     build_arm_tests
     suite 'unit kernels, NEON under qemu' qemu-aarch64-static build/arm/test_kernels
+    build_native
+    build_wasi
+    suite 'ViT, small to huge' "$PYTHON" tests/networks.py build/vit vit_tiny_p vit_small_p vit_half_ vit_base_patch vit_large_patch vit_huge_
+    suite 'hybrids, BiT, DeiT' "$PYTHON" tests/networks.py build/vit vit_tiny_r vit_small_r vit_base_r vit_large_r r50_ bit_ resnetv2_ deit
+    suite 'giants' "$PYTHON" tests/networks.py build/vit vit_gi vit_so
+    local wasi="$PYTHON tests/wasi_run.py build/vit-relaxed.wasm"
+    suite 'ViT-L/16, WASI' "$PYTHON" tests/networks.py "$wasi" vit_large_patch16_224
+    suite 'ViT-L/16, WASI, int8' "$PYTHON" tests/networks.py --compute int8 "$wasi" vit_large_patch16_224
 }
 
 run_tests() {

@@ -138,6 +138,40 @@ static void test_parameters(void) {
     CHECK_MENTIONS(error.text, "vit_tiny_patch16_225");
 }
 
+/* Counted by torch's FlopCounterMode on timm's classes. */
+static void test_flops(void) {
+    static const struct {
+        const char *name;
+        int size;
+        double flops;
+    } table[] = {
+        {"vit_tiny_patch16_224", 224, 2507366400},
+        {"vit_huge_patch14_224", 224, 334590218240},
+        {"vit_tiny_r_s16_p8_224", 224, 867363840},
+        {"vit_small_r26_s32_224", 224, 6927702016},
+        {"vit_base_r50_s16_224", 224, 43070717952},
+        {"vit_large_r50_s32_224", 224, 38826590208},
+        {"resnetv2_50x1_bit", 224, 8178368512},
+        {"resnetv2_152x4_bit", 480, 1678508032000},
+        {"deit_tiny_distilled_patch16_224", 224, 2522007552},
+        {"vit_small_patch14_reg4_dinov2", 518, 93765657600},
+        {"vit_giant_patch14_dinov2", 518, 3566685917184},
+        {"vit_base_patch32_clip_quickgelu_224", 224, 8817623040},
+        {"vit_base_patch16_siglip_224", 224, 35416584192},
+        {"vit_so400m_patch14_siglip_384", 384, 670346449920},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        vit_config config;
+        vit_model *model;
+        if (!CHECK_STATUS(VIT_OK, vit_architecture_config(&config, table[i].name, &error)) ||
+            !CHECK_STATUS(VIT_OK, vit_model_plan(&model, &config, NULL, &error)))
+            continue;
+        if (!CHECK_CLOSE(vit_model_flops(model, table[i].size, table[i].size), table[i].flops, 0))
+            puts(table[i].name);
+        vit_model_close(model);
+    }
+}
+
 /* Table 6 of the paper: exaFLOP of pre-training on JFT, 305 M pictures, three forward passes a picture. */
 static void test_pretraining(void) {
     static const struct {
@@ -265,4 +299,4 @@ static void test_runs(void) {
     CHECK(most > 0.5 && worst > 0 && worst < 0.1 * most);
 }
 
-TEST_MAIN(TEST(test_parameters), TEST(test_pretraining), TEST(test_beginning), TEST(test_plan), TEST(test_runs))
+TEST_MAIN(TEST(test_parameters), TEST(test_flops), TEST(test_pretraining), TEST(test_beginning), TEST(test_plan), TEST(test_runs))
