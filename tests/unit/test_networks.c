@@ -450,4 +450,22 @@ static void test_networks(void) {
     }
 }
 
-TEST_MAIN(TEST(test_networks))
+/* Attention never holds T x T: what a session takes grows with its tokens, and 1024 pixels a side fit beside the weights into
+ * a small part of what a browser gives. */
+static void test_memory(void) {
+    vit_config config;
+    vit_model *model;
+    uint64_t bytes[3];
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&config, "vit_tiny_patch16_224", &error));
+    if (!CHECK_STATUS(VIT_OK, vit_model_plan(&model, &config, NULL, &error)))
+        return;
+    for (int i = 0; i < 3; i++) {
+        const vit_session_options options = {.height = 512 << i, .width = 512 << i, .kernels = "scalar"};
+        bytes[i] = vit_session_bytes(model, &options);
+        CHECK(bytes[i] > 0 && (i == 0 || bytes[i] < 4 * bytes[i - 1]));
+    }
+    CHECK(vit_model_bytes(model) + bytes[1] < 80 << 20);
+    vit_model_close(model);
+}
+
+TEST_MAIN(TEST(test_networks), TEST(test_memory))
