@@ -7,6 +7,7 @@
     X(classify, "what is in pictures: the likeliest classes and scores") \
     X(features, "feature vectors of pictures, as .npy or JSON")          \
     X(attention, "where a network looks, laid over the picture")         \
+    X(fewshot, "classes learnt from a few pictures of each, in no time")  \
     X(eval, "accuracy on a folder of pictures named by class")           \
     X(trace, "every intermediate result of a forward pass")              \
     X(init, "a new model with random weights")                           \

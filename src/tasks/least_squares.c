@@ -180,11 +180,10 @@ static void choose(struct problem *p, vit_classifier *out, double l2) {
         out->right = count_right(p, l2, &least);
         return;
     }
-    out->right = -1;
     for (l2 = VIT_L2_LEAST; l2 <= VIT_L2_MOST; l2 *= 4) {
         double error;
         const int right = count_right(p, l2, &error);
-        if (right > out->right || (right == out->right && error < least)) {
+        if (error < least || l2 == VIT_L2_LEAST) {
             out->right = right;
             out->l2 = l2;
             least = error;

@@ -2,7 +2,7 @@
 
 import re
 
-COMMANDS = ["classify", "features", "attention", "eval", "trace", "init", "info", "convert", "inspect", "bench"]
+COMMANDS = ["classify", "features", "attention", "fewshot", "eval", "trace", "init", "info", "convert", "inspect", "bench"]
 
 # arguments: the first line on stderr. All end with exit status 2 and an empty stdout.
 USAGE_ERRORS = {
@@ -38,6 +38,14 @@ USAGE_ERRORS = {
     "attention --method mean --head 1 --json a.png": "vit attention: --head 1 does not go with --method mean",
     "attention --layer -2 --json a.png": "vit attention: --layer '-2': expected a whole number from -1 to 65535",
     "attention --patch -1 --json a.png": "vit attention: --patch '-1': expected a whole number from 0 to 1073741824",
+    "fewshot": "vit fewshot: expected fit|predict|eval [options] ...",
+    "fewshot learn x": "vit fewshot: 'learn': expected fit, predict or eval",
+    "fewshot fit --out p": "vit fewshot fit: expected [options] --out P DIR",
+    "fewshot fit d": "vit fewshot fit: say where the classifier goes: --out P",
+    "fewshot fit --l2 0 --out p d": "vit fewshot fit: --l2 '0': expected a number from 1e-12 to 1e+12",
+    "fewshot predict a.png": "vit fewshot predict: say what was learnt: --probe P",
+    "fewshot eval --shots 0 d": "vit fewshot eval: --shots '0': expected up to 32 whole numbers, as in 1,5,10",
+    "fewshot eval --out a.svg d": "vit fewshot eval: --out 'a.svg': expected a name that ends in .png",
     "trace --image x.png": "vit trace: expected --out, and one of --image and --input",
     "trace --image x.png --input x --out o": "vit trace: expected --out, and one of --image and --input",
     "trace --out o": "vit trace: expected --out, and one of --image and --input",

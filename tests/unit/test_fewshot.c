@@ -54,9 +54,10 @@ static void solve(double *a, int n, int k) {
 
 /* How many of the examples a fit without them is right about; mean and scale are of all. */
 static int brute_force(const float *x, const int32_t *classes, int examples, int width, int count,
-                       const vit_classifier *all, double l2) {
+                       const vit_classifier *all, double l2, double *error) {
     static double z[MOST][MOST], a[MOST * (MOST + 8)];
     int right = 0;
+    *error = 0;
     for (int i = 0; i < examples; i++) {
         for (int d = 0; d < width; d++)
             z[i][d] = (x[i * width + d] - all->mean[d]) / all->scale[d];
@@ -78,6 +79,7 @@ static int brute_force(const float *x, const int32_t *classes, int examples, int
             double score = 0;
             for (int r = 0; r < side; r++)
                 score += z[out][r] * a[r * stride + side + k];
+            *error += pow(score - (classes[out] == k ? 1 : -1), 2);
             if (score > most) {
                 most = score;
                 best = k;
@@ -94,18 +96,25 @@ static void check_leave_one_out(int examples, int width, int classes_count, doub
     double room[2 * MOST + 8 * MOST + 8];
     vit_classifier fit = {room, room + MOST, room + 2 * MOST, room + 2 * MOST + 8 * MOST, 0, 0};
     const vit_allocator allocator = vit_default_options().allocator;
-    int most = -1;
+    int right_then = -1, most = 0;
+    double least = INFINITY, best = 0;
     fill(x, classes, examples, width, classes_count, spread);
     for (double l2 = VIT_L2_LEAST; l2 <= VIT_L2_MOST; l2 *= 4) {
         CHECK_STATUS(VIT_OK, vit_least_squares(&fit, x, classes, examples, width, classes_count, l2, &allocator, &error));
         CHECK(fit.l2 == l2);
-        const int right = brute_force(x, classes, examples, width, classes_count, &fit, l2);
+        double squares;
+        const int right = brute_force(x, classes, examples, width, classes_count, &fit, l2, &squares);
         if (!CHECK(fit.right == right))
             printf("%d examples, %d wide, l2 %g: %d right, brute force %d\n", examples, width, l2, fit.right, right);
         most = right > most ? right : most;
+        if (squares < least) {
+            least = squares;
+            best = l2;
+            right_then = right;
+        }
     }
     CHECK_STATUS(VIT_OK, vit_least_squares(&fit, x, classes, examples, width, classes_count, 0, &allocator, &error));
-    CHECK(fit.right == most);
+    CHECK(fit.l2 == best && fit.right == right_then);
     CHECK(most < examples || spread < 2); /* the case is a hard one */
 }
 
