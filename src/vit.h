@@ -138,10 +138,13 @@ typedef struct vit_resnet {
     vit_resnet_kind kind;
 } vit_resnet;
 
+/* From tokens to the pixels of hidden patches: a network of its own that the encoder's visible tokens enter (a masked
+ * autoencoder), or one layer, where hidden patches are a learned token to the encoder. */
 typedef enum vit_decoder_kind { VIT_DECODER_NONE, VIT_DECODER_MAE, VIT_DECODER_SIMMIM } vit_decoder_kind;
-typedef struct vit_decoder { /* from tokens to pixels */
+typedef struct vit_decoder {
     vit_decoder_kind kind;
-    int layers, width, heads, mlp_width;
+    int layers, width, heads, mlp_width; /* of MAE */
+    int norm_pixels;                     /* 1: pixels are predicted as they are in patches of mean 0 and variance 1 */
 } vit_decoder;
 
 /* Interpolation of position embeddings to another grid: the rule of the checkpoint's source. */
@@ -279,6 +282,7 @@ typedef struct vit_session_options {
     int height, width;       /* pixels; 0: the model's preprocess size. A remainder of the patch is dropped */
     int batch;               /* images per run; 0: 1 */
     int threads;             /* at most; fewer work while that is faster. 0: 1 */
+    int masked;              /* 1: hidden patches are predicted (vit_session_hide); there are no features then */
     int capture_attention;   /* 1: stage attn.N can be read: [B,H,T,T], costs B*H*T*T floats */
     const char *kernels;     /* ISA[:TILE][,INT8[:TILE]]: "scalar", "avx2:6x16", "avx2,vnni", ...; NULL: the best
                               * for this host */

@@ -161,6 +161,23 @@ int vit_top_classes(const float *logits, int n, int k, vit_score *top);
 /* Softmax of logits [n] into out [n] (may be the same). */
 void vit_softmax(const float *logits, int n, float *out);
 
+/* ---- Masked prediction ---- */
+
+/* Hides patches of a session opened with `masked` from the network: hidden [B,T0], 1 where one is hidden; at first none is.
+ * Of a masked autoencoder as many must be visible in every image, at least one: else VIT_ERR_ARGUMENT. The last stage,
+ * "prediction", can then be read: pixels [B,T0,3*P*P] of all patches, as vit_patch_pixels orders them. */
+vit_status vit_session_hide(vit_session *session, const uint8_t *hidden, vit_error *error);
+/* How many of n patches stay visible when the share `ratio` is hidden: int(n (1 - ratio)), as in MAE. */
+int vit_visible_patches(int n, double ratio);
+/* Hides all but the `visible` patches with the least noise [n], of equal ones the first: hidden [n]. */
+void vit_hide_by_noise(const float *noise, int n, int visible, uint8_t *hidden);
+/* Pixels [H,W,3] <-> patches [T0,3*P*P] in the order of the model's predictions (of MAE row, column, channel; of SimMIM
+ * channel, row, column). What is left of a remainder of the patch stays as it is. */
+void vit_patch_pixels(const vit_config *config, const float *pixels, int height, int width, float *patches);
+void vit_unpatch_pixels(const vit_config *config, const float *patches, int height, int width, float *pixels);
+/* To mean 0 and variance 1, each patch for itself: (x - mean) / sqrt(var + 1e-6), var over n - 1. patches [count,n] */
+void vit_normalize_patches(float *patches, int count, int n);
+
 /* ---- Words of configurations ---- */
 
 /* As GGUF files have them: "gelu", "cls", "timm", "bicubic", "center". */

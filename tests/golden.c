@@ -25,6 +25,8 @@ static const struct kind {
     {"forward/", golden_forward},
     {"hybrid/", golden_forward},
     {"bit/", golden_forward},
+    {"mae/hf_", golden_masked},
+    {"mae/", golden_forward},
     {"clip/", golden_forward},
     {"deit/", golden_forward},
     {"dino", golden_forward},

@@ -13,6 +13,7 @@ static const struct hf_family {
 } hf_families[] = {
     {"vit", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0},
     {"deit", 16, 1, 1, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0},
+    {"vit_mae", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0},
     {"vit_msn", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-6, 0},
     {"dinov2", 14, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-6, 1},
     {"dinov2_with_registers", 16, 1, 0, 4, VIT_GELU_ERF, VIT_RESAMPLE_TIMM, 1e-6, 1}, /* it does resample with antialias */
@@ -99,7 +100,33 @@ static vit_status hf_class(const vit_json_reader *root, const vit_json_reader *r
     }
     if (classifies && strcmp(type, "deit") == 0)
         claims->head_dist = strstr(class_name, "WithTeacher") != NULL;
+    if (strstr(class_name, "ForMaskedImageModeling")) {
+        int stride = 16;
+        VIT_TRY(vit_read_integer(r, "encoder_stride", 1, 1024, &stride));
+        if (strcmp(type, "vit") != 0) /* DeiT's leaves out another token than its distillation token */
+            return vit_unsupported(root, "architectures", class_name);
+        if (stride != claims->patch_height || stride != claims->patch_width)
+            return vit_unsupported(root, "encoder_stride", "other than patch_size");
+        claims->decoder_kind = VIT_DECODER_SIMMIM;
+    } else if (strcmp(class_name, "ViTMAEForPreTraining") == 0) {
+        claims->decoder_kind = VIT_DECODER_MAE;
+    } else if (*class_name) {
+        claims->decoder_kind = VIT_DECODER_NONE;
+    }
     return VIT_OK;
+}
+
+static vit_status hf_decoder(const vit_json_reader *r, vit_claims *claims) {
+    claims->decoder_width = 512;
+    claims->decoder_layers = 8;
+    claims->decoder_heads = 16;
+    claims->decoder_mlp_width = 2048;
+    claims->decoder_norm_pixels = 0;
+    VIT_TRY(vit_read_integer(r, "decoder_hidden_size", 1, 65536, &claims->decoder_width));
+    VIT_TRY(vit_read_integer(r, "decoder_num_hidden_layers", 1, 1000000, &claims->decoder_layers));
+    VIT_TRY(vit_read_integer(r, "decoder_num_attention_heads", 1, 65536, &claims->decoder_heads));
+    VIT_TRY(vit_read_integer(r, "decoder_intermediate_size", 1, 1 << 20, &claims->decoder_mlp_width));
+    return vit_read_bool(r, "norm_pix_loss", &claims->decoder_norm_pixels);
 }
 
 vit_status vit_claims_from_hf(vit_claims *claims, const vit_json_reader *root, const vit_allocator *allocator) {
@@ -127,6 +154,8 @@ vit_status vit_claims_from_hf(vit_claims *claims, const vit_json_reader *root, c
     claims->pos_resample = family->pos_resample;
     if (family->registers)
         VIT_TRY(vit_read_integer(&r, "num_register_tokens", 0, 65536, &claims->registers));
+    if (strcmp(type, "vit_mae") == 0)
+        VIT_TRY(hf_decoder(&r, claims));
     VIT_TRY(hf_class(root, &r, type, claims));
     claims->input_height = claims->image_height;
     claims->input_width = claims->image_width;

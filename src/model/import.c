@@ -61,11 +61,11 @@ static const own_tensor *find_in(const import *in, const char *prefix, const cha
     return find(in, name);
 }
 
-static int count_layers(const import *in) {
+static int count_layers(const import *in, const char *prefix) {
     int layers = 0, layer;
     for (int i = 0; i < in->model->container.tensor_count; i++) {
         const vit_tensor_info *tensor = &in->model->container.tensors[i];
-        if (!vit_after_layer(in->own[i].name.own, "blocks.", &layer))
+        if (!vit_after_layer(in->own[i].name.own, prefix, &layer))
             continue;
         if (in->own[i].name.stacked && tensor->rank && tensor->shape[0] > 0 && tensor->shape[0] < 1 << 24)
             layer = (int)tensor->shape[0] - 1;
@@ -275,6 +275,22 @@ static void settle_bit(const import *in) {
     settle_preprocess(in);
 }
 
+/* A decoder of pixels. What is claimed of one that the file does not have is dropped. */
+static void settle_decoder(const import *in) {
+    vit_claims *c = in->claims;
+    const int has_layers = find(in, "decoder_embed.weight") != NULL;
+    settle(&c->decoder_kind, !find(in, "decoder_pred.weight") ? VIT_DECODER_NONE
+                             : has_layers                     ? VIT_DECODER_MAE
+                                                              : VIT_DECODER_SIMMIM);
+    if (c->decoder_kind != VIT_DECODER_MAE) {
+        c->decoder_layers = c->decoder_width = c->decoder_heads = c->decoder_mlp_width = 0;
+        return;
+    }
+    settle(&c->decoder_layers, count_layers(in, "decoder_blocks."));
+    settle(&c->decoder_width, outputs(in, "", "decoder_embed"));
+    settle(&c->decoder_mlp_width, outputs(in, "decoder_blocks.0.", "mlp.fc1"));
+}
+
 /* What tensors and their shapes tell, where nobody has claimed anything; then the default of the source's own code. */
 static vit_status settle_claims(const import *in) {
     vit_claims *c = in->claims;
@@ -297,7 +313,7 @@ static vit_status settle_claims(const import *in) {
     settle(&c->width, width ? width : dimension(patch, 4, 0));
     settle(&c->patch_height, dimension(patch, 4, 2));
     settle(&c->patch_width, dimension(patch, 4, 3));
-    settle(&c->layers, count_layers(in));
+    settle(&c->layers, count_layers(in, "blocks."));
     if (kernel_heads(in))
         settle(&c->heads, kernel_heads(in));
     const int fc1 = outputs(in, block, "mlp.fc1"), hidden = columns(find_in(in, block, "mlp.fc2.weight"));
@@ -317,6 +333,7 @@ static vit_status settle_claims(const import *in) {
     settle(&c->final_norm, find(in, "norm.weight") != NULL || !c->pool_norm);
     settle(&c->pre_logits, c->source == VIT_SOURCE_HF && c->classes ? 0 : outputs(in, "", "pre_logits.fc"));
     settle(&c->projection, dimension(find(in, "projection.weight"), 2, 0));
+    settle_decoder(in);
     settle(&c->activation, jax ? VIT_GELU_TANH : VIT_GELU_ERF);
     const int concatenated = c->classes && columns(find(in, "head.weight")) == 2 * c->width;
     settle(&c->pool, find(in, "attn_pool.latent") ? VIT_POOL_MAP
@@ -342,18 +359,6 @@ static void fill_config(vit_config *config, const vit_claims *claims) {
     p->crop_pct = claims->crop_pct;
     snprintf(config->architecture, sizeof config->architecture, "%s", claims->architecture);
     snprintf(config->label_set, sizeof config->label_set, "%s", config->classes == 1000 ? claims->label_set : "");
-}
-
-/* What of a configuration is understood, but not run yet; NULL if all is. */
-static const char *not_run(const vit_config *c) {
-    const struct {
-        int has;
-        const char *what;
-    } parts[] = {{c->decoder.kind != VIT_DECODER_NONE, "a decoder"}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].has)
-            return parts[i].what;
-    return NULL;
 }
 
 static vit_status check_resnet(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
@@ -415,15 +420,36 @@ static vit_status check_encoder(const vit_config *c, const vit_limits *limits, c
     return VIT_OK;
 }
 
+static vit_status check_decoder(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
+    const vit_decoder *d = &c->decoder;
+    if (c->network != VIT_NETWORK_VIT || c->resnet.stem_width || c->axial || c->pos_placement != VIT_POS_INPUT)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED,
+                        "%s: a decoder of pixels: expected an encoder of patches of pixels with positions at its input",
+                        name);
+    if (d->kind == VIT_DECODER_SIMMIM)
+        return VIT_OK;
+    if (c->mlp != VIT_MLP_PLAIN || c->dist_token || c->registers)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED,
+                        "%s: a masked autoencoder with SwiGLU, a distillation token or registers is not supported", name);
+    if (d->layers < 1 || d->width < 1 || d->mlp_width < 1 || d->heads < 1 || d->width % d->heads)
+        return vit_fail(error, VIT_ERR_CONFIG,
+                        "%s: decoder of %d layers, width %d, MLP width %d, %d heads: each must be at least 1, and the "
+                        "width divisible by the heads",
+                        name, d->layers, d->width, d->mlp_width, d->heads);
+    if ((uint32_t)d->layers > limits->layers)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %d layers of the decoder, the limit is %u (limit layers)", name,
+                        d->layers, limits->layers);
+    return VIT_OK;
+}
+
 vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
     const vit_preprocess *p = &c->preprocess;
-    const char *what = not_run(c);
-    if (what)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: networks with %s are not supported", name, what);
     if (c->resnet.stem_width || c->network == VIT_NETWORK_BIT)
         VIT_TRY(check_resnet(c, limits, name, error));
     if (c->network == VIT_NETWORK_VIT)
         VIT_TRY(check_encoder(c, limits, name, error));
+    if (c->decoder.kind != VIT_DECODER_NONE)
+        VIT_TRY(check_decoder(c, limits, name, error));
     const uint64_t rows = (uint64_t)vit_grid_side(c, p->height, c->patch_height),
                    columns = (uint64_t)vit_grid_side(c, p->width, c->patch_width);
     if (!rows || !columns || rows * columns >= limits->tokens)

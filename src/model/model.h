@@ -72,6 +72,12 @@ typedef struct vit_weights {
     float *projection;                    /* [projection,D] */
     float *head_weight, *head_bias;       /* [N,vit_feature_width], [N] */
     float *head_dist_weight, *head_dist_bias; /* the same, of the distillation token */
+    float *mask_token;                    /* [D]; of MAE [D'], D' being the decoder's width */
+    vit_matrix decoder_embed_weight;      /* [D',D] */
+    float *decoder_embed_bias, *decoder_pos_embed; /* [D'], [class token and stored grid,D'] */
+    vit_block *decoder_blocks;
+    float *decoder_norm_weight, *decoder_norm_bias; /* [D'] */
+    float *prediction_weight, *prediction_bias; /* [3*P*P, D' or D], [3*P*P] */
     vit_block *blocks;                    /* [L] */
 } vit_weights;
 
@@ -144,6 +150,21 @@ static inline int vit_positions_before_layers(const vit_config *c) {
 /* Blocks of attention and MLP: an axial layer has two. */
 static inline int vit_block_count(const vit_config *c) {
     return c->axial ? 2 * c->layers : c->layers;
+}
+/* What the blocks of a decoder are made by. */
+static inline vit_config vit_decoder_config(const vit_config *c) {
+    vit_config own = *c;
+    own.layers = c->decoder.kind == VIT_DECODER_MAE ? c->decoder.layers : 0;
+    own.width = c->decoder.width;
+    own.heads = c->decoder.heads;
+    own.mlp_width = c->decoder.mlp_width;
+    own.layer_scale = 0;
+    own.pos_kind = VIT_POS_NONE;
+    return own;
+}
+/* Pixels of a patch. */
+static inline int vit_patch_values(const vit_config *c) {
+    return 3 * c->patch_height * c->patch_width;
 }
 /* Outputs of an MLP's first layer. */
 static inline int64_t vit_fc1_rows(const vit_config *c) {

@@ -38,6 +38,7 @@ static const base_name hf_outer[] = {{"embeddings.cls_token", "cls_token", ALL},
                                      {"embeddings.patch_embeddings.projection", "patch_embed.proj", ALL},
                                      {"layernorm", "norm", ALL},
                                      {"pooler.dense", "pre_logits.fc", ALL},
+                                     {"embeddings.mask_token", "mask_token", ALL},
                                      {0}},
                        hf_inner[] = {{"layernorm_before", "norm1", ALL},
                                      {"attention.attention.query", "attn.qkv", 0, 3},
@@ -59,11 +60,19 @@ static const base_name hf_outer[] = {{"embeddings.cls_token", "cls_token", ALL},
                        hf_head[] = {{"classifier", "head", ALL},
                                     {"cls_classifier", "head", ALL},
                                     {"distillation_classifier", "head_dist", ALL},
+                                    {"decoder.mask_token", "mask_token", ALL}, /* MAE */
+                                    {"decoder.decoder_embed", "decoder_embed", ALL},
+                                    {"decoder.decoder_pos_embed", "decoder_pos_embed", ALL},
+                                    {"decoder.decoder_norm", "decoder_norm", ALL},
+                                    {"decoder.decoder_pred", "decoder_pred", ALL},
+                                    {"decoder.0", "decoder_pred", ALL}, /* SimMIM */
                                     {0}};
 #define HF_PREFIX(prefix) {prefix "encoder.layer.#.", "blocks.#.", hf_inner}, {prefix, "", hf_outer}
 static const prefix hf_prefixes[] = {HF_PREFIX("vit."),    HF_PREFIX("deit."),
                                      HF_PREFIX("dinov2."), HF_PREFIX("dinov2_with_registers."),
                                      HF_PREFIX(""),        {"", "", hf_head},
+                                     {"decoder.decoder_layers.#.", "decoder_blocks.#.", hf_inner},
+                                     {"decoder.decoder_encoder.layer.#.", "decoder_blocks.#.", hf_inner},
                                      {0}};
 
 /* CLIP and SigLIP */
@@ -301,7 +310,6 @@ const char *vit_foreign_network(const char *name) {
                  {".mlp.norm.", "a norm inside the MLP"},
                  {".mlp.w12.", "SwiGLU"},
                  {".mlp.fc1_g.", "SwiGLU"},
-                 {"decoder.", "a decoder"},
                  {"pos_x", "2-D positions"},
                  {"pos_y", "2-D positions"},
                  {".pos_embed", "positions in every layer"},

@@ -20,7 +20,15 @@ static size_t max3(size_t a, size_t b, size_t c) {
 
 /* Inputs of the layer that has most. */
 static int deepest(const vit_config *c) {
-    return (int)max3((size_t)c->width, (size_t)c->mlp_width, (size_t)vit_resnet_channels(&c->resnet) * (size_t)c->patch_height * (size_t)c->patch_width);
+    const size_t pixels =
+        (size_t)vit_resnet_channels(&c->resnet) * (size_t)c->patch_height * (size_t)c->patch_width;
+    return (int)max3(max3((size_t)c->width, (size_t)c->mlp_width, pixels), (size_t)c->decoder.width,
+                     (size_t)c->decoder.mlp_width);
+}
+
+/* Of two trunks, the channels of the wider one. */
+static size_t widest(const vit_config *c) {
+    return max3((size_t)c->width, (size_t)c->decoder.width, 0);
 }
 
 void vit_session_name_kernels(vit_session *s) {
@@ -76,13 +84,16 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
         return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d, batch %d: too many pixels for convolutions: at most %d",
                         s->height, s->width, s->batch, INT32_MAX / 4);
     s->prefix = vit_prefix_tokens(c);
-    s->trunk = (vit_trunk){model->weights.blocks, c->width, c->heads, c->mlp_width};
     uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)s->prefix;
     if (tokens > model->options.limits.tokens || tokens * (uint64_t)s->batch > INT32_MAX / 4)
         return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d: %llu tokens, the limit is %u (limit tokens)",
                         s->height, s->width, (unsigned long long)tokens, model->options.limits.tokens);
     s->tokens = (int)tokens;
     s->patches = s->tokens - s->prefix;
+    s->visible = s->patches;
+    s->masked = options->masked != 0;
+    if (s->masked && c->decoder.kind == VIT_DECODER_NONE)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "session: this model has no decoder to predict hidden patches with");
     s->panels = (s->tokens + s->kernels->panel - 1) / s->kernels->panel;
     s->thread_scratch = vit_attention_scratch(s, options->capture_attention);
     if (s->int8)
@@ -99,14 +110,16 @@ static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
 /* Floats of the buffer that holds one layer's widest channels, and the embed stage's workspace before that. */
 static size_t wide_floats(const vit_session *s, size_t lanes) {
     const vit_config *c = &s->model->config;
-    const size_t channels = max3(3 * (size_t)c->width, (size_t)deepest(c), (size_t)vit_fc1_rows(c));
-    return max3(vit_size_mul(lanes, channels), vit_positions_bytes(s) / sizeof(float) + 1, 0);
+    const size_t channels = max3(3 * widest(c), (size_t)deepest(c), (size_t)vit_fc1_rows(c));
+    const size_t decoder = s->masked && c->decoder.width ? vit_decoder_positions_bytes(s) / sizeof(float) + 1 : 0;
+    return max3(vit_size_mul(lanes, channels), vit_positions_bytes(s) / sizeof(float) + 1, decoder);
 }
 
 static void take_quantized(vit_session *s, size_t lanes) {
     const vit_config *c = &s->model->config;
-    const size_t bytes = 4 / (size_t)s->int8->depth, head_width = (size_t)(c->width / c->heads),
-                 head_lanes = vit_size_mul(lanes, (size_t)c->heads);
+    const size_t bytes = 4 / (size_t)s->int8->depth, own_heads = c->decoder.heads ? (size_t)c->decoder.heads : 1;
+    const size_t head_lanes = vit_size_mul(lanes, max3((size_t)c->heads, own_heads, 0));
+    const size_t head_width = max3((size_t)(c->width / c->heads), (size_t)c->decoder.width / own_heads, 0);
     s->quantized.tokens = vit_arena_take(&s->arena, vit_size_mul(lanes, ((size_t)deepest(c) + 3) / 4 * 4 * bytes));
     s->quantized.scale = take(&s->arena, lanes, 1, 1);
     s->quantized.zero = vit_arena_take(&s->arena, vit_size_mul(lanes, sizeof(int32_t)));
@@ -139,11 +152,15 @@ static void take_buffers(vit_session *s, int threads, int capture) {
     else if (c->pos_kind != VIT_POS_NONE)
         s->positions = take(arena, (size_t)s->tokens, width, 1);
     if (c->network == VIT_NETWORK_VIT) {
-        s->x = take(arena, lanes, width, 1);
-        s->normed = take(arena, lanes, width, 1);
+        s->x = take(arena, lanes, widest(c), 1);
+        s->normed = take(arena, lanes, widest(c), 1);
         s->wide = take(arena, wide_floats(s, lanes), 1, 1);
     }
     s->scratch = take(arena, (size_t)threads, s->thread_scratch, 1);
+    if (s->masked)
+        s->hidden_patches = vit_arena_take(arena, vit_size_mul(batch, (size_t)s->patches));
+    if (s->masked && c->decoder.width)
+        s->decoder_positions = take(arena, (size_t)s->tokens, (size_t)c->decoder.width, 1);
     s->pooled = take(arena, image_lanes, (size_t)vit_pooled_width(c), 1);
     s->features = take(arena, batch, max3((size_t)vit_pooled_width(c), (size_t)vit_feature_width(c), 0), 1);
     if (c->pool == VIT_POOL_MAP) {
@@ -342,7 +359,7 @@ vit_session_info vit_session_get_info(const vit_session *s) {
                               .width = s->width,
                               .grid_height = s->rows,
                               .grid_width = s->columns,
-                              .tokens = s->tokens,
+                              .tokens = s->prefix + s->patches,
                               .batch = s->batch,
                               .threads = vit_team_threads(s->team),
                               .kernels = s->kernels_name,

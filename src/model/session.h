@@ -50,7 +50,8 @@ struct vit_session {
     vit_arena arena;
     int height, width, rows, columns; /* pixels; patches */
     int patches, prefix, tokens, panels; /* of one image: T0, tokens before the patches, T, P = ceil(T/R) */
-    vit_trunk trunk;                  /* that runs */
+    vit_trunk trunk;                  /* that runs; tokens and panels are those that it sees */
+    int masked, visible;              /* 1: hidden patches are predicted; patches that are not hidden, of each image */
     int batch;
     size_t thread_scratch;            /* floats a thread: scores of two panels of queries, or wide rows of weights */
 
@@ -62,7 +63,10 @@ struct vit_session {
         float *side;   /* its shortcut, or the main one normalised; the stem's convolution */
         float *wide, *narrow; /* between its convolutions, before the stride and after it */
     } maps;
-    float *x;          /* panels [B*P][D][R]: the residual stream */
+    uint8_t *hidden_patches; /* [B,T0], or NULL */
+    float *decoder_positions; /* [T,D'], or NULL; made by the first run */
+    int has_decoder_positions;
+    float *x;          /* panels [B*P][D][R]: the residual stream; D here and below is the larger one of two trunks */
     float *normed;     /* panels of D: LayerNorm's output; attention's output */
     float *wide;       /* panels of max(3D, F (SwiGLU: 2F), 3*patch pixels): im2col patches, then qkv, then the MLP's
                         * hidden layer; what positions are made in */

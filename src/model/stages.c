@@ -67,27 +67,60 @@ static void add_resnet(struct stage_list *list, const vit_session *s) {
 /* From patches to normed tokens. */
 static void add_encoder(struct stage_list *list, const vit_session *s) {
     const vit_config *c = &s->model->config;
-    const double t = s->tokens, d = c->width, f = c->mlp_width;
-    const vit_view none = {0}, tokens = {VIT_VIEW_TOKENS, s->x, 0, s->tokens, c->width};
+    const int seen = s->prefix + s->visible;
+    const double t = seen, d = c->width, f = c->mlp_width;
+    const vit_view none = {0}, tokens = {VIT_VIEW_TOKENS, s->x, 0, seen, c->width};
     const vit_view patches = {VIT_VIEW_TOKENS, s->x, s->prefix, s->patches, c->width};
-    const vit_view attention = {s->attention ? VIT_VIEW_ATTENTION : VIT_VIEW_NONE, s->attention, 0, s->tokens, s->tokens};
-    const vit_view normed = {VIT_VIEW_TOKENS, vit_final_tokens(s), 0, s->tokens, c->width};
+    const vit_view attention = {s->attention ? VIT_VIEW_ATTENTION : VIT_VIEW_NONE, s->attention, 0, seen, seen};
+    const vit_view normed = {VIT_VIEW_TOKENS, vit_final_tokens(s), 0, seen, c->width};
     add_stage(list, "patch_embed", -1, vit_run_patch_embed, s->patches * d * vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width, patches);
     if (vit_positions_before_layers(c)) {
         const int first = s->prefix - vit_pos_prefix(c);
         add_stage(list, "pos_embedding", -1, vit_run_positions, 0,
-                  (vit_view){VIT_VIEW_TABLE, s->positions ? s->positions + (size_t)first * (size_t)c->width : NULL, 0, s->tokens - first, c->width});
+                  (vit_view){VIT_VIEW_TABLE, s->positions ? s->positions + (size_t)first * (size_t)c->width : NULL, 0, s->prefix + s->patches - first, c->width});
     }
     add_stage(list, "embed", -1, vit_run_embed, 0, tokens);
     for (int layer = 0; layer < vit_block_count(c); layer++) {
         const double keys = !c->axial ? t : s->prefix + (layer % 2 ? s->rows : s->columns);
         add_stage(list, "qkv", layer, vit_run_qkv, t * d * 3 * d, none);
-        add_stage(list, "attn", layer, vit_run_attention, 2 * (s->patches * keys + s->prefix * t) * d, attention);
+        add_stage(list, "attn", layer, vit_run_attention, 2 * (s->visible * keys + s->prefix * t) * d, attention);
         add_stage(list, "proj", layer, vit_run_proj, t * d * d, none);
         add_stage(list, "fc1", layer, vit_run_fc1, t * d * (double)vit_fc1_rows(c), none);
         add_stage(list, "block", layer, vit_run_fc2, t * d * f, tokens);
     }
     add_stage(list, "norm", -1, vit_run_norm, 0, normed);
+}
+
+/* From normed tokens to the pixels of all patches. */
+static void add_decoder(struct stage_list *list, const vit_session *s) {
+    const vit_config *c = &s->model->config, own = vit_decoder_config(c);
+    const double t = s->prefix + s->patches, d = own.width, f = own.mlp_width, pixels = vit_patch_values(c);
+    const vit_view none = {0}, tokens = {VIT_VIEW_TOKENS, s->x, 0, (int)t, own.width};
+    const char *const first = c->decoder.kind == VIT_DECODER_MAE ? "decoder_embed" : "prediction";
+    while (list->slots < list->model->slot_count && strcmp(list->model->slots[list->slots].stage, first) != 0)
+        list->slots++;
+    if (c->decoder.kind == VIT_DECODER_MAE)
+        put_stage(list, "decoder_embed", -1, vit_run_decoder_embed, (s->prefix + s->visible) * d * c->width, tokens);
+    for (int layer = 0; layer < own.layers; layer++) {
+        const struct {
+            const char *name;
+            void (*run)(vit_session *, int);
+            double multiply_adds;
+            vit_view view;
+        } parts[] = {{"qkv", vit_run_qkv, t * d * 3 * d, none},    {"attn", vit_run_attention, 2 * t * t * d, none},
+                     {"proj", vit_run_proj, t * d * d, none},      {"fc1", vit_run_fc1, t * d * f, none},
+                     {"block", vit_run_fc2, t * d * f, tokens}};
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            vit_stage *stage = put_stage(list, parts[i].name, layer, parts[i].run, parts[i].multiply_adds, parts[i].view);
+            snprintf(stage->name, sizeof stage->name, "decoder_%s.%d", parts[i].name, layer);
+        }
+    }
+    if (c->decoder.kind == VIT_DECODER_MAE)
+        put_stage(list, "decoder_norm", -1, vit_run_decoder_norm, 0,
+                  (vit_view){VIT_VIEW_TOKENS, s->normed, 0, (int)t, own.width});
+    put_stage(list, "prediction", -1, vit_run_prediction,
+              t * pixels * (c->decoder.kind == VIT_DECODER_MAE ? d : c->width),
+              (vit_view){VIT_VIEW_TOKENS, s->wide, s->prefix, s->patches, (int)pixels});
 }
 
 int vit_stages_make(vit_session *s, vit_stage *stages) {
@@ -101,6 +134,11 @@ int vit_stages_make(vit_session *s, vit_stage *stages) {
         add_stage(&list, "norm", -1, vit_run_map_norm, 0, vit_map_view(s, s->maps.side, c->resnet.stages - 1, c->width));
     else
         add_encoder(&list, s);
+    if (s->masked) {
+        add_decoder(&list, s);
+        s->flops = list.flops;
+        return list.count;
+    }
     if (map)
         add_stage(&list, "map_attn", -1, vit_run_map_attention, map, (vit_view){VIT_VIEW_ATTENTION, s->map.attention, 0, 1, s->patches});
     add_stage(&list, "head_input", -1, vit_run_head_input, map ? d * d + 2 * d * f : 0,

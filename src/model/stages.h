@@ -70,6 +70,18 @@ void vit_run_pre_logits(vit_session *s, int layer);
 void vit_run_class_logits(vit_session *s, int layer);
 void vit_run_dist_logits(vit_session *s, int layer);
 void vit_run_mean_logits(vit_session *s, int layer);
+/* stages_decoder.c */
+/* The encoder, seeing all patches. */
+void vit_enter_encoder(vit_session *s);
+/* Bytes of the session's wide buffer that making the decoder's positions works in. */
+size_t vit_decoder_positions_bytes(const vit_session *s);
+/* The token that stands in for a hidden patch; NULL where the token is none. */
+const float *vit_mask_token(const vit_session *s, int image, int token);
+/* Of the embedded tokens, those of hidden patches leave. */
+void vit_keep_visible(vit_session *s);
+void vit_run_decoder_embed(vit_session *s, int layer);
+void vit_run_decoder_norm(vit_session *s, int layer);
+void vit_run_prediction(vit_session *s, int layer);
 /* What the final norm leaves: its output, or the residual stream of a network without one. */
 const float *vit_final_tokens(const vit_session *s);
 

@@ -73,7 +73,7 @@ static vit_attend attend_image(const vit_session *s, int image) {
         .heads = t->heads,
         .head_width = t->width / t->heads,
         .scale = vit_softmax_scale(t->width / t->heads),
-        .capture = s->attention ? s->attention + (size_t)image * t->heads * s->tokens * s->tokens : NULL,
+        .capture = s->attention && t->blocks == s->model->weights.blocks ? s->attention + (size_t)image * t->heads * s->tokens * s->tokens : NULL,
     };
 }
 

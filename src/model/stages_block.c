@@ -4,7 +4,8 @@
 
 void vit_run_qkv(vit_session *s, int layer) {
     const vit_block *b = &s->trunk.blocks[layer];
-    vit_enter_layer(s, layer);
+    if (s->trunk.blocks == s->model->weights.blocks)
+        vit_enter_layer(s, layer);
     const vit_tokens x = vit_normalize(s, b->norm1_weight, b->norm1_bias);
     vit_linear(s, x, &b->qkv_weight, b->qkv_bias, 3 * s->trunk.width, VIT_EPILOGUE_STORE, s->wide);
 }

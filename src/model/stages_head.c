@@ -207,6 +207,8 @@ void vit_run_mean_logits(vit_session *s, int layer) {
 
 vit_status vit_session_features(const vit_session *s, int index, vit_feature feature, float *out, vit_error *error) {
     const vit_config *c = &s->model->config;
+    if (s->masked)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "features: there are none in a session opened with `masked`");
     if (index < 0 || index >= s->batch)
         return vit_fail(error, VIT_ERR_ARGUMENT, "features: image %d of a batch of %d", index, s->batch);
     if (feature == VIT_FEATURE_CLASS && !c->class_token)

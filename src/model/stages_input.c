@@ -40,6 +40,7 @@ void vit_run_patch_embed(vit_session *s, int layer) {
     (void)layer;
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
+    vit_enter_encoder(s);
     vit_team_run(s->team, s->batch * s->panels, 1, c->resnet.stem_width ? vit_map_patches : patch_panels, s);
     const int depth = vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width;
     const vit_tokens pixels = {s->wide, depth, depth};
@@ -212,7 +213,7 @@ static const float *prefix_token(const vit_session *s, int token) {
     return w->registers + (size_t)(token - c->class_token - c->dist_token) * (size_t)c->width;
 }
 
-/* Lanes of tokens before the patches get their embeddings, pad lanes become zero. */
+/* Lanes of tokens before the patches and of masked ones get their embeddings, pad lanes become zero. */
 static void embed_panels(void *context, int begin, int end, int thread) {
     (void)thread;
     vit_session *s = context;
@@ -221,11 +222,13 @@ static void embed_panels(void *context, int begin, int end, int thread) {
         for (int lane = 0; lane < r; lane++) {
             const int token = p % s->panels * r + lane;
             float *x = s->x + (size_t)p * width * r + lane;
-            const float *prefix = token < s->prefix ? prefix_token(s, token) : NULL;
-            if (!prefix && token < s->tokens)
+            const float *given = token < s->prefix   ? prefix_token(s, token)
+                                 : token < s->tokens ? vit_mask_token(s, p / s->panels, token)
+                                                     : NULL;
+            if (!given && token < s->tokens)
                 continue;
             for (int d = 0; d < width; d++, x += r)
-                *x = prefix ? prefix[d] : 0;
+                *x = given ? given[d] : 0;
         }
 }
 
@@ -234,6 +237,8 @@ void vit_run_embed(vit_session *s, int layer) {
     vit_team_run(s->team, s->batch * s->panels, 1, embed_panels, s);
     if (vit_positions_before_layers(&s->model->config) && s->model->config.pos_placement == VIT_POS_INPUT)
         vit_team_run(s->team, s->batch * s->panels, 1, add_panels, s);
+    if (s->visible < s->patches)
+        vit_keep_visible(s);
     if (s->model->config.pre_norm)
         vit_layernorm(s, s->x, s->model->weights.pre_norm_weight, s->model->weights.pre_norm_bias, s->trunk.width,
                       s->batch * s->panels, s->x);

@@ -1,0 +1,73 @@
+/* Masked prediction: which patches are hidden, and pixels as patches. */
+#include "../vit_tasks.h"
+
+#include <math.h>
+#include <string.h>
+
+int vit_visible_patches(int n, double ratio) {
+    const int visible = (int)(n * (1 - ratio));
+    return visible < 0 ? 0 : visible > n ? n : visible;
+}
+
+/* Bits that are in the order of the numbers. */
+static uint32_t ordered(float number) {
+    uint32_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+static int count_below(const float *noise, int n, uint32_t limit) {
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        count += ordered(noise[i]) < limit;
+    return count;
+}
+
+void vit_hide_by_noise(const float *noise, int n, int visible, uint8_t *hidden) {
+    uint32_t last = 0; /* the greatest number of which fewer than `visible` are less: the last one that stays, or its bound */
+    for (uint32_t bit = 0x80000000u; bit; bit >>= 1)
+        if (count_below(noise, n, last | bit) < visible)
+            last |= bit;
+    int equals = visible - count_below(noise, n, last);
+    for (int i = 0; i < n; i++) {
+        const uint32_t own = ordered(noise[i]);
+        hidden[i] = visible < 1 || own > last || (own == last && equals-- <= 0);
+    }
+}
+
+/* Each pixel of the patches, and its place in one. */
+static void move_pixels(const vit_config *c, const float *from, int height, int width, float *to, int to_patches) {
+    const int ph = c->patch_height, pw = c->patch_width, columns = width / pw;
+    const int planes = c->decoder.kind == VIT_DECODER_SIMMIM;
+    for (int y = 0; y < height / ph * ph; y++)
+        for (int x = 0; x < columns * pw; x++)
+            for (int channel = 0; channel < 3; channel++) {
+                const size_t patch = (size_t)(y / ph) * (size_t)columns + (size_t)(x / pw);
+                const int at = y % ph * pw + x % pw, within = planes ? channel * ph * pw + at : 3 * at + channel;
+                const size_t in_patches = patch * (size_t)(3 * ph * pw) + (size_t)within;
+                const size_t in_pixels = ((size_t)y * (size_t)width + (size_t)x) * 3 + (size_t)channel;
+                to[to_patches ? in_patches : in_pixels] = from[to_patches ? in_pixels : in_patches];
+            }
+}
+
+void vit_patch_pixels(const vit_config *config, const float *pixels, int height, int width, float *patches) {
+    move_pixels(config, pixels, height, width, patches, 1);
+}
+
+void vit_unpatch_pixels(const vit_config *config, const float *patches, int height, int width, float *pixels) {
+    move_pixels(config, patches, height, width, pixels, 0);
+}
+
+void vit_normalize_patches(float *patches, int count, int n) {
+    for (int p = 0; p < count; p++, patches += n) {
+        double sum = 0, squares = 0;
+        for (int i = 0; i < n; i++)
+            sum += patches[i];
+        const double mean = sum / n;
+        for (int i = 0; i < n; i++)
+            squares += (patches[i] - mean) * (patches[i] - mean);
+        const double scale = 1 / sqrt(squares / (n - 1) + 1e-6);
+        for (int i = 0; i < n; i++)
+            patches[i] = (float)((patches[i] - mean) * scale);
+    }
+}
