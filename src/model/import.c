@@ -314,8 +314,12 @@ static vit_status settle_claims(const import *in) {
     settle(&c->patch_height, dimension(patch, 4, 2));
     settle(&c->patch_width, dimension(patch, 4, 3));
     settle(&c->layers, count_layers(in, "blocks."));
-    if (kernel_heads(in))
-        settle(&c->heads, kernel_heads(in));
+    const int heads = kernel_heads(in);
+    if (heads)
+        settle(&c->heads, heads);
+    if (heads && c->heads != heads)
+        return vit_fail(in->error, VIT_ERR_CONFIG, "%s: the configuration says %d attention heads, the shapes of the file %d",
+                        in->file, c->heads, heads);
     const int fc1 = outputs(in, block, "mlp.fc1"), hidden = columns(find_in(in, block, "mlp.fc2.weight"));
     settle(&c->mlp, hidden && fc1 == 2 * hidden ? VIT_MLP_SWIGLU : VIT_MLP_PLAIN);
     settle(&c->mlp_width, c->mlp == VIT_MLP_SWIGLU ? fc1 / 2 : fc1);
