@@ -426,7 +426,8 @@ static vit_status check_encoder(const vit_config *c, const vit_limits *limits, c
 
 static vit_status check_decoder(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
     const vit_decoder *d = &c->decoder;
-    if (c->network != VIT_NETWORK_VIT || c->resnet.stem_width || c->axial || c->pos_placement != VIT_POS_INPUT)
+    if (c->network != VIT_NETWORK_VIT || c->resnet.stem_width || c->axial || c->pos_placement != VIT_POS_INPUT ||
+        c->pos_kind == VIT_POS_RELATIVE)
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
                         "%s: a decoder of pixels: expected an encoder of patches of pixels with positions at its input",
                         name);

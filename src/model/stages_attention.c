@@ -109,8 +109,8 @@ typedef struct line {
 
 /* Lines of the widest kind, when s is planned; the memory is a thread's scratch. */
 static line take_line(const vit_session *s, int column, int at, int capture, vit_arena *arena) {
-    const vit_trunk *t = &s->trunk;
-    const size_t r = (size_t)s->kernels->panel, width = (size_t)(t->width / t->heads);
+    const vit_config *c = &s->model->config;
+    const size_t r = (size_t)s->kernels->panel, width = (size_t)(c->width / c->heads);
     line l = {.tokens = s->prefix + (column ? s->rows : s->columns),
               .first = s->prefix + (column ? at : at * s->columns),
               .step = column ? s->columns : 1};
