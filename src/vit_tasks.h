@@ -210,6 +210,8 @@ vit_status vit_model_save(const vit_model *model, const char *path, vit_dtype ty
 const char *vit_architecture_name(int index);
 /* What the name says, with 1000 classes unless it is a network for features. VIT_ERR_ARGUMENT for an unknown name. */
 vit_status vit_architecture_config(vit_config *out, const char *name, vit_error *error);
+/* The name of the network that is built the same, of the same picture size if there is one; NULL where there is none. */
+const char *vit_architecture_of(const vit_config *config);
 
 /* A model without weights: parameters, bytes and flops can be asked, and what sessions take; none can run. The
  * configuration is checked (VIT_ERR_CONFIG, VIT_ERR_LIMIT, VIT_ERR_UNSUPPORTED). */

@@ -193,7 +193,11 @@ static void print_model(const vit_model *model, const request *request) {
     const vit_preprocess *p = &c->preprocess;
     const int height = request->size[0] ? request->size[0] : p->height,
               width = request->size[0] ? request->size[1] : p->width;
-    vit_cli_line(stdout, "  architecture   %s", c->architecture);
+    const char *name = *c->architecture ? c->architecture : "without a name", *same = vit_architecture_of(c);
+    if (same && strcmp(same, name) != 0)
+        vit_cli_line(stdout, "  architecture   %s, built as %s", name, same);
+    else
+        vit_cli_line(stdout, "  architecture   %s", name);
     printf("  source         %s\n", vit_model_source(model));
     printf("  parameters     %lld, %llu bytes in memory\n", (long long)vit_model_parameters(model),
            (unsigned long long)vit_model_bytes(model));
@@ -275,6 +279,8 @@ static void print_model_json(const vit_model *model, const request *request) {
               width = request->size[0] ? request->size[1] : p->width;
     printf(",\"architecture\":");
     vit_cli_json_string(c->architecture);
+    printf(",\"built_as\":");
+    vit_cli_json_string(vit_architecture_of(c));
     printf(",\"network\":\"%s\",\"source\":\"%s\"", c->network == VIT_NETWORK_BIT ? "bit" : "vit",
            vit_model_source(model));
     printf(",\"parameters\":%lld,\"weight_bytes\":%llu", (long long)vit_model_parameters(model),

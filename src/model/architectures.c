@@ -274,3 +274,30 @@ vit_status vit_architecture_config(vit_config *out, const char *name, vit_error 
         }
     return vit_fail(error, VIT_ERR_ARGUMENT, "architecture \"%.60s\": no network of this name is known", name);
 }
+
+/* Whether networks are built the same, whatever they were trained for and with. */
+static int same_network(const vit_config *a, vit_config b, int same_size) {
+    b.classes = a->classes;
+    b.pre_logits = a->pre_logits;
+    b.projection = a->projection;
+    b.activation = a->activation;
+    b.pos_resample = a->pos_resample;
+    b.resnet.kind = a->resnet.kind;
+    b.preprocess = a->preprocess;
+    if (!same_size) {
+        b.image_height = a->image_height;
+        b.image_width = a->image_width;
+    }
+    for (int i = 0; i < vit_field_count; i++)
+        if (*vit_field_at(a, vit_fields[i].config) != *vit_field_at(&b, vit_fields[i].config))
+            return 0;
+    return a->network == b.network;
+}
+
+const char *vit_architecture_of(const vit_config *config) {
+    for (int same_size = 1; same_size >= 0; same_size--)
+        for (int i = 0; i < ARCHITECTURES; i++)
+            if (same_network(config, configuration(&architectures[i]), same_size))
+                return architectures[i].name;
+    return NULL;
+}

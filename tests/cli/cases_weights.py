@@ -328,6 +328,7 @@ def test_info_model(vit, tally, folder):
         },
         "network": "vit",
         "source": "safetensors, timm",
+        "built_as": None,
         "types": {"F32": {"tensors": 32, "bytes": 4 * parameters}},
         "classes": 7,
         "labels": 0,

@@ -138,6 +138,38 @@ static void test_parameters(void) {
     CHECK_MENTIONS(error.text, "vit_tiny_patch16_225");
 }
 
+static int64_t parameters_without_head(const char *name) {
+    vit_config config;
+    vit_model *model;
+    if (vit_architecture_config(&config, name, &error) != VIT_OK)
+        return 0;
+    config.classes = config.head_dist = 0;
+    if (vit_model_plan(&model, &config, NULL, &error) != VIT_OK)
+        return 0;
+    const int64_t parameters = vit_model_parameters(model);
+    vit_model_close(model);
+    return parameters;
+}
+
+/* What is built the same is found, under the first of its names. */
+static void test_built_the_same(void) {
+    vit_config config;
+    for (int i = 0; i < COUNTED; i++) {
+        CHECK_STATUS(VIT_OK, vit_architecture_config(&config, counted[i].name, &error));
+        config.classes = 17;
+        config.activation = VIT_GELU_TANH;
+        const char *name = vit_architecture_of(&config);
+        if (CHECK(name != NULL) && !CHECK(parameters_without_head(name) == parameters_without_head(counted[i].name)))
+            puts(name);
+    }
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&config, "vit_base_patch16_384", &error));
+    CHECK_STRING(vit_architecture_of(&config), "vit_base_patch16_384");
+    config.image_width = 368;
+    CHECK_STRING(vit_architecture_of(&config), "vit_base_patch16_224");
+    config.mlp_width++;
+    CHECK(vit_architecture_of(&config) == NULL);
+}
+
 /* Counted by torch's FlopCounterMode on timm's classes. */
 static void test_flops(void) {
     static const struct {
@@ -299,4 +331,4 @@ static void test_runs(void) {
     CHECK(most > 0.5 && worst > 0 && worst < 0.1 * most);
 }
 
-TEST_MAIN(TEST(test_parameters), TEST(test_flops), TEST(test_pretraining), TEST(test_beginning), TEST(test_plan), TEST(test_runs))
+TEST_MAIN(TEST(test_parameters), TEST(test_built_the_same), TEST(test_flops), TEST(test_pretraining), TEST(test_beginning), TEST(test_plan), TEST(test_runs))
