@@ -177,6 +177,25 @@ size_t strcspn(const char *text, const char *stops) {
     return (size_t)(at - text);
 }
 
+size_t strspn(const char *text, const char *letters) {
+    const char *at = text;
+    while (*at && strchr(letters, *at))
+        at++;
+    return (size_t)(at - text);
+}
+
+char *strpbrk(const char *text, const char *stops) {
+    text += strcspn(text, stops);
+    return *text ? (char *)text : NULL;
+}
+
+char *strrchr(const char *text, int letter) {
+    const char *at = text + strlen(text);
+    while (at > text && *at != (char)letter)
+        at--;
+    return *at == (char)letter ? (char *)at : NULL;
+}
+
 /* ---- Formatted text, as far as the library's messages go: %s %c %d %u %x %g and %.0f ---- */
 
 typedef struct printer {
