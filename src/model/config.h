@@ -1,5 +1,5 @@
 /* What a checkpoint means: read from config.json (timm, Hugging Face), preprocessor_config.json, a golden case.json, or
- * GGUF metadata. Each source makes claims; what nobody claims is filled from tensor shapes (import.c). */
+ * GGUF metadata. Each source makes claims; what nobody claims is filled from tensor shapes (settle.c). */
 #ifndef VIT_MODEL_CONFIG_H
 #define VIT_MODEL_CONFIG_H
 
