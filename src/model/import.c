@@ -221,7 +221,7 @@ static vit_status import_named(vit_import_job *in, vit_target *targets) {
     fill_config(&model->config, in->claims);
     VIT_TRY(vit_config_check(&model->config, &model->options.limits, in->file, in->error));
     VIT_TRY(vit_model_make_slots(model, in->error));
-    import one = *in; /* of several files */
+    vit_import_job one = *in; /* of several files */
     for (int i = 0; i < model->container.tensor_count; i++) {
         one.file = vit_container_file(&model->container, i, in->file);
         VIT_TRY(bind_tensor(&one, i, &targets[i]));
