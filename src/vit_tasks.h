@@ -74,20 +74,23 @@ vit_status vit_attention_read(const vit_attention *attention, int patch, float *
  * are made to sum to 1, 0 = as they are. Returns the layer, or -1 after any other stage. */
 int vit_attention_distance(const vit_session *session, int image, int renormalize, double *out);
 
-/* Cosine of the stored position embeddings of any two patches: out [T0,T0], caller's, T0 = patches of image_height x
- * image_width, row by row. */
-vit_status vit_position_similarity(const vit_model *model, float *out, vit_error *error);
+/* Cosine of the position embeddings of any two patches: out [T0,T0], caller's, row by row of the session's grid; of the
+ * first layer where each has its own. Begins a pass. VIT_ERR_ARGUMENT where there are none, or only of distances. */
+vit_status vit_position_similarity(vit_session *session, float *out, vit_error *error);
 
-/* Principal components of the D filters of the patch embedding about their mean filter, strongest first: components
- * [count,3,P,P], unit vectors whose entry of largest magnitude is positive; strengths [count], singular values; mean
- * [3,P,P] or NULL. 1 <= count <= min(D, 3 P P). VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. */
+/* Filters of the patch embedding, or of the first convolution of a ResNet: how many, height, width; each has 3
+ * channels. */
+void vit_filter_shape(const vit_model *model, int shape[3]);
+/* Principal components of these about their mean, strongest first: components [count,3,height,width], unit vectors
+ * whose entry of largest magnitude is positive; strengths [count], singular values; mean [3,height,width] or NULL. 1
+ * <= count <= min(filters, 3 height width). VIT_ERR_ARGUMENT where they are integers: a ViT of VIT_COMPUTE_INT8. */
 vit_status vit_filter_components(const vit_model *model, int count, float *components, float *strengths, float *mean,
                                  vit_error *error);
 
 /* ---- Few-shot classification ---- */
 
-/* Identifies what features come of: a hash of the network's shape and its vectors (norms and biases; not the head's), which
- * is the same for any storage and compute type, and the word of `feature`. out: at least 32 bytes. */
+/* Identifies what features come of: a hash of the network's shape and its vectors (norms and biases; not the head's),
+ * which is the same for any storage and compute type, and the word of `feature`. out: at least 32 bytes. */
 void vit_model_backbone(const vit_model *model, vit_feature feature, char out[32]);
 
 /* Examples, each the features of a picture and a label, and a linear classifier of them. */
@@ -112,16 +115,17 @@ const char *vit_probe_label(const vit_probe *probe, int class_index);
 /* Examples of a class. */
 int vit_probe_count(const vit_probe *probe, int class_index);
 
-/* Adds an example, and with its first one a class. features [D], copied, finite; label UTF-8, not empty. *id, if not NULL,
- * names the example from now on: they count up. */
+/* Adds an example, and with its first one a class. features [D], copied, finite; label UTF-8, not empty. *id, if not
+ * NULL, names the example from now on: they count up. */
 vit_status vit_probe_add(vit_probe *probe, const char *label, const float *features, int *id, vit_error *error);
 /* Removes an example; its class too if it was the last. VIT_ERR_ARGUMENT if there is none of that name. */
 vit_status vit_probe_remove(vit_probe *probe, int id, vit_error *error);
 vit_status vit_probe_remove_class(vit_probe *probe, const char *label, vit_error *error);
 
-/* Least squares to -1 and 1 with penalty l2, as big_vision's few-shot evaluation has it: features are standardised with
- * the mean and population deviation of the examples, and there is a constant one of 100. l2 0: of 2^-10, 2^-8 ... 2^20 the
- * one with the least squared error when each example is left out, in closed form, the standardisation held fixed. */
+/* Least squares to -1 and 1 with penalty l2, as big_vision's few-shot evaluation has it: features are standardised
+ * with the mean and population deviation of the examples, and there is a constant one of 100. l2 0: of 2^-10, 2^-8 ...
+ * 2^20 the one with the least squared error when each example is left out, in closed form, the standardisation held
+ * fixed. */
 vit_status vit_probe_fit(vit_probe *probe, double l2, vit_error *error);
 /* scores [K] of features [D]: near 1 for its class, near -1 for others. VIT_ERR_ARGUMENT while it is not fitted. */
 vit_status vit_probe_score(const vit_probe *probe, const float *features, float *scores, vit_error *error);
@@ -139,8 +143,8 @@ typedef struct vit_trial_result {
 vit_status vit_probe_try(const vit_probe *probe, int shots, double l2, int neighbours, uint64_t seed, int repeat,
                          int *chosen, vit_trial_result *out, vit_error *error);
 
-/* A safetensors file with examples, labels and classifier, in memory or on disk; the same for every host. *bytes is to be
- * released by vit_release_bytes. VIT_ERR_ARGUMENT while it is not fitted. */
+/* A safetensors file with examples, labels and classifier, in memory or on disk; the same for every host. *bytes is to
+ * be released by vit_release_bytes. VIT_ERR_ARGUMENT while it is not fitted. */
 vit_status vit_probe_encode(const vit_probe *probe, void **bytes, size_t *size, vit_error *error);
 vit_status vit_probe_decode(vit_probe **out, const char *name, const void *bytes, size_t size,
                             const vit_options *options, vit_error *error);
@@ -217,8 +221,8 @@ const char *vit_architecture_of(const vit_config *config);
  * configuration is checked (VIT_ERR_CONFIG, VIT_ERR_LIMIT, VIT_ERR_UNSUPPORTED). */
 vit_status vit_model_plan(vit_model **out, const vit_config *config, const vit_options *options, vit_error *error);
 /* A model with random weights, as the paper's code begins: Glorot-uniform in attention and MLP, LeCun-normal in
- * convolutions and hidden layers of the head, positions and extra tokens of deviation 0.02, the class token and the head
- * zero. A weight depends on the seed, its name and its shape: it is the same on every host. */
+ * convolutions and hidden layers of the head, positions and extra tokens of deviation 0.02, the class token and the
+ * head zero. A weight depends on the seed, its name and its shape: it is the same on every host. */
 vit_status vit_model_init(vit_model **out, const vit_config *config, uint64_t seed, const vit_options *options,
                           vit_error *error);
 
@@ -226,8 +230,8 @@ vit_status vit_model_init(vit_model **out, const vit_config *config, uint64_t se
 
 /* The format of the file, and whose conventions hold: "safetensors, timm", "GGUF"; "initialised". */
 const char *vit_model_source(const vit_model *model);
-/* What a configuration says, one entry after the other, by the keys of GGUF without "vit.": value is JSON (a number, true,
- * "1d", [224,224]). 0 past the end. */
+/* What a configuration says, one entry after the other, by the keys of GGUF without "vit.": value is JSON (a number,
+ * true, "1d", [224,224]). 0 past the end. */
 enum { VIT_CONFIG_VALUE = 64 };
 int vit_config_entry(const vit_config *config, int index, const char **key, char value[VIT_CONFIG_VALUE]);
 

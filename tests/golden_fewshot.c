@@ -1,4 +1,5 @@
-/* The golden kind fewshot/...: x and classes y of examples, x_test; with each l2 of 2^E the classifier and what it says. */
+/* The golden kind fewshot/...: x and classes y of examples, x_test; with each l2 of 2^E the classifier and what it
+ * says. */
 #include "golden.h"
 
 #include "../src/tasks/least_squares.h"

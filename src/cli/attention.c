@@ -14,9 +14,10 @@ static const vit_cli_command command = {
     .summary = "where a network looks, laid over the picture",
     .arguments = "[options] (--out O.png | --json) IMAGE",
     .details = "Shows what of the picture the class token attends to; in a model whose answer is the mean of all "
-               "patches, what these attend to on average. rollout follows the attention through all layers (or up to --layer), "
-               "mean is the mean over the heads of one layer, head is one head of it. The picture is the part that the "
-               "network saw; brighter is more. With --json also or only the shares themselves, row by row.",
+               "patches, what these attend to on average. rollout follows the attention through all layers (or up to "
+               "--layer), mean is the mean over the heads of one layer, head is one head of it. The picture is the "
+               "part that the network saw; brighter is more. With --json also or only the shares themselves, row by "
+               "row.",
     .examples = "  vit attention --model vit.gguf --out look.png photo.jpg\n"
                 "  vit attention --model vit.gguf --method head --layer 11 --head 2 --json photo.jpg\n",
     .least = 1,
@@ -131,19 +132,13 @@ static void print(const look *look, const char *path) {
 }
 
 /* Runs the network as far as it takes. */
-static vit_status compute(vit_cli_engine *engine, look *look, const char *path, vit_error *error) {
-    vit_attention *attention;
-    vit_status status = vit_attention_open(&attention, engine->session, &look->options, error);
-    if (status != VIT_OK)
-        return status;
-    status = vit_cli_engine_prepare(engine, path, error);
+static vit_status compute(vit_cli_engine *engine, look *look, vit_attention *attention, const char *path,
+                          vit_error *error) {
+    vit_status status = vit_cli_engine_prepare(engine, path, error);
     vit_session_restart(engine->session);
     while (status == VIT_OK && vit_session_advance(engine->session) > 0 && !vit_attention_follow(attention))
         ;
-    if (status == VIT_OK)
-        status = vit_attention_read(attention, look->patch, look->values, error);
-    vit_attention_close(attention);
-    return status;
+    return status == VIT_OK ? vit_attention_read(attention, look->patch, look->values, error) : status;
 }
 
 static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
@@ -158,30 +153,24 @@ static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
         vit_cli_complain("%s: is a folder, expected one picture", path);
         return VIT_CLI_FAILED;
     }
-    look->values = malloc((size_t)look->rows * (size_t)look->columns * sizeof *look->values);
-    if (!look->values) {
-        vit_cli_complain("out of memory for %d patches", look->rows * look->columns);
+    vit_attention *attention;
+    if (vit_attention_open(&attention, engine->session, &look->options, &error) != VIT_OK) {
+        if (error.status == VIT_ERR_ARGUMENT)
+            return vit_cli_usage(&command, "%s", error.text);
+        vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }
-    if (compute(engine, look, path, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
+    look->values = malloc((size_t)look->rows * (size_t)look->columns * sizeof *look->values);
+    vit_status status = look->values ? compute(engine, look, attention, path, &error) : VIT_ERR_OUT_OF_MEMORY;
+    vit_attention_close(attention);
+    if (status != VIT_OK) {
+        vit_cli_complain("%s", look->values ? error.text : "out of memory");
         return VIT_CLI_FAILED;
     }
     if (look->out && draw(engine, look, path) != VIT_CLI_OK)
         return VIT_CLI_FAILED;
     if (look->json)
         print(look, path);
-    return VIT_CLI_OK;
-}
-
-/* The model says which layers and heads there are: anything else was asked for by mistake. */
-static int check(const vit_config *config, const look *look) {
-    if (look->options.layer >= config->layers)
-        return vit_cli_usage(&command, "--layer %d: this model has layers 0 to %d", look->options.layer,
-                             config->layers - 1);
-    if (look->options.head >= config->heads)
-        return vit_cli_usage(&command, "--head %d: this model has heads 0 to %d", look->options.head,
-                             config->heads - 1);
     return VIT_CLI_OK;
 }
 
@@ -222,8 +211,6 @@ int vit_cli_attention(int argc, char **argv) {
     look.options.head = head >= 0 ? head : 0;
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &command, &model, &run);
-    if (status == VIT_CLI_OK)
-        status = check(vit_model_config(engine.model), &look);
     if (status == VIT_CLI_OK)
         status = run_attention(&engine, &look, argv[0]);
     vit_cli_engine_close(&engine);

@@ -105,8 +105,8 @@ static const vit_cli_command fit_command = {
     .name = "fewshot fit",
     .summary = "a classifier from a few pictures of each class",
     .arguments = "[options] --out P DIR",
-    .details = "Every folder right below DIR is a class, the pictures in it are its examples. Fits a linear classifier to "
-               "their features, writes it to P and says how many examples it would have got right without them "
+    .details = "Every folder right below DIR is a class, the pictures in it are its examples. Fits a linear classifier "
+               "to their features, writes it to P and says how many examples it would have got right without them "
                "(leave-one-out). A picture that cannot be read is named on stderr and left out; exit status 1.",
     .examples = "  vit fewshot fit --model vit.gguf --out flowers.probe flowers/\n"
                 "  vit fewshot fit --model vit.gguf --add flowers.probe --out more.probe trees/\n",
@@ -118,7 +118,8 @@ static void report_fit(const vit_probe *probe, int json) {
     const vit_probe_info info = vit_probe_get_info(probe);
     const double percent = 100.0 * info.right / info.examples;
     if (!json) {
-        printf("%d classes, %d examples  l2 %g  leave-one-out %.2f %%\n", info.classes, info.examples, info.l2, percent);
+        printf("%d classes, %d examples  l2 %g  leave-one-out %.2f %%\n", info.classes, info.examples, info.l2,
+               percent);
         return;
     }
     printf("{\"examples\":%d,\"l2\":%.17g,\"leave_one_out\":%.6g,\"classes\":[", info.examples, info.l2, percent);
@@ -197,9 +198,9 @@ static const vit_cli_command predict_command = {
     .name = "fewshot predict",
     .summary = "which of the learnt classes pictures are of",
     .arguments = "[options] --probe P PATH...",
-    .details = "A PATH is a JPEG or PNG file, or a folder: every picture below it, sorted by path. The score is near 1 for "
-               "the class of a picture and near -1 for others; with --neighbours it is the share of the votes of the "
-               "nearest examples. A picture that cannot be read is named on stderr; exit status 1.",
+    .details = "A PATH is a JPEG or PNG file, or a folder: every picture below it, sorted by path. The score is near 1 "
+               "for the class of a picture and near -1 for others; with --neighbours it is the share of the votes of "
+               "the nearest examples. A picture that cannot be read is named on stderr; exit status 1.",
     .examples = "  vit fewshot predict --model vit.gguf --probe flowers.probe new.jpg\n"
                 "  vit fewshot predict --model vit.gguf --probe flowers.probe --json --top 1 new/\n",
     .least = 1,
@@ -336,8 +337,8 @@ static const vit_cli_command command = {
     .name = "fewshot",
     .summary = "classes learnt from a few pictures of each, in no time",
     .arguments = "fit|predict|eval [options] ...",
-    .details = "fit learns from a folder of folders of pictures, predict tells which class others are of, eval measures how "
-               "good it is with few examples. 'vit fewshot KIND --help' says more.",
+    .details = "fit learns from a folder of folders of pictures, predict tells which class others are of, eval "
+               "measures how good it is with few examples. 'vit fewshot KIND --help' says more.",
     .examples = "  vit fewshot fit --model vit.gguf --out flowers.probe flowers/\n"
                 "  vit fewshot predict --model vit.gguf --probe flowers.probe new.jpg\n"
                 "  vit fewshot eval --model vit.gguf --out curve.png flowers/\n",

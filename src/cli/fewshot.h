@@ -16,8 +16,9 @@ int vit_cli_fewshot_eval(int argc, char **argv);
 /* A probe of these features; 0, or the exit status after a complaint. */
 int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vit_cli_engine *engine,
                        vit_feature feature);
-/* Adds every picture below the folder, in the order of their paths: its label is the name of the folder right below `folder`
- * in which it lies. What cannot be read or has no such folder is named on stderr; returns how many such there were. */
+/* Adds every picture below the folder, in the order of their paths: its label is the name of the folder right below
+ * `folder` in which it lies. What cannot be read or has no such folder is named on stderr; returns how many such there
+ * were. */
 int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_feature feature, const char *folder);
 /* The kind of features that a probe is of; -1 and a complaint if they are of another network. */
 int vit_cli_probe_feature(const vit_probe *probe, const vit_cli_engine *engine, const char *path);

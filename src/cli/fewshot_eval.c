@@ -12,10 +12,10 @@ static const vit_cli_command command = {
     .name = "fewshot eval",
     .summary = "how many are right after a few examples",
     .arguments = "[options] DIR",
-    .details = "Every folder right below DIR is a class. So many pictures of each class as --shots says are drawn at random, "
-               "the classifier of 'fewshot fit' is fitted to them and asked about all others; again and again. Prints "
-               "mean and standard deviation of the accuracy in percent, and those of a vote of the nearest examples. A "
-               "picture that cannot be read is named on stderr and left out; exit status 1.",
+    .details = "Every folder right below DIR is a class. So many pictures of each class as --shots says are drawn at "
+               "random, the classifier of 'fewshot fit' is fitted to them and asked about all others; again and again. "
+               "Prints mean and standard deviation of the accuracy in percent, and those of a vote of the nearest "
+               "examples. A picture that cannot be read is named on stderr and left out; exit status 1.",
     .examples = "  vit fewshot eval --model vit.gguf flowers/\n"
                 "  vit fewshot eval --model vit.gguf --shots 1,5,10 --repeats 50 --out curve.png flowers/\n",
     .least = 1,
@@ -80,8 +80,8 @@ static void default_shots(study *study, int smallest) {
 }
 
 static void print_trial(const int *chosen, int count, const vit_trial_result *result, int first) {
-    printf("%s{\"right\":%d,\"right_by_votes\":%d,\"others\":%d,\"l2\":%.17g,\"rows\":[", first ? "" : ",", result->right,
-           result->right_by_votes, result->others, result->l2);
+    printf("%s{\"right\":%d,\"right_by_votes\":%d,\"others\":%d,\"l2\":%.17g,\"rows\":[", first ? "" : ",",
+           result->right, result->right_by_votes, result->others, result->l2);
     for (int i = 0; i < count; i++)
         printf("%s%d", i ? "," : "", chosen[i]);
     printf("]}");
@@ -109,8 +109,8 @@ static vit_status try_shots(const study *study, const vit_probe *probe, int shot
         out->deviation[way] = deviation_of(&ways[way]);
     }
     if (study->json)
-        printf("],\"accuracy\":%.6g,\"deviation\":%.6g,\"votes\":{\"accuracy\":%.6g,\"deviation\":%.6g}}\n", out->mean[0],
-               out->deviation[0], out->mean[1], out->deviation[1]);
+        printf("],\"accuracy\":%.6g,\"deviation\":%.6g,\"votes\":{\"accuracy\":%.6g,\"deviation\":%.6g}}\n",
+               out->mean[0], out->deviation[0], out->mean[1], out->deviation[1]);
     else
         printf("%5d  %7.2f +- %5.2f  %7.2f +- %5.2f\n", shots, out->mean[0], out->deviation[0], out->mean[1],
                out->deviation[1]);

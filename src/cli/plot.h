@@ -18,8 +18,8 @@ typedef struct vit_cli_plot {
     int legends;         /* entries so far */
 } vit_cli_plot;
 
-/* A canvas with title, axes and grid; 0 and a complaint where there is no memory. To be closed by vit_image_close of its
- * canvas. */
+/* A canvas with title, axes and grid; 0 and a complaint where there is no memory. To be closed by vit_image_close of
+ * its canvas. */
 int vit_cli_plot_open(vit_cli_plot *plot, const char *title, vit_cli_axis x, vit_cli_axis y);
 void vit_cli_plot_point(vit_cli_plot *plot, double x, double y, double radius, vit_cli_color color);
 void vit_cli_plot_line(vit_cli_plot *plot, double x0, double y0, double x1, double y1, double width,

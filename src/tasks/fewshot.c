@@ -119,8 +119,8 @@ vit_status vit_probe_add_class(vit_probe *probe, const char *label, vit_error *e
 vit_status vit_probe_add(vit_probe *probe, const char *label, const float *features, int *id, vit_error *error) {
     for (int d = 0; d < probe->width; d++)
         if (!isfinite(features[d]))
-            return vit_fail(error, VIT_ERR_ARGUMENT, "few-shot: feature %d of an example of \"%s\" is not a finite number",
-                            d, vit_show(label, strlen(label)).text);
+            return vit_fail(error, VIT_ERR_ARGUMENT,
+                            "few-shot: feature %d of an example of \"%s\" is not a finite number", d, vit_show(label, strlen(label)).text);
     if (probe->next_id == INT32_MAX)
         return vit_fail(error, VIT_ERR_LIMIT, "few-shot: no more examples can be named");
     VIT_TRY(make_room(probe, error));

@@ -1,10 +1,12 @@
-/* What a network has learnt, in pictures: figure 7 of the paper. */
+/* What a network has learnt: figure 7 of the paper. */
 #include "../model/session.h"
 #include "../vit_tasks.h"
 #include "linear_algebra.h"
 
 #include <math.h>
 #include <string.h>
+
+#define VIT_STEM_SIDE 7 /* of the first convolution of a ResNet */
 
 /* ---- How far heads look ---- */
 
@@ -34,16 +36,27 @@ int vit_attention_distance(const vit_session *s, int image, int renormalize, dou
 
 /* ---- Position embeddings ---- */
 
-vit_status vit_position_similarity(const vit_model *model, float *out, vit_error *error) {
-    const vit_config *c = &model->config;
-    const size_t width = (size_t)c->width,
-                 count = (size_t)vit_stored_rows(c) * (size_t)vit_stored_columns(c);
-    const float *rows = model->weights.pos_embed + (c->pos_class ? width : 0);
+/* Runs stages until the session has the positions of its input, or of its first layer. */
+static vit_status make_positions(vit_session *s, vit_error *error) {
+    const vit_pos_kind kind = s->model->config.pos_kind;
+    if (!s->positions || kind == VIT_POS_NONE || kind == VIT_POS_RELATIVE)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: this model has none for each patch");
+    vit_session_restart(s);
+    for (int more = 1; !s->has_positions && (s->next == 0 || s->stages[s->next - 1].layer < 0);) {
+        if (more <= 0)
+            return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: their weights have not arrived");
+        more = vit_session_advance(s);
+    }
+    return VIT_OK;
+}
+
+vit_status vit_position_similarity(vit_session *s, float *out, vit_error *error) {
+    const size_t width = (size_t)s->model->config.width, count = (size_t)s->patches;
     double *unit;
-    if (!model->weights.pos_embed)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: this model has no table of them");
-    VIT_TRY(vit_alloc_for((void **)&unit, &model->options.allocator,
-                          vit_size_mul(vit_size_mul(count, width), sizeof *unit), "position embeddings", error));
+    VIT_TRY(make_positions(s, error));
+    const float *rows = s->positions + (size_t)(s->tokens - s->patches) * width;
+    VIT_TRY(vit_alloc_for((void **)&unit, &s->allocator, vit_size_mul(vit_size_mul(count, width), sizeof *unit),
+                          "position embeddings", error));
     for (size_t i = 0; i < count; i++) {
         double square = 0;
         for (size_t d = 0; d < width; d++)
@@ -58,11 +71,11 @@ vit_status vit_position_similarity(const vit_model *model, float *out, vit_error
                 cosine += unit[i * width + d] * unit[j * width + d];
             out[i * count + j] = out[j * count + i] = (float)cosine;
         }
-    vit_release(&model->options.allocator, unit);
+    vit_release(&s->allocator, unit);
     return VIT_OK;
 }
 
-/* ---- Filters of the patch embedding ---- */
+/* ---- Filters of the first layer ---- */
 
 /* What the components are computed in. */
 struct filters {
@@ -157,21 +170,29 @@ static vit_status compute(struct filters *f, const float *weights, int count, fl
     return VIT_OK;
 }
 
+void vit_filter_shape(const vit_model *model, int shape[3]) {
+    const vit_config *c = &model->config;
+    const int is_resnet = c->resnet.stem_width > 0;
+    shape[0] = is_resnet ? c->resnet.stem_width : c->width;
+    shape[1] = is_resnet ? VIT_STEM_SIDE : c->patch_height;
+    shape[2] = is_resnet ? VIT_STEM_SIDE : c->patch_width;
+}
+
 vit_status vit_filter_components(const vit_model *model, int count, float *components, float *strengths, float *mean,
                                  vit_error *error) {
-    const vit_config *c = &model->config;
-    struct filters f = {.count = c->width, .length = 3 * c->patch_height * c->patch_width};
-    if (c->resnet.stem_width)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "filters of the patch embedding: this model's patches are not of pixels");
-    if (!model->weights.patch_weight.f32)
+    const vit_weights *w = &model->weights;
+    const float *weights = model->config.resnet.stem_width ? w->stem->weight : w->patch_weight.f32;
+    int shape[3];
+    vit_filter_shape(model, shape);
+    struct filters f = {.count = shape[0], .length = 3 * shape[1] * shape[2]};
+    if (!weights)
         return vit_fail(error, VIT_ERR_ARGUMENT, "filters of the patch embedding: the model was loaded for int8");
     if (count < 1 || count > side_of(&f))
         return vit_fail(error, VIT_ERR_ARGUMENT, "%d principal components: this model has 1 to %d", count, side_of(&f));
     take_filters(&f);
     VIT_TRY(vit_arena_commit(&f.memory, &model->options.allocator, "principal components", error));
     take_filters(&f);
-    vit_status status =
-        compute(&f, model->weights.patch_weight.f32, count, components, strengths, mean, error);
+    vit_status status = compute(&f, weights, count, components, strengths, mean, error);
     vit_arena_release(&f.memory, &model->options.allocator);
     return status;
 }

@@ -108,10 +108,10 @@ static double target(const struct problem *p, int example, int k) {
     return p->classes[example] == k ? 1 : -1;
 }
 
-/* ---- Leaving one out ----
- * With the inverse (gram + l2)^-1 = Q L^-T D^-1 L^-1 QT, L D LT the factors of the tridiagonal T + l2, example i has the
- * diagonal element sum_j f_ji^2 / d_j where f = L^-1 QT ZT, row by row. In the primal that is its influence h on its own
- * fit, and without it its residual is (y - fit) / (1 - h); in the dual it is (gram + l2)^-1 alpha over the element. */
+/* ---- Leaving one out ---- With the inverse (gram + l2)^-1 = Q L^-T D^-1 L^-1 QT, L D LT the factors of the
+ * tridiagonal T + l2, example i has the diagonal element sum_j f_ji^2 / d_j where f = L^-1 QT ZT, row by row. In the
+ * primal that is its influence h on its own fit, and without it its residual is (y - fit) / (1 - h); in the dual it is
+ * (gram + l2)^-1 alpha over the element. */
 
 static void turn(struct problem *p) {
     vit_tridiagonalize(p->gram, p->side, p->diagonal, p->beside, p->scale, p->row);

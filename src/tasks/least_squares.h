@@ -15,9 +15,9 @@ typedef struct vit_classifier {
     int right;              /* examples whose class the others say, mean and scale as with all */
 } vit_classifier;
 
-/* x [N,D], classes [N] in 0..K-1. mean and population standard deviation + 1e-5 of x standardise it, a constant feature of
- * 100 is appended, and (ZT Z + l2 I) W = ZT Y is solved, or its dual where N < D + 1. l2 0: the one with the
- * least squared error when each example is left out. */
+/* x [N,D], classes [N] in 0..K-1. mean and population standard deviation + 1e-5 of x standardise it, a constant
+ * feature of 100 is appended, and (ZT Z + l2 I) W = ZT Y is solved, or its dual where N < D + 1. l2 0: the one with
+ * the least squared error when each example is left out. */
 vit_status vit_least_squares(vit_classifier *out, const float *x, const int32_t *classes, int examples, int width,
                              int classes_count, double l2, const vit_allocator *allocator, vit_error *error);
 void vit_classifier_score(const vit_classifier *classifier, const float *x, int width, int classes_count,

@@ -13,8 +13,8 @@ int vit_cholesky(double *a, int n);
 /* x [n,columns] becomes the solution of L LT x = x. */
 void vit_cholesky_solve(const double *l, int n, double *x, int columns);
 
-/* a [n,n] symmetric = Q T QT, T tridiagonal with `diagonal` [n] and `beside` [n, the last unused]. Row k of a then holds
- * the reflector H_k = I - scale[k] v vT with v at columns k+1 and up; Q = H_0 H_1 ... work: [n]. */
+/* a [n,n] symmetric = Q T QT, T tridiagonal with `diagonal` [n] and `beside` [n, the last unused]. Row k of a then
+ * holds the reflector H_k = I - scale[k] v vT with v at columns k+1 and up; Q = H_0 H_1 ... work: [n]. */
 void vit_tridiagonalize(double *a, int n, double *diagonal, double *beside, double *scale, double *work);
 /* x [n,columns] becomes QT x. work: [columns]. */
 void vit_reflect(const double *a, int n, const double *scale, double *x, int columns, double *work);

@@ -1,5 +1,5 @@
-/* Probes as safetensors: examples [N,D], classes [N], and mean, scale [D], weights [K,D], bias [K] of the classifier in f64;
- * in the metadata what they are of, and the labels. */
+/* Probes as safetensors: examples [N,D], classes [N], and mean, scale [D], weights [K,D], bias [K] of the classifier
+ * in f64; in the metadata what they are of, and the labels. */
 #include "probe.h"
 
 #include "../base/file.h"
@@ -44,7 +44,8 @@ static vit_status put_metadata(vit_safetensors_writer *writer, const vit_probe *
     const size_t count = FIXED_PAIRS + (size_t)probe->classes;
     const char *(*pairs)[2];
     char(*keys)[24];
-    VIT_TRY(vit_alloc_for((void **)&pairs, &probe->allocator, count * (sizeof *pairs + sizeof *keys), "few-shot", error));
+    VIT_TRY(vit_alloc_for((void **)&pairs, &probe->allocator, count * (sizeof *pairs + sizeof *keys), "few-shot",
+                          error));
     keys = (char(*)[24])(pairs + count);
     const char *fixed[FIXED_PAIRS][2] = {{"format", FORMAT}, {"backbone", probe->backbone}};
     memcpy(pairs, fixed, sizeof fixed);
@@ -127,7 +128,8 @@ static const vit_tensor_info *find(const vit_container *file, const char *name) 
 
 static vit_status check_format(const vit_container *file, const char *name, vit_error *error) {
     const char *format = text_of(file, "format");
-    if (strcmp(file->format, "safetensors") != 0 || !format || strcmp(format, FORMAT) != 0 || !text_of(file, "backbone"))
+    if (strcmp(file->format, "safetensors") != 0 || !format || strcmp(format, FORMAT) != 0 ||
+        !text_of(file, "backbone"))
         return vit_fail(error, VIT_ERR_FORMAT, "%s: is no few-shot file of this version", name);
     return VIT_OK;
 }

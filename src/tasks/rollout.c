@@ -32,13 +32,16 @@ static void take_memory(vit_attention *a) {
 vit_status vit_attention_open(vit_attention **out, vit_session *session, const vit_attention_options *options,
                               vit_error *error) {
     const vit_config *c = &session->model->config;
+    const int layers = c->network == VIT_NETWORK_VIT ? vit_block_count(c) : 0;
     vit_attention *a, planned = {.session = session, .options = *options};
     *out = NULL;
+    if (layers == 0)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "attention: this network has none");
     if (options->layer < 0)
-        planned.options.layer += c->layers;
-    if (planned.options.layer < 0 || planned.options.layer >= c->layers)
+        planned.options.layer += layers;
+    if (planned.options.layer < 0 || planned.options.layer >= layers)
         return vit_fail(error, VIT_ERR_ARGUMENT, "attention: layer %d, this model has %d: 0 to %d, or -1 for the last",
-                        options->layer, c->layers, c->layers - 1);
+                        options->layer, layers, layers - 1);
     if (options->method == VIT_ATTENTION_HEAD && (options->head < 0 || options->head >= c->heads))
         return vit_fail(error, VIT_ERR_ARGUMENT, "attention: head %d, this model has %d: 0 to %d", options->head,
                         c->heads, c->heads - 1);

@@ -1,5 +1,6 @@
 """attention and inspect on small pictures and a model with random weights."""
 
+import math
 import os
 
 from cases_pictures import GAP_MODEL, MODEL, lines, near, pictures
@@ -88,8 +89,8 @@ def test_attention_errors(vit, tally, folder):
     (picture,) = pictures(folder, ["a.png"])
     bad, out = write(f"{folder}/bad.png", "text"), f"{folder}/o.png"
     for options, status, said in (
-        (["--layer", "2", "--json", picture], 2, "--layer 2: this model has layers 0 to 1"),
-        (["--head", "3", "--json", picture], 2, "--head 3: this model has heads 0 to 2"),
+        (["--layer", "2", "--json", picture], 2, "attention: layer 2, this model has 2: 0 to 1"),
+        (["--head", "3", "--json", picture], 2, "attention: head 3, this model has 3: 0 to 2"),
         (["--patch", "16", "--json", picture], 2, "--patch 16: there are patches 0 to 15"),
         (["--out", out, bad], 1, bad),
         (["--out", out, f"{folder}/none.png"], 1, f"{folder}/none.png"),
@@ -100,3 +101,83 @@ def test_attention_errors(vit, tally, folder):
         result = vit.run("attention", "--model", MODEL, *options)
         tally.check(result.status == status and result.out == "" and said in result.err, f"{options}", result)
     tally.check(not os.path.exists(out), "no picture is left by a failure")
+
+
+def test_filters(vit, tally, folder):
+    out = f"{folder}/o.png"
+    result = vit.run("inspect", "filters", "--model", MODEL, "--json", "--out", out)
+    tally.check(result.status == 0 and result.err == "", "inspect filters", result)
+    (made,) = lines(result)
+    tally.equal(list(made), ["filters", "shape", "strengths", "components"], "keys")
+    tally.equal((made["filters"], made["shape"], len(made["components"])), (36, [3, 8, 8], 28), "28 components of 8x8")
+    _, _, weights = read_safetensors(f"{MODEL}/model.safetensors")["patch_embed.proj.weight"]
+    mean = [sum(weights[i::192]) / 36 for i in range(192)]
+    for component, strength in zip(made["components"], made["strengths"]):
+        along = [sum((weights[f * 192 + i] - mean[i]) * component[i] for i in range(192)) for f in range(36)]
+        tally.check(near(math.sqrt(sum(a * a for a in along)), strength, 1e-5), "strength is the spread along it")
+        tally.check(near(sum(v * v for v in component), 1), "a unit vector")
+    tally.equal(made["strengths"], sorted(made["strengths"], reverse=True), "strongest first")
+    width, height, pixels = read_png(out)
+    tally.equal((width, height), (2 * 24 + 7 * 104 - 8, 2 * 24 + 4 * 104 - 8), "seven in a row")
+    first = made["components"][0]
+    most = max(map(abs, first))
+    for y, x in ((0, 0), (3, 5), (7, 7)):
+        at = ((24 + y * 12 + 6) * width + 24 + x * 12 + 6) * 3
+        expected = [127.5 + 127.5 * first[c * 64 + y * 8 + x] / most for c in range(3)]
+        tally.check(all(abs(p - e) <= 1 for p, e in zip(pixels[at : at + 3], expected)), "its pixels", (y, x))
+    two = vit.run("inspect", "filters", "--model", MODEL, "--count", "2", "--json")
+    tally.equal(lines(two)[0]["components"], made["components"][:2], "--count")
+    result = vit.run("inspect", "filters", "--model", MODEL, "--count", "37", "--json")
+    tally.check(result.status == 2 and "--count 37: this model has 36 components" in result.err, "too many", result)
+
+
+def test_positions(vit, tally, folder):
+    out = f"{folder}/o.png"
+    result = vit.run("inspect", "positions", "--model", MODEL, "--json", "--out", out)
+    tally.check(result.status == 0 and result.err == "", "inspect positions", result)
+    (made,) = lines(result)
+    tally.equal((list(made), made["grid"]), (["grid", "similarity"], [4, 4]), "keys and grid")
+    _, _, table = read_safetensors(f"{MODEL}/model.safetensors")["pos_embed"]
+    rows = [table[36 + i * 36 : 72 + i * 36] for i in range(16)]
+    for i, row in enumerate(made["similarity"]):
+        for j, cosine in enumerate(row):
+            dot = [sum(a * b for a, b in zip(rows[p], rows[q])) for p, q in ((i, j), (i, i), (j, j))]
+            tally.check(near(cosine, dot[0] / math.sqrt(dot[1] * dot[2])), "a cosine", (i, j, cosine))
+    tally.check(read_png(out)[0] > 500, "a picture")
+    wide = vit.run("inspect", "positions", "--model", MODEL, "--size", "16x48", "--json", "--out", out)
+    tally.equal((lines(wide)[0]["grid"], len(lines(wide)[0]["similarity"])), ([2, 6], 12), "another size")
+    result = vit.run("inspect", "positions", "--model", "tests/golden/posemb/variant_none", "--json", "--config",
+                     "tests/golden/posemb/variant_none/case.json")
+    tally.check(result.status == 1 and "has none for each patch" in result.err, "no positions", result)
+
+
+def test_distance(vit, tally, folder):
+    paths = pictures(folder, ["a.png", "b.png"])
+    out = f"{folder}/o.png"
+    sums = [[[0.0] * HEADS for _ in range(2)] for _ in range(2)]
+    for path in paths:
+        tensors = traced(vit, folder, path)
+        for layer in range(2):
+            attention = tensors[f"attn.{layer}"][2]
+            for head in range(HEADS):
+                for query in range(PATCHES):
+                    row = attention[(head * TOKENS + query + 1) * TOKENS :][1:TOKENS]
+                    far = [8 * math.hypot(query // 4 - key // 4, query % 4 - key % 4) for key in range(PATCHES)]
+                    reach = sum(weight * distance for weight, distance in zip(row, far))
+                    sums[0][layer][head] += reach / PATCHES / 2
+                    sums[1][layer][head] += reach / sum(row) / PATCHES / 2
+    for options, expected in (([], sums[0]), (["--renormalize"], sums[1])):
+        result = vit.run("inspect", "distance", "--model", MODEL, "--json", "--out", out, *options, *paths)
+        tally.check(result.status == 0 and result.err == "", f"inspect distance {options}", result)
+        (made,) = lines(result)
+        tally.equal((made["pictures"], made["renormalized"]), (2, bool(options)), "what it is of")
+        for found, wanted in zip(made["distance"], expected):
+            tally.check(all(near(a, b, 1e-4) for a, b in zip(found, wanted)) and len(found) == HEADS, "distances", found)
+        tally.equal(read_png(out)[:2], (960, 640), "a diagram")
+    bad = write(f"{folder}/bad.png", "text")
+    result = vit.run("inspect", "distance", "--model", MODEL, "--json", bad, paths[0])
+    tally.check(
+        result.status == 1 and bad in result.err and lines(result)[0]["pictures"] == 1, "a bad picture is left out", result
+    )
+    result = vit.run("inspect", "distance", "--model", MODEL, "--json", bad)
+    tally.check(result.status == 1 and result.out == "" and "no picture to look at" in result.err, "nothing", result)

@@ -35,6 +35,7 @@ def main():
             cases_usage,
             cases_pictures,
             cases_inside,
+            cases_fewshot,
             cases_weights,
             cases_formats,
             cases_architectures,

@@ -1,5 +1,5 @@
-/* Few-shot probes: closed forms against brute force, examples and classes that come and go, files. The fit's numbers are
- * checked against the goldens. */
+/* Few-shot probes: closed forms against brute force, examples and classes that come and go, files. The fit's numbers
+ * are checked against the goldens. */
 #include "test.h"
 
 #include "../../src/base/clock.h"
@@ -100,7 +100,8 @@ static void check_leave_one_out(int examples, int width, int classes_count, doub
     double least = INFINITY, best = 0;
     fill(x, classes, examples, width, classes_count, spread);
     for (double l2 = VIT_L2_LEAST; l2 <= VIT_L2_MOST; l2 *= 4) {
-        CHECK_STATUS(VIT_OK, vit_least_squares(&fit, x, classes, examples, width, classes_count, l2, &allocator, &error));
+        CHECK_STATUS(VIT_OK,
+                     vit_least_squares(&fit, x, classes, examples, width, classes_count, l2, &allocator, &error));
         CHECK(fit.l2 == l2);
         double squares;
         const int right = brute_force(x, classes, examples, width, classes_count, &fit, l2, &squares);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define FORWARD "tests/golden/forward/"
+#define POSEMB "tests/golden/posemb/"
 #define PNG "build/test_inside.png"
 
 static vit_error error;
@@ -290,7 +291,9 @@ static void test_positions(void) {
     vit_model *model;
     CHECK_STATUS(VIT_OK, vit_model_open(&model, FORWARD "timm_cls", NULL, NULL, &error));
     float out[16 * 16];
-    CHECK_STATUS(VIT_OK, vit_position_similarity(model, out, &error));
+    vit_session *session;
+    CHECK_STATUS(VIT_OK, vit_session_open(&session, model, NULL, &error));
+    CHECK_STATUS(VIT_OK, vit_position_similarity(session, out, &error));
     const float *rows = model->weights.pos_embed + 36; /* after the class token's */
     for (int i = 0; i < 16; i++)
         for (int j = 0; j < 16; j++) {
@@ -302,6 +305,49 @@ static void test_positions(void) {
             }
             CHECK_CLOSE(out[i * 16 + j], product / sqrt(a * b), 1e-6);
         }
+    vit_session_close(session);
+    vit_model_close(model);
+
+    /* sums of a row's and a column's vector: cosines of equal rows are those of equal columns */
+    CHECK_STATUS(VIT_OK, vit_model_open(&model, POSEMB "variant_2d/model.safetensors",
+                                        POSEMB "variant_2d/case.json", NULL, &error));
+    const vit_config *c = vit_model_config(model);
+    const int rows_2d = c->image_height / c->patch_height, columns = c->image_width / c->patch_width,
+              half = c->width / 2;
+    float *both = malloc((size_t)(rows_2d * columns * rows_2d * columns) * sizeof *both);
+    const vit_session_options stored = {.height = c->image_height, .width = c->image_width};
+    CHECK_STATUS(VIT_OK, vit_session_open(&session, model, &stored, &error));
+    CHECK_STATUS(VIT_OK, vit_position_similarity(session, both, &error));
+    double product = 0, one = 0, two = 0;
+    for (int d = 0; d < half; d++) { /* patches (0,0) and (1,2) */
+        const float *x = model->weights.pos_x, *y = model->weights.pos_y;
+        product += (double)x[d] * x[2 * half + d] + (double)y[d] * y[half + d];
+        one += (double)x[d] * x[d] + (double)y[d] * y[d];
+        two += (double)x[2 * half + d] * x[2 * half + d] + (double)y[half + d] * y[half + d];
+    }
+    CHECK_CLOSE(both[columns + 2], product / sqrt(one * two), 1e-6);
+    free(both);
+    vit_session_close(session);
+    vit_model_close(model);
+
+    static const char *const without[] = {"variant_none", "variant_relative"};
+    for (int i = 0; i < 2; i++) {
+        char weights[100], config[100];
+        snprintf(weights, sizeof weights, POSEMB "%s/model.safetensors", without[i]);
+        snprintf(config, sizeof config, POSEMB "%s/case.json", without[i]);
+        CHECK_STATUS(VIT_OK, vit_model_open(&model, weights, config, NULL, &error));
+        CHECK_STATUS(VIT_OK, vit_session_open(&session, model, NULL, &error));
+        CHECK_STATUS(VIT_ERR_ARGUMENT, vit_position_similarity(session, out, &error));
+        vit_session_close(session);
+        vit_model_close(model);
+    }
+    CHECK_STATUS(VIT_OK, vit_model_open(&model, POSEMB "variant_every_layer/model.safetensors",
+                                        POSEMB "variant_every_layer/case.json", NULL, &error));
+    CHECK_STATUS(VIT_OK, vit_session_open(&session, model, NULL, &error));
+    CHECK_STATUS(VIT_OK, vit_position_similarity(session, out, &error));
+    CHECK_CLOSE(out[0], 1, 1e-6);
+    CHECK(fabsf(out[1]) < 0.99f);
+    vit_session_close(session);
     vit_model_close(model);
 }
 
