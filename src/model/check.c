@@ -18,7 +18,8 @@ static vit_status check_resnet(const vit_config *c, const vit_limits *limits, co
     for (int i = 0; i < r->stages; i++)
         if (r->units[i] < 1)
             return vit_fail(error, VIT_ERR_CONFIG, "%s: stage %d of %d has no residual unit", name, i + 1, r->stages);
-    if (r->stem_width < 1 || (r->stages && r->width < 1) || r->stem_width % VIT_NORM_GROUPS || r->width % VIT_NORM_GROUPS)
+    if (r->stem_width < 1 || (r->stages && r->width < 1) || r->stem_width % VIT_NORM_GROUPS ||
+        r->width % VIT_NORM_GROUPS)
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: %d channels of the stem and %d of the first stage: expected multiples of %d", name,
                         r->stem_width, r->width, VIT_NORM_GROUPS);
@@ -49,13 +50,14 @@ static vit_status check_encoder(const vit_config *c, const vit_limits *limits, c
     if (vit_rel_rows(c) > 1 << 24)
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %d tokens before the patches: too many", name, vit_prefix_tokens(c));
     if ((c->pos_kind == VIT_POS_2D && c->width % 2) || (c->pos_kind == VIT_POS_SINCOS2D && c->width % 4))
-        return vit_fail(error, VIT_ERR_CONFIG, "%s: width %d cannot be split into %d for positions of two axes", name, c->width,
-                        c->pos_kind == VIT_POS_2D ? 2 : 4);
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: width %d cannot be split into %d for positions of two axes", name,
+                        c->width, c->pos_kind == VIT_POS_2D ? 2 : 4);
     if ((c->pool == VIT_POOL_CLASS || c->pool == VIT_POOL_CLASS_MEAN) && !c->class_token)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: pooling takes the class token, but there is none", name);
     if (c->head_dist && (!c->dist_token || c->pool != VIT_POOL_CLASS || vit_feature_width(c) != c->width))
         return vit_fail(error, VIT_ERR_CONFIG,
-                        "%s: a distillation head: expected a distillation token, and the class token as features", name);
+                        "%s: a distillation head: expected a distillation token, and the class token as features",
+                        name);
     if (c->pre_logits && c->projection)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: both a hidden layer before the head and a projection: expected one",
                         name);
@@ -73,7 +75,8 @@ static vit_status check_decoder(const vit_config *c, const vit_limits *limits, c
         return VIT_OK;
     if (c->mlp != VIT_MLP_PLAIN || c->dist_token || c->registers)
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
-                        "%s: a masked autoencoder with SwiGLU, a distillation token or registers is not supported", name);
+                        "%s: a masked autoencoder with SwiGLU, a distillation token or registers is not supported",
+                        name);
     if (d->layers < 1 || d->width < 1 || d->mlp_width < 1 || d->heads < 1 || d->width % d->heads)
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: decoder of %d layers, width %d, MLP width %d, %d heads: each must be at least 1, and the "

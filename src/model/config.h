@@ -67,7 +67,7 @@ vit_status vit_claims_alloc_labels(vit_claims *claims, size_t count, const vit_a
 vit_status vit_claims_set_label(vit_claims *claims, int index, const char *text, const vit_allocator *allocator,
                                 vit_error *error);
 
-/* The number that text begins with, of at most 9 digits, into *number: returns what follows it, NULL if there is none. */
+/* The number that text begins with, at most 9 digits, into *number: returns what follows it, NULL if there is none. */
 const char *vit_read_number(const char *text, int *number);
 
 /* Words of enums in JSON and GGUF; the first of a value is the one that is written. vit_word_find: VIT_UNSET where

@@ -120,8 +120,8 @@ vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_
     gguf_text(&g, "general.architecture", architecture, sizeof architecture);
     int network = vit_word_find(networks, architecture);
     if (network == VIT_UNSET)
-        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: general.architecture: expected \"vit\" or \"bit\", found \"%s\"",
-                        name, architecture);
+        return vit_fail(error, VIT_ERR_UNSUPPORTED,
+                        "%s: general.architecture: expected \"vit\" or \"bit\", found \"%s\"", name, architecture);
     claims->network = (vit_network)network;
     claims->source = VIT_SOURCE_GGUF;
     gguf_text(&g, "general.name", claims->architecture, sizeof claims->architecture);

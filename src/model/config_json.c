@@ -22,7 +22,8 @@ vit_status vit_wrong(const vit_json_reader *r, const char *key, const char *expe
                     types[found->type]);
 }
 
-vit_status vit_check_integer(const vit_json_reader *r, const char *key, const vit_json *value, int low, int high, int *out) {
+vit_status vit_check_integer(const vit_json_reader *r, const char *key, const vit_json *value, int low, int high,
+                             int *out) {
     char expected[64];
     snprintf(expected, sizeof expected, "an integer from %d to %d", low, high);
     if (value->type != VIT_JSON_NUMBER || value->number != floor(value->number) || value->number < low ||
@@ -123,7 +124,8 @@ void vit_read_text(const vit_json_reader *r, const char *key, char *out, size_t 
 }
 
 /* id2label: {"0": "tench", ...}; label_names: ["tench", ...]. */
-vit_status vit_read_labels(const vit_json_reader *r, const char *key, vit_claims *claims, const vit_allocator *allocator) {
+vit_status vit_read_labels(const vit_json_reader *r, const char *key, vit_claims *claims,
+                           const vit_allocator *allocator) {
     const vit_json *labels = vit_member(r, key);
     if (!labels)
         return VIT_OK;
@@ -203,7 +205,8 @@ vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_
     vit_json_reader r = {.name = name, .error = error, .object = root};
     if (root->type != VIT_JSON_OBJECT)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: expected a JSON object", name);
-    if (vit_member(&r, "image_processor_type") || vit_member(&r, "feature_extractor_type") || vit_member(&r, "image_mean"))
+    if (vit_member(&r, "image_processor_type") || vit_member(&r, "feature_extractor_type") ||
+        vit_member(&r, "image_mean"))
         return vit_claims_from_preprocessor(claims, &r);
     if (vit_member(&r, "architecture") || vit_member(&r, "pretrained_cfg"))
         return vit_claims_from_timm(claims, &r, allocator);

@@ -1,5 +1,5 @@
-/* Reading claims out of JSON objects, one source a file. An absent (or null) member leaves *out alone, a wrong one is an
- * error that names it, what was expected and what was found. */
+/* Reading claims out of JSON objects, one source a file. An absent (or null) member leaves *out alone, a wrong one is
+ * an error that names it, what was expected and what was found. */
 #ifndef VIT_MODEL_CONFIG_JSON_H
 #define VIT_MODEL_CONFIG_JSON_H
 

@@ -61,7 +61,8 @@ static int same_shape(int rank, const int64_t *shape, int other_rank, const int6
 }
 
 /* Where one tensor's axes go in a slot of the shape [rank]; 0 if they do not fit. */
-static int place_axes(const vit_own_tensor *own, const vit_tensor_info *tensor, int rank, const int64_t *shape, size_t *stride) {
+static int place_axes(const vit_own_tensor *own, const vit_tensor_info *tensor, int rank, const int64_t *shape,
+                      size_t *stride) {
     const int skip = own->name.stacked, count = tensor->rank - skip;
     const int64_t *dims = tensor->shape + skip;
     int64_t outputs = rank ? shape[0] : 1, inputs = 1, step = 1;
@@ -76,7 +77,8 @@ static int place_axes(const vit_own_tensor *own, const vit_tensor_info *tensor, 
     if (!own->name.kernel) {
         for (int i = count; i-- > 0; step *= dims[i])
             stride[skip + i] = (size_t)step;
-        return rank == 1 && vit_family_is_jax(own->name.family) ? step == outputs : same_shape(count, dims, rank, shape);
+        return rank == 1 && vit_family_is_jax(own->name.family) ? step == outputs
+                                                                : same_shape(count, dims, rank, shape);
     }
     /* From the last axis on, so many as make up the outputs; then the inputs. */
     int axis = count;
@@ -89,8 +91,8 @@ static int place_axes(const vit_own_tensor *own, const vit_tensor_info *tensor, 
     return step == inputs;
 }
 
-static vit_status wrong_shape(const vit_import_job *in, const vit_own_tensor *own, const vit_tensor_info *tensor, int rank,
-                              const int64_t *shape) {
+static vit_status wrong_shape(const vit_import_job *in, const vit_own_tensor *own, const vit_tensor_info *tensor,
+                              int rank, const int64_t *shape) {
     char expected[100], found[160];
     int64_t foreign[4];
     for (int i = 0; i < rank; i++)
@@ -99,20 +101,22 @@ static vit_status wrong_shape(const vit_import_job *in, const vit_own_tensor *ow
         swap(&foreign[2], &foreign[3]);
     shape_text(rank, foreign, expected, sizeof expected);
     shape_text(tensor->rank, tensor->shape, found, sizeof found);
-    return vit_fail(in->error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected shape %s%s, found %s", in->file, tensor->name,
-                    expected, own->name.stacked ? " for each layer" : "", found);
+    return vit_fail(in->error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected shape %s%s, found %s", in->file,
+                    tensor->name, expected, own->name.stacked ? " for each layer" : "", found);
 }
 
 /* Slots of as many layers as a tensor's first axis counts; `step` from one to the next. */
-static vit_status stack_slots(const vit_import_job *in, const vit_own_tensor *own, const vit_tensor_info *tensor, int *step) {
+static vit_status stack_slots(const vit_import_job *in, const vit_own_tensor *own, const vit_tensor_info *tensor,
+                              int *step) {
     const int layers = in->model->config.layers;
     char second[sizeof own->name.own];
     int first;
     const char *rest = vit_after_layer(own->name.own, "blocks.", &first);
     *step = 1;
     if (!rest || !tensor->rank || tensor->shape[0] != layers)
-        return vit_fail(in->error, VIT_ERR_SHAPE, "%s: tensor \"%.120s\": expected a first axis of %d layers, found %lld",
-                        in->file, tensor->name, layers, tensor->rank ? (long long)tensor->shape[0] : 0);
+        return vit_fail(in->error, VIT_ERR_SHAPE,
+                        "%s: tensor \"%.120s\": expected a first axis of %d layers, found %lld", in->file, tensor->name,
+                        layers, tensor->rank ? (long long)tensor->shape[0] : 0);
     snprintf(second, sizeof second, "blocks.1.%s", rest);
     if (layers > 1)
         *step = (int)(vit_model_slot(in->model, second) - vit_model_slot(in->model, own->name.own));
@@ -158,10 +162,12 @@ static vit_status bind_tensor(const vit_import_job *in, int index, vit_target *t
         target->rest->bound += target->rest->count;
     }
     const unsigned parts = own->name.parts > 1 ? 1u << own->name.part : ~0u;
-    for (int layer = 0; layer < (own->name.stacked ? in->model->config.layers : 1); layer++, slot += target->layer_slots) {
+    for (int layer = 0; layer < (own->name.stacked ? in->model->config.layers : 1);
+         layer++, slot += target->layer_slots) {
         if (slot->parts & parts)
             return vit_fail(in->error, VIT_ERR_FORMAT,
-                            "%s: tensor \"%.120s\": the same weight is there under another name", in->file, tensor->name);
+                            "%s: tensor \"%.120s\": the same weight is there under another name", in->file,
+                            tensor->name);
         slot->parts |= parts;
         slot->stored = tensor->dtype;
         slot->bound += target->count;

@@ -21,8 +21,8 @@ typedef struct vit_import_job {
     vit_error *error;
 } vit_import_job;
 
-/* settle.c: whether the file is vit_jax's or big_vision's, and no config says that it is meant for timm or Hugging Face's
- * code. */
+/* settle.c: whether the file is vit_jax's or big_vision's, and no config says that it is meant for timm or Hugging
+ * Face's code. */
 int vit_speaks_jax(const vit_import_job *in);
 /* settle.c: own names of convolutions, which in JAX's files are the same in a hybrid and in BiT. */
 void vit_place_convolutions(const vit_import_job *in);

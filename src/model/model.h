@@ -151,6 +151,10 @@ static inline int vit_positions_before_layers(const vit_config *c) {
 static inline int vit_block_count(const vit_config *c) {
     return c->axial ? 2 * c->layers : c->layers;
 }
+/* What the i-th of them is called in its layer. */
+static inline const char *vit_axis_name(const vit_config *c, int i) {
+    return !c->axial ? "" : i % 2 ? "column." : "row.";
+}
 /* What the blocks of a decoder are made by. */
 static inline vit_config vit_decoder_config(const vit_config *c) {
     vit_config own = *c;
@@ -191,8 +195,8 @@ static inline size_t vit_slot_row(const vit_slot *slot) {
 /* Where one tensor of the file goes: `count` values at offset of a slot. slot NULL: nowhere.
  * In the tensor's own order, the last dimension the fastest; or, where `scattered`, its value at index i to the sum of
  * i * stride from offset on. Which order the file itself is in (npz may have Fortran's) does not matter here.
- * layer_slots not 0: the first dimension counts layers; that of layer l goes to slot[l * layer_slots], `count` values to
- * each, scattered by the strides of the other dimensions. */
+ * layer_slots not 0: the first dimension counts layers; that of layer l goes to slot[l * layer_slots], `count` values
+ * to each, scattered by the strides of the other dimensions. */
 typedef struct vit_target {
     vit_slot *slot;
     size_t offset, count;
@@ -203,7 +207,8 @@ typedef struct vit_target {
 } vit_target;
 
 /* Reads the configuration out of claims, tensor names and shapes; makes the model's slots; gives every tensor of the
- * container its target (targets [tensor_count], caller's). Every weight must be there with the right shape. Fills model->config, slots, labels, container's `used`. */
+ * container its target (targets [tensor_count], caller's). Every weight must be there with the right shape. Fills
+ * model->config, slots, labels, container's `used`. */
 vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vit_target *targets, vit_error *error);
 
 #endif

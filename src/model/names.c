@@ -12,8 +12,8 @@ typedef struct base_name {
 } base_name;
 #define ALL 0, 1
 
-/* Names that begin so go on as `names` say. '#' is a number, the same in both, and '@' one that is counted from 1; where only
- * the own name has one, the tensor is of all layers. */
+/* Names that begin so go on as `names` say. '#' is a number, the same in both, and '@' one that is counted from 1;
+ * where only the own name has one, the tensor is of all layers. */
 typedef struct prefix {
     const char *foreign, *own;
     const base_name *names;
@@ -82,7 +82,8 @@ static const base_name tower_outer[] = {{"embeddings.class_embedding", "cls_toke
                                         {"pre_layrnorm", "norm_pre", ALL},
                                         {"post_layernorm", "norm", ALL},
                                         {"head.probe", "attn_pool.latent", ALL},
-                                        {"head.attention.in_proj_weight", "attn_pool.q.weight|attn_pool.kv.weight", ALL},
+                                        {"head.attention.in_proj_weight", "attn_pool.q.weight|attn_pool.kv.weight",
+                                         ALL},
                                         {"head.attention.in_proj_bias", "attn_pool.q.bias|attn_pool.kv.bias", ALL},
                                         {"head.attention.out_proj", "attn_pool.proj", ALL},
                                         {"head.layernorm", "attn_pool.norm", ALL},

@@ -10,8 +10,8 @@ typedef struct vit_family vit_family;
 typedef struct vit_name {
     char own[72];             /* our weight's name */
     int part, parts;          /* which of how many equal parts of that weight's rows; 0 of 1: all of them */
-    int kernel;               /* 1: its first axes are the layer's inputs (in a convolution: height, width, inputs), the others
-                               * outputs */
+    int kernel;               /* 1: its first axes are the layer's inputs (of a convolution: height, width, inputs), the
+                               * others outputs */
     int stacked;              /* 1: its first axis goes over all layers; `own` is the first one's */
     const char *rest;         /* our weight that the rows after those of `own` are; NULL: there are none */
     const vit_family *family; /* whose name it was; NULL: ours */
@@ -27,7 +27,7 @@ int vit_family_is_jax(const vit_family *family);
 /* big_transfer. */
 int vit_family_is_transfer(const vit_family *family);
 
-/* What is special about networks that have such a tensor, where running without it would be silently wrong; else NULL. */
+/* What is special about networks with such a tensor, where running without it would be silently wrong; else NULL. */
 const char *vit_foreign_network(const char *name);
 
 /* What follows "PREFIX<layer>." in a tensor's name; NULL if the name does not begin so. */

@@ -65,8 +65,8 @@ static vit_status write_slot(vit_gguf_writer *w, const vit_slot *slot, vit_dtype
     for (size_t begin = 0; begin < slot->count; begin += 4096) {
         size_t count = slot->count - begin < 4096 ? slot->count - begin : 4096;
         for (size_t i = 0; i < count; i++)
-            piece[i] =
-                type == VIT_F16 ? vit_f16_from_f32(slot->held.f32[begin + i]) : vit_bf16_from_f32(slot->held.f32[begin + i]);
+            piece[i] = type == VIT_F16 ? vit_f16_from_f32(slot->held.f32[begin + i])
+                                       : vit_bf16_from_f32(slot->held.f32[begin + i]);
         VIT_TRY(vit_gguf_data(w, piece, count * sizeof *piece, error));
     }
     return VIT_OK;

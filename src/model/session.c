@@ -81,8 +81,9 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
         return vit_fail(error, VIT_ERR_ARGUMENT, "session: the convolutions are held as stored (raw_weights): expected "
                         "them standardised");
     if (c->resnet.stem_width && (uint64_t)s->height * (uint64_t)s->width * (uint64_t)s->batch > INT32_MAX / 4)
-        return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d, batch %d: too many pixels for convolutions: at most %d",
-                        s->height, s->width, s->batch, INT32_MAX / 4);
+        return vit_fail(error, VIT_ERR_LIMIT,
+                        "input size %dx%d, batch %d: too many pixels for convolutions: at most %d", s->height, s->width,
+                        s->batch, INT32_MAX / 4);
     s->prefix = vit_prefix_tokens(c);
     uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)s->prefix;
     if (tokens > model->options.limits.tokens || tokens * (uint64_t)s->batch > INT32_MAX / 4)

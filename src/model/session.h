@@ -14,8 +14,8 @@ typedef enum vit_view_kind {
 
 typedef struct vit_view {
     vit_view_kind kind;
-    const float *data;  /* TOKENS, MAP: panels [B*P][channels][R]; ATTENTION: [B,H,count,channels]; TABLE: [1,count,channels];
-                         * ROWS: [B,channels] */
+    const float *data;  /* TOKENS, MAP: panels [B*P][channels][R]; ATTENTION: [B,H,count,channels];
+                         * TABLE: [1,count,channels]; ROWS: [B,channels] */
     int first, count;   /* TOKENS: of each image's tokens. MAP: columns and rows of pixels */
     int channels;
 } vit_view;

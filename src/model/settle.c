@@ -65,7 +65,8 @@ static int grid_pixels(int cells, int patch) {
 }
 
 int vit_speaks_jax(const vit_import_job *in) {
-    return vit_family_is_jax(in->family) && in->claims->source != VIT_SOURCE_TIMM && in->claims->source != VIT_SOURCE_HF;
+    return vit_family_is_jax(in->family) && in->claims->source != VIT_SOURCE_TIMM &&
+           in->claims->source != VIT_SOURCE_HF;
 }
 
 /* ---- Convolutions ---- */
@@ -110,7 +111,8 @@ static void settle_backbone(const vit_import_job *in) {
 /* JAX's names of convolutions are the same in a hybrid and in BiT; ours are timm's, which says where they belong. */
 void vit_place_convolutions(const vit_import_job *in) {
     const int count = in->model->container.tensor_count;
-    const int is_hybrid = find(in, "patch_embed.proj.weight") != NULL, has_stages = find(in, "stages.0.blocks.0.conv1.weight") != NULL;
+    const int is_hybrid = find(in, "patch_embed.proj.weight") != NULL,
+              has_stages = find(in, "stages.0.blocks.0.conv1.weight") != NULL;
     if (!in->family || !find(in, "stem.conv.weight"))
         return;
     for (vit_own_tensor *own = in->own; own < in->own + count; own++) {
@@ -175,7 +177,9 @@ static int kernel_heads(const vit_import_job *in) {
 /* What position embeddings there are, and for how large a picture: tables tell. */
 static void settle_positions(const vit_import_job *in) {
     vit_claims *c = in->claims;
-    const char *const before = find(in, "pos_embed") || find(in, "pos_x") ? "" : c->axial ? "blocks.0.row." : "blocks.0.";
+    const char *const before = find(in, "pos_embed") || find(in, "pos_x") ? ""
+                               : c->axial                                 ? "blocks.0.row."
+                                                                          : "blocks.0.";
     const vit_own_tensor *table = find_in(in, before, "pos_embed"), *x = find_in(in, before, "pos_x"),
                      *y = find_in(in, before, "pos_y"), *distances = find_in(in, before, "attn.rel_embed");
     settle(&c->pos_kind, x                     ? VIT_POS_2D
@@ -185,11 +189,13 @@ static void settle_positions(const vit_import_job *in) {
     settle(&c->pos_placement, (table || x) && *before ? VIT_POS_LAYERS : VIT_POS_INPUT);
     if (table)
         settle_prefix_rows(c, dimension(table, 3, 1));
-    settle(&c->pos_class, c->pos_kind == VIT_POS_2D ? find_in(in, before, "pos_cls") != NULL : c->pos_kind == VIT_POS_1D);
+    settle(&c->pos_class,
+           c->pos_kind == VIT_POS_2D ? find_in(in, before, "pos_cls") != NULL : c->pos_kind == VIT_POS_1D);
     c->pos_class &= c->class_token;
     settle(&c->pos_registers, 0);
     /* Tables of the paper's other variants are interpolated linearly along their own axes. */
-    const int own_axes = c->pos_kind == VIT_POS_2D || c->pos_kind == VIT_POS_RELATIVE || c->pos_placement != VIT_POS_INPUT;
+    const int own_axes =
+        c->pos_kind == VIT_POS_2D || c->pos_kind == VIT_POS_RELATIVE || c->pos_placement != VIT_POS_INPUT;
     settle(&c->pos_resample, own_axes || vit_speaks_jax(in)          ? VIT_RESAMPLE_JAX
                              : vit_family_is_jax(in->family)      ? VIT_RESAMPLE_BILINEAR
                              : c->source == VIT_SOURCE_HF ? VIT_RESAMPLE_HF
@@ -197,9 +203,11 @@ static void settle_positions(const vit_import_job *in) {
     /* A square grid of as many patches as the table has rows, 224 pixels where there is no table. */
     const int prefix = c->pos_class * (c->class_token + c->dist_token) + c->pos_registers * c->registers;
     const int tokens = c->class_token + c->dist_token + c->registers;
-    const int side = side_of(distances ? (dimension(distances, 2, 0) + 1) / 2 - tokens : dimension(table, 3, 1) - prefix);
+    const int side =
+        side_of(distances ? (dimension(distances, 2, 0) + 1) / 2 - tokens : dimension(table, 3, 1) - prefix);
     const int cell = claimed_stride(c), pixels = table || x || distances || c->pos_kind == VIT_POS_1D ? 0 : 224;
-    settle(&c->image_height, pixels ? pixels : grid_pixels(x ? cell * dimension(y, 2, 0) : cell * side, c->patch_height));
+    settle(&c->image_height,
+           pixels ? pixels : grid_pixels(x ? cell * dimension(y, 2, 0) : cell * side, c->patch_height));
     settle(&c->image_width, pixels ? pixels : grid_pixels(x ? cell * dimension(x, 2, 0) : cell * side, c->patch_width));
 }
 
@@ -275,8 +283,9 @@ vit_status vit_settle_claims(const vit_import_job *in) {
     if (heads)
         settle(&c->heads, heads);
     if (heads && c->heads != heads)
-        return vit_fail(in->error, VIT_ERR_CONFIG, "%s: the configuration says %d attention heads, the shapes of the file %d",
-                        in->file, c->heads, heads);
+        return vit_fail(in->error, VIT_ERR_CONFIG,
+                        "%s: the configuration says %d attention heads, the shapes of the file %d", in->file, c->heads,
+                        heads);
     const int fc1 = outputs(in, block, "mlp.fc1"), hidden = columns(find_in(in, block, "mlp.fc2.weight"));
     settle(&c->mlp, hidden && fc1 == 2 * hidden ? VIT_MLP_SWIGLU : VIT_MLP_PLAIN);
     settle(&c->mlp_width, c->mlp == VIT_MLP_SWIGLU ? fc1 / 2 : fc1);

@@ -48,8 +48,9 @@ static void add_resnet(struct stage_list *list, const vit_session *s) {
     const vit_config *c = &s->model->config;
     const vit_resnet *r = &c->resnet;
     const int is_bit = c->network == VIT_NETWORK_BIT, units = vit_unit_count(r);
-    vit_stage *stage = put_stage(list, "conv_root", 0, vit_run_conv_root, vit_stem_multiply_adds(c, s->height, s->width),
-                                 vit_map_view(s, s->maps.side, -1, r->stem_width));
+    vit_stage *stage =
+        put_stage(list, "conv_root", 0, vit_run_conv_root, vit_stem_multiply_adds(c, s->height, s->width),
+                  vit_map_view(s, s->maps.side, -1, r->stem_width));
     strcpy(stage->name, "conv_root");
     stage = put_stage(list, "stem", 0, vit_run_stem, 0, vit_map_view(s, s->maps.main, 0, r->stem_width));
     strcpy(stage->name, is_bit ? "root" : "stem");
@@ -73,11 +74,13 @@ static void add_encoder(struct stage_list *list, const vit_session *s) {
     const vit_view patches = {VIT_VIEW_TOKENS, s->x, s->prefix, s->patches, c->width};
     const vit_view attention = {s->attention ? VIT_VIEW_ATTENTION : VIT_VIEW_NONE, s->attention, 0, seen, seen};
     const vit_view normed = {VIT_VIEW_TOKENS, vit_final_tokens(s), 0, seen, c->width};
-    add_stage(list, "patch_embed", -1, vit_run_patch_embed, s->patches * d * vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width, patches);
+    add_stage(list, "patch_embed", -1, vit_run_patch_embed,
+              s->patches * d * vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width, patches);
     if (vit_positions_before_layers(c)) {
         const int first = s->prefix - vit_pos_prefix(c);
         add_stage(list, "pos_embedding", -1, vit_run_positions, 0,
-                  (vit_view){VIT_VIEW_TABLE, s->positions ? s->positions + (size_t)first * (size_t)c->width : NULL, 0, s->prefix + s->patches - first, c->width});
+                  (vit_view){VIT_VIEW_TABLE, s->positions ? s->positions + (size_t)first * (size_t)c->width : NULL, 0,
+                             s->prefix + s->patches - first, c->width});
     }
     add_stage(list, "embed", -1, vit_run_embed, 0, tokens);
     for (int layer = 0; layer < vit_block_count(c); layer++) {
@@ -111,7 +114,8 @@ static void add_decoder(struct stage_list *list, const vit_session *s) {
                      {"proj", vit_run_proj, t * d * d, none},      {"fc1", vit_run_fc1, t * d * f, none},
                      {"block", vit_run_fc2, t * d * f, tokens}};
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-            vit_stage *stage = put_stage(list, parts[i].name, layer, parts[i].run, parts[i].multiply_adds, parts[i].view);
+            vit_stage *stage =
+                put_stage(list, parts[i].name, layer, parts[i].run, parts[i].multiply_adds, parts[i].view);
             snprintf(stage->name, sizeof stage->name, "decoder_%s.%d", parts[i].name, layer);
         }
     }
@@ -131,7 +135,8 @@ int vit_stages_make(vit_session *s, vit_stage *stages) {
     if (c->resnet.stem_width)
         add_resnet(&list, s);
     if (c->network == VIT_NETWORK_BIT)
-        add_stage(&list, "norm", -1, vit_run_map_norm, 0, vit_map_view(s, s->maps.side, c->resnet.stages - 1, c->width));
+        add_stage(&list, "norm", -1, vit_run_map_norm, 0,
+                  vit_map_view(s, s->maps.side, c->resnet.stages - 1, c->width));
     else
         add_encoder(&list, s);
     if (s->masked) {
@@ -140,7 +145,8 @@ int vit_stages_make(vit_session *s, vit_stage *stages) {
         return list.count;
     }
     if (map)
-        add_stage(&list, "map_attn", -1, vit_run_map_attention, map, (vit_view){VIT_VIEW_ATTENTION, s->map.attention, 0, 1, s->patches});
+        add_stage(&list, "map_attn", -1, vit_run_map_attention, map,
+                  (vit_view){VIT_VIEW_ATTENTION, s->map.attention, 0, 1, s->patches});
     add_stage(&list, "head_input", -1, vit_run_head_input, map ? d * d + 2 * d * f : 0,
               (vit_view){VIT_VIEW_ROWS, s->features, 0, 0, (int)pooled});
     if (c->pre_logits)

@@ -1,5 +1,5 @@
-/* What the files of stages share. Each stage is a few regions of work that the team shares; no result crosses a chunk, so
- * the number of threads never changes a bit. */
+/* What the files of stages share. Each stage is a few regions of work that the team shares; no result crosses a chunk,
+ * so the number of threads never changes a bit. */
 #ifndef VIT_MODEL_STAGES_H
 #define VIT_MODEL_STAGES_H
 

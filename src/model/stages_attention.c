@@ -16,12 +16,14 @@ static void quantize_heads(void *context, int begin, int end, int thread) {
     const size_t r = (size_t)s->int8->panel, panel = vit_quantized_bytes(s, width);
     for (int item = begin; item < end; item++) {
         const int p = item % s->panels, head = item / s->panels % t->heads, image = item / s->panels / t->heads;
-        const float *q = s->wide + ((size_t)(image * s->panels + p) * 3 * (size_t)t->width + (size_t)(head * width)) * r;
+        const float *q =
+            s->wide + ((size_t)(image * s->panels + p) * 3 * (size_t)t->width + (size_t)(head * width)) * r;
         const size_t at = (size_t)item;
         s->int8->quantize(q, width, (char *)s->quantized.q + at * panel, s->quantized.q_scale + at * r,
                           s->quantized.q_zero + at * r);
-        s->int8->quantize_keys(q + (size_t)t->width * r, width, vit_softmax_scale(width), (char *)s->quantized.k + at * panel,
-                               s->quantized.k_scale + at * r, s->quantized.k_sum + at * r);
+        s->int8->quantize_keys(q + (size_t)t->width * r, width, vit_softmax_scale(width),
+                               (char *)s->quantized.k + at * panel, s->quantized.k_scale + at * r,
+                               s->quantized.k_sum + at * r);
     }
 }
 
@@ -45,8 +47,8 @@ static void score_int8(const vit_session *s, int image, int head, int query, int
     }
 }
 
-/* Products of a panel of queries with the table of distances are added to its scores: row q - k + T-1 for query q and key
- * k. room: [T + R - 1][R] floats. */
+/* Products of a panel of queries with the table of distances are added to its scores: row q - k + T-1 for query q and
+ * key k. room: [T + R - 1][R] floats. */
 static void add_relative(const vit_session *s, const vit_attend *a, int head, int query, float *scores, float *room) {
     const int r = s->kernels->panel, first = query * r, queries = s->tokens - first < r ? s->tokens - first : r;
     const vit_gemm g = {.w = s->positions + (size_t)first * (size_t)a->head_width,
@@ -73,7 +75,9 @@ static vit_attend attend_image(const vit_session *s, int image) {
         .heads = t->heads,
         .head_width = t->width / t->heads,
         .scale = vit_softmax_scale(t->width / t->heads),
-        .capture = s->attention && t->blocks == s->model->weights.blocks ? s->attention + (size_t)image * t->heads * s->tokens * s->tokens : NULL,
+        .capture = s->attention && t->blocks == s->model->weights.blocks
+                       ? s->attention + (size_t)image * t->heads * s->tokens * s->tokens
+                       : NULL,
     };
 }
 

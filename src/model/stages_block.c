@@ -31,7 +31,8 @@ static void add_panels(void *context, int begin, int end, int thread) {
     }
 }
 
-/* x += the linear layer of y, scaled where there is LayerScale: then the layer goes through `room`, panels of D channels. */
+/* x += the linear layer of y, scaled where there is LayerScale: then the layer goes through `room`, panels of D
+ * channels. */
 static void add_branch(vit_session *s, vit_tokens y, const vit_matrix *weight, const float *bias, const float *scale,
                        float *room) {
     struct add_job job = {s, room, scale};

@@ -21,7 +21,8 @@ static void pool_tokens(const vit_session *s, int image, vit_pool pool, float *o
     const int width = s->model->config.width, r = s->kernels->panel;
     const float *tokens = vit_final_tokens(s);
     for (int d = 0; d < width; d++)
-        out[(size_t)d * stride] = pool == VIT_POOL_CLASS ? vit_token_lane(s, tokens, image, 0, width)[(size_t)d * r] : 0;
+        out[(size_t)d * stride] =
+            pool == VIT_POOL_CLASS ? vit_token_lane(s, tokens, image, 0, width)[(size_t)d * r] : 0;
     if (pool == VIT_POOL_CLASS)
         return;
     for (int t = s->prefix; t < s->tokens; t++) {
@@ -91,7 +92,8 @@ static void pool_heads(void *context, int begin, int end, int thread) {
         for (int d = 0; d < width; d++)
             out[(size_t)d * r] = 0;
         for (int t = 0; t < s->patches; t++) {
-            const float *value = vit_token_lane(s, s->wide, image, s->prefix + t, 2 * c->width) + (size_t)(c->width + first) * r;
+            const float *value =
+                vit_token_lane(s, s->wide, image, s->prefix + t, 2 * c->width) + (size_t)(c->width + first) * r;
             for (int d = 0; d < width; d++)
                 out[(size_t)d * r] += weights[t] * value[(size_t)d * r];
         }
@@ -107,8 +109,8 @@ void vit_run_map_attention(vit_session *s, int layer) {
         s->map.mixed[(size_t)d * r] = w->map_latent[d];
     vit_linear_f32(s, s->map.mixed, w->map_q_weight, w->map_q_bias, c->width, c->width, 1, 1, 1, VIT_EPILOGUE_STORE,
                    s->map.query);
-    vit_linear_f32(s, vit_final_tokens(s), w->map_kv_weight, w->map_kv_bias, c->width, 2 * c->width, s->batch, s->panels,
-                   s->tokens, VIT_EPILOGUE_STORE, s->wide);
+    vit_linear_f32(s, vit_final_tokens(s), w->map_kv_weight, w->map_kv_bias, c->width, 2 * c->width, s->batch,
+                   s->panels, s->tokens, VIT_EPILOGUE_STORE, s->wide);
     vit_team_run(s->team, s->batch * c->heads, 1, pool_heads, s);
 }
 
@@ -116,11 +118,13 @@ void vit_run_map_attention(vit_session *s, int layer) {
 static void map_mlp(vit_session *s) {
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
-    image_linear(s, s->map.mixed, w->map_proj_weight, w->map_proj_bias, c->width, c->width, VIT_EPILOGUE_STORE, s->pooled);
+    image_linear(s, s->map.mixed, w->map_proj_weight, w->map_proj_bias, c->width, c->width, VIT_EPILOGUE_STORE,
+                 s->pooled);
     vit_layernorm(s, s->pooled, w->map_norm_weight, w->map_norm_bias, c->width, image_panels(s), s->map.mixed);
     image_linear(s, s->map.mixed, w->map_fc1_weight, w->map_fc1_bias, c->width, c->mlp_width, vit_gelu_epilogue(c),
                  s->map.hidden);
-    image_linear(s, s->map.hidden, w->map_fc2_weight, w->map_fc2_bias, c->mlp_width, c->width, VIT_EPILOGUE_ADD, s->pooled);
+    image_linear(s, s->map.hidden, w->map_fc2_weight, w->map_fc2_bias, c->mlp_width, c->width, VIT_EPILOGUE_ADD,
+                 s->pooled);
 }
 
 /* ---- Features and logits ---- */

@@ -154,7 +154,8 @@ static void make_positions(vit_session *s, tables t) {
     if (prefix)
         memcpy(s->positions, c->pos_kind == VIT_POS_1D ? t.embed : t.cls, prefix * width * sizeof(float));
     if (c->pos_kind == VIT_POS_1D) {
-        vit_posemb_interpolate(t.embed + prefix * width, rows, columns, c->width, how, s->rows, s->columns, patches, w.room);
+        vit_posemb_interpolate(t.embed + prefix * width, rows, columns, c->width, how, s->rows, s->columns, patches,
+                               w.room);
         return;
     }
     vit_posemb_interpolate(t.x, 1, columns, half, how, 1, s->columns, w.x, w.room);
@@ -190,8 +191,8 @@ void vit_enter_layer(vit_session *s, int layer) {
     const int stored = (int)vit_rel_rows(c), rows = 2 * s->tokens - 1;
     if (c->pos_kind == VIT_POS_RELATIVE) {
         vit_arena arena = {.base = (unsigned char *)s->wide, .size = SIZE_MAX};
-        vit_posemb_interpolate(b->rel_embed, 1, stored, c->width / c->heads, vit_interpolation_of(c->pos_resample), 1, rows,
-                               s->positions, take_workspace(s, &arena).room);
+        vit_posemb_interpolate(b->rel_embed, 1, stored, c->width / c->heads, vit_interpolation_of(c->pos_resample), 1,
+                               rows, s->positions, take_workspace(s, &arena).room);
         return;
     }
     if (c->pos_placement == VIT_POS_LAYERS && s->positions)

@@ -85,8 +85,9 @@ void vit_linear(vit_session *s, vit_tokens x, const vit_matrix *weight, const fl
 /* Panel p of x, for the next linear layer. */
 static void quantize_panel(const vit_session *s, vit_tokens x, int p) {
     const size_t r = (size_t)s->int8->panel, at = (size_t)p;
-    s->int8->quantize(x.x + at * (size_t)x.channels * r, x.k, (char *)s->quantized.tokens + at * vit_quantized_bytes(s, x.k),
-                      s->quantized.scale + at * r, s->quantized.zero + at * r);
+    s->int8->quantize(x.x + at * (size_t)x.channels * r, x.k,
+                      (char *)s->quantized.tokens + at * vit_quantized_bytes(s, x.k), s->quantized.scale + at * r,
+                      s->quantized.zero + at * r);
 }
 
 struct quantize_job {

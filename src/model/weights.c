@@ -32,7 +32,8 @@ enum {
 
 static const struct part {
     enum rows rows;
-    size_t structure, field; /* bytes of each; offset in vit_weights of the pointer to them. 0: the vit_weights itself */
+    size_t structure,
+        field; /* bytes of each; offset in vit_weights of the pointer to them. 0: the vit_weights itself */
 } parts[PART_COUNT] = {
 #define VIT_ONCE(rows, condition) {rows, 0, 0},
 #define VIT_REPEATED(rows, structure, field, ...) {rows, sizeof(structure), offsetof(vit_weights, field)},
@@ -148,8 +149,8 @@ static void take_tables(vit_model *model, size_t slots) {
     model->slots_by_name = vit_arena_take(arena, vit_size_mul(slots, sizeof(vit_slot *)));
     for (int part = 0; part < PART_COUNT; part++)
         if (parts[part].structure)
-            *(void **)((char *)&model->weights + parts[part].field) =
-                vit_arena_take(arena, vit_size_mul((size_t)part_count(&model->config, part, &own), parts[part].structure));
+            *(void **)((char *)&model->weights + parts[part].field) = vit_arena_take(
+                arena, vit_size_mul((size_t)part_count(&model->config, part, &own), parts[part].structure));
 }
 
 /* A slot's memory: first to measure, then for real. */

@@ -1,5 +1,6 @@
-/* What files of vit_jax and big_vision mean, and what is said of those that are wrong. That they compute the right numbers
- * is checked against the goldens. The files are safetensors here: names and axes do not depend on the container. */
+/* What files of vit_jax and big_vision mean, and what is said of those that are wrong. That they compute the right
+ * numbers is checked against the goldens. The files are safetensors here: names and axes do not depend on the
+ * container. */
 #include "test.h"
 
 #include <unistd.h>
@@ -9,15 +10,15 @@ enum { D = 12, H = 3, K = 4, F = 20, LAYERS = 2, CLASSES = 4, PATCH = 4, TOKENS 
 static vit_error error;
 static char path[64], config_path[64];
 
-/* A change to the file: tensors whose name contains `without` are left out; `renamed` is called `as`; `wrong` gets a shape with
- * its first two dimensions exchanged. */
+/* A change to the file: tensors whose name contains `without` are left out; `renamed` is called `as`; `wrong` gets a
+ * shape with its first two dimensions exchanged. */
 typedef struct change {
     const char *without, *renamed, *as, *wrong;
     int stacked;
 } change;
 
-static void add(vit_tensors_writer *writer, const change *change, const char *name, int rank, int64_t a, int64_t b, int64_t c,
-                int64_t d) {
+static void add(vit_tensors_writer *writer, const change *change, const char *name, int rank, int64_t a, int64_t b,
+                int64_t c, int64_t d) {
     static float values[4096];
     int64_t shape[] = {a, b, c, d};
     if (change->without && strstr(name, change->without))
@@ -137,18 +138,29 @@ static void test_errors(void) {
         vit_status status;
         const char *mentions[3];
     } wrong[] = {
-        {{.without = "encoderblock_1/MultiHeadDotProductAttention_1/value/kernel"}, NULL, VIT_ERR_MISSING_TENSOR,
+        {{.without = "encoderblock_1/MultiHeadDotProductAttention_1/value/kernel"},
+         NULL,
+         VIT_ERR_MISSING_TENSOR,
          {"Transformer/encoderblock_1/MultiHeadDotProductAttention_1/value/kernel", "blocks.1.attn.qkv.weight"}},
         {{.without = "embedding/bias"}, NULL, VIT_ERR_MISSING_TENSOR, {"\"embedding/bias\"", "patch_embed.proj.bias"}},
-        {{.wrong = "Transformer/encoderblock_0/MlpBlock_3/Dense_0/kernel"}, NULL, VIT_ERR_SHAPE,
+        {{.wrong = "Transformer/encoderblock_0/MlpBlock_3/Dense_0/kernel"},
+         NULL,
+         VIT_ERR_SHAPE,
          {"MlpBlock_3/Dense_0/kernel", "[12,20]", "[20,12]"}},
         {{.wrong = "Transformer/encoderblock_0/MultiHeadDotProductAttention_1/out/kernel"}, NULL, VIT_OK, {""}},
-        {{.wrong = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1/key/kernel"}, NULL, VIT_ERR_SHAPE,
+        {{.wrong = "Transformer/encoderblock_1/MultiHeadDotProductAttention_1/key/kernel"},
+         NULL,
+         VIT_ERR_SHAPE,
          {"MultiHeadDotProductAttention_1/key/kernel", "[3,12,4]"}},
-        {{.stacked = 3, .wrong = "Transformer/encoderblock/LayerNorm_0/scale"}, NULL, VIT_ERR_SHAPE,
+        {{.stacked = 3, .wrong = "Transformer/encoderblock/LayerNorm_0/scale"},
+         NULL,
+         VIT_ERR_SHAPE,
          {"encoderblock/LayerNorm_0/scale", "[12] for each layer", "[12,3]"}},
-        {{.renamed = "Transformer/encoderblock_0/LayerNorm_2/bias", .as = "Transformer/encoderblock_0/LayerNorm_1/scale"},
-         NULL, VIT_ERR_FORMAT, {"another name"}},
+        {{.renamed = "Transformer/encoderblock_0/LayerNorm_2/bias",
+          .as = "Transformer/encoderblock_0/LayerNorm_1/scale"},
+         NULL,
+         VIT_ERR_FORMAT,
+         {"another name"}},
         {{0}, "{\"heads\":4}", VIT_ERR_CONFIG, {"4", "3"}},
         {{0}, "{\"heads\":3,\"depth\":3}", VIT_ERR_MISSING_TENSOR, {"Transformer/encoderblock_2/"}},
     };

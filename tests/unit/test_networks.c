@@ -187,7 +187,8 @@ static double table(const network *n, int block, const char *name, int index) {
 }
 
 /* Row i of `to` of a table [from,width] from row `first` on, stretched. */
-static double stretched(const network *n, int block, const char *name, int first, int i, int from, int to, int width, int d) {
+static double stretched(const network *n, int block, const char *name, int first, int i, int from, int to, int width,
+                        int d) {
     int low;
     double part;
     locate(i, from, to, &low, &part);
@@ -212,7 +213,9 @@ static double position(const state *s, int block, int token, int d) {
     const double above = stretched(n, block, "pos_embed", own + y * COLUMNS, column, COLUMNS, s->columns, D, d);
     if (part == 0)
         return above;
-    return above + part * (stretched(n, block, "pos_embed", own + (y + 1) * COLUMNS, column, COLUMNS, s->columns, D, d) - above);
+    return above +
+           part *
+               (stretched(n, block, "pos_embed", own + (y + 1) * COLUMNS, column, COLUMNS, s->columns, D, d) - above);
 }
 
 static void add_all_positions(state *s, int block) {
@@ -233,9 +236,10 @@ static void embed(state *s, const float *pixels) {
         if (patch >= 0)
             layer(n, -1, "patch_embed.proj", 0, in, 3 * P * P, s->x[t], D);
         for (int d = 0; d < D && patch < 0; d++)
-            s->x[t][d] = t < n->class_token                   ? weight("cls_token", d)
-                         : t < n->class_token + n->dist_token ? weight("dist_token", d)
-                                                              : weight("reg_token", (t - n->class_token - n->dist_token) * D + d);
+            s->x[t][d] = t < n->class_token ? weight("cls_token", d)
+                         : t < n->class_token + n->dist_token
+                             ? weight("dist_token", d)
+                             : weight("reg_token", (t - n->class_token - n->dist_token) * D + d);
     }
 }
 
@@ -268,7 +272,8 @@ static void run_block(state *s, int block) {
                 for (int d = 0; d < K && scores[k] > -1e299; d++) {
                     double key = qkv[k][D + h * K + d];
                     if (stored)
-                        key += stretched(n, block, "attn.rel_embed", 0, q - k + s->tokens - 1, stored, 2 * s->tokens - 1, K, d);
+                        key += stretched(n, block, "attn.rel_embed", 0, q - k + s->tokens - 1, stored,
+                                         2 * s->tokens - 1, K, d);
                     scores[k] += qkv[q][h * K + d] * key / sqrt(K);
                 }
                 most = scores[k] > most ? scores[k] : most;
@@ -400,8 +405,8 @@ static void check_size(const network *n, const vit_model *model, const vit_model
 static vit_status open_network(vit_model **out, const network *n, const char *weights) {
     char config[64], json[256];
     snprintf(config, sizeof config, "/tmp/vit_test_networks_%ld.json", (long)getpid());
-    snprintf(json, sizeof json, "{\"heads\":%d,\"grid\":[%d,%d],\"patch\":%d,\"ln_eps\":1e-6,\"gelu\":\"erf\"%s}", H, ROWS,
-             COLUMNS, P, n->config);
+    snprintf(json, sizeof json, "{\"heads\":%d,\"grid\":[%d,%d],\"patch\":%d,\"ln_eps\":1e-6,\"gelu\":\"erf\"%s}", H,
+             ROWS, COLUMNS, P, n->config);
     FILE *file = fopen(config, "w");
     fputs(json, file);
     fclose(file);
@@ -450,8 +455,8 @@ static void test_networks(void) {
     }
 }
 
-/* Attention never holds T x T: what a session takes grows with its tokens, and 1024 pixels a side fit beside the weights into
- * a small part of what a browser gives. */
+/* Attention never holds T x T: what a session takes grows with its tokens, and 1024 pixels a side fit beside the
+ * weights into a small part of what a browser gives. */
 static void test_memory(void) {
     vit_config config;
     vit_model *model;
