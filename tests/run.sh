@@ -101,6 +101,7 @@ test_native() {
     for test in build/native/test_*; do suite "unit ${test##*test_}" "$test"; done
     for test in build/sanitized/test_*; do suite "unit ${test##*test_}, sanitized" "$test"; done
     suite 'goldens' "$PYTHON" tests/check_goldens.py
+    suite 'goldens read by wrong rules' "$PYTHON" tests/check_traps.py
     suite 'goldens, sanitized' env VIT_DATA=none "$PYTHON" tests/check_goldens.py build/sanitized/golden build/sanitized/vit
 }
 
