@@ -5,14 +5,17 @@ import { runProgram } from './wasi.mjs'
 export const MODELS = {
   ti: { architecture: 'vit_tiny_patch16_224', width: 192 },
   s: { architecture: 'vit_small_patch16_224', width: 384 },
-  b: { architecture: 'vit_base_patch16_224', width: 768 }
+  b: { architecture: 'vit_base_patch16_224', width: 768 },
+  r50: { architecture: 'resnetv2_50x1_bit', units: [3, 4, 6, 3], flops: 8.178e9 },
+  r26: { architecture: 'vit_small_r26_s32_224', width: 384, units: [2, 2, 2, 2], flops: 6.928e9 }
 }
 
 const SIDE = 224
 
 // Multiply-adds x 2 of one picture.
 export function flops(model) {
-  const { width: d } = MODELS[model]
+  const { width: d, flops } = MODELS[model]
+  if (flops) return flops
   const tokens = 197
   return 2 * (196 * 768 * d + 12 * (12 * tokens * d * d + 2 * tokens * tokens * d) + 1000 * d)
 }

@@ -1,23 +1,55 @@
-// Writes ViT-Ti, S and B (patch 16, 224 pixels, 1000 classes) with random weights, as timm has them, for timing: folders
-// ti, s and b with model.safetensors and config.json. What is there already stays.
+// Writes ViT-Ti, S and B (patch 16, 224 pixels, 1000 classes), BiT R50x1 and R26+ViT-S/32 with random weights, as timm has
+// them, for timing: a folder for each, with model.safetensors and config.json. What is there already stays.
 //   node tests/bench/models.mjs FOLDER
 
 import { mkdir, open, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MODELS } from './measure.mjs'
 
-const TOKENS = 197
 const CLASSES = 1000
 const LAYERS = 12
 
 // [name, shape, standard deviation, mean]
-function tensors(width) {
+const convolution = (name, inputs, outputs, side) => [`${name}.weight`, [outputs, inputs, side, side], (inputs * side * side) ** -0.5, 0]
+const vectors = (name, width) => [[`${name}.weight`, [width], 0.1, 1], [`${name}.bias`, [width], 0.1, 0]]
+
+// Returns how many channels come out.
+function residual(list, prefix, units, norms) {
+  let channels = 64
+  list.push(convolution(prefix + 'stem.conv', 3, channels, 7))
+  if (norms) list.push(...vectors(prefix + 'stem.norm', channels))
+  units.forEach((blocks, stage) => {
+    const middle = 64 << stage
+    for (let block = 0; block < blocks; block++) {
+      const unit = `${prefix}stages.${stage}.blocks.${block}.`
+      for (const [i, inputs, outputs, side] of [[1, channels, middle, 1], [2, middle, middle, 3], [3, middle, 4 * middle, 1]])
+        list.push(...vectors(`${unit}norm${i}`, norms ? outputs : inputs), convolution(`${unit}conv${i}`, inputs, outputs, side))
+      if (!block) list.push(convolution(unit + 'downsample.conv', channels, 4 * middle, 1))
+      if (!block && norms) list.push(...vectors(unit + 'downsample.norm', 4 * middle))
+      channels = 4 * middle
+    }
+  })
+  return channels
+}
+
+function bit(units) {
   const list = []
+  const channels = residual(list, '', units, false)
+  list.push(...vectors('norm', channels), convolution('head.fc', channels, CLASSES, 1), ['head.fc.bias', [CLASSES], 0.1, 0])
+  return list
+}
+
+function tensors({ width, units }) {
+  const list = []
+  if (!width) return bit(units)
+  const channels = units ? residual(list, 'patch_embed.backbone.', units, true) : 3
+  const side = units ? 1 : 16
+  const tokens = units ? 50 : 197
   const linear = (name, inputs, outputs) =>
     list.push([`${name}.weight`, [outputs, inputs], inputs ** -0.5, 0], [`${name}.bias`, [outputs], 0.1, 0])
-  const norm = (name) => list.push([`${name}.weight`, [width], 0.1, 1], [`${name}.bias`, [width], 0.1, 0])
-  list.push(['cls_token', [1, 1, width], 0.5, 0], ['pos_embed', [1, TOKENS, width], 0.5, 0])
-  list.push(['patch_embed.proj.weight', [width, 3, 16, 16], 2 * 768 ** -0.5, 0], ['patch_embed.proj.bias', [width], 0.1, 0])
+  const norm = (name) => list.push(...vectors(name, width))
+  list.push(['cls_token', [1, 1, width], 0.5, 0], ['pos_embed', [1, tokens, width], 0.5, 0])
+  list.push(['patch_embed.proj.weight', [width, channels, side, side], 2 * (channels * side * side) ** -0.5, 0], ['patch_embed.proj.bias', [width], 0.1, 0])
   for (let i = 0; i < LAYERS; i++) {
     const block = `blocks.${i}.`
     norm(block + 'norm1')
@@ -45,8 +77,8 @@ function fill(values, deviation, mean) {
   }
 }
 
-async function write(folder, { architecture, width }) {
-  const list = tensors(width)
+async function write(folder, model) {
+  const list = tensors(model)
   const header = {}
   let end = 0
   for (const [name, shape] of list) header[name] = { dtype: 'F32', shape, data_offsets: [end, (end += 4 * product(shape))] }
@@ -65,7 +97,7 @@ async function write(folder, { architecture, width }) {
   }
   await file.close()
   const preprocess = { input_size: [3, 224, 224], interpolation: 'bicubic', crop_pct: 0.9, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] }
-  const config = { architecture, num_classes: CLASSES, num_features: width, global_pool: 'token', pretrained_cfg: preprocess }
+  const config = { architecture: model.architecture, num_classes: CLASSES, pretrained_cfg: preprocess }
   await writeFile(join(folder, 'config.json'), JSON.stringify(config))
   await rename(path + '.part', path)
 }
