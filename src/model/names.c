@@ -241,7 +241,7 @@ static int translate_in(const vit_family *family, const char *name, vit_name *ou
                 *out = (vit_name){.part = b->part,
                                   .parts = b->parts,
                                   .kernel = strcmp(e->foreign, "/kernel") == 0,
-                                  .stacked = strchr(p->own, '#') && !strpbrk(p->foreign, "#@"),
+                                  .stacked = strchr(p->own, '#') && !p->foreign[strcspn(p->foreign, "#@")],
                                   .family = family};
                 put(out->own, sizeof out->own, p->own, numbers);
                 put(out->own, sizeof out->own, b->own, numbers);
