@@ -67,10 +67,17 @@ typedef struct vit_train_options {
     double rate;            /* the highest (1e-3) */
     double final_rate;      /* where the schedule ends (0) */
     int64_t warmup, updates; /* updates: how many; the first has rate 0 if there is a warm-up (0, 1) */
+    const char *freeze;     /* weights that stay as they are: beginnings of names, with commas between ("blocks.0.,norm");
+                             * read while opening. NULL: none */
     double polyak;          /* D: the average of parameters becomes D average + (1 - D) parameters; 0: none (0) */
 } vit_train_options;
 
 vit_train_options vit_default_train_options(void);
+
+/* A model to fine-tune: that of `from` with a new head of zeros for `classes` classes, without pre_logits, and positions
+ * interpolated for pictures of height x width (0: as they are). labels [classes], or NULL. */
+vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, int height, int width,
+                           const char *const *labels, vit_error *error);
 
 typedef struct vit_trainer vit_trainer;
 
@@ -112,10 +119,64 @@ const vit_model *vit_trainer_average(const vit_trainer *trainer);
 /* The rate of an update, counted from 0. */
 double vit_train_rate(const vit_train_options *options, int64_t update);
 
+/* How many updates there were. */
+int64_t vit_trainer_updates(const vit_trainer *trainer);
+
 /* All state, at an update: the file appears when it is complete. Load wants a trainer of the same network; it then goes
  * on as the saved one would have, to the bit. `note` [8] is the caller's, kept in the file. */
 vit_status vit_trainer_save(const vit_trainer *trainer, const char *path, const int64_t *note, vit_error *error);
 vit_status vit_trainer_load(vit_trainer *trainer, const char *path, int64_t *note, vit_error *error);
+
+/* ---- Pictures to train on ---- */
+
+/* A folder that has a folder for each class (ImageFolder), or .tar files: below the folder, or one of its own. A tar's
+ * pictures are of the class whose number KEY.cls beside KEY.jpg holds (WebDataset), else of the folder's name above them.
+ * Classes are in the order of their names. Only places are held in memory; pictures are read when their turn comes. */
+typedef struct vit_dataset vit_dataset;
+vit_status vit_dataset_open(vit_dataset **out, const char *path, const vit_options *options, vit_error *error);
+void vit_dataset_close(vit_dataset *dataset);
+int vit_dataset_count(const vit_dataset *dataset);
+/* One picture, decoded; its class. */
+vit_status vit_dataset_picture(const vit_dataset *dataset, int index, vit_image *out, vit_error *error);
+int vit_dataset_class(const vit_dataset *dataset, int index);
+int vit_dataset_classes(const vit_dataset *dataset);
+const char *vit_dataset_class_name(const vit_dataset *dataset, int index); /* NULL past the end */
+
+/* Marks with 1 that part of `count` pictures, by chance of the seed, the others with 0. */
+void vit_train_hold_out(uint8_t *marks, int count, double part, uint64_t seed);
+
+/* What happens to a picture before it is trained on. */
+typedef struct vit_augment {
+    double crop_scale[2], crop_ratio[2]; /* random resized crop: share of the area, width to height; {0}: none (0) */
+    int pad;             /* else: the whole picture at its size, padded with black by so many pixels, cropped anywhere */
+    vit_filter filter;   /* of crops (bilinear) */
+    float flip;          /* chance of a mirror image (0) */
+    int random_ops, random_magnitude; /* RandAugment: how many operations, how strong of 0..30 (0) */
+    float erase;         /* chance of a rectangle of the mean colour (0) */
+    double erase_scale[2], erase_ratio[2]; /* its share of the area, height to width (0.02..0.33, 0.3..3.3) */
+    float mixup, cutmix; /* alpha of the beta distribution; with both, either for each batch (0) */
+} vit_augment;
+vit_augment vit_default_augment(void);
+
+/* Batches for a trainer, made by threads ahead of it: shuffled anew for every pass through the data. What sample number s
+ * is depends on seed and s alone. */
+typedef struct vit_feed vit_feed;
+typedef struct vit_feed_options {
+    vit_augment augment;
+    vit_preprocess preprocess; /* mean, std; and with no augmentation all of it */
+    int height, width, batch, classes;
+    int threads;               /* that make batches; 0: none, they are made when they are asked for */
+    uint64_t seed;
+    const uint8_t *held_out;   /* [vit_dataset_count]: 1 for pictures that are left out; NULL: none. Read while opening */
+    int64_t first;             /* the first batch */
+} vit_feed_options;
+vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_feed_options *options, vit_error *error);
+void vit_feed_close(vit_feed *feed);
+/* Pictures of a pass. */
+int vit_feed_count(const vit_feed *feed);
+/* The next batch into the trainer's inputs and targets. A picture that cannot be used is replaced by the next of the
+ * pass: *bad counts them, and *text names the last (until the next call), NULL if there was none. */
+vit_status vit_feed_next(vit_feed *feed, vit_trainer *trainer, int *bad, const char **text, vit_error *error);
 
 #ifdef __cplusplus
 }

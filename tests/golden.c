@@ -40,6 +40,7 @@ static const struct kind {
     {"real/attention_distance", golden_attention_distance},
     {"real/posemb_similarity", golden_posemb_similarity},
     {"real/filter_pca", golden_filter_pca},
+    {"augment/randaugment", golden_randaugment},
     {"train/grad_", golden_gradients},
     {"train/steps_", golden_steps},
 };

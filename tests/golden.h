@@ -81,6 +81,7 @@ void golden_rollout(golden *g);
 void golden_attention_distance(golden *g);
 void golden_posemb_similarity(golden *g);
 void golden_filter_pca(golden *g);
+void golden_randaugment(golden *g);
 void golden_gradients(golden *g);
 void golden_steps(golden *g);
 

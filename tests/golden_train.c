@@ -2,6 +2,7 @@
 #include "golden.h"
 
 #include "../src/format/json.h"
+#include "../src/train/augment.h"
 #include "../src/train/trainer.h"
 
 #include <stdlib.h>
@@ -186,4 +187,32 @@ void golden_steps(golden *g) {
         run_steps(&t, 0.9, "polyak_0.9");
     }
     training_close(&t);
+}
+
+/* augment/randaugment: OPERATION.LEVEL, or a bare OPERATION where there are no levels. */
+void golden_randaugment(golden *g) {
+    static const char *const names[] = {"Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate",
+                                        "Brightness", "Color", "Contrast", "Sharpness", "Posterize", "Solarize", "AutoContrast",
+                                        "Equalize"};
+    tensors input;
+    tensors_open(&input, path_in(g->folder, "input.safetensors"), g);
+    const vit_tensor_info *x = tensors_find(&input, "x");
+    const int height = (int)x->shape[0], width = (int)x->shape[1];
+    uint8_t *scratch = must_alloc((size_t)x->bytes);
+    for (int i = 0; i < golden_count(g); i++) {
+        const char *name = golden_name(g, i), *dot = strchr(name, '.');
+        const size_t length = dot ? (size_t)(dot - name) : strlen(name);
+        int op = 0, is_signed;
+        while (op < VIT_OPS && (strncmp(names[op], name, length) != 0 || names[op][length]))
+            op++;
+        if (op == VIT_OPS)
+            die("%s: no operation is called %s", g->folder, name);
+        const int level = dot ? atoi(dot + 1) : 0;
+        const double magnitude = vit_op_magnitude((vit_op)op, abs(level), height, width, &is_signed);
+        uint8_t *out = golden_result(g, i, "U8", 3, x->shape);
+        memcpy(out, tensors_data(&input, x), (size_t)x->bytes);
+        vit_op_apply((vit_op)op, level < 0 ? -magnitude : magnitude, out, height, width, scratch);
+    }
+    free(scratch);
+    tensors_close(&input);
 }

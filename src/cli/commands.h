@@ -9,6 +9,8 @@
     X(attention, "where a network looks, laid over the picture")         \
     X(fewshot, "classes learnt from a few pictures of each, in no time")  \
     X(eval, "accuracy on a folder of pictures named by class")           \
+    X(train, "trains a network on pictures, from scratch")               \
+    X(finetune, "trains a trained network on other pictures")            \
     X(trace, "every intermediate result of a forward pass")              \
     X(init, "a new model with random weights")                           \
     X(info, "what is in a weight file or model")                         \

@@ -1,6 +1,6 @@
 /* A transformer block (paper section 3.1) and its gradients: x += proj(attention(norm1(x))), then
- * x += fc2(gelu(fc1(norm2(x)))). All of it but attention passes over the tokens in blocks that stay in a core's cache from
- * norm to residual. */
+ * x += fc2(gelu(fc1(norm2(x)))). All of it but attention passes over the tokens in blocks that stay in a core's cache
+ * from norm to residual. */
 #include "trainer.h"
 
 #include <string.h>

@@ -14,6 +14,16 @@ static int is_kernel(const vit_slot *slot) {
     return slot->rank >= 2 && length > 7 && strcmp(slot->name + length - 7, ".weight") == 0;
 }
 
+static int is_frozen(const char *freeze, const char *name) {
+    while (freeze && *freeze) {
+        const size_t length = strcspn(freeze, ",");
+        if (length && strncmp(name, freeze, length) == 0)
+            return 1;
+        freeze += length + (freeze[length] == ',');
+    }
+    return 0;
+}
+
 void vit_make_pieces(vit_trainer *t) {
     t->piece_count = 0;
     for (int i = 0; i < t->model->slot_count; i++) {
@@ -24,6 +34,7 @@ void vit_make_pieces(vit_trainer *t) {
                     .begin = (size_t)(slot->held.f32 - t->parameters) + begin,
                     .count = slot->count - begin < PIECE ? slot->count - begin : PIECE,
                     .decays = !t->options.decay_matrices || is_kernel(slot),
+                    .frozen = is_frozen(t->options.freeze, slot->name),
                 };
     }
 }
@@ -37,7 +48,7 @@ static void square_pieces(void *context, int begin, int end, int thread) {
         double sum[4] = {0};
         for (size_t j = 0; j < piece->count; j++)
             sum[j % 4] += (double)g[j] * g[j];
-        piece->squares = sum[0] + sum[1] + sum[2] + sum[3];
+        piece->squares = piece->frozen ? 0 : sum[0] + sum[1] + sum[2] + sum[3];
     }
 }
 
@@ -115,6 +126,8 @@ static void update_pieces(void *context, int begin, int end, int thread) {
     const vit_trainer *t = job->trainer;
     for (int i = begin; i < end; i++) {
         const vit_piece *piece = &t->pieces[i];
+        if (piece->frozen)
+            continue;
         (t->options.optimizer == VIT_OPTIMIZER_ADAM ? adam : sgd)(job, piece);
         if (!t->average)
             continue;

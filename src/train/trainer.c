@@ -176,25 +176,11 @@ static void take_buffers(vit_trainer *t, int threads) {
 
 /* A model of the same network with weights of its own. */
 static vit_status copy_model(vit_model **out, const vit_model *from, vit_error *error) {
-    vit_model *model;
-    const vit_allocator *allocator = &from->options.allocator;
-    *out = NULL;
-    VIT_TRY(vit_alloc_for((void **)&model, allocator, sizeof *model, "the model", error));
-    *model = (vit_model){.options = from->options, .config = from->config};
-    vit_status status = vit_model_make_slots(model, error);
-    if (status == VIT_OK)
-        status = vit_model_alloc_weights(model, error);
-    if (status == VIT_OK && from->labels)
-        status = vit_model_set_labels(model, (const char *const *)from->labels, from->config.classes, error);
-    if (status != VIT_OK) {
-        vit_model_close(model);
-        return status;
-    }
-    memset(model->weight_arena.base, 0, model->weight_arena.size);
-    for (int i = 0; i < model->slot_count; i++)
-        memcpy(model->slots[i].held.f32, from->slots[i].held.f32, model->slots[i].count * sizeof(float));
-    model->ready_slots = model->slot_count;
-    *out = model;
+    VIT_TRY(vit_model_empty(out, &from->config, &from->options, error));
+    for (int i = 0; i < from->slot_count; i++)
+        memcpy((*out)->slots[i].held.f32, from->slots[i].held.f32, from->slots[i].count * sizeof(float));
+    if (from->labels)
+        VIT_TRY(vit_model_set_labels(*out, (const char *const *)from->labels, from->config.classes, error));
     return VIT_OK;
 }
 
@@ -289,6 +275,10 @@ const vit_model *vit_trainer_model(const vit_trainer *t) {
 
 const vit_model *vit_trainer_average(const vit_trainer *t) {
     return t->average;
+}
+
+int64_t vit_trainer_updates(const vit_trainer *t) {
+    return t->updates;
 }
 
 static void forward(vit_trainer *t) {

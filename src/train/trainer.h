@@ -30,7 +30,7 @@ typedef struct vit_sums {
 /* A part of the parameters that is updated in one go. */
 typedef struct vit_piece {
     size_t begin, count;
-    int decays;
+    int decays, frozen;
     double squares; /* of its gradient */
 } vit_piece;
 
@@ -151,6 +151,9 @@ void vit_backward_output(vit_trainer *t);
 
 /* loss.c: loss of the logits and their gradient times `scale`. */
 double vit_loss_backward(vit_trainer *t, double scale, int *correct);
+
+/* adapt.c: a model of a configuration with all weights 0, for others' to be copied to. */
+vit_status vit_model_empty(vit_model **out, const vit_config *config, const vit_options *options, vit_error *error);
 
 /* optimizer.c */
 void vit_make_pieces(vit_trainer *t); /* counts where pieces is NULL */

@@ -19,6 +19,7 @@ import cases_formats
 import cases_inside
 import cases_pictures
 import cases_real
+import cases_train
 import cases_usage
 import cases_weights
 from program import Program, Tally
@@ -40,6 +41,7 @@ def main():
             cases_formats,
             cases_architectures,
             cases_broken,
+            cases_train,
             cases_real,
         ):
             for name, case in vars(module).items():

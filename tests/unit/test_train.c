@@ -1,5 +1,5 @@
-/* The trainer: gradients of whole networks against differences of the loss, steps that depend on nothing but their inputs,
- * what is refused. Gradients of small networks against PyTorch and JAX are in the goldens. */
+/* The trainer: gradients of whole networks against differences of the loss, steps that depend on nothing but their
+ * inputs, what is refused. Gradients of small networks against PyTorch and JAX are in the goldens. */
 #include "test.h"
 
 #include "../../src/train/trainer.h"
@@ -167,6 +167,83 @@ static void test_same_bits(void) {
     vit_model_close(model);
 }
 
+/* A trainer that loads another's state goes on as that one would have. */
+static void test_state(void) {
+    static const char path[] = "build/test_train_state.safetensors";
+    vit_config c = small();
+    vit_model *model = model_of(&c);
+    vit_train_options o = options_of(3);
+    o.dropout = 0.2f;
+    o.polyak = 0.9;
+    o.schedule = VIT_SCHEDULE_COSINE;
+    vit_trainer *whole = trainer_of(model, o), *part = trainer_of(model, o), *rest = trainer_of(model, o);
+    const int64_t note[8] = {1, 2, 3, 4, 5, 6, 7, -8};
+    int64_t found[8];
+    for (int turn = 0; turn < 4; turn++)
+        step(whole, turn);
+    step(part, 0);
+    step(part, 1);
+    CHECK_STATUS(VIT_OK, vit_trainer_save(part, path, note, &error));
+    step(rest, 5);
+    CHECK_STATUS(VIT_OK, vit_trainer_load(rest, path, found, &error));
+    CHECK(!memcmp(note, found, sizeof note) && vit_trainer_updates(rest) == 2);
+    step(rest, 2);
+    step(rest, 3);
+    CHECK(same(whole, rest) && !memcmp(whole->average->slots[0].held.f32, rest->average->slots[0].held.f32,
+                                       whole->parameter_count * sizeof(float)));
+    vit_trainer_close(rest);
+
+    o.optimizer = VIT_OPTIMIZER_SGD;
+    rest = trainer_of(model, o);
+    CHECK_STATUS(VIT_ERR_SHAPE, vit_trainer_load(rest, path, NULL, &error));
+    vit_trainer_close(rest);
+    o.optimizer = VIT_OPTIMIZER_ADAM;
+    o.seed = 1;
+    rest = trainer_of(model, o);
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_load(rest, path, NULL, &error));
+    CHECK_MENTIONS(error.text, "seed");
+    CHECK_STATUS(VIT_ERR_IO, vit_trainer_load(rest, "build/no such file", NULL, &error));
+    CHECK_STATUS(VIT_ERR_IO, vit_trainer_save(rest, "build/no such folder/state", NULL, &error));
+    vit_trainer_close(rest);
+    vit_trainer_close(whole);
+    vit_trainer_close(part);
+    vit_model_close(model);
+    remove(path);
+}
+
+/* Frozen weights stay; the others of a smaller head, of other positions, are learnt. */
+static void test_adapted(void) {
+    vit_config c = small();
+    c.pre_logits = 8;
+    vit_model *model = model_of(&c), *adapted = NULL;
+    const char *const labels[] = {"one", "other"};
+    CHECK_STATUS(VIT_OK, vit_model_adapt(&adapted, model, 2, 16, 24, labels, &error));
+    const vit_config *now = vit_model_config(adapted);
+    CHECK(now->classes == 2 && now->pre_logits == 0 && now->image_height == 16 && now->preprocess.width == 24);
+    CHECK_STRING(vit_model_label(adapted, 1), "other");
+    CHECK(adapted->weights.head_weight[3] == 0);
+    CHECK(adapted->weights.blocks[1].fc1_bias[7] == model->weights.blocks[1].fc1_bias[7]);
+    CHECK(adapted->weights.pos_embed[5] == model->weights.pos_embed[5] && adapted->weights.pos_embed[24 * 24] != 0);
+    vit_train_options o = options_of(2);
+    o.freeze = "blocks.0.,head.bias";
+    vit_trainer *t = trainer_of(adapted, o);
+    step(t, 0);
+    step(t, 1);
+    for (int i = 0; i < t->model->slot_count; i++) {
+        const vit_slot *slot = &t->model->slots[i];
+        const int moved = memcmp(slot->held.f32, adapted->slots[i].held.f32, slot->count * sizeof(float)) != 0;
+        const int frozen = strncmp(slot->name, "blocks.0.", 9) == 0 || strcmp(slot->name, "head.bias") == 0;
+        if (!CHECK(moved != frozen))
+            puts(slot->name);
+    }
+    vit_trainer_close(t);
+    vit_model *none;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_adapt(&none, model, 0, 0, 0, NULL, &error));
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_adapt(&none, model, 2, 3, 300, NULL, &error));
+    vit_model_close(adapted);
+    vit_model_close(model);
+}
+
 /* Half batches whose gradients are gathered move parameters as the whole batch does. */
 static void test_accumulation(void) {
     vit_config c = small();
@@ -325,5 +402,5 @@ static void test_schedules(void) {
     CHECK_CLOSE(vit_train_rate(&o, 0), 2, 1e-12);
 }
 
-TEST_MAIN(TEST(test_networks), TEST(test_same_bits), TEST(test_accumulation), TEST(test_session_agrees),
-          TEST(test_no_allocation_in_a_step), TEST(test_it_learns), TEST(test_refusals), TEST(test_schedules))
+TEST_MAIN(TEST(test_networks), TEST(test_same_bits), TEST(test_state), TEST(test_adapted), TEST(test_accumulation),
+          TEST(test_session_agrees), TEST(test_no_allocation_in_a_step), TEST(test_it_learns), TEST(test_refusals), TEST(test_schedules))

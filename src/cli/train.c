@@ -1,0 +1,306 @@
+#include "commands.h"
+#include "engine.h"
+#include "paths.h"
+#include "text_out.h"
+#include "train_run.h"
+#include "train_settings.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DATA_DETAILS                                                                                                \
+    "DATA has a folder for each class (ImageFolder), or is a .tar file of such, or WebDataset's shards (KEY.jpg "   \
+    "beside KEY.cls), or a folder with .tar files. The run's folder gets log.jsonl, model.gguf, best.gguf and "     \
+    "state.safetensors, from which --resume goes on as if nothing had happened; Ctrl-C saves. A picture that "      \
+    "cannot be read is named and passed over. The same seed gives the same model, whatever the threads."
+
+static const vit_cli_command train_command = {
+    .name = "train",
+    .summary = "trains a network on pictures, from scratch",
+    .arguments = "[options] --out DIR DATA",
+    .details = DATA_DETAILS " Recipes: plain, cifar10-vit, paper-imagenet, paper-imagenet21k, paper-jft.",
+    .examples = "  vit train --recipe cifar10-vit --val cifar10/test --out run cifar10/train\n"
+                "  vit train --arch vit_tiny_patch16_224 --size 64 --patch 8 --epochs 50 --out run photos/\n"
+                "  vit train --recipe cifar10-vit --val cifar10/test --out run --resume cifar10/train\n"
+                "  vit plot run/log.jsonl --out run.svg\n",
+    .least = 1,
+    .most = 1,
+};
+
+static const vit_cli_command finetune_command = {
+    .name = "finetune",
+    .summary = "trains a trained network on other pictures",
+    .arguments = "[options] --model FILE|DIR --out DIR DATA",
+    .details = "The head is replaced by one of zeros for the classes of DATA; positions are interpolated for --size. "
+               DATA_DETAILS " Recipes: plain, paper-imagenet, paper-cifar, paper-small, paper-vtab.",
+    .examples = "  vit finetune --model vit_tiny/ --val cifar10/test --epochs 3 --out run cifar10/train\n"
+                "  vit finetune --model vit_tiny/ --freeze patch_embed,blocks,norm,pos,cls --out run photos/\n"
+                "  vit finetune --model vit_tiny/ --lr 0.003,0.01,0.03 --holdout 0.02 --out run photos/\n",
+    .least = 1,
+    .most = 1,
+};
+
+typedef struct request {
+    const vit_cli_command *command;
+    vit_cli_settings settings;
+    vit_cli_model model;
+    vit_cli_run run;
+    const char *data, *val, *out, *rates, *freeze;
+    double holdout, evaluate, save_minutes;
+    int seed, loaders, resume, recompute;
+} request;
+
+/* What the options open. */
+typedef struct material {
+    vit_dataset *data, *test;
+    vit_model *model;
+    const char **labels;
+    uint8_t *held_out;
+} material;
+
+static int complain(const vit_error *error) {
+    vit_cli_complain("%s", error->text);
+    return VIT_CLI_FAILED;
+}
+
+static int make_folder(const char *path) {
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && vit_cli_is_folder(path)))
+        return 1;
+    vit_cli_complain("%s: cannot be made: %s", path, strerror(errno));
+    return 0;
+}
+
+/* Classes of both are the same names. */
+static int same_classes(const material *m, const char *val) {
+    const int count = vit_dataset_classes(m->data);
+    int same = vit_dataset_classes(m->test) == count;
+    for (int i = 0; i < count && same; i++)
+        same = strcmp(vit_dataset_class_name(m->data, i), vit_dataset_class_name(m->test, i)) == 0;
+    if (!same)
+        vit_cli_complain("%s: has other classes than the pictures to train on (%d, not %d, or other names)", val,
+                         vit_dataset_classes(m->test), count);
+    return same;
+}
+
+static int open_pictures(const request *r, material *m) {
+    vit_error error;
+    if (vit_dataset_open(&m->data, r->data, NULL, &error) != VIT_OK ||
+        (r->val && vit_dataset_open(&m->test, r->val, NULL, &error) != VIT_OK))
+        return complain(&error);
+    if (m->test && !same_classes(m, r->val))
+        return VIT_CLI_FAILED;
+    const int count = vit_dataset_count(m->data), classes = vit_dataset_classes(m->data);
+    m->labels = malloc((size_t)classes * sizeof *m->labels);
+    m->held_out = calloc((size_t)count, 1);
+    if (!m->labels || !m->held_out) {
+        vit_cli_complain("out of memory for the names of classes");
+        return VIT_CLI_FAILED;
+    }
+    for (int i = 0; i < classes; i++)
+        m->labels[i] = vit_dataset_class_name(m->data, i);
+    vit_train_hold_out(m->held_out, count, r->holdout, (uint64_t)r->seed);
+    return VIT_CLI_OK;
+}
+
+static int open_model(const request *r, material *m) {
+    const vit_cli_settings *s = &r->settings;
+    const int classes = vit_dataset_classes(m->data);
+    vit_options options = vit_default_options();
+    vit_config config;
+    vit_error error;
+    options.raw_weights = 1;
+    if (r->command == &finetune_command) {
+        vit_model *base;
+        vit_cli_model named = r->model;
+        named.raw_weights = 1;
+        const int status = vit_cli_model_open(&base, &named, VIT_COMPUTE_F32);
+        if (status != VIT_CLI_OK)
+            return status;
+        const vit_status adapted =
+            vit_model_adapt(&m->model, base, classes, s->size[0], s->size[1], m->labels, &error);
+        vit_model_close(base);
+        return adapted == VIT_OK ? VIT_CLI_OK : complain(&error);
+    }
+    if (vit_cli_network(s, classes, &config, &error) != VIT_OK ||
+        vit_model_init(&m->model, &config, (uint64_t)r->seed, &options, &error) != VIT_OK ||
+        vit_model_set_labels(m->model, m->labels, classes, &error) != VIT_OK)
+        return complain(&error);
+    return VIT_CLI_OK;
+}
+
+static void close_material(material *m) {
+    vit_model_close(m->model);
+    vit_dataset_close(m->data);
+    vit_dataset_close(m->test);
+    free(m->labels);
+    free(m->held_out);
+}
+
+static void introduce(const request *r, const material *m, const vit_cli_training *t) {
+    const vit_config *c = vit_model_config(m->model);
+    vit_cli_line(stderr, "vit: %s, %lld parameters, %dx%d pixels, %d classes", c->architecture,
+                 (long long)vit_model_parameters(m->model), c->image_height, c->image_width, c->classes);
+    vit_cli_line(stderr, "vit: %d pictures in %s, %lld updates of %d pictures, %.0f MB", vit_dataset_count(m->data),
+                 r->data, (long long)t->options.updates, t->options.batch * t->options.accumulate,
+                 (double)vit_trainer_bytes(m->model, &t->options) * 1e-6);
+}
+
+/* The rate of the list that does best on the pictures held out, each tried for the whole length. */
+static int choose_rate(vit_cli_training *run, const char *rates) {
+    double best = -1, chosen = 0;
+    const char *folder = run->folder;
+    run->folder = NULL;
+    for (const char *at = rates; *at;) {
+        char *end;
+        double accuracy;
+        run->options.rate = strtod(at, &end);
+        const int status = vit_cli_train_run(run, &accuracy);
+        if (status != VIT_CLI_OK)
+            return status;
+        vit_cli_line(stdout, "rate %g: %.2f %% of the pictures held out", run->options.rate, accuracy);
+        if (accuracy > best) {
+            best = accuracy;
+            chosen = run->options.rate;
+        }
+        at = end + (*end == ',');
+    }
+    run->options.rate = chosen;
+    run->folder = folder;
+    vit_cli_line(stdout, "rate %g is chosen", chosen);
+    return VIT_CLI_OK;
+}
+
+/* "0.01" or "0.003,0.01": how many; 0 if it is none of these. */
+static int count_rates(const char *text, double *first) {
+    int count = 0;
+    for (const char *at = text;; count++) {
+        char *end;
+        const double rate = strtod(at, &end);
+        if (end == at || !(rate > 0 && rate < 1e6) || (*end && *end != ','))
+            return 0;
+        if (!count)
+            *first = rate;
+        if (!*end)
+            return count + 1;
+        at = end + 1;
+    }
+}
+
+static int train(const request *r, material *m) {
+    vit_session_options session;
+    int status = vit_cli_session_options(&session, r->command, &r->run);
+    if (status >= 0)
+        return status;
+    if (!make_folder(r->out))
+        return VIT_CLI_FAILED;
+    status = open_pictures(r, m);
+    if (status == VIT_CLI_OK)
+        status = open_model(r, m);
+    if (status != VIT_CLI_OK)
+        return status;
+    int held = 0;
+    for (int i = 0; i < vit_dataset_count(m->data); i++)
+        held += m->held_out[i];
+    vit_cli_training run = {
+        .model = m->model,
+        .data = m->data,
+        .test = m->test,
+        .held_out = held ? m->held_out : NULL,
+        .options = vit_cli_train_options(&r->settings, vit_dataset_count(m->data) - held),
+        .augment = vit_cli_augment(&r->settings),
+        .loaders = r->loaders,
+        .evaluate_epochs = r->evaluate,
+        .save_seconds = r->save_minutes * 60,
+        .folder = r->out,
+        .resume = r->resume,
+    };
+    run.options.threads = session.threads;
+    run.options.kernels = session.kernels;
+    run.options.seed = (uint64_t)r->seed;
+    run.options.recompute = r->recompute;
+    run.options.freeze = r->freeze;
+    introduce(r, m, &run);
+    double accuracy;
+    if (r->rates && count_rates(r->rates, &accuracy) > 1) {
+        const vit_dataset *test = run.test;
+        if (!held)
+            return vit_cli_usage(r->command, "--lr with several rates needs --holdout");
+        run.test = NULL; /* choosing looks at no test picture */
+        status = choose_rate(&run, r->rates);
+        run.test = test;
+    }
+    return status == VIT_CLI_OK ? vit_cli_train_run(&run, &accuracy) : status;
+}
+
+static int run(request *r, int argc, char **argv) {
+    int count;
+    const int is_train = r->command == &train_command;
+    vit_cli_settings *s = &r->settings;
+    if (!vit_cli_settings_begin(s, r->command->name, argc, argv))
+        return VIT_CLI_USAGE;
+    const vit_cli_option network[] = {
+        {"arch", "NAME", VIT_CLI_TEXT, &s->arch, 0, 0, "which network ('vit init --list')"},
+        {"layers", "N", VIT_CLI_INT, &s->layers, 1, 1024, "instead of the network's"},
+        {"width", "N", VIT_CLI_INT, &s->width, 1, 65536, "the same"},
+        {"heads", "N", VIT_CLI_INT, &s->heads, 1, 1024, "the same"},
+        {"mlp", "N", VIT_CLI_INT, &s->mlp, 1, 1 << 20, "the same: width of the hidden layers"},
+        {"patch", "N", VIT_CLI_INT, &s->patch, 1, 1024, "the same: pixels"},
+        {"pool", "as named|cls|mean", VIT_CLI_CHOICE, &s->pool, 0, 0, "a class token, or the mean of the patches"},
+    };
+    const vit_cli_option base[] = {
+        VIT_CLI_MODEL_OPTIONS(r->model),
+        {"freeze", "NAMES", VIT_CLI_TEXT, &r->freeze, 0, 0,
+         "weights that stay as they are: beginnings of their names, with commas between"},
+    };
+    const vit_cli_option shared[] = {
+        {"out", "DIR", VIT_CLI_TEXT, &r->out, 0, 0, "the run's folder; made if it is not there"},
+        {"val", "DATA", VIT_CLI_TEXT, &r->val, 0, 0, "pictures to test on, in folders of the same names"},
+        {"holdout", "F", VIT_CLI_NUMBER, &r->holdout, 0, 0.9, "test on this part of DATA, and do not train on it"},
+        {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
+        {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates, 0, 0,
+         "the highest rate; of several, the best on the pictures held out, each tried for the whole length"},
+        VIT_CLI_SETTINGS_OPTIONS(*s),
+        {"seed", "N", VIT_CLI_INT, &r->seed, 0, 2147483647, "of weights, order, augmentation and dropout (default: 0)"},
+        {"eval-epochs", "N", VIT_CLI_NUMBER, &r->evaluate, 0, 1e6, "passes between tests; 0: at the end (default: 1)"},
+        {"save-minutes", "N", VIT_CLI_NUMBER, &r->save_minutes, 0, 1e6, "between checkpoints, at most (default: 5)"},
+        {"resume", NULL, VIT_CLI_FLAG, &r->resume, 0, 0, "go on with the run in the folder, if there is one"},
+        {"recompute", NULL, VIT_CLI_FLAG, &r->recompute, 0, 0, "less memory, a third more time"},
+        {"loaders", "N", VIT_CLI_INT, &r->loaders, 0, 64, "threads that read pictures ahead (default: 1)"},
+        {"threads", "N", VIT_CLI_INT, &r->run.threads, 1, 256, "default: one for each processor, at most 8"},
+        {"kernels", "NAME", VIT_CLI_TEXT, &r->run.kernels, 0, 0, "one of those 'vit version' lists"},
+    };
+    vit_cli_option options[sizeof network / sizeof *network + sizeof base / sizeof *base +
+                           sizeof shared / sizeof *shared + 1];
+    size_t rows = 0;
+    const size_t special = is_train ? sizeof network / sizeof *network : sizeof base / sizeof *base;
+    memcpy(options, is_train ? network : base, special * sizeof *options);
+    rows += special;
+    memcpy(options + rows, shared, sizeof shared);
+    rows += sizeof shared / sizeof *shared;
+    options[rows] = (vit_cli_option){0};
+    const int status = vit_cli_parse(r->command, options, argc, argv, &count);
+    if (status >= 0)
+        return status;
+    r->data = argv[0];
+    if (!r->out)
+        return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
+    if (r->rates && !count_rates(r->rates, &s->rate))
+        return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates);
+    material m = {0};
+    const int result = train(r, &m);
+    close_material(&m);
+    return result;
+}
+
+int vit_cli_train(int argc, char **argv) {
+    request r = {.command = &train_command, .evaluate = 1, .save_minutes = 5, .loaders = 1};
+    return run(&r, argc, argv);
+}
+
+int vit_cli_finetune(int argc, char **argv) {
+    request r = {.command = &finetune_command, .evaluate = 1, .save_minutes = 5, .loaders = 1};
+    return run(&r, argc, argv);
+}

@@ -1,0 +1,366 @@
+#include "train_run.h"
+
+#include "progress.h"
+#include "text_out.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { INTERRUPTED = 130, TEST_BATCH = 32 };
+
+/* What a state's note says: so much of the log belongs to it, and settings it was made with. */
+enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTES = 8 };
+
+typedef struct progress {
+    const vit_cli_training *run;
+    vit_trainer *trainer;
+    vit_feed *feed;
+    FILE *log;
+    int images;                   /* of a pass */
+    double began, saved;          /* seconds */
+    int64_t first;                /* update that this process began with */
+    double best, accuracy;        /* percent; -1: none yet */
+    double loss;                  /* sums since the last line of the log */
+    int64_t correct, seen, bad;
+    int batches, shown;
+    vit_train_result last;
+} progress;
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal_number) {
+    (void)signal_number;
+    interrupted = 1;
+}
+
+static int path_in(char *out, size_t size, const char *folder, const char *name) {
+    return snprintf(out, size, "%s/%s", folder, name) < (int)size;
+}
+
+static double epochs_at(const progress *p, int64_t update) {
+    const vit_train_options *o = &p->run->options;
+    return (double)update * o->batch * o->accumulate / p->images;
+}
+
+/* ---- The bar ---- */
+
+static void hide(progress *p) {
+    if (p->shown)
+        fputs("\r\033[K", stderr);
+    p->shown = 0;
+}
+
+static void show(progress *p) {
+    static double drawn;
+    const vit_train_options *o = &p->run->options;
+    const double now = vit_cli_seconds();
+    enum { BAR = 24 };
+    if (!isatty(STDERR_FILENO) || now < drawn + 0.1)
+        return;
+    drawn = now;
+    const int64_t update = p->last.update, done = update - p->first;
+    const double rate = (double)done * o->batch * o->accumulate / (now - p->began);
+    const double left = done ? (now - p->began) / (double)done * (double)(o->updates - update) : 0;
+    const int filled = (int)(BAR * update / o->updates), seen = p->seen > 0;
+    fprintf(stderr, "\r\033[K[%.*s%*s] epoch %.2f of %.4g  loss %.3f  %.1f %%  %.0f images/s  %d:%02d:%02d left", filled,
+            "========================", BAR - filled, "", epochs_at(p, update), epochs_at(p, o->updates),
+            p->batches ? p->loss / p->batches : p->last.loss, seen ? 100.0 * (double)p->correct / (double)p->seen : 0,
+            rate, (int)(left / 3600), (int)(left / 60) % 60, (int)left % 60);
+    fflush(stderr);
+    p->shown = 1;
+}
+
+/* ---- Evaluation ---- */
+
+/* Percent of the pictures that are right, by the network as it would be saved; -1 and a complaint where that fails. */
+static double evaluate(progress *p, double *loss) {
+    const vit_cli_training *run = p->run;
+    const vit_dataset *data = run->test ? run->test : run->data;
+    const vit_model *average = vit_trainer_average(p->trainer);
+    const vit_model *model = average ? average : vit_trainer_model(p->trainer);
+    const vit_config *c = vit_model_config(model);
+    const vit_session_options options = {.batch = TEST_BATCH, .threads = run->options.threads,
+                                         .kernels = run->options.kernels};
+    vit_session *session;
+    vit_error error;
+    int classes[TEST_BATCH], filled = 0, right = 0, count = 0;
+    double sum = 0;
+    float *probabilities = malloc((size_t)c->classes * sizeof *probabilities);
+    if (!probabilities || vit_session_open(&session, model, &options, &error) != VIT_OK) {
+        vit_cli_complain("%s", probabilities ? error.text : "out of memory");
+        free(probabilities);
+        return -1;
+    }
+    const int all = vit_dataset_count(data);
+    for (int i = 0; i < all && !interrupted; i++) {
+        vit_image image;
+        const int counts = run->test || run->held_out[i];
+        if (counts && vit_dataset_picture(data, i, &image, &error) == VIT_OK) {
+            if (vit_image_preprocess(&image, &c->preprocess, c->image_height, c->image_width,
+                                     vit_session_input(session, filled), NULL, &error) == VIT_OK)
+                classes[filled++] = vit_dataset_class(data, i);
+            vit_image_close(&image);
+        } else if (counts) {
+            hide(p);
+            vit_cli_complain("%s", error.text);
+        }
+        if (filled < TEST_BATCH && (i + 1 < all || !filled))
+            continue;
+        if (vit_session_run(session, &error) != VIT_OK)
+            break;
+        for (int j = 0; j < filled; j++) {
+            vit_score top;
+            const float *logits = vit_session_logits(session, j);
+            vit_top_classes(logits, c->classes, 1, &top);
+            vit_softmax(logits, c->classes, probabilities);
+            sum -= log((double)probabilities[classes[j]] + 1e-30);
+            right += top.index == classes[j];
+        }
+        count += filled;
+        filled = 0;
+    }
+    vit_session_close(session);
+    free(probabilities);
+    *loss = count ? sum / count : 0;
+    return count && !interrupted ? 100.0 * right / count : -1;
+}
+
+/* ---- Files ---- */
+
+/* A line of the log; 0 where it cannot be written. */
+static int log_step(progress *p) {
+    const double seconds = vit_cli_seconds() - p->began;
+    if (!p->log || !p->batches)
+        return 1;
+    fprintf(p->log,
+            "{\"update\":%lld,\"epoch\":%.4f,\"loss\":%.6g,\"accuracy\":%.4f,\"rate\":%.6g,\"gradient_norm\":%.6g,"
+            "\"images_per_second\":%.1f,\"bad_images\":%lld}\n",
+            (long long)p->last.update, epochs_at(p, p->last.update), p->loss / p->batches,
+            100.0 * (double)p->correct / (double)p->seen, p->last.rate, p->last.gradient_norm,
+            (double)(p->last.update - p->first) * p->run->options.batch * p->run->options.accumulate / seconds,
+            (long long)p->bad);
+    p->loss = 0;
+    p->correct = p->seen = 0;
+    p->batches = 0;
+    return fflush(p->log) == 0;
+}
+
+static int log_evaluation(progress *p, double loss) {
+    vit_cli_line(stdout, "epoch %.2f  update %lld  test accuracy %.2f %%  loss %.4f", epochs_at(p, p->last.update),
+                 (long long)p->last.update, p->accuracy, loss);
+    fflush(stdout);
+    if (!p->log)
+        return 1;
+    fprintf(p->log, "{\"update\":%lld,\"epoch\":%.4f,\"test_accuracy\":%.4f,\"test_loss\":%.6g}\n",
+            (long long)p->last.update, epochs_at(p, p->last.update), p->accuracy, loss);
+    return fflush(p->log) == 0;
+}
+
+static int complain_log(const progress *p) {
+    vit_cli_complain("%s/log.jsonl: cannot be written", p->run->folder);
+    return VIT_CLI_FAILED;
+}
+
+static void describe(const progress *p, int64_t note[NOTES]) {
+    memset(note, 0, NOTES * sizeof *note);
+    note[NOTE_LOG] = p->log ? (int64_t)ftell(p->log) : 0;
+    note[NOTE_BEST] = (int64_t)llrint(p->best * 1e6);
+    note[NOTE_UPDATES] = p->run->options.updates;
+    note[NOTE_IMAGES] = p->images;
+    note[NOTE_BATCH] = (int64_t)p->run->options.batch * p->run->options.accumulate;
+    memcpy(&note[NOTE_RATE], &p->run->options.rate, sizeof p->run->options.rate);
+}
+
+static int save_model(progress *p, const char *name) {
+    char path[4096];
+    vit_error error;
+    const vit_model *average = vit_trainer_average(p->trainer);
+    if (path_in(path, sizeof path, p->run->folder, name) &&
+        vit_model_save(average ? average : vit_trainer_model(p->trainer), path, VIT_F32, NULL, NULL, &error) == VIT_OK)
+        return VIT_CLI_OK;
+    vit_cli_complain("%s", error.text);
+    return VIT_CLI_FAILED;
+}
+
+/* State and model, each whole or not at all: the state that was there stays until the new one is. */
+static int save(progress *p) {
+    char path[4096];
+    int64_t note[NOTES];
+    vit_error error;
+    p->saved = vit_cli_seconds();
+    if (!p->run->folder)
+        return VIT_CLI_OK;
+    hide(p);
+    if (!log_step(p))
+        return complain_log(p);
+    describe(p, note);
+    path_in(path, sizeof path, p->run->folder, "state.safetensors");
+    if (vit_trainer_save(p->trainer, path, note, &error) != VIT_OK) {
+        vit_cli_complain("%s; the last checkpoint is kept", error.text);
+        return VIT_CLI_FAILED;
+    }
+    return save_model(p, "model.gguf");
+}
+
+/* Goes on from the state in the folder. */
+static int resume(progress *p, const char *state, const char *log) {
+    int64_t note[NOTES], now[NOTES];
+    vit_error error;
+    vit_cli_line(stderr, "vit: going on from %s", state);
+    if (vit_trainer_load(p->trainer, state, note, &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    describe(p, now);
+    for (int i = NOTE_UPDATES; i < NOTES; i++)
+        if (note[i] != now[i]) {
+            vit_cli_complain("%s: the run was begun with other pictures, batches, length or rate: it cannot go on with "
+                             "these",
+                             state);
+            return VIT_CLI_FAILED;
+        }
+    p->best = (double)note[NOTE_BEST] * 1e-6;
+    if (truncate(log, (off_t)note[NOTE_LOG]) != 0 || !(p->log = freopen(log, "a", p->log)))
+        return complain_log(p);
+    return VIT_CLI_OK;
+}
+
+static int open_files(progress *p) {
+    char state[4096], log[4096];
+    const char *folder = p->run->folder;
+    if (!folder)
+        return VIT_CLI_OK;
+    if (!path_in(state, sizeof state, folder, "state.safetensors") || !path_in(log, sizeof log, folder, "log.jsonl")) {
+        vit_cli_complain("%.100s...: the path is too long", folder);
+        return VIT_CLI_FAILED;
+    }
+    const int begun = access(state, F_OK) == 0;
+    if (begun && !p->run->resume) {
+        vit_cli_complain("%s holds a run: --resume goes on with it, or choose another folder", folder);
+        return VIT_CLI_FAILED;
+    }
+    p->log = fopen(log, begun ? "a" : "w");
+    if (!p->log)
+        return complain_log(p);
+    return begun ? resume(p, state, log) : VIT_CLI_OK;
+}
+
+/* ---- The run ---- */
+
+static int evaluate_and_note(progress *p) {
+    double loss;
+    if (!p->run->test && !p->run->held_out)
+        return VIT_CLI_OK;
+    hide(p);
+    if (!log_step(p))
+        return complain_log(p);
+    const double accuracy = evaluate(p, &loss);
+    if (accuracy < 0)
+        return interrupted ? VIT_CLI_OK : VIT_CLI_FAILED;
+    p->accuracy = accuracy;
+    if (!log_evaluation(p, loss))
+        return complain_log(p);
+    if (accuracy <= p->best)
+        return VIT_CLI_OK;
+    p->best = accuracy;
+    return p->run->folder ? save_model(p, "best.gguf") : VIT_CLI_OK;
+}
+
+/* One batch; and what is due after an update. */
+static int batch(progress *p) {
+    const vit_cli_training *run = p->run;
+    vit_error error;
+    int bad;
+    const char *text;
+    if (vit_feed_next(p->feed, p->trainer, &bad, &text, &error) != VIT_OK ||
+        vit_trainer_step(p->trainer, &p->last, &error) != VIT_OK) {
+        hide(p);
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    if (text) {
+        hide(p);
+        vit_cli_complain("%s; the next picture takes its place", text);
+        p->bad += bad;
+    }
+    p->loss += p->last.loss;
+    p->batches++;
+    p->correct += p->last.correct;
+    p->seen += run->options.batch;
+    if (!p->last.updated)
+        return VIT_CLI_OK;
+    show(p);
+    const int64_t update = p->last.update;
+    if (update % 50 == 0 && !log_step(p))
+        return complain_log(p);
+    const double every = run->evaluate_epochs;
+    const int at_end = update >= run->options.updates;
+    if (at_end || (every > 0 && floor(epochs_at(p, update) / every) > floor(epochs_at(p, update - 1) / every))) {
+        const int status = evaluate_and_note(p);
+        if (status != VIT_CLI_OK)
+            return status;
+        return save(p);
+    }
+    return vit_cli_seconds() - p->saved > run->save_seconds ? save(p) : VIT_CLI_OK;
+}
+
+static int run_batches(progress *p) {
+    const vit_cli_training *run = p->run;
+    vit_error error;
+    const vit_config *c = vit_model_config(run->model);
+    const int64_t begun = p->first * run->options.accumulate;
+    const vit_feed_options options = {.augment = run->augment, .preprocess = c->preprocess, .height = c->image_height,
+                                      .width = c->image_width, .batch = run->options.batch, .classes = c->classes,
+                                      .threads = run->loaders, .seed = run->options.seed, .held_out = run->held_out,
+                                      .first = begun};
+    if (vit_feed_open(&p->feed, run->data, &options, &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    int status = VIT_CLI_OK;
+    p->began = p->saved = vit_cli_seconds();
+    while (status == VIT_CLI_OK && p->last.update < run->options.updates) {
+        status = batch(p);
+        if (status == VIT_CLI_OK && interrupted && p->last.updated) {
+            status = save(p);
+            if (status == VIT_CLI_OK && run->folder)
+                vit_cli_line(stderr, "vit: stopped at update %lld; --resume goes on", (long long)p->last.update);
+            status = status == VIT_CLI_OK ? INTERRUPTED : status;
+        }
+    }
+    hide(p);
+    vit_feed_close(p->feed);
+    return status;
+}
+
+static int pictures_of(const vit_cli_training *run) {
+    int count = vit_dataset_count(run->data);
+    for (int i = 0, all = count; i < all && run->held_out; i++)
+        count -= run->held_out[i];
+    return count;
+}
+
+int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
+    progress p = {.run = run, .best = -1, .accuracy = -1, .images = pictures_of(run)};
+    vit_error error;
+    *accuracy = -1;
+    if (vit_trainer_open(&p.trainer, run->model, &run->options, &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    signal(SIGINT, interrupt);
+    signal(SIGTERM, interrupt);
+    int status = open_files(&p);
+    p.first = p.last.update = vit_trainer_updates(p.trainer);
+    if (status == VIT_CLI_OK)
+        status = run_batches(&p);
+    if (p.log && fclose(p.log) != 0 && status == VIT_CLI_OK)
+        status = complain_log(&p);
+    vit_trainer_close(p.trainer);
+    *accuracy = p.accuracy;
+    return status;
+}

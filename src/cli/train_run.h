@@ -1,0 +1,24 @@
+/* A training run: steps, log, checkpoints, evaluation. */
+#ifndef VIT_CLI_TRAIN_RUN_H
+#define VIT_CLI_TRAIN_RUN_H
+
+#include "../vit_train.h"
+#include "options.h"
+
+typedef struct vit_cli_training {
+    const vit_model *model;       /* where it begins; has the labels */
+    const vit_dataset *data, *test; /* test: what it is evaluated on; NULL: the held-out part of data, if any */
+    const uint8_t *held_out;      /* [pictures of data], or NULL */
+    vit_train_options options;
+    vit_augment augment;
+    int loaders;
+    double evaluate_epochs;       /* how often; 0: at the end */
+    double save_seconds;          /* how often, besides */
+    const char *folder;           /* NULL: nothing is written */
+    int resume;
+} vit_cli_training;
+
+/* Trains. *accuracy: of the last evaluation, in percent, -1 without one. Exit status; complaints are made. */
+int vit_cli_train_run(const vit_cli_training *run, double *accuracy);
+
+#endif

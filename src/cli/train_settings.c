@@ -1,0 +1,152 @@
+#include "train_settings.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ADAMW, ADAM, SGD };
+enum { CLASS_TOKEN = 1, MEAN = 2 };
+
+/* The paper's tables 3 and 4 (batches of 4096 and 512 as 32 pictures at a time), and ours. */
+static const struct recipe {
+    const char *name, *command, *what;
+    vit_cli_settings settings;
+} recipes[] = {
+    {"plain", "train", "a ViT-Ti/16 with AdamW",
+     {.arch = "vit_tiny_patch16_224", .epochs = 30, .batch = 64, .accumulate = 1, .rate = 1e-3, .warmup_epochs = 1,
+      .weight_decay = 0.05, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .smoothing = 0.1, .crop = 0.35, .flip = 0.5,
+      .magnitude = 9}},
+    {"cifar10-vit", "train", "a small pure ViT for 32x32 pictures",
+     {.arch = "vit_tiny_patch16_224", .layers = 7, .width = 128, .heads = 4, .mlp = 256, .patch = 4, .size = {32, 32},
+      .pool = MEAN, .epochs = 90, .batch = 128, .accumulate = 1, .rate = 1.5e-3, .warmup_epochs = 3, .weight_decay = 0.05,
+      .clip = 1, .average = 0.9995, .schedule = VIT_SCHEDULE_COSINE, .smoothing = 0.1, .drop_path = 0.05, .pad = 4,
+      .flip = 0.5, .operations = 1, .magnitude = 9, .erase = 0.25}},
+    {"paper-imagenet", "train", "table 3: ViT on ImageNet, 300 epochs",
+     {.arch = "vit_base_patch16_224", .epochs = 300, .batch = 32, .accumulate = 128, .rate = 3e-3, .warmup = 10000,
+      .weight_decay = 0.3, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .dropout = 0.1, .crop = 0.05, .flip = 0.5}},
+    {"paper-imagenet21k", "train", "table 3: ViT-B on ImageNet-21k, 90 epochs",
+     {.arch = "vit_base_patch16_224", .epochs = 90, .batch = 32, .accumulate = 128, .rate = 1e-3, .warmup = 10000,
+      .weight_decay = 0.03, .schedule = VIT_SCHEDULE_LINEAR, .dropout = 0.1, .crop = 0.05, .flip = 0.5}},
+    {"paper-jft", "train", "table 3: ViT-B on JFT-300M, 7 epochs",
+     {.arch = "vit_base_patch16_224", .epochs = 7, .batch = 32, .accumulate = 128, .rate = 8e-4, .warmup = 10000,
+      .weight_decay = 0.1, .schedule = VIT_SCHEDULE_LINEAR, .crop = 0.05, .flip = 0.5}},
+    {"plain", "finetune", "SGD with momentum, as the paper fine-tunes",
+     {.epochs = 5, .batch = 32, .accumulate = 4, .optimizer = SGD, .rate = 0.01, .warmup_epochs = 0.3, .clip = 1,
+      .schedule = VIT_SCHEDULE_COSINE, .crop = 0.35, .flip = 0.5}},
+    {"paper-imagenet", "finetune", "table 4: ImageNet, 20,000 steps",
+     {.steps = 20000, .batch = 32, .accumulate = 16, .optimizer = SGD, .bf16_momentum = 1, .rate = 0.03, .warmup = 500,
+      .clip = 1, .average = 0.9999, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
+    {"paper-cifar", "finetune", "table 4: CIFAR-10 and 100, 10,000 steps",
+     {.steps = 10000, .batch = 32, .accumulate = 16, .optimizer = SGD, .bf16_momentum = 1, .rate = 0.01, .warmup = 500,
+      .clip = 1, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
+    {"paper-small", "finetune", "table 4: Pets and Flowers, 500 steps",
+     {.steps = 500, .batch = 32, .accumulate = 16, .optimizer = SGD, .bf16_momentum = 1, .rate = 0.01, .warmup = 100,
+      .clip = 1, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
+    {"paper-vtab", "finetune", "table 4: VTAB, 2,500 steps",
+     {.steps = 2500, .batch = 32, .accumulate = 16, .optimizer = SGD, .bf16_momentum = 1, .rate = 0.01, .warmup = 200,
+      .clip = 1, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
+};
+
+enum { RECIPES = sizeof recipes / sizeof *recipes };
+
+int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv) {
+    const char *name = "plain";
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], "--recipe=", 9) == 0)
+            name = argv[i] + 9;
+        else if (strcmp(argv[i], "--recipe") == 0 && i + 1 < argc)
+            name = argv[i + 1];
+    for (int i = 0; i < RECIPES; i++)
+        if (strcmp(recipes[i].command, command) == 0 && strcmp(recipes[i].name, name) == 0) {
+            *out = recipes[i].settings;
+            return 1;
+        }
+    vit_cli_complain("%s: no recipe '%s'; there are:", command, name);
+    for (int i = 0; i < RECIPES; i++)
+        if (strcmp(recipes[i].command, command) == 0)
+            fprintf(stderr, "  %-18s %s\n", recipes[i].name, recipes[i].what);
+    return 0;
+}
+
+/* At most 2^31. */
+static int64_t updates(double epochs, int images, const vit_cli_settings *s) {
+    const double count = ceil(epochs * images / ((double)s->batch * s->accumulate));
+    return count > 2147483647 ? 2147483647 : (int64_t)count;
+}
+
+vit_train_options vit_cli_train_options(const vit_cli_settings *s, int images) {
+    vit_train_options o = vit_default_train_options();
+    o.batch = s->batch;
+    o.accumulate = s->accumulate;
+    o.loss = (vit_loss)s->loss;
+    o.label_smoothing = (float)s->smoothing;
+    o.dropout = (float)s->dropout;
+    o.drop_path = (float)s->drop_path;
+    o.optimizer = s->optimizer == SGD ? VIT_OPTIMIZER_SGD : VIT_OPTIMIZER_ADAM;
+    o.decay = s->optimizer == ADAMW ? VIT_DECAY_RATE : VIT_DECAY_GRADIENT;
+    o.momentum_bf16 = s->bf16_momentum;
+    o.weight_decay = (float)s->weight_decay;
+    o.clip_norm = (float)s->clip;
+    o.schedule = (vit_schedule)s->schedule;
+    o.rate = s->rate;
+    o.final_rate = s->final_rate;
+    o.updates = s->steps ? s->steps : updates(s->epochs, images, s);
+    o.warmup = s->warmup ? s->warmup : updates(s->warmup_epochs, images, s);
+    o.polyak = s->average;
+    if (o.updates < 1)
+        o.updates = 1;
+    return o;
+}
+
+vit_augment vit_cli_augment(const vit_cli_settings *s) {
+    vit_augment a = vit_default_augment();
+    if (s->crop > 0 && !s->pad) {
+        a.crop_scale[0] = s->crop;
+        a.crop_scale[1] = 1;
+    }
+    a.pad = s->pad;
+    a.flip = (float)s->flip;
+    a.random_ops = s->operations;
+    a.random_magnitude = s->magnitude;
+    a.erase = (float)s->erase;
+    a.mixup = (float)s->mixup;
+    a.cutmix = (float)s->cutmix;
+    return a;
+}
+
+static void set(int *field, int value) {
+    if (value)
+        *field = value;
+}
+
+vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c, vit_error *error) {
+    const vit_status status = vit_architecture_config(c, s->arch, error);
+    if (status != VIT_OK)
+        return status;
+    set(&c->layers, s->layers);
+    set(&c->width, s->width);
+    set(&c->heads, s->heads);
+    set(&c->mlp_width, s->mlp ? s->mlp : s->width ? 4 * s->width : 0);
+    set(&c->patch_height, s->patch);
+    set(&c->patch_width, s->patch);
+    if (s->size[0]) {
+        c->image_height = c->preprocess.height = s->size[0];
+        c->image_width = c->preprocess.width = s->size[1];
+    }
+    if (s->size[0] && s->size[0] < 128)
+        c->preprocess.crop_pct = 1; /* small pictures are taken whole */
+    if (s->pool == MEAN) {
+        c->pool = VIT_POOL_MEAN;
+        c->class_token = c->pos_class = 0;
+    } else if (s->pool == CLASS_TOKEN) {
+        c->pool = VIT_POOL_CLASS;
+        c->class_token = c->pos_class = 1;
+    }
+    c->classes = classes;
+    c->pre_logits = 0;
+    c->label_set[0] = 0;
+    if (s->layers || s->width || s->patch)
+        snprintf(c->architecture, sizeof c->architecture, "vit_d%d_l%d_patch%d_%d", c->width, c->layers, c->patch_height,
+                 c->image_height);
+    return VIT_OK;
+}

@@ -1,0 +1,61 @@
+/* What a training run is made of: recipes, and options that change them. */
+#ifndef VIT_CLI_TRAIN_SETTINGS_H
+#define VIT_CLI_TRAIN_SETTINGS_H
+
+#include "../vit_train.h"
+#include "options.h"
+
+/* Numbers as options hold them; 0 where the choice is left open. */
+typedef struct vit_cli_settings {
+    const char *recipe, *arch;
+    int layers, width, heads, mlp, patch, size[2], pool; /* pool: 0 as the network has it, 1 cls, 2 mean */
+    double epochs;
+    int steps, batch, accumulate;
+    int optimizer;          /* adamw, adam, sgd */
+    double rate, final_rate, warmup_epochs, weight_decay, clip, average, smoothing, dropout, drop_path;
+    int warmup, schedule, loss;
+    int pad, magnitude, operations;
+    double crop, flip, erase, mixup, cutmix;
+    int bf16_momentum;
+} vit_cli_settings;
+
+/* Of the recipe that --recipe among the arguments names, or the plain one of the command. 0 and a complaint if there is no
+ * such recipe. */
+int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv);
+
+/* images: of a pass through the data. */
+vit_train_options vit_cli_train_options(const vit_cli_settings *s, int images);
+vit_augment vit_cli_augment(const vit_cli_settings *s);
+/* The network that arch and the settings describe. */
+vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *out, vit_error *error);
+
+/* Rows of an option table. */
+#define VIT_CLI_SETTINGS_OPTIONS(s)                                                                                    \
+    {"recipe", "NAME", VIT_CLI_TEXT, &(s).recipe, 0, 0, "settings to begin with; those below change it"},              \
+    {"epochs", "N", VIT_CLI_NUMBER, &(s).epochs, 0, 1e6, "passes through the data"},                                   \
+    {"steps", "N", VIT_CLI_INT, &(s).steps, 1, 2e9, "updates, instead of epochs"},                                     \
+    {"batch", "N", VIT_CLI_INT, &(s).batch, 1, 65536, "pictures at a time"},                                           \
+    {"accumulate", "N", VIT_CLI_INT, &(s).accumulate, 1, 1e6, "batches for one update"},                               \
+    {"optimizer", "adamw|adam|sgd", VIT_CLI_CHOICE, &(s).optimizer, 0, 0, "adam adds weight decay to the gradient"},   \
+    {"final-lr", "R", VIT_CLI_NUMBER, &(s).final_rate, 0, 1e3, "where the rate ends"},                                 \
+    {"schedule", "constant|linear|cosine", VIT_CLI_CHOICE, &(s).schedule, 0, 0, "of the rate, after warm-up"},         \
+    {"warmup", "N", VIT_CLI_INT, &(s).warmup, 0, 2e9, "updates while the rate rises from 0"},                          \
+    {"warmup-epochs", "N", VIT_CLI_NUMBER, &(s).warmup_epochs, 0, 1e6, "the same in passes through the data"},         \
+    {"weight-decay", "W", VIT_CLI_NUMBER, &(s).weight_decay, 0, 1e3, "of weights of linear layers"},                   \
+    {"clip", "NORM", VIT_CLI_NUMBER, &(s).clip, 0, 1e9, "longest gradient; 0: any"},                                   \
+    {"average", "D", VIT_CLI_NUMBER, &(s).average, 0, 1,                                                               \
+     "evaluate and save averages: D x average + (1 - D) x weights after each update; 0: the weights themselves"},      \
+    {"loss", "softmax|sigmoid", VIT_CLI_CHOICE, &(s).loss, 0, 0, "cross-entropy of which probabilities"},              \
+    {"label-smoothing", "E", VIT_CLI_NUMBER, &(s).smoothing, 0, 1, "part of the target that all classes share"},       \
+    {"dropout", "P", VIT_CLI_NUMBER, &(s).dropout, 0, 0.99, "after positions and linear layers, as in the paper"},     \
+    {"drop-path", "P", VIT_CLI_NUMBER, &(s).drop_path, 0, 0.99, "stochastic depth: chance in the last layer"},         \
+    {"crop", "S", VIT_CLI_NUMBER, &(s).crop, 0, 1, "random resized crops of at least this part of the picture; 0: none"},  \
+    {"pad", "N", VIT_CLI_INT, &(s).pad, 0, 65535, "instead: move the picture by up to so many pixels"},                \
+    {"flip", "P", VIT_CLI_NUMBER, &(s).flip, 0, 1, "chance of a mirror image"},                                        \
+    {"randaugment", "N", VIT_CLI_INT, &(s).operations, 0, 100, "RandAugment: operations on a picture"},                \
+    {"magnitude", "M", VIT_CLI_INT, &(s).magnitude, 0, 30, "how strong they are"},                                     \
+    {"erase", "P", VIT_CLI_NUMBER, &(s).erase, 0, 1, "chance of an erased rectangle"},                                 \
+    {"mixup", "A", VIT_CLI_NUMBER, &(s).mixup, 0, 100, "mixes pairs of pictures: alpha of the beta distribution"},     \
+    {"cutmix", "A", VIT_CLI_NUMBER, &(s).cutmix, 0, 100, "exchanges rectangles between pairs: alpha"}
+
+#endif

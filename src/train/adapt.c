@@ -1,0 +1,86 @@
+/* Models made from others: for fine-tuning, and the trainer's own. */
+#include "trainer.h"
+
+#include "../model/posemb.h"
+
+#include <string.h>
+
+vit_status vit_model_empty(vit_model **out, const vit_config *config, const vit_options *options, vit_error *error) {
+    vit_model *model;
+    *out = NULL;
+    VIT_TRY(vit_alloc_for((void **)&model, &options->allocator, sizeof *model, "the model", error));
+    *model = (vit_model){.options = *options, .config = *config};
+    vit_status status = vit_model_make_slots(model, error);
+    if (status == VIT_OK)
+        status = vit_model_alloc_weights(model, error);
+    if (status != VIT_OK) {
+        vit_model_close(model);
+        return status;
+    }
+    memset(model->weight_arena.base, 0, model->weight_arena.size);
+    model->ready_slots = model->slot_count;
+    *out = model;
+    return VIT_OK;
+}
+
+/* Positions of another grid; the rows before the patches' are copied. */
+static vit_status resample(const vit_model *from, vit_model *to, vit_error *error) {
+    const vit_config *a = &from->config, *b = &to->config;
+    const int rows = a->image_height / a->patch_height, columns = a->image_width / a->patch_width;
+    const int new_rows = b->image_height / b->patch_height, new_columns = b->image_width / b->patch_width;
+    const size_t first = (size_t)a->pos_class * (size_t)a->class_token * (size_t)a->width;
+    const vit_interpolation rule = vit_interpolation_of(a->pos_resample);
+    void *workspace;
+    VIT_TRY(vit_alloc_for(&workspace, &to->options.allocator,
+                          vit_posemb_bytes(rows, columns, a->width, rule, new_rows, new_columns) + sizeof(float),
+                          "interpolating positions", error));
+    memcpy(to->weights.pos_embed, from->weights.pos_embed, first * sizeof(float));
+    vit_posemb_interpolate(from->weights.pos_embed + first, rows, columns, a->width, rule, new_rows, new_columns,
+                           to->weights.pos_embed + first, workspace);
+    vit_release(&to->options.allocator, workspace);
+    return VIT_OK;
+}
+
+static vit_status fill(vit_model *model, const vit_model *from, const char *const *labels, vit_error *error) {
+    for (int i = 0; i < model->slot_count; i++) {
+        vit_slot *slot = &model->slots[i];
+        const vit_slot *source = vit_model_slot((vit_model *)from, slot->name);
+        const int is_head = slot->held.f32 == model->weights.head_weight || slot->held.f32 == model->weights.head_bias;
+        if (!is_head && source && source->count == slot->count)
+            memcpy(slot->held.f32, source->held.f32, slot->count * sizeof(float));
+    }
+    if (model->weights.pos_embed &&
+        (model->config.image_height != from->config.image_height ||
+         model->config.image_width != from->config.image_width))
+        VIT_TRY(resample(from, model, error));
+    return labels ? vit_model_set_labels(model, labels, model->config.classes, error) : VIT_OK;
+}
+
+vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, int height, int width,
+                           const char *const *labels, vit_error *error) {
+    vit_config c = from->config;
+    vit_model *model;
+    *out = NULL;
+    if (from->options.compute != VIT_COMPUTE_F32)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "the model is held as int8: load it as f32 to fine-tune it");
+    if (classes < 1)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "a head for %d classes", classes);
+    c.classes = classes;
+    c.pre_logits = 0;
+    c.label_set[0] = 0;
+    if (height || width) {
+        if (height < c.patch_height || width < c.patch_width)
+            return vit_fail(error, VIT_ERR_ARGUMENT, "pictures of %dx%d: smaller than a patch of %dx%d", height, width,
+                            c.patch_height, c.patch_width);
+        c.image_height = c.preprocess.height = height;
+        c.image_width = c.preprocess.width = width;
+    }
+    VIT_TRY(vit_model_empty(&model, &c, &from->options, error));
+    const vit_status status = fill(model, from, labels, error);
+    if (status != VIT_OK) {
+        vit_model_close(model);
+        return status;
+    }
+    *out = model;
+    return VIT_OK;
+}

@@ -1,0 +1,149 @@
+"""train and finetune: what a run leaves, that it goes on after it was killed, what is said of wrong things."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import tarfile
+import time
+
+from files import png, read, write
+
+SMALL = ["--layers", "2", "--width", "24", "--heads", "3", "--mlp", "32", "--patch", "4", "--size", "16", "--batch", "8"]
+
+
+def pictures(folder):
+    for kind in range(3):
+        for i in range(12):
+            write(f"{folder}/class {kind}/{i:02}.png", png(18, 20, 7 * kind + i % 3))
+    return folder
+
+
+def log(run):
+    return [json.loads(line) for line in read(f"{run}/log.jsonl").decode().splitlines()]
+
+
+def same_run(tally, a, b, what):
+    for file in ("model.gguf", "state.safetensors"):
+        x, y = read(f"{a}/{file}"), read(f"{b}/{file}")
+        # a state's note holds the length of the log, whose times differ
+        tally.check(x == y or (file[0] == "s" and len(x) == len(y) and x[1000:] == y[1000:]), f"{what}: {file}")
+
+
+def test_train(vit, tally, folder):
+    data = pictures(f"{folder}/data")
+    rest = ["--epochs", "6", "--lr", "0.003", "--average", "0.5", "--randaugment", "2", "--mixup", "0.2"]
+    rest += ["--dropout", "0.1"]
+    result = vit.run("train", *SMALL, *rest, "--val", data, "--out", f"{folder}/a", data)
+    tally.check(result.status == 0 and result.out.count("test accuracy") == 6, "train", result)
+    lines = log(f"{folder}/a")
+    tally.equal(sum("test_accuracy" in line for line in lines), 6, "evaluations in the log")
+    tally.equal(max(line["update"] for line in lines), 27, "updates in the log")
+    info = vit.run("info", f"{folder}/a/model.gguf")
+    tally.check(info.status == 0 and "vit_d24_l2_patch4_16" in info.out, "info of the model", info)
+    result = vit.run("eval", "--json", "--model", f"{folder}/a/model.gguf", data)
+    accuracy = json.loads(result.out)["top1"]
+    tally.check(abs(accuracy - lines[-1]["test_accuracy"]) < 0.01, "eval agrees with the log", result)
+    best = max(line.get("test_accuracy", 0) for line in lines)
+    result = vit.run("eval", "--json", "--model", f"{folder}/a/best.gguf", data)
+    tally.check(abs(json.loads(result.out)["top1"] - best) < 0.01, "best.gguf is the best", result)
+
+    result = vit.run("train", *SMALL, *rest, "--threads", "1", "--loaders", "0", "--out", f"{folder}/b", data)
+    tally.check(result.status == 0, "train on one thread", result)
+    same_run(tally, f"{folder}/a", f"{folder}/b", "threads change nothing")
+    result = vit.run("train", *SMALL, *rest, "--seed", "1", "--out", f"{folder}/c", data)
+    tally.check(read(f"{folder}/c/model.gguf") != read(f"{folder}/a/model.gguf"), "another seed, another model")
+
+    result = vit.run("train", *SMALL, *rest, "--out", f"{folder}/a", data)
+    tally.check(result.status == 1 and "--resume" in result.err, "a folder with a run", result)
+    result = vit.run("train", *SMALL, *rest, "--lr", "0.1", "--resume", "--out", f"{folder}/a", data)
+    tally.check(result.status == 1 and "cannot go on" in result.err, "resume with other settings", result)
+
+    result = vit.run("finetune", "--model", f"{folder}/a/model.gguf", "--size", "24", "--epochs", "2", "--batch", "6",
+                     "--freeze", "blocks.0", "--lr", "0.01,0.02", "--holdout", "0.2", "--out", f"{folder}/d", data)
+    tally.check(result.status == 0 and "is chosen" in result.out, "finetune", result)
+    result = vit.run("classify", "--model", f"{folder}/d/model.gguf", f"{data}/class 1/03.png")
+    tally.check(result.status == 0 and "class 1" in result.out, "classify with it", result)
+
+
+def test_train_killed(vit, tally, folder):
+    """Killed at moments of no choice, and gone on with: the same bytes as without."""
+    if vit.wasi:
+        return
+    data = pictures(f"{folder}/data")
+    command = ["train", *SMALL, "--steps", "400", "--lr", "0.003", "--clip", "1", "--save-minutes", "0.001"]
+    command += ["--flip", "0.5", "--drop-path", "0.1", data]
+    result = vit.run(*command, "--out", f"{folder}/whole")
+    tally.check(result.status == 0, "a run without a stop", result)
+    for stop, wait in ((signal.SIGKILL, 0.3), (signal.SIGKILL, 0.5), (signal.SIGINT, 0.4)):
+        process = subprocess.Popen([*vit.words, *command, "--resume", "--out", f"{folder}/parts"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        time.sleep(wait)
+        process.send_signal(stop)
+        _, err = process.communicate()
+        if stop == signal.SIGINT and process.returncode == 130:
+            tally.check(b"--resume" in err, "Ctrl-C says how to go on", err)
+    for file in os.listdir(f"{folder}/parts"):  # what a kill left of a file that was being written
+        if ".part" in file:
+            os.unlink(f"{folder}/parts/{file}")
+    result = vit.run(*command, "--resume", "--out", f"{folder}/parts")
+    tally.check(result.status == 0, "the last part", result)
+    same_run(tally, f"{folder}/whole", f"{folder}/parts", "killed and resumed")
+    updates = [line["update"] for line in log(f"{folder}/parts")]
+    tally.check(updates == sorted(set(updates)), "no line of the log is there twice", updates)
+
+
+def test_train_archives(vit, tally, folder):
+    """A tar of such folders, and shards with class numbers beside the pictures."""
+    data = pictures(f"{folder}/data")
+    with tarfile.open(f"{folder}/folders.tar", "w") as tar:
+        tar.add(data, arcname="a rather long name of a folder above, so that it takes two headers or a prefix " * 2)
+    for shard in range(2):
+        with tarfile.open(f"{folder}/shard{shard}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+            for i in range(6):
+                for name, content in ((f"{i}.a.png", png(18, 20, i)), (f"{i}.cls", b"%d" % (9 + i % 2))):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    result = vit.run("train", *SMALL, "--steps", "2", "--val", data, "--out", f"{folder}/a", f"{folder}/folders.tar")
+    words = "36 pictures" in result.err and "3 classes" in result.err
+    tally.check(result.status == 0 and words, "a tar of folders", result)
+    os.mkdir(f"{folder}/shards")
+    for shard in range(2):
+        os.rename(f"{folder}/shard{shard}.tar", f"{folder}/shards/{shard}.tar")
+    result = vit.run("train", *SMALL, "--steps", "2", "--out", f"{folder}/b", f"{folder}/shards")
+    words = "12 pictures" in result.err and "2 classes" in result.err
+    tally.check(result.status == 0 and words, "shards", result)
+    whole = read(f"{folder}/shards/0.tar")
+    write(f"{folder}/cut.tar", whole[:3000])
+    result = vit.run("train", *SMALL, "--out", f"{folder}/c", f"{folder}/cut.tar")
+    tally.check(result.status == 1 and "ends within" in result.err, "half a tar", result)
+    write(f"{folder}/noise.tar", whole[:512] + b"x" * 1024)
+    result = vit.run("train", *SMALL, "--out", f"{folder}/c", f"{folder}/noise.tar")
+    tally.check(result.status == 1 and "noise.tar" in result.err, "no tar", result)
+
+
+def test_train_complaints(vit, tally, folder):
+    data = pictures(f"{folder}/data")
+    write(f"{data}/class 2/03.png", b"no picture")
+    write(f"{data}/class 0/04.png", read(f"{data}/class 0/04.png")[:60])
+    result = vit.run("train", *SMALL, "--epochs", "1", "--out", f"{folder}/a", data)
+    words = "class 2/03.png" in result.err and "takes its place" in result.err
+    tally.check(result.status == 0 and words, "bad pictures", result)
+    tally.check(log(f"{folder}/a")[-1]["bad_images"] >= 2, "bad pictures are counted", log(f"{folder}/a"))
+    result = vit.run("train", *SMALL, "--lr", "1e5", "--optimizer", "sgd", "--clip", "0", "--out", f"{folder}/nan", data)
+    tally.check(result.status == 1 and "lower rate" in result.err, "a loss that is not finite", result)
+    for arguments, words in (
+        ([data], "--out"),
+        (["--out", f"{folder}/x"], "expected"),
+        (["--out", f"{folder}/x", f"{folder}/nothing"], "nothing"),
+        (["--out", f"{folder}/x", "--recipe", "soup", data], "no recipe 'soup'"),
+        (["--out", f"{folder}/x", "--lr", "fast", data], "--lr"),
+        (["--out", f"{folder}/x", "--lr", "1,2", data], "--holdout"),
+        (["--out", f"{folder}/x", "--arch", "vit_giga", data], "vit_giga"),
+        (["--out", f"{folder}/x", "--heads", "5", data], "5"),
+        (["--out", f"{folder}/x", "--val", f"{data}/class 0", data], "class 0"),
+    ):
+        result = vit.run("train", *arguments)
+        tally.check(result.status in (1, 2) and words in result.err, f"train {' '.join(arguments)}", result)
