@@ -200,13 +200,27 @@ vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int
 /* The same from a file: a JSON array of strings if it begins with '[', else text with one name a line. */
 vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error);
 
-/* Writes GGUF with everything in it: configuration, preprocessing, labels, tensors in forward order. type: VIT_F32,
- * VIT_F16, VIT_BF16, or VIT_DTYPE_OTHER to keep what each tensor was stored as (Q8_0 becomes F32). Vectors stay F32
- * when type is narrower. VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. The file is written under a temporary name
- * and renamed. progress may be NULL; returning non-zero from it cancels. */
+/* Returning non-zero cancels. */
 typedef int (*vit_progress)(void *context, uint64_t done, uint64_t total);
-vit_status vit_model_save(const vit_model *model, const char *path, vit_dtype type, vit_progress progress,
-                          void *context, vit_error *error);
+
+/* How Q8_0 and Q4_0 are made of floats: with the scale of every block of 32 that has the least squared error, or with the
+ * one that puts its largest value on the largest integer, as ggml does. */
+typedef enum vit_rounding { VIT_ROUNDING_SEARCH, VIT_ROUNDING_PLAIN } vit_rounding;
+
+/* type: VIT_F32, VIT_F16, VIT_BF16, VIT_Q8_0, VIT_Q4_0, or VIT_DTYPE_OTHER to keep the type that each tensor was stored in
+ * (of blocks: F32). It is that of matrices: vectors stay F32, and with blocks position tables and kernels as well, and
+ * matrices whose rows are no multiple of 32. */
+typedef struct vit_save_options {
+    vit_dtype type;
+    vit_rounding rounding;
+    vit_progress progress; /* may be NULL */
+    void *context;         /* progress's */
+} vit_save_options;
+
+/* Writes a file with everything in it: configuration, preprocessing, labels, tensors in forward order under timm's names.
+ * The name's ending says which: .safetensors (not with blocks; the configuration is text in its metadata), else GGUF.
+ * VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. It is written under a temporary name and renamed. */
+vit_status vit_model_save(const vit_model *model, const char *path, const vit_save_options *options, vit_error *error);
 
 /* ---- Networks by name, and models that come from no file ---- */
 

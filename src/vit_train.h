@@ -9,7 +9,7 @@
  *         vit_trainer_set_class(trainer, i, label);
  *         vit_trainer_step(trainer, &result, &error);
  *     }
- *     vit_model_save(vit_trainer_model(trainer), "trained.gguf", VIT_F32, NULL, NULL, &error);
+ *     vit_model_save(vit_trainer_model(trainer), "trained.gguf", &(vit_save_options){.type = VIT_F32}, &error);
  *
  * A trainer owns all parameters in one array, their gradients and the state of the optimiser. A step allocates nothing.
  * Results depend on neither the number of threads nor anything else but the inputs, the options and the kernels. */

@@ -43,6 +43,8 @@ static const struct kind {
     {"augment/randaugment", golden_randaugment},
     {"train/grad_", golden_gradients},
     {"train/steps_", golden_steps},
+    {"gguf/types", golden_gguf_types},
+    {"gguf/quantise", golden_gguf_quantise},
 };
 
 /* ---- shared by the kinds ---- */

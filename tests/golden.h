@@ -63,7 +63,8 @@ vit_model *open_real_model(const golden *g);
 vit_session *open_session(const vit_model *model, int height, int width);
 vit_image open_photo(const golden *g, const char *start);
 
-/* The kinds: golden_pixels.c, golden_model.c, golden_masked.c, golden_inside.c, golden_fewshot.c, golden_train.c */
+/* The kinds: golden_pixels.c, golden_model.c, golden_masked.c, golden_inside.c, golden_fewshot.c, golden_train.c,
+ * golden_gguf.c */
 void golden_center_crop(golden *g);
 void golden_decode(golden *g);
 void golden_hf(golden *g);
@@ -84,6 +85,8 @@ void golden_filter_pca(golden *g);
 void golden_randaugment(golden *g);
 void golden_gradients(golden *g);
 void golden_steps(golden *g);
+void golden_gguf_types(golden *g);
+void golden_gguf_quantise(golden *g);
 
 /* golden_torch.c: torchvision's resize of u8 tensors, bilinear with antialias. out [out_height,out_width,3] */
 void torch_resize(const uint8_t *rgb, int width, int height, int out_width, int out_height, uint8_t *out);

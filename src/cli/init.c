@@ -75,7 +75,8 @@ static int show_progress(void *context, uint64_t done, uint64_t total) {
 static int save(const vit_model *model, const char *out, vit_dtype type) {
     vit_error error;
     vit_cli_progress progress = vit_cli_progress_start((double)vit_model_bytes(model) * 1e-6, "MB");
-    const vit_status status = vit_model_save(model, out, type, show_progress, &progress, &error);
+    const vit_status status = vit_model_save(
+        model, out, &(vit_save_options){.type = type, .progress = show_progress, .context = &progress}, &error);
     vit_cli_progress_hide(&progress);
     if (status != VIT_OK) {
         vit_cli_complain("%s", error.text);

@@ -179,8 +179,9 @@ static int save_model(progress *p, const char *name) {
     char path[4096];
     vit_error error;
     const vit_model *average = vit_trainer_average(p->trainer);
+    const vit_save_options options = {.type = VIT_F32};
     if (path_in(path, sizeof path, p->run->folder, name) &&
-        vit_model_save(average ? average : vit_trainer_model(p->trainer), path, VIT_F32, NULL, NULL, &error) == VIT_OK)
+        vit_model_save(average ? average : vit_trainer_model(p->trainer), path, &options, &error) == VIT_OK)
         return VIT_CLI_OK;
     vit_cli_complain("%s", error.text);
     return VIT_CLI_FAILED;

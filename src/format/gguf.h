@@ -24,7 +24,8 @@ vit_status vit_gguf_uints(vit_gguf_writer *writer, const char *key, const uint32
                           vit_error *error);
 vit_status vit_gguf_strings(vit_gguf_writer *writer, const char *key, const char *const *values, size_t count,
                             vit_error *error);
-/* shape: slowest dimension first (the file stores it the other way round). type: VIT_F32, VIT_F16 or VIT_BF16. */
+/* shape: slowest dimension first (the file stores it the other way round). type: VIT_F32, VIT_F16, VIT_BF16, VIT_Q8_0
+ * or VIT_Q4_0. */
 vit_status vit_gguf_tensor(vit_gguf_writer *writer, const char *name, vit_dtype type, int rank, const int64_t *shape,
                            vit_error *error);
 vit_status vit_gguf_header(vit_gguf_writer *writer, vit_error *error);

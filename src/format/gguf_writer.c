@@ -8,7 +8,7 @@
 
 /* Numbers of the format. */
 enum { TYPE_U32 = 4, TYPE_F32 = 6, TYPE_BOOL = 7, TYPE_STRING = 8, TYPE_ARRAY = 9, TYPE_F64 = 12 };
-enum { TENSOR_F32 = 0, TENSOR_F16 = 1, TENSOR_BF16 = 30 };
+enum { TENSOR_F32 = 0, TENSOR_F16 = 1, TENSOR_Q4_0 = 2, TENSOR_Q8_0 = 8, TENSOR_BF16 = 30 };
 
 static vit_status put(vit_buffer *buffer, const void *data, size_t bytes, vit_error *error) {
     return vit_buffer_append(buffer, data, bytes, "GGUF header", error);
@@ -111,20 +111,26 @@ static uint64_t aligned(uint64_t bytes) {
 
 vit_status vit_gguf_tensor(vit_gguf_writer *writer, const char *name, vit_dtype type, int rank, const int64_t *shape,
                            vit_error *error) {
-    uint64_t bytes = type == VIT_F32 ? 4 : 2;
-    if (rank < 0 || rank > 4 || type > VIT_BF16)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": expected at most 4 dimensions of F32, F16 or BF16",
-                        name);
+    static const struct {
+        uint32_t id, values, bytes; /* of a block; 0 values: not written */
+    } types[] = {[VIT_F32] = {TENSOR_F32, 1, 4},      [VIT_F16] = {TENSOR_F16, 1, 2}, [VIT_BF16] = {TENSOR_BF16, 1, 2},
+                 [VIT_Q8_0] = {TENSOR_Q8_0, 32, 34}, [VIT_Q4_0] = {TENSOR_Q4_0, 32, 18}, [VIT_DTYPE_OTHER] = {0, 0, 0}};
+    uint64_t values = 1;
+    if (rank < 0 || rank > 4 || !types[type].values)
+        return vit_fail(error, VIT_ERR_ARGUMENT,
+                        "tensor \"%s\": expected at most 4 dimensions of F32, F16, BF16, Q8_0 or Q4_0", name);
+    if (types[type].values > 1 && (!rank || shape[rank - 1] % types[type].values))
+        return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": its rows are no whole blocks of %u", name,
+                        types[type].values);
     VIT_TRY(put_string(&writer->tensors, name, error));
     VIT_TRY(put_integer(&writer->tensors, (uint64_t)rank, 4, error));
     for (int i = rank; i-- > 0;) {
         VIT_TRY(put_integer(&writer->tensors, (uint64_t)shape[i], 8, error));
-        bytes *= (uint64_t)shape[i];
+        values *= (uint64_t)shape[i];
     }
-    uint32_t id = type == VIT_F32 ? TENSOR_F32 : type == VIT_F16 ? TENSOR_F16 : TENSOR_BF16;
-    VIT_TRY(put_integer(&writer->tensors, id, 4, error));
+    VIT_TRY(put_integer(&writer->tensors, types[type].id, 4, error));
     VIT_TRY(put_integer(&writer->tensors, writer->next_offset, 8, error));
-    writer->next_offset += aligned(bytes);
+    writer->next_offset += aligned(values / types[type].values * types[type].bytes);
     writer->tensor_count++;
     return VIT_OK;
 }

@@ -424,3 +424,16 @@ const vit_json *vit_json_get(const vit_json *object, const char *key) {
             return member;
     return NULL;
 }
+
+vit_status vit_json_put_string(vit_buffer *out, const char *string, vit_error *error) {
+    VIT_TRY(vit_buffer_append(out, "\"", 1, "JSON", error));
+    for (const char *at = string; *at; at++) {
+        char escaped[8] = {*at};
+        if (*at == '"' || *at == '\\')
+            snprintf(escaped, sizeof escaped, "\\%c", *at);
+        else if ((unsigned char)*at < 0x20)
+            snprintf(escaped, sizeof escaped, "\\u%04x", *at);
+        VIT_TRY(vit_buffer_append(out, escaped, strlen(escaped), "JSON", error));
+    }
+    return vit_buffer_append(out, "\"", 1, "JSON", error);
+}

@@ -35,4 +35,7 @@ void vit_json_release(vit_json_document *document);
 /* Member of an object; NULL if object is NULL, no object, or has none. */
 const vit_json *vit_json_get(const vit_json *object, const char *key);
 
+/* Appends a string with its quotes. */
+vit_status vit_json_put_string(vit_buffer *out, const char *string, vit_error *error);
+
 #endif

@@ -252,26 +252,13 @@ static vit_status write(vit_safetensors_writer *writer, const void *data, size_t
     return vit_buffer_append(writer->memory, data, bytes, "safetensors", error);
 }
 
-static vit_status put_string(vit_safetensors_writer *writer, const char *string, vit_error *error) {
-    VIT_TRY(put(writer, "\"", error));
-    for (const char *at = string; *at; at++) {
-        char escaped[8] = {*at};
-        if (*at == '"' || *at == '\\')
-            snprintf(escaped, sizeof escaped, "\\%c", *at);
-        else if ((unsigned char)*at < 0x20)
-            snprintf(escaped, sizeof escaped, "\\u%04x", *at);
-        VIT_TRY(put(writer, escaped, error));
-    }
-    return put(writer, "\"", error);
-}
-
 vit_status vit_safetensors_metadata(vit_safetensors_writer *writer, int count, const char *const (*pairs)[2],
                                     vit_error *error) {
     for (int i = 0; i < count; i++) {
         VIT_TRY(put(writer, i ? "," : "{\"__metadata__\":{", error));
-        VIT_TRY(put_string(writer, pairs[i][0], error));
+        VIT_TRY(vit_json_put_string(&writer->header, pairs[i][0], error));
         VIT_TRY(put(writer, ":", error));
-        VIT_TRY(put_string(writer, pairs[i][1], error));
+        VIT_TRY(vit_json_put_string(&writer->header, pairs[i][1], error));
     }
     return put(writer, count ? "}" : "", error);
 }
@@ -285,9 +272,9 @@ vit_status vit_safetensors_tensor(vit_safetensors_writer *writer, const char *na
         return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": the name is not UTF-8",
                         vit_show(name, strlen(name)).text);
     VIT_TRY(put(writer, writer->header.size ? "," : "{", error));
-    VIT_TRY(put_string(writer, name, error));
+    VIT_TRY(vit_json_put_string(&writer->header, name, error));
     VIT_TRY(put(writer, ":{\"dtype\":", error));
-    VIT_TRY(put_string(writer, type, error));
+    VIT_TRY(vit_json_put_string(&writer->header, type, error));
     VIT_TRY(put(writer, ",\"shape\":", error));
     VIT_TRY(put(writer, vit_show_shape(rank, shape).text, error));
     snprintf(rest, sizeof rest, ",\"data_offsets\":[%llu,%llu]}", (unsigned long long)writer->next_offset,

@@ -57,8 +57,12 @@ void vit_claims_release(vit_claims *claims, const vit_allocator *allocator);
 vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_json *root,
                                 const vit_allocator *allocator, vit_error *error);
 /* Adds what GGUF metadata claims. */
-vit_status vit_claims_from_gguf(vit_claims *claims, const char *name, const vit_container *container,
-                                const vit_allocator *allocator, vit_error *error);
+/* Of GGUF, or of a safetensors file that has the same keys as a JSON object under this key of its metadata, as save.c writes
+ * them: those files say all themselves. */
+#define VIT_CONFIG_METADATA "vit.config"
+int vit_has_own_config(const vit_container *container);
+vit_status vit_claims_from_metadata(vit_claims *claims, const char *name, const vit_container *container,
+                                    const vit_options *options, vit_error *error);
 /* Whatever later claims replaces what was claimed before; takes over its labels. */
 void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_allocator *allocator);
 

@@ -204,12 +204,12 @@ static vit_status take_labels(vit_model *model, const char *name, vit_claims *cl
     return VIT_OK;
 }
 
-/* What a config given beside a GGUF claims overrides the file's own claims. */
+/* What a config given beside such a file claims overrides the file's own claims. */
 static vit_status take_metadata(vit_model *model, const char *name, vit_claims *claims, vit_error *error) {
     const vit_allocator *allocator = &model->options.allocator;
     vit_claims given = *claims;
     vit_claims_init(claims);
-    vit_status status = vit_claims_from_gguf(claims, name, &model->container, allocator, error);
+    vit_status status = vit_claims_from_metadata(claims, name, &model->container, &model->options, error);
     if (status == VIT_OK)
         vit_claims_override(claims, &given, allocator);
     vit_claims_release(&given, allocator);
@@ -238,7 +238,7 @@ static vit_status import_named(vit_import_job *in, vit_target *targets) {
 vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vit_target *targets, vit_error *error) {
     const vit_allocator *allocator = &model->options.allocator;
     vit_import_job in = {.model = model, .file = name, .claims = claims, .error = error};
-    if (strcmp(model->container.format, "GGUF") == 0)
+    if (vit_has_own_config(&model->container))
         VIT_TRY(take_metadata(model, name, claims, error));
     const size_t bytes = vit_size_mul((size_t)model->container.tensor_count, sizeof *in.own);
     VIT_TRY(vit_alloc_for((void **)&in.own, allocator, bytes, "the names of tensors", error));

@@ -77,15 +77,17 @@ static vit_status locate(const char *path, char weights[4096], char folder[4096]
     return vit_fail(error, VIT_ERR_IO, "%s: the folder has no model.gguf, model.safetensors or model.npz", path);
 }
 
-/* A GGUF says everything itself; what lies beside it may belong to another file. */
-static int is_gguf(const char *path) {
-    char magic[4] = {0};
+/* Such a file says everything itself; what lies beside it may belong to another: GGUF, and safetensors as vit_model_save()
+ * writes it. */
+static int says_all(const char *path) {
+    static const char own[] = "{\"__metadata__\":{\"format\":\"pt\",\"vit.config\":";
+    char head[8 + sizeof own] = {0};
     FILE *file = fopen(path, "rb");
     if (!file)
         return 0;
-    size_t got = fread(magic, 1, sizeof magic, file);
+    size_t got = fread(head, 1, sizeof head, file);
     fclose(file);
-    return got == sizeof magic && memcmp(magic, "GGUF", 4) == 0;
+    return got >= 4 && (memcmp(head, "GGUF", 4) == 0 || memcmp(head + 8, own, sizeof own - 1) == 0);
 }
 
 static int is_index(const char *path) {
@@ -98,7 +100,7 @@ static vit_status load_all(vit_loader *loader, const char *weights, const char *
                            const vit_options *options, vit_model **out, vit_error *error) {
     char beside[4096 + 32];
     static const char *const configs[] = {"config.json", "preprocessor_config.json"};
-    int alone = is_gguf(weights);
+    int alone = says_all(weights);
     for (int i = 0; i < 2; i++) {
         VIT_TRY(join(beside, sizeof beside, folder, configs[i], error));
         if (i == 0 && config_path)

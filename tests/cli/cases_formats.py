@@ -1,13 +1,15 @@
-"""Weights in other containers: several safetensors files, npz."""
+"""Weights in other containers: several safetensors files, npz; and what convert makes of them."""
 
 import json
+import math
 import os
 import shutil
 import struct
 import zipfile
 
-from cases_weights import FORWARD, bits, trace
-from files import read, read_safetensors, safetensors, write
+from cases_pictures import CLASSES, MODEL, lines
+from cases_weights import FORWARD, bits, trace, wide_model
+from files import read, read_gguf, read_safetensors, safetensors, write
 
 SHARDS = ["model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors"]
 INDEX = "model.safetensors.index.json"
@@ -144,3 +146,162 @@ def test_npz(vit, tally, folder):
         archive.writestr("archive/data.pkl", b"\x80\x02}q\x00.")
     result = vit.run("info", f"{folder}/torch.npz")
     tally.check(result.status == 1 and "PyTorch" in result.err, "a PyTorch checkpoint", result)
+
+
+def test_convert_to_safetensors(vit, tally, folder):
+    """One file of timm's names, which needs no other, and has every bit."""
+    for case in ("timm_cls", "timm_gap", "timm_f16", "timm_bf16", "hf_vit", "hf_vit_noqkvbias"):
+        out = f"{folder}/{case}/model.safetensors"
+        os.mkdir(f"{folder}/{case}")
+        result = vit.run("convert", f"{FORWARD}/{case}", out)
+        tally.check(result.status == 0 and result.err == "", f"convert {case}", result)
+        inputs = ["--input", f"{FORWARD}/{case}/input.safetensors"]
+        _, before = trace(vit, f"{FORWARD}/{case}", f"{folder}/before.safetensors", *inputs)
+        write(f"{folder}/{case}/config.json", '{"architecture": "vit_base_patch16_224"}')  # of another model
+        for path in (out, f"{folder}/{case}"):
+            _, after = trace(vit, path, f"{folder}/after.safetensors", *inputs)
+            tally.check(before and bits(before) == bits(after), f"{path} is the same bit for bit")
+        if case.startswith("timm"):
+            tally.equal(
+                bits(read_safetensors(out)),
+                bits(read_safetensors(f"{FORWARD}/{case}/model.safetensors")),
+                f"{case}: all tensors are the same bit for bit",
+            )
+        vit.run("convert", out, f"{folder}/there.gguf")
+        vit.run("convert", f"{FORWARD}/{case}", f"{folder}/straight.gguf")
+        tally.equal(read(f"{folder}/there.gguf"), read(f"{folder}/straight.gguf"), f"{case}: nothing of it is lost")
+        vit.run("convert", f"{folder}/there.gguf", f"{folder}/back.safetensors")
+        tally.equal(read(f"{folder}/back.safetensors"), read(out), f"{case}: nor of GGUF")
+    labels = write(f"{folder}/labels.txt", "".join(f'class "{i}"\\\n' for i in range(CLASSES)))
+    vit.run("convert", "--labels", labels, MODEL, f"{folder}/labels.safetensors")
+    result = vit.run("info", "--json", "--config", f"{MODEL}/config.json", f"{folder}/labels.safetensors")
+    tally.equal(json.loads(result.out or "{}").get("labels"), CLASSES, "labels are kept")
+    data = read(f"{folder}/labels.safetensors")
+    for name, change in {
+        "depth": (b'block_count\\":2', b'block_count\\":3'),
+        "word": (b'activation\\":\\"gelu', b'activation\\":\\"gulu'),
+        "text": (b'"{\\"general', b'"[\\"general'),
+        "network": (b'architecture\\":\\"vit', b'architecture\\":\\"vet'),
+        "type": (b'norm_epsilon\\":1e-06', b'norm_epsilon\\":false'),
+    }.items():
+        damaged = write(f"{folder}/{name}.safetensors", data.replace(*change))
+        result = vit.run("classify", "--model", damaged, "x.png")
+        tally.check(data != read(damaged) and result.status == 1 and damaged in result.err, f"{name} is wrong", result)
+
+
+def test_convert_from_all(vit, tally, folder):
+    shard("timm_cls", f"{folder}/shards")
+    write_npz(f"{folder}/model.npz", read_safetensors(f"{FORWARD}/timm_cls/model.safetensors"))
+    vit.run("convert", f"{FORWARD}/timm_cls", f"{folder}/whole.gguf")
+    for path in (f"{folder}/shards", f"{folder}/model.npz"):
+        result = vit.run("convert", "--config", f"{FORWARD}/timm_cls/config.json", path, f"{folder}/made.gguf")
+        tally.check(
+            result.status == 0 and read(f"{folder}/made.gguf") == read(f"{folder}/whole.gguf"), f"convert {path}", result
+        )
+    for out in (SHARDS[0], "model.safetensors", "model.gguf"):
+        if out != SHARDS[0]:
+            write(f"{folder}/shards/{out}", "x")
+        result = vit.run("convert", f"{folder}/shards", f"{folder}/shards/{out}")
+        tally.check(result.status == 2 and "would be read" in result.err, f"nothing that is read is replaced: {out}", result)
+    for words in (["--type", "q8_0", "x.safetensors"], ["--type", "q5_0", "x.gguf"], ["--rounding", "up", "x.gguf"], ["x.npz"]):
+        result = vit.run("convert", MODEL, *words[:-1], f"{folder}/{words[-1]}")
+        tally.check(result.status == 2 and not os.path.exists(f"{folder}/{words[-1]}"), f"convert {words}", result)
+
+
+def f16(value):
+    return struct.unpack("<e", struct.pack("<e", value))[0]
+
+
+def f32(value):
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def plain_block(kind, x):
+    """As ggml rounds."""
+    if kind == "q8_0":
+        d = f32(max(map(abs, x)) / 127)
+        inverse = f32(1 / d) if d else 0
+        q = [math.copysign(math.floor(abs(f32(v * inverse)) + 0.5), v) for v in x]
+        return struct.pack("<e32b", d, *(int(v) for v in q))
+    d = f32(max(x, key=abs) / -8)
+    inverse = f32(1 / d) if d else 0
+    q = [min(15, int(f32(f32(v * inverse) + 8.5))) for v in x]
+    return struct.pack("<e", d) + bytes(q[i] | q[i + 16] << 4 for i in range(16))
+
+
+def block_values(kind, block):
+    (d,) = struct.unpack_from("<e", block)
+    if kind == "q8_0":
+        return [d * q for q in struct.unpack_from("<32b", block, 2)]
+    return [d * ((b & 15) - 8) for b in block[2:]] + [d * ((b >> 4) - 8) for b in block[2:]]
+
+
+def test_convert_to_blocks(vit, tally, folder):
+    """Bytes of plain rounding; search is never worse; what is no matrix of whole blocks stays, and is said."""
+    wide_model(folder)
+    weights = read_safetensors(f"{folder}/model.safetensors")
+    for kind, number, size in (("q8_0", 8, 34), ("q4_0", 2, 18)):
+        errors = {}
+        for rounding in ("plain", "search"):
+            out = f"{folder}/{kind}_{rounding}.gguf"
+            result = vit.run("convert", "--type", kind, "--rounding", rounding, folder, out)
+            tally.check(
+                result.status == 0 and "1 weight stays F32" in result.err and "patch_embed.proj.weight" in result.err,
+                f"convert to {kind}, {rounding}",
+                result,
+            )
+            data = read(out)
+            _, infos, begin = read_gguf(data)
+            blocks = {name for name, (found, _, _) in infos.items() if found == number}
+            tally.equal(
+                blocks,
+                {n for n, (_, s, _) in weights.items() if n.endswith(".weight") and len(s) == 2 and s[1] % 32 == 0},
+                f"{kind}: which are blocks",
+            )
+            same, errors[rounding], dequantised = True, 0, {}
+            for name, (found, shape, offset) in infos.items():
+                _, _, values = weights[name]
+                at = begin + offset
+                if found != number:
+                    same &= found == 0 and data[at : at + 4 * len(values)] == values.tobytes()
+                    dequantised[name] = weights[name]
+                    continue
+                dequantised[name] = ("F32", weights[name][1], [])
+                for i in range(0, len(values), 32):
+                    block = data[at + i // 32 * size : at + (i // 32 + 1) * size]
+                    x = values[i : i + 32]
+                    same &= rounding == "search" or block == plain_block(kind, x)
+                    made = block_values(kind, block)
+                    errors[rounding] += sum((a - b) ** 2 for a, b in zip(made, x))
+                    dequantised[name][2].extend(made)
+            tally.check(same, f"{kind}, {rounding}: bytes")
+            os.makedirs(f"{folder}/values", exist_ok=True)
+            shutil.copy(f"{folder}/config.json", f"{folder}/values")
+            write(f"{folder}/values/model.safetensors", safetensors(dequantised))
+            picture = ["--image", f"{folder}/a.png"]
+            write(f"{folder}/a.png", read("web/samples/cat.jpg"))
+            _, one = trace(vit, out, f"{folder}/one.safetensors", *picture)
+            _, two = trace(vit, f"{folder}/values", f"{folder}/two.safetensors", *picture)
+            tally.check(one and bits(one) == bits(two), f"{kind}, {rounding}: a model of blocks is one of their values")
+        tally.check(
+            errors["search"] < errors["plain"] * (0.97 if kind == "q4_0" else 0.999), f"{kind}: search is better", errors
+        )
+    vit.run("convert", "--type", "q4_0", folder, f"{folder}/default.gguf")
+    tally.equal(read(f"{folder}/default.gguf"), read(f"{folder}/q4_0_search.gguf"), "search is the default")
+
+
+def test_other_types(vit, tally, folder):
+    """Of GGUF: listed by name, refused by name."""
+    golden = "tests/golden/gguf/types/model.gguf"
+    listed = {t["name"]: t["type"] for t in lines(vit.run("info", "--json", golden))[0]["tensors"]}
+    tally.check(all(name == f"w.{kind}" for name, kind in listed.items()) and len(listed) == 13, "types are listed", listed)
+    wide_model(folder)
+    vit.run("convert", "--type", "q4_0", folder, f"{folder}/q4_0.gguf")
+    data = bytearray(read(f"{folder}/q4_0.gguf"))
+    name = b"blocks.0.attn.qkv.weight"
+    at = data.index(name) + len(name) + 4 + 16
+    tally.equal(data[at : at + 4], b"\2\0\0\0", "where the type stands")
+    data[at] = 20  # IQ4_NL, whose blocks are as large
+    write(f"{folder}/other.gguf", bytes(data))
+    result = vit.run("classify", "--model", f"{folder}/other.gguf", "x.png")
+    tally.check(result.status == 1 and name.decode() in result.err and "IQ4_NL" in result.err, "refused by name", result)

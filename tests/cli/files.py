@@ -134,26 +134,30 @@ def gguf_value_end(data, at, kind):
     return at + (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)[kind]
 
 
-def gguf_as_q8_0(data):
-    """A GGUF of F32 with every matrix of whole blocks as Q8_0, and one of F32 with the values that this has."""
-    version, tensors, entries = struct.unpack_from("<IQQ", data, 4)
+def read_gguf(data):
+    """(metadata bytes, {name: (kind, shape, offset)}, where data begins) of a GGUF of ours."""
+    _, tensors, entries = struct.unpack_from("<IQQ", data, 4)
     at = 24
     for _ in range(entries):
         _, at = gguf_string(data, at)
         at = gguf_value_end(data, at + 4, *struct.unpack_from("<I", data, at))
-    metadata, infos = data[:at], []
+    metadata, infos = data[:at], {}
     for _ in range(tensors):
         name, at = gguf_string(data, at)
         (rank,) = struct.unpack_from("<I", data, at)
         shape = struct.unpack_from(f"<{rank}Q", data, at + 4)
-        at += 4 + 8 * rank
-        kind, offset = struct.unpack_from("<IQ", data, at)
-        at += 12
-        assert kind == 0
-        infos.append((name, shape, offset))
-    begin = (at + 31) // 32 * 32
+        kind, offset = struct.unpack_from("<IQ", data, at + 4 + 8 * rank)
+        at += 16 + 8 * rank
+        infos[name] = (kind, shape, offset)
+    return metadata, infos, (at + 31) // 32 * 32
+
+
+def gguf_as_q8_0(data):
+    """A GGUF of F32 with every matrix of whole blocks as Q8_0, and one of F32 with the values that this has."""
+    metadata, infos, begin = read_gguf(data)
+    assert all(kind == 0 for kind, _, _ in infos.values())
     headers, bodies = [metadata, metadata], [b"", b""]
-    for name, shape, offset in infos:
+    for name, (_, shape, offset) in infos.items():
         count = math.prod(shape)
         values = struct.unpack_from(f"<{count}f", data, begin + offset)
         blocks = len(shape) == 2 and shape[0] % 32 == 0

@@ -399,7 +399,7 @@ static void test_backbone(void) {
     CHECK(strlen(one) == 21 && strcmp(one + 16, "-head") == 0);
     vit_model_backbone(model, VIT_FEATURE_MEAN, other);
     CHECK(memcmp(one, other, 17) == 0 && strcmp(other + 17, "mean") == 0);
-    CHECK_STATUS(VIT_OK, vit_model_save(model, "build/test_fewshot.gguf", VIT_F16, NULL, NULL, &error));
+    CHECK_STATUS(VIT_OK, vit_model_save(model, "build/test_fewshot.gguf", &(vit_save_options){.type = VIT_F16}, &error));
     vit_model_close(model);
     CHECK_STATUS(VIT_OK, vit_model_open(&model, "tests/golden/forward/timm_cls", NULL, &int8, &error));
     vit_model_backbone(model, VIT_FEATURE_HEAD, other);

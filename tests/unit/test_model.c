@@ -241,7 +241,7 @@ static void test_stages_while_loading(void) {
         vit_buffer_release(&config);
         snprintf(path, sizeof path, FORWARD "%s", cases[i]);
         CHECK_STATUS(VIT_OK, vit_model_open(&model, path, NULL, NULL, &error));
-        CHECK_STATUS(VIT_OK, vit_model_save(model, saved, VIT_DTYPE_OTHER, NULL, NULL, &error));
+        CHECK_STATUS(VIT_OK, vit_model_save(model, saved, &(vit_save_options){.type = VIT_DTYPE_OTHER}, &error));
         vit_model_close(model);
         CHECK_STATUS(VIT_OK, vit_read_file(&file, saved, 1 << 24, &error));
         check_stages_while_loading(&file, NULL);
@@ -261,7 +261,7 @@ static void test_saving(void) {
         snprintf(path, sizeof path, FORWARD "%s", cases[i]);
         if (!CHECK_STATUS(VIT_OK, vit_model_open(&model, path, NULL, NULL, &error)))
             continue;
-        CHECK_STATUS(VIT_OK, vit_model_save(model, saved, VIT_DTYPE_OTHER, NULL, NULL, &error));
+        CHECK_STATUS(VIT_OK, vit_model_save(model, saved, &(vit_save_options){.type = VIT_DTYPE_OTHER}, &error));
         if (CHECK_STATUS(VIT_OK, vit_model_open(&again, saved, NULL, NULL, &error))) {
             CHECK(memcmp(&model->config, &again->config, sizeof model->config) == 0);
             CHECK(same_weights(model, again));
@@ -271,7 +271,7 @@ static void test_saving(void) {
     }
     vit_model *model;
     CHECK_STATUS(VIT_OK, vit_model_open(&model, FORWARD "timm_cls", NULL, NULL, &error));
-    CHECK_STATUS(VIT_ERR_IO, vit_model_save(model, "/no/such/folder/x.gguf", VIT_F32, NULL, NULL, &error));
+    CHECK_STATUS(VIT_ERR_IO, vit_model_save(model, "/no/such/folder/x.gguf", &(vit_save_options){.type = VIT_F32}, &error));
     CHECK_MENTIONS(error.text, "/no/such/folder/x.gguf");
     vit_model_close(model);
     remove(saved);
@@ -469,7 +469,7 @@ static void test_every_allocation_fails_once(void) {
         if (status == VIT_OK)
             status = vit_session_open(&session, model, NULL, &error);
         if (status == VIT_OK)
-            status = vit_model_save(model, "/dev/null.gguf", VIT_F32, NULL, NULL, &error);
+            status = vit_model_save(model, "/dev/null.gguf", &(vit_save_options){.type = VIT_F32}, &error);
         CHECK(counts.made < fail_at || status != VIT_OK);
         vit_session_close(session);
         vit_model_close(model);

@@ -441,7 +441,7 @@ static void test_networks(void) {
         snprintf(saved, sizeof saved, "/tmp/vit_test_networks_%ld.gguf", (long)getpid());
         write_model(n, weights);
         if (CHECK_STATUS(VIT_OK, open_network(&model, n, weights))) {
-            CHECK_STATUS(VIT_OK, vit_model_save(model, saved, VIT_F32, NULL, NULL, &error));
+            CHECK_STATUS(VIT_OK, vit_model_save(model, saved, &(vit_save_options){.type = VIT_F32}, &error));
             if (CHECK_STATUS(VIT_OK, vit_model_open(&again, saved, NULL, NULL, &error))) {
                 check_size(n, model, again, ROWS, COLUMNS);
                 check_size(n, model, again, 5, 2);

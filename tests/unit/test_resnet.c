@@ -471,13 +471,13 @@ static void check_network(const network *n, int height, int width, int tokens, i
     if (CHECK_STATUS(VIT_OK, open_model(&model, weights_path, config_path, 0))) {
         check_size(n, model, height, width);
         check_size(n, model, odd_height, odd_width);
-        CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_save(model, saved_path, VIT_F32, NULL, NULL, &error));
+        CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_save(model, saved_path, &(vit_save_options){.type = VIT_F32}, &error));
         vit_model_close(model);
     }
     if (CHECK_STATUS(VIT_OK, open_model(&raw, weights_path, config_path, 1))) {
         vit_session *session;
         CHECK_STATUS(VIT_ERR_ARGUMENT, vit_session_open(&session, raw, NULL, &error));
-        CHECK_STATUS(VIT_OK, vit_model_save(raw, saved_path, VIT_F32, NULL, NULL, &error));
+        CHECK_STATUS(VIT_OK, vit_model_save(raw, saved_path, &(vit_save_options){.type = VIT_F32}, &error));
         vit_model_close(raw);
         if (CHECK_STATUS(VIT_OK, open_model(&saved, saved_path, NULL, 0))) {
             check_size(n, saved, odd_height, odd_width);
