@@ -95,7 +95,7 @@ extra_flags() { # CONFIG FILE
     case $2 in
         src/kernels/*) extra=("${KERNEL_FLAGS[@]}") ;;
         src/image/decode.c) extra=(-isystem "$STB" -fwrapv) ;; # sums of a hostile JPEG overflow in stb_image: wrap them
-        src/tasks/least_squares.c | src/tasks/linear_algebra.c) extra=(-O3) ;; # loops that become vectors
+        src/tasks/least_squares.c | src/tasks/linear_algebra.c | src/tasks/search.c) extra=(-O3) ;; # loops that become vectors
         wasm/libc.c) extra=(-fno-builtin) ;;     # what it defines is not to be made of itself
         src/cli/model_option.c) extra=(-Ibuild) ;; # imagenet_labels.inc
     esac
@@ -108,7 +108,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
         *:src/kernels/* | *:src/image/resize.c | *:src/model/convert.c) ;; # every pixel, weight, token
-        *:src/tasks/least_squares.c | *:src/tasks/linear_algebra.c) ;;
+        *:src/tasks/least_squares.c | *:src/tasks/linear_algebra.c | *:src/tasks/search.c) ;;
         wasm*:src/model/stages*.c) extra+=(-Os) ;;
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac

@@ -167,9 +167,9 @@ void vit_softmax(const float *logits, int n, float *out);
 
 /* ---- Masked prediction ---- */
 
-/* Hides patches of a session opened with `masked` from the network: hidden [B,T0], 1 where one is hidden; at first none is.
- * Of a masked autoencoder as many must be visible in every image, at least one: else VIT_ERR_ARGUMENT. The last stage,
- * "prediction", can then be read: pixels [B,T0,3*P*P] of all patches, as vit_patch_pixels orders them. */
+/* Hides patches of a session opened with `masked` from the network: hidden [B,T0], 1 where one is hidden; at first
+ * none is. Of a masked autoencoder as many must be visible in every image, at least one: else VIT_ERR_ARGUMENT. The
+ * last stage, "prediction", can then be read: pixels [B,T0,3*P*P] of all patches, as vit_patch_pixels orders them. */
 vit_status vit_session_hide(vit_session *session, const uint8_t *hidden, vit_error *error);
 /* How many of n patches stay visible when the share `ratio` is hidden: int(n (1 - ratio)), as in MAE. */
 int vit_visible_patches(int n, double ratio);
@@ -191,6 +191,14 @@ const char *vit_resample_name(vit_resample resample);
 const char *vit_filter_name(vit_filter filter);
 const char *vit_crop_name(vit_crop crop);
 const char *vit_resnet_name(vit_resnet_kind kind);
+
+/* ---- Search ---- */
+
+/* Makes x [width] a vector of length 1, unless all of it is 0. */
+void vit_make_unit(float *x, int width);
+/* The k of vectors [count,width] whose product with query [width] is largest, best first, ties by lower index: of unit
+ * vectors the score is their cosine. top [k], caller's. Returns how many were written: min(k, count). */
+int vit_nearest(const float *vectors, int count, int width, const float *query, int k, vit_score *top);
 
 /* ---- Models: labels, saving ---- */
 
@@ -228,7 +236,8 @@ vit_status vit_model_save(const vit_model *model, const char *path, const vit_sa
 const char *vit_architecture_name(int index);
 /* What the name says, with 1000 classes unless it is a network for features. VIT_ERR_ARGUMENT for an unknown name. */
 vit_status vit_architecture_config(vit_config *out, const char *name, vit_error *error);
-/* The name of the network that is built the same, of the same picture size if there is one; NULL where there is none. */
+/* The name of the network that is built the same, of the same picture size if there is one; NULL where there is none.
+ * */
 const char *vit_architecture_of(const vit_config *config);
 
 /* A model without weights: parameters, bytes and flops can be asked, and what sessions take; none can run. The

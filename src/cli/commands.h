@@ -5,7 +5,8 @@
 /* name, one line for the overview */
 #define VIT_CLI_COMMANDS(X)                                             \
     X(classify, "what is in pictures: the likeliest classes and scores") \
-    X(features, "feature vectors of pictures, as .npy or JSON")          \
+    X(features, "feature vectors of pictures, as .npy, safetensors or JSON") \
+    X(search, "the pictures that look most like others")                  \
     X(attention, "where a network looks, laid over the picture")         \
     X(fewshot, "classes learnt from a few pictures of each, in no time")  \
     X(eval, "accuracy on a folder of pictures named by class")           \

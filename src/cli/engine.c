@@ -73,6 +73,11 @@ void vit_cli_engine_close(vit_cli_engine *engine) {
     vit_model_close(engine->model);
 }
 
+int vit_cli_feature_width(const vit_cli_engine *engine, vit_feature feature) {
+    const vit_config *config = vit_model_config(engine->model);
+    return feature == VIT_FEATURE_HEAD ? vit_feature_width(config) : config->width;
+}
+
 vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error) {
     vit_image image;
     vit_status status = vit_image_open(&image, path, NULL, error);

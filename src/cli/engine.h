@@ -47,6 +47,9 @@ vit_preprocess vit_cli_rules(const vit_model *model, const vit_cli_run *run);
 /* Exit status for an error of vit_session_open: a usage error if the size was asked for by --size. */
 int vit_cli_session_failed(const vit_cli_command *command, const vit_cli_run *run, const vit_error *error);
 
+/* Numbers of a feature vector. */
+int vit_cli_feature_width(const vit_cli_engine *engine, vit_feature feature);
+
 /* Decodes and preprocesses a picture into the session. */
 vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error);
 /* The same, and runs it. */

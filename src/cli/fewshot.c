@@ -12,11 +12,6 @@
 
 /* ---- What all of them share ---- */
 
-static int width_of(const vit_cli_engine *engine, vit_feature feature) {
-    const vit_config *config = vit_model_config(engine->model);
-    return feature == VIT_FEATURE_HEAD ? vit_feature_width(config) : config->width;
-}
-
 int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vit_cli_engine *engine,
                        vit_feature feature) {
     char backbone[32];
@@ -25,7 +20,7 @@ int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vi
     if (feature == VIT_FEATURE_CLASS && !vit_model_config(engine->model)->class_token)
         return vit_cli_usage(command, "--pool cls: this model has no class token; use head or mean");
     vit_model_backbone(engine->model, feature, backbone);
-    if (vit_probe_open(out, width_of(engine, feature), backbone, NULL, &error) == VIT_OK)
+    if (vit_probe_open(out, vit_cli_feature_width(engine, feature), backbone, NULL, &error) == VIT_OK)
         return VIT_CLI_OK;
     vit_cli_complain("%s", error.text);
     return VIT_CLI_FAILED;
@@ -54,7 +49,7 @@ static vit_status add_picture(vit_probe *probe, vit_cli_engine *engine, vit_feat
 int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_feature feature, const char *folder) {
     vit_cli_paths paths = {0};
     vit_error error;
-    float *row = malloc((size_t)width_of(engine, feature) * sizeof *row);
+    float *row = malloc((size_t)vit_cli_feature_width(engine, feature) * sizeof *row);
     if (!row || !vit_cli_is_folder(folder)) {
         vit_cli_complain("%s: %s", folder,
                          !row ? "out of memory" : vit_cli_file_size(folder) < 0 ? "no such folder"
@@ -84,7 +79,8 @@ int vit_cli_probe_feature(const vit_probe *probe, const vit_cli_engine *engine, 
     char backbone[32];
     for (int feature = VIT_FEATURE_HEAD; feature <= VIT_FEATURE_MEAN; feature++) {
         vit_model_backbone(engine->model, (vit_feature)feature, backbone);
-        if (strcmp(backbone, wanted) == 0 && vit_probe_get_info(probe).width == width_of(engine, (vit_feature)feature))
+        if (strcmp(backbone, wanted) == 0 &&
+            vit_probe_get_info(probe).width == vit_cli_feature_width(engine, (vit_feature)feature))
             return feature;
     }
     vit_cli_complain("%s: was made with another network: %.16s, this one is %.16s", path, wanted, backbone);

@@ -28,6 +28,11 @@ long long vit_cli_file_size(const char *path) {
     return stat(path, &status) == 0 ? (long long)status.st_size : -1;
 }
 
+long long vit_cli_file_time(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 ? (long long)status.st_mtime : 0;
+}
+
 int vit_cli_has_extension(const char *path, const char *extension) {
     size_t length = strlen(path), tail = strlen(extension);
     return length > tail && strcasecmp(path + length - tail, extension) == 0;

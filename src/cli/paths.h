@@ -19,6 +19,8 @@ int vit_cli_is_folder(const char *path);
 int vit_cli_same_file(const char *a, const char *b);
 /* Bytes of a file, -1 where there is none. */
 long long vit_cli_file_size(const char *path);
+/* When it was changed, in seconds; 0 where there is none. */
+long long vit_cli_file_time(const char *path);
 int vit_cli_has_extension(const char *path, const char *extension);
 /* 0 and a complaint if a file of this name can surely not be written: asked before long work. */
 int vit_cli_can_write(const char *path);

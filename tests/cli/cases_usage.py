@@ -2,7 +2,7 @@
 
 import re
 
-COMMANDS = ["classify", "features", "attention", "fewshot", "eval", "trace", "init", "info", "convert", "inspect", "bench"]
+COMMANDS = ["classify", "features", "search", "attention", "fewshot", "eval", "trace", "init", "info", "convert", "inspect", "bench"]
 
 # arguments: the first line on stderr. All end with exit status 2 and an empty stdout.
 USAGE_ERRORS = {
@@ -27,7 +27,7 @@ USAGE_ERRORS = {
     "classify --threads 0 x.png": "vit classify: --threads '0': expected a whole number from 1 to 256",
     "classify --compute f64 x.png": "vit classify: --compute 'f64': expected one of f32|int8",
     "features x.png": "vit features: say where the vectors go: --out F.npy or --json",
-    "features --out x.txt x.png": "vit features: --out 'x.txt': expected a name that ends in .npy",
+    "features --out x.txt x.png": "vit features: --out 'x.txt': expected a name that ends in .npy or .safetensors",
     "features --pool sum --json x.png": "vit features: --pool 'sum': expected one of head|cls|mean",
     "attention --out a.png": "vit attention: expected [options] (--out O.png | --json) IMAGE",
     "attention a.png b.png": "vit attention: 'b.png' is one argument too many",
@@ -54,6 +54,9 @@ USAGE_ERRORS = {
     "inspect positions --out a.svg": "vit inspect positions: --out 'a.svg': expected a name that ends in .png",
     "inspect distance --json": "vit inspect distance: expected [options] (--out O.png | --json) PATH...",
     "inspect distance a.png": "vit inspect distance: say where it goes: --out O.png or --json",
+    "search": "vit search: expected [options] INDEX|FOLDER [QUERY...]",
+    "search tests": "vit search: expected a QUERY, or a FOLDER and --index",
+    "search --index i none x": "vit search: --index goes with a FOLDER; 'none' is not there",
     "trace --image x.png": "vit trace: expected --out, and one of --image and --input",
     "trace --image x.png --input x --out o": "vit trace: expected --out, and one of --image and --input",
     "trace --out o": "vit trace: expected --out, and one of --image and --input",

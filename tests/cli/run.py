@@ -19,6 +19,7 @@ import cases_formats
 import cases_inside
 import cases_pictures
 import cases_real
+import cases_search
 import cases_train
 import cases_usage
 import cases_weights
@@ -37,6 +38,7 @@ def main():
             cases_pictures,
             cases_inside,
             cases_fewshot,
+            cases_search,
             cases_weights,
             cases_formats,
             cases_architectures,

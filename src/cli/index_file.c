@@ -1,0 +1,259 @@
+#include "index_file.h"
+
+#include "options.h"
+#include "paths.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The file: a header, then records, little-endian. A record: its head, path_bytes of the path, [width] f32. */
+typedef struct header {
+    char magic[8];
+    uint32_t width, zero;
+    char backbone[32];
+    char rest[16];
+} header;
+
+typedef struct record {
+    uint32_t checksum;   /* of all that follows */
+    uint32_t path_bytes;
+    int64_t bytes, seconds;
+} record;
+
+#define MAGIC "VITINDX1"
+
+enum { LONGEST_PATH = 65536 };
+
+/* FNV-1a. */
+static uint32_t checksum_of(uint32_t hash, const void *data, size_t bytes) {
+    for (const unsigned char *at = data, *end = at + bytes; at < end; at++)
+        hash = (hash ^ *at) * 16777619u;
+    return hash;
+}
+
+static uint32_t checksum_of_record(const record *head, const char *path, const float *vector, int width) {
+    uint32_t hash = checksum_of(2166136261u, &head->path_bytes, sizeof *head - offsetof(record, path_bytes));
+    return checksum_of(checksum_of(hash, path, head->path_bytes), vector, (size_t)width * sizeof *vector);
+}
+
+/* ---- In memory ---- */
+
+static uint32_t place_of(const vit_cli_index *index, const char *path) {
+    return checksum_of(2166136261u, path, strlen(path)) & (uint32_t)(index->slot_count - 1);
+}
+
+/* The slot of a path, or the free one where it belongs. */
+static int *slot_of(const vit_cli_index *index, const char *path) {
+    uint32_t place = place_of(index, path);
+    while (index->slots[place] && strcmp(index->entries[index->slots[place] - 1].path, path) != 0)
+        place = (place + 1) & (uint32_t)(index->slot_count - 1);
+    return &index->slots[place];
+}
+
+int vit_cli_index_find(const vit_cli_index *index, const char *path) {
+    return index->slot_count ? *slot_of(index, path) - 1 : -1;
+}
+
+/* Room for one more; the table stays half empty. */
+static int make_room(vit_cli_index *index) {
+    if (index->count < index->room)
+        return 1;
+    const int room = index->room ? 2 * index->room : 64;
+    vit_cli_entry *entries = NULL;
+    float *vectors = NULL;
+    int *slots = NULL;
+    if (room <= INT_MAX / 4 && (size_t)room <= SIZE_MAX / sizeof *vectors / (size_t)index->width) {
+        entries = realloc(index->entries, (size_t)room * sizeof *entries);
+        index->entries = entries ? entries : index->entries;
+        vectors = realloc(index->vectors, (size_t)room * (size_t)index->width * sizeof *vectors);
+        index->vectors = vectors ? vectors : index->vectors;
+        slots = calloc((size_t)room * 2, sizeof *slots);
+    }
+    if (!entries || !vectors || !slots) {
+        free(slots);
+        vit_cli_complain("out of memory for %d feature vectors", index->count + 1);
+        return 0;
+    }
+    free(index->slots);
+    index->slots = slots;
+    index->slot_count = 2 * room;
+    index->room = room;
+    for (int i = 0; i < index->count; i++)
+        *slot_of(index, index->entries[i].path) = i + 1;
+    return 1;
+}
+
+/* In memory. path is taken over. */
+static int remember(vit_cli_index *index, char *path, long long bytes, long long seconds, const float *vector) {
+    int found = vit_cli_index_find(index, path);
+    if (found < 0 && !make_room(index)) {
+        free(path);
+        return 0;
+    }
+    if (found < 0) {
+        found = index->count;
+        index->entries[index->count++].path = path;
+        *slot_of(index, path) = index->count;
+    } else {
+        free(path);
+    }
+    index->entries[found].bytes = bytes;
+    index->entries[found].seconds = seconds;
+    memcpy(index->vectors + (size_t)found * (size_t)index->width, vector, (size_t)index->width * sizeof *vector);
+    return 1;
+}
+
+/* ---- Reading ---- */
+
+int vit_cli_is_index(const char *path) {
+    char magic[8];
+    FILE *file = vit_cli_is_folder(path) ? NULL : fopen(path, "rb");
+    const int is = file && fread(magic, 1, sizeof magic, file) == sizeof magic && memcmp(magic, MAGIC, 8) == 0;
+    if (file)
+        fclose(file);
+    return is;
+}
+
+static int damaged(const vit_cli_index *index, long long at) {
+    vit_cli_complain("%s: is damaged at byte %lld", index->path, at);
+    return -1;
+}
+
+/* One record at the file's place `at`, of `left` bytes. Its length; 0 where the rest of the file is a record that was
+ * not wholly written; -1 after a complaint. vector: room for one, path: for the longest. */
+static long long read_record(vit_cli_index *index, FILE *file, long long at, long long left, char *path,
+                             float *vector) {
+    record head;
+    const long long row = (long long)index->width * (long long)sizeof *vector;
+    if (left < (long long)sizeof head || fread(&head, sizeof head, 1, file) != 1)
+        return 0;
+    const long long length = (long long)sizeof head + head.path_bytes + row;
+    if (head.path_bytes == 0 || head.path_bytes >= LONGEST_PATH)
+        return damaged(index, at);
+    if (length > left)
+        return 0;
+    if (fread(path, head.path_bytes, 1, file) != 1 ||
+        fread(vector, (size_t)row, 1, file) != 1 ||
+        head.checksum != checksum_of_record(&head, path, vector, index->width) || memchr(path, 0, head.path_bytes))
+        return length == left ? 0 : damaged(index, at);
+    path[head.path_bytes] = 0;
+    char *copy = strdup(path);
+    if (!copy)
+        vit_cli_complain("%s: out of memory", index->path);
+    return copy && remember(index, copy, head.bytes, head.seconds, vector) ? length : -1;
+}
+
+static int read_header(const vit_cli_index *index, FILE *file) {
+    header head;
+    if (fread(&head, sizeof head, 1, file) != 1 || memcmp(head.magic, MAGIC, sizeof head.magic) != 0) {
+        vit_cli_complain("%s: is no index of features", index->path);
+        return 0;
+    }
+    if (memcmp(head.backbone, index->backbone, sizeof head.backbone) != 0 || head.width != (uint32_t)index->width) {
+        vit_cli_complain("%s: was made with another network or --pool: %.31s, this one is %.31s", index->path,
+                         memchr(head.backbone, 0, sizeof head.backbone) ? head.backbone : "?", index->backbone);
+        return 0;
+    }
+    return 1;
+}
+
+/* *end: where the records end that are whole; -1 where there is no file. */
+static int read_all(vit_cli_index *index, long long *end) {
+    const long long size = vit_cli_file_size(index->path);
+    FILE *file = size >= 0 ? fopen(index->path, "rb") : NULL;
+    *end = -1;
+    if (size < 0)
+        return 1;
+    char *path = malloc(LONGEST_PATH);
+    float *vector = malloc((size_t)index->width * sizeof *vector);
+    int good = file && path && vector;
+    if (!good)
+        vit_cli_complain("%s: cannot read: %s", index->path, file ? "out of memory" : strerror(errno));
+    good = good && read_header(index, file);
+    *end = sizeof(header);
+    for (long long length = 1; good && length > 0 && *end < size;) {
+        length = read_record(index, file, *end, size - *end, path, vector);
+        good = length >= 0;
+        *end += length > 0 ? length : 0;
+    }
+    free(path);
+    free(vector);
+    if (file)
+        fclose(file);
+    return good;
+}
+
+/* ---- Writing ---- */
+
+static int cannot_write(const vit_cli_index *index) {
+    vit_cli_complain("%s: cannot write: %s", index->path, strerror(errno));
+    return 0;
+}
+
+static int open_file(vit_cli_index *index, long long end) {
+    if (end >= 0 && end < vit_cli_file_size(index->path) && truncate(index->path, end) != 0)
+        return cannot_write(index);
+    index->file = fopen(index->path, "ab");
+    if (!index->file)
+        return cannot_write(index);
+    header head = {.magic = MAGIC, .width = (uint32_t)index->width};
+    memcpy(head.backbone, index->backbone, sizeof head.backbone);
+    if (end < 0 && (fwrite(&head, sizeof head, 1, index->file) != 1 || fflush(index->file) != 0))
+        return cannot_write(index);
+    return 1;
+}
+
+int vit_cli_index_open(vit_cli_index *index, const char *path, const char *backbone, int width, int writable) {
+    long long end = -1;
+    *index = (vit_cli_index){.path = path, .width = width};
+    snprintf(index->backbone, sizeof index->backbone, "%s", backbone);
+    return !path || (read_all(index, &end) && (!writable || open_file(index, end)));
+}
+
+void vit_cli_index_close(vit_cli_index *index) {
+    for (int i = 0; i < index->count; i++)
+        free(index->entries[i].path);
+    free(index->entries);
+    free(index->vectors);
+    free(index->slots);
+    if (index->file)
+        fclose(index->file);
+    *index = (vit_cli_index){0};
+}
+
+/* As one piece, so that the system gets it whole. */
+static int append(vit_cli_index *index, const char *path, long long bytes, long long seconds, const float *vector) {
+    record head = {.path_bytes = (uint32_t)strlen(path), .bytes = bytes, .seconds = seconds};
+    const size_t row = (size_t)index->width * sizeof *vector, length = sizeof head + head.path_bytes + row;
+    unsigned char *piece = malloc(length);
+    if (!piece) {
+        vit_cli_complain("%s: out of memory", index->path);
+        return 0;
+    }
+    head.checksum = checksum_of_record(&head, path, vector, index->width);
+    memcpy(piece, &head, sizeof head);
+    memcpy(piece + sizeof head, path, head.path_bytes);
+    memcpy(piece + sizeof head + head.path_bytes, vector, row);
+    const int good = fwrite(piece, length, 1, index->file) == 1 && fflush(index->file) == 0;
+    free(piece);
+    return good ? 1 : cannot_write(index);
+}
+
+int vit_cli_index_put(vit_cli_index *index, const char *path, long long bytes, long long seconds, const float *vector) {
+    const size_t length = strlen(path);
+    char *copy = length > 0 && length < LONGEST_PATH ? strdup(path) : NULL;
+    if (!copy) {
+        vit_cli_complain("%.300s: %s", path, length < LONGEST_PATH ? "out of memory" : "the path is too long");
+        return 0;
+    }
+    if (index->file && !append(index, path, bytes, seconds, vector)) {
+        free(copy);
+        return 0;
+    }
+    return remember(index, copy, bytes, seconds, vector);
+}

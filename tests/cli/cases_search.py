@@ -1,0 +1,149 @@
+"""search, and features as files, on small pictures and a model with random weights."""
+
+import os
+import struct
+
+from cases_pictures import MODEL, lines, near, pictures
+from files import read, read_npy, read_safetensors, write
+
+OTHER_MODEL = "tests/golden/forward/timm_no_embed_class"
+NAMES = ["c.png", "a.png", "deep/b.png", "d.png", "e.png", "f.png", "g.png"]
+
+
+def cosines(vit, folder, paths):
+    """{(path, path): cosine}"""
+    vit.run("features", "--model", MODEL, "--out", f"{folder}/f.npy", *paths)
+    (count, width), values = read_npy(f"{folder}/f.npy")
+    rows = {path: values[i * width : (i + 1) * width] for i, path in enumerate(paths)}
+    dot = lambda a, b: sum(x * y for x, y in zip(rows[a], rows[b]))
+    return {(a, b): dot(a, b) / (dot(a, a) * dot(b, b)) ** 0.5 for a in paths for b in paths}
+
+
+def test_search(vit, tally, folder):
+    root, index = f"{folder}/in", f"{folder}/index"
+    paths = sorted(pictures(root, NAMES))
+    (query,) = pictures(folder, ["query.png"], (31, 60))
+    expected = cosines(vit, folder, [*paths, query])
+    best = sorted(paths, key=lambda path: -expected[query, path])
+    result = vit.run("search", "--model", MODEL, "--json", root, query)
+    tally.check(result.status == 0 and result.err == "", "search", result)
+    (made,) = lines(result)
+    tally.equal((list(made), made["path"]), (["path", "nearest"], query), "keys")
+    tally.equal([hit["path"] for hit in made["nearest"]], best[:5], "five, the nearest first")
+    tally.check(
+        all(near(hit["score"], expected[query, hit["path"]]) for hit in made["nearest"]), "cosines", made
+    )
+    text = vit.run("search", "--model", MODEL, "--top", "2", root, query)
+    wanted = f"{query}\n" + "".join(f"  {hit['score']:7.4f}  {hit['path']}\n" for hit in made["nearest"][:2])
+    tally.equal(text.out, wanted, "text says the same")
+
+    built = vit.run("search", "--model", MODEL, "--index", index, root)
+    tally.equal((built.status, built.out, built.err), (0, f"{index}: 7 pictures\n", ""), "an index")
+    for place in ([index], ["--index", index, root]):
+        tally.equal(vit.run("search", "--model", MODEL, "--json", *place, query).out, result.out, f"from {place}")
+    itself = lines(vit.run("search", "--model", MODEL, "--json", "--top=9", index, paths[0], root))
+    tally.equal([line["path"] for line in itself], [paths[0], *paths], "a folder of queries")
+    tally.check(
+        all(line["path"] not in [hit["path"] for hit in line["nearest"]] and len(line["nearest"]) == 6 for line in itself),
+        "all but itself",
+        itself,
+    )
+    again = lines(vit.run("search", "--model", MODEL, "--json", "--top=9", index, f"{folder}/../{os.path.basename(folder)}/in/a.png"))
+    tally.equal(len(again[0]["nearest"]), 6, "itself by another name")
+
+
+def test_search_goes_on(vit, tally, folder):
+    """An index that was cut off anywhere is completed; new and changed pictures are added, none is computed again."""
+    root, index = f"{folder}/in", f"{folder}/index"
+    paths = sorted(pictures(root, NAMES))
+    run = ["search", "--model", MODEL, "--index", index]
+    vit.run(*run, root)
+    whole = read(index)
+    size = (len(whole) - 64) // len(paths)
+    for cut in (64, 65, 64 + size - 1, 64 + size, 64 + 3 * size + 30, len(whole) - 1):
+        write(index, whole[:cut])
+        result = vit.run(*run, root)
+        tally.check(result.status == 0 and read(index)[:64] == whole[:64], f"cut at {cut}", result)
+        tally.equal(sorted_records(read(index)), sorted_records(whole), f"cut at {cut}: the same records")
+    before = os.stat(index)
+    vit.run(*run, root)
+    tally.equal(os.stat(index).st_size, before.st_size, "nothing is new")
+    os.remove(paths[1])
+    pictures(root, ["z.png"], (50, 50))
+    write(paths[0], read(paths[2]) + b"\0" * 3)
+    os.utime(paths[0], (1, 1))
+    result = vit.run(*run, "--json", "--top=20", root, paths[2])
+    tally.equal(len(read(index)), len(whole) + 2 * size, "a new one and a changed one")
+    (made,) = lines(result)
+    found = {hit["path"]: hit["score"] for hit in made["nearest"]}
+    tally.equal(sorted(found), sorted([paths[0], *paths[3:], f"{root}/z.png"]), "what is in the folder now")
+    tally.check(near(found[paths[0]], 1), "the changed one is what it is now", found)
+    only = vit.run("search", "--model", MODEL, "--json", "--top=20", index, paths[2])
+    tally.equal(len(lines(only)[0]["nearest"]), 7, "the index alone has one that is gone as well")
+
+
+def sorted_records(data):
+    """(path, vector) of each."""
+    (width,) = struct.unpack_from("<I", data, 8)
+    records, at = [], 64
+    while at < len(data):
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        end = at + 24 + length + 4 * width
+        records.append((data[at + 24 : at + 24 + length], data[at + 24 + length : end]))
+        at = end
+    return sorted(records)
+
+
+def test_search_errors(vit, tally, folder):
+    root, index = f"{folder}/in", f"{folder}/index"
+    paths = sorted(pictures(root, NAMES[:3]))
+    vit.run("search", "--model", MODEL, "--index", index, root)
+    whole = read(index)
+    bad = write(f"{folder}/bad.png", "text")
+    for options, status, said in (
+        ([root], 2, "expected a QUERY, or a FOLDER and --index"),
+        ([index], 2, "expected a QUERY, or a FOLDER and --index"),
+        (["--index", index, paths[0], paths[1]], 2, "--index goes with a FOLDER"),
+        ([paths[0], paths[1]], 1, "is no index of features"),
+        ([f"{folder}/none", paths[0]], 1, "no such file or folder"),
+        (["--index", f"{folder}/no/index", root], 1, "no such folder"),
+        (["--index", bad, root], 1, f"{bad}: is no index of features"),
+        (["--pool", "mean", index, paths[0]], 1, "was made with another network or --pool"),
+    ):
+        result = vit.run("search", "--model", MODEL, *options)
+        tally.check(result.status == status and result.out == "" and said in result.err, f"{options}", result)
+    result = vit.run("search", "--model", OTHER_MODEL, index, paths[0])
+    tally.check(result.status == 1 and "was made with another network" in result.err, "another network", result)
+    result = vit.run("search", "--model", MODEL, "--json", index, bad, paths[0])
+    tally.check(result.status == 1 and bad in result.err and len(lines(result)) == 1, "a bad query", result)
+    write(f"{root}/bad.png", "text")
+    result = vit.run("search", "--model", MODEL, "--index", index, root)
+    tally.check(
+        result.status == 1 and f"{root}/bad.png" in result.err and read(index) == whole, "a bad picture", result
+    )
+    os.remove(f"{root}/bad.png")
+    for at in (64, 68, 90, 64 + (len(whole) - 64) // 3 + 20):
+        write(index, whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        result = vit.run("search", "--model", MODEL, index, paths[0])
+        tally.check(result.status in (0, 1) and "Sanitizer" not in result.err, f"byte {at} is changed", result)
+        tally.check(at == 68 or (result.status == 1 and "damaged" in result.err), f"byte {at} is noticed", result)
+    write(index, whole[:40])
+    result = vit.run("search", "--model", MODEL, index, paths[0])
+    tally.check(result.status == 1 and "is no index of features" in result.err, "half a header", result)
+    empty = f"{folder}/empty"
+    os.makedirs(empty)
+    result = vit.run("search", "--model", MODEL, "--json", empty, paths[0])
+    tally.check(result.status == 1 and lines(result)[0]["nearest"] == [], "an empty folder", result)
+
+
+def test_features_safetensors(vit, tally, folder):
+    paths = pictures(folder, NAMES[:3])
+    vit.run("features", "--model", MODEL, "--out", f"{folder}/f.npy", *paths)
+    result = vit.run("features", "--model", MODEL, "--out", f"{folder}/f.safetensors", *paths)
+    tally.check(result.status == 0 and result.out.splitlines() == paths, "features to safetensors", result)
+    kind, shape, values = read_safetensors(f"{folder}/f.safetensors")["features"]
+    tally.equal((kind, tuple(shape), values), ("F32", *read_npy(f"{folder}/f.npy")), "as in .npy")
+    listed = vit.run("info", f"{folder}/f.safetensors")
+    tally.check(listed.status == 0 and "features" in listed.out, "info reads it", listed)
+    result = vit.run("features", "--model", MODEL, "--out", f"{folder}/g.npy", write(f"{folder}/bad.png", "text"))
+    tally.check(result.status == 1 and not os.path.exists(f"{folder}/g.npy"), "nothing to write", result)
