@@ -7,7 +7,7 @@
 
 /* What a family has beyond a plain ViT of timm's is in its case below. */
 enum family {
-    VIT, BIT, DEIT, DISTILLED, DEIT3, DINOV2, DINOV2_REG, DINOV2_GIANT, DINOV2_REG_GIANT, CLIP, CLIP_QUICK, SIGLIP, SIGLIP2
+    VIT, AXIAL, BIT, DEIT, DISTILLED, DEIT3, DINOV2, DINOV2_REG, DINOV2_GIANT, DINOV2_REG_GIANT, CLIP, CLIP_QUICK, SIGLIP, SIGLIP2
 };
 
 /* L, D, H, F */
@@ -67,6 +67,10 @@ static const struct architecture {
     {"vit_huge_patch14_224", VIT, HUGE_, 14, 224, 1000, NO_RESNET},
     {"vit_giant_patch14_224", VIT, GIANT, 14, 224, 1000, NO_RESNET},
     {"vit_gigantic_patch14_224", VIT, GIGANTIC, 14, 224, 1000, NO_RESNET},
+
+    /* The paper's with axial attention (appendix D.6) */
+    {"axial_vit_b_32", AXIAL, BASE, 32, 224, 1000, NO_RESNET},
+    {"axial_vit_b_16", AXIAL, BASE, 16, 224, 1000, NO_RESNET},
 
     /* The paper's hybrids, and timm's: the patch is of the last map */
     {"vit_tiny_r_s16_p8_224", VIT, TINY, 8, 224, 1000, ROOT},
@@ -174,6 +178,9 @@ static void apply_family(vit_config *c, enum family family) {
     c->preprocess = halves;
     switch (family) {
     case VIT:
+        break;
+    case AXIAL:
+        c->axial = 1;
         break;
     case BIT:
         c->network = VIT_NETWORK_BIT;

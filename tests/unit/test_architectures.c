@@ -7,7 +7,8 @@
 static vit_error error;
 
 /* Counted on timm 1.0.31's classes with as many classes (on torch's meta device); those that timm has no name for, on the
- * same classes with the paper's sizes (ResNetV2, HybridEmbed, VisionTransformer). */
+ * same classes with the paper's sizes (ResNetV2, HybridEmbed, VisionTransformer; an axial one has two of its blocks a
+ * layer). */
 static const struct {
     const char *name;
     int64_t parameters;
@@ -34,6 +35,8 @@ static const struct {
     {"vit_huge_patch14_224", 632045800},
     {"vit_giant_patch14_224", 1012611432},
     {"vit_gigantic_patch14_224", 1844440680},
+    {"axial_vit_b_32", 173278696},
+    {"axial_vit_b_16", 171622120},
     {"vit_tiny_r_s16_p8_224", 6337704},
     {"vit_tiny_r_s16_p8_384", 6355944},
     {"vit_small_r26_s32_224", 36431912},
@@ -179,6 +182,7 @@ static void test_flops(void) {
     } table[] = {
         {"vit_tiny_patch16_224", 224, 2507366400},
         {"vit_huge_patch14_224", 224, 334590218240},
+        {"axial_vit_b_16", 224, 67392540672}, /* 24 blocks of 197 tokens, each of which meets 15, the class token all */
         {"vit_tiny_r_s16_p8_224", 224, 867363840},
         {"vit_small_r26_s32_224", 224, 6927702016},
         {"vit_base_r50_s16_224", 224, 43070717952},
