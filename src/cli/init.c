@@ -1,18 +1,14 @@
-#include "../vit_tasks.h"
 #include "commands.h"
 #include "json_out.h"
-#include "options.h"
 #include "paths.h"
-#include "progress.h"
-#include "text_out.h"
+#include "save.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const vit_cli_command command = {
     .name = "init",
     .summary = "a new model with random weights",
-    .arguments = "--arch NAME [options] OUT.gguf | --list",
+    .arguments = "--arch NAME [options] OUT.gguf|OUT.safetensors, or --list",
     .details = "The weights are those that the paper's code begins with: uniform ones of Glorot in attention and MLP, "
                "truncated normal ones of LeCun in convolutions, positions of deviation 0.02, a head of zeros. The same "
                "seed gives the same file on every machine. Names are timm's where timm has the network; --list prints "
@@ -67,26 +63,6 @@ static int unknown_architecture(const char *name) {
     return vit_cli_usage(&command, "architecture '%s' is not known; 'vit init --list' prints those that are", name);
 }
 
-static int show_progress(void *context, uint64_t done, uint64_t total) {
-    vit_cli_progress_show(context, (double)done * 1e-6, (double)total * 1e-6);
-    return 0;
-}
-
-static int save(const vit_model *model, const char *out, vit_dtype type) {
-    vit_error error;
-    vit_cli_progress progress = vit_cli_progress_start((double)vit_model_bytes(model) * 1e-6, "MB");
-    const vit_status status = vit_model_save(
-        model, out, &(vit_save_options){.type = type, .progress = show_progress, .context = &progress}, &error);
-    vit_cli_progress_hide(&progress);
-    if (status != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
-    vit_cli_line(stdout, "%s: %s, %lld parameters, %lld bytes", out, vit_model_config(model)->architecture,
-                 (long long)vit_model_parameters(model), vit_cli_file_size(out));
-    return VIT_CLI_OK;
-}
-
 static int init(const request *request, const char *out) {
     vit_config config;
     vit_model *model;
@@ -117,7 +93,7 @@ static int init(const request *request, const char *out) {
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }
-    const int status = save(model, out, (vit_dtype)request->type);
+    const int status = vit_cli_save(model, out, vit_cli_types[request->type], VIT_ROUNDING_SEARCH);
     vit_model_close(model);
     return status;
 }
@@ -136,7 +112,7 @@ int vit_cli_init(int argc, char **argv) {
         {"seed", "N", VIT_CLI_INT, &request.seed, 0, 2147483647, "default: 0"},
         {"pos", "none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &request.pos, 0, 0,
          "position embeddings (default: 1d, one for each token)"},
-        {"type", "f32|f16|bf16", VIT_CLI_CHOICE, &request.type, 0, 0, "how matrices are stored (default: f32)"},
+        VIT_CLI_TYPE_OPTION(request.type, "how matrices are stored (default: f32)"),
         {0},
     };
     const int status = vit_cli_parse(&command, options, argc, argv, &count);
@@ -146,7 +122,6 @@ int vit_cli_init(int argc, char **argv) {
         return list(json);
     if (!request.architecture || !count || show)
         return vit_cli_usage(&command, "expected --arch NAME and a file to write, or --list");
-    if (!vit_cli_has_extension(argv[0], ".gguf"))
-        return vit_cli_usage(&command, "'%s': expected a name that ends in .gguf", argv[0]);
-    return init(&request, argv[0]);
+    const int wrong = vit_cli_check_output(&command, argv[0], vit_cli_types[request.type]);
+    return wrong >= 0 ? wrong : init(&request, argv[0]);
 }

@@ -53,12 +53,17 @@ def test_init(vit, tally, folder):
 
 def test_init_types(vit, tally, folder):
     sizes = {}
-    for kind in ("f32", "f16", "bf16"):
+    words = ["init", "--arch", TINY, "--size", "16", "--classes", "0"]
+    for kind in ("f32", "f16", "bf16", "q8_0", "q4_0"):
         out = f"{folder}/{kind}.gguf"
-        result = vit.run("init", "--arch", TINY, "--size", "16", "--classes", "0", "--type", kind, out)
+        result = vit.run(*words, "--type", kind, out)
         tally.check(result.status == 0, f"init --type {kind}", result)
         sizes[kind] = os.path.getsize(out)
     tally.check(sizes["f16"] == sizes["bf16"] < 0.52 * sizes["f32"], "16 bits are half as large", sizes)
+    tally.check(sizes["q4_0"] < sizes["q8_0"] < 0.32 * sizes["f32"], "and 8 and 4 bits smaller still", sizes)
+    vit.run(*words, f"{folder}/made.safetensors")
+    vit.run("convert", f"{folder}/f32.gguf", f"{folder}/converted.safetensors")
+    tally.equal(read(f"{folder}/made.safetensors"), read(f"{folder}/converted.safetensors"), "init of safetensors")
 
 
 def test_init_positions(vit, tally, folder):
@@ -96,9 +101,10 @@ def test_init_errors(vit, tally, folder):
         (["--arch", "resnet", out], 2, "architecture 'resnet' is not known; 'vit init --list' prints those that are"),
         (["--arch", TINY, "--size", "15", out], 2, "image 15x15 is smaller than a patch of 16x16"),
         (["--arch", TINY, "--size", "65535", out], 1, "limit tokens"),
+        (["--arch", TINY, "--type", "q8_0", f"{folder}/x.safetensors"], 2, "q8_0 and q4_0 are types of GGUF"),
         (["--arch", "bit_r50x1", "--pos", "2d", out], 2, "--pos is for networks with tokens, which bit_r50x1 has not"),
         (["--arch", TINY, "--pos", "3d", out], 2, "--pos '3d': expected one of none|1d|2d|relative|sincos2d"),
-        (["--arch", TINY, f"{folder}/x.bin"], 2, "expected a name that ends in .gguf"),
+        (["--arch", TINY, f"{folder}/x.bin"], 2, "expected a name that ends in .gguf or .safetensors"),
         (["--arch", TINY, f"{folder}/none/x.gguf"], 1, "no such folder"),
         (["--arch", TINY], 2, "expected --arch NAME and a file to write, or --list"),
         ([out], 2, "expected --arch NAME and a file to write, or --list"),

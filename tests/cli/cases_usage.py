@@ -64,9 +64,9 @@ USAGE_ERRORS = {
     "eval": "vit eval: expected [options] FOLDER",
     "eval a b": "vit eval: 'b' is one argument too many",
     "info": "vit info: expected [options] FILE|DIR",
-    "convert a": "vit convert: expected [options] IN OUT.gguf",
-    "convert a b": "vit convert: 'b': expected a name that ends in .gguf",
-    "convert --type q4_0 a b.gguf": "vit convert: --type 'q4_0': expected one of f32|f16|bf16",
+    "convert a": "vit convert: expected [options] IN OUT.gguf|OUT.safetensors",
+    "convert a b": "vit convert: 'b': expected a name that ends in .gguf or .safetensors",
+    "convert --type q5_0 a b.gguf": "vit convert: --type 'q5_0': expected one of f32|f16|bf16|q8_0|q4_0",
     "bench x": "vit bench: 'x' is one argument too many",
     "bench --runs -1": "vit bench: --runs '-1': expected a whole number from 1 to 100000",
 }
