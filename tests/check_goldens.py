@@ -22,8 +22,8 @@ import tempfile
 
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
 FAMILIES = r'(clip|deit|dino|dinov2|mae|msn|siglip|vit)/'
-KINDS = (r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/|'
-         r'fewshot/|gguf/|augment/|train/(grad_(s|dropout)|steps_)|real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)|' + FAMILIES)
+KINDS = (r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/|fewshot/|gguf/|augment/|train/(?!grad_(hybrid|bit))|'
+         r'real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)|' + FAMILIES)
 TRACED = r'(?!mae/hf)(forward/|(hybrid|bit)/|posemb/variant_|' + FAMILIES + ')'
 # (part of a tensor's name, key of its tolerance)
 NAMED_TOLERANCES = [('f32_chw', 'f32_abs'), ('torchvision', 'torchvision_abs'), ('normalised', 'abs_normalised'),
@@ -90,7 +90,10 @@ class Case:
 
     def comparable(self, tensor):
         """GIF and BMP are refused by name; of 16-bit grey the high byte is kept, where Pillow clips; the tolerance for
-        photographs decoded by another decoder is one of logits, not of features."""
+        photographs decoded by another decoder is one of logits, not of features. The gradient of the keys' bias is 0, and
+        what rounding makes of it in JAX is turned into whole steps by Adam."""
+        if self.name.startswith('train/') and tensor.startswith('final.') and tensor.endswith('/key/bias'):
+            return False
         if self.name == 'real/logits_50':
             return tensor != 'features'
         if self.name.startswith('gguf/'):  # models are refused that have other types

@@ -45,6 +45,8 @@ static const struct kind {
     {"train/steps_", golden_steps},
     {"gguf/types", golden_gguf_types},
     {"gguf/quantise", golden_gguf_quantise},
+    {"train/vitjax_", golden_steps},
+    {"train/bigvision_", golden_steps},
 };
 
 /* ---- shared by the kinds ---- */

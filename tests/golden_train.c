@@ -2,6 +2,7 @@
 #include "golden.h"
 
 #include "../src/format/json.h"
+#include "../src/model/names.h"
 #include "../src/train/augment.h"
 #include "../src/train/trainer.h"
 
@@ -20,7 +21,10 @@ static training training_open(golden *g) {
     vit_error error;
     training t = {.g = g, .text = {.allocator = &g->options.allocator}};
     const char *config = path_in(g->folder, "case.json");
-    must(vit_model_open(&t.model, path_in(g->folder, "model.safetensors"), config, &g->options, &error), &error);
+    const char *file = path_in(g->folder, "model.npz");
+    if (!vit_file_exists(file))
+        file = path_in(g->folder, "model.safetensors");
+    must(vit_model_open(&t.model, file, config, &g->options, &error), &error);
     tensors_open(&t.input, path_in(g->folder, "input.safetensors"), g);
     must(vit_read_file(&t.text, config, 1 << 20, &error), &error);
     must(vit_json_parse(&t.settings, config, t.text.data, t.text.size, 64, &g->options.allocator, &error), &error);
@@ -73,15 +77,33 @@ static void store_value(golden *g, const char *name, double value) {
         *result_like(g, golden_find(g, name)) = (float)value;
 }
 
-/* Of every parameter, what lies at `values`, laid out as the parameters are; under PREFIX.name. */
+/* A part of our rows [N,K], or [N,C,H,W], as a kernel of flax: [K,N], or [H,W,C,N]. */
+static void to_kernel(const float *rows, const vit_slot *slot, size_t outputs, float *out) {
+    const size_t inputs = vit_slot_row(slot), channels = slot->rank == 4 ? (size_t)slot->shape[1] : 1;
+    for (size_t i = 0; i < inputs; i++)
+        for (size_t o = 0; o < outputs; o++)
+            out[i * outputs + o] = rows[o * inputs + (slot->rank == 4 ? i % channels * (inputs / channels) + i / channels : i)];
+}
+
+/* What lies at `values`, laid out as the parameters are, of every parameter that is expected under PREFIX.name, as its
+ * file lays it out. */
 static void store_parameters(golden *g, const vit_trainer *trainer, const char *prefix, const float *values) {
-    for (int i = 0; i < trainer->model->slot_count; i++) {
-        const vit_slot *slot = &trainer->model->slots[i];
-        char name[200];
-        snprintf(name, sizeof name, "%s.%s", prefix, slot->name);
-        const int index = golden_find(g, name);
-        if (index >= 0)
-            memcpy(result_like(g, index), values + (slot->held.f32 - trainer->parameters), slot->count * sizeof(float));
+    const size_t length = strlen(prefix);
+    for (int i = 0; i < golden_count(g); i++) {
+        const char *name = golden_name(g, i);
+        if (strncmp(name, prefix, length) != 0 || name[length] != '.')
+            continue;
+        const vit_name translated = vit_translate(name + length + 1);
+        const vit_slot *slot = vit_model_slot(trainer->model, translated.own);
+        if (!slot)
+            die("%s: no weight is called %s", g->folder, name);
+        const size_t rows = (size_t)slot->shape[0] / (size_t)translated.parts, count = slot->count / (size_t)translated.parts;
+        const float *from = values + (slot->held.f32 - trainer->parameters) + (size_t)translated.part * count;
+        float *out = result_like(g, i);
+        if (translated.kernel)
+            to_kernel(from, slot, rows, out);
+        else
+            memcpy(out, from, count * sizeof *out);
     }
 }
 
@@ -136,6 +158,15 @@ static vit_train_options options_of_steps(const training *t) {
     options.warmup = (int64_t)setting(t, "warmup", 0);
     options.rate = setting(t, "lr", 0);
     options.decay_matrices = 0;
+    if (strstr(folder, "bigvision")) {
+        options.weight_decay = (float)setting(t, "wd", 0);
+        options.decay = VIT_DECAY_SCHEDULE;
+        options.decay_matrices = 1;
+        options.clip_norm = 1;
+    }
+    if (strstr(folder, "sigmoid"))
+        options.loss = VIT_LOSS_SIGMOID;
+    options.momentum_bf16 = strstr(folder, "bf16") != NULL;
     if (strstr(folder, "sgd")) {
         options.optimizer = VIT_OPTIMIZER_SGD;
         options.clip_norm = 1;
@@ -162,7 +193,7 @@ static void run_steps(training *t, double polyak, const char *name) {
     float *losses = NULL, *rates = NULL, *norms = NULL;
     if (!name) {
         losses = result_like(g, golden_find(g, "losses"));
-        rates = result_like(g, golden_find(g, "lrs"));
+        rates = result_like(g, golden_find(g, golden_find(g, "lrs") >= 0 ? "lrs" : "schedule_mult"));
         norms = result_like(g, golden_find(g, "grad_norms"));
     }
     for (int step = 0; step < options.updates; step++) {
@@ -171,8 +202,10 @@ static void run_steps(training *t, double polyak, const char *name) {
         must(vit_trainer_step(trainer, &result, &error), &error);
         if (name)
             continue;
+        if (step == 0)
+            store_parameters(g, trainer, "grad", trainer->gradients);
         losses[step] = (float)result.loss;
-        rates[step] = (float)result.rate;
+        rates[step] = (float)(golden_find(g, "lrs") >= 0 ? result.rate : result.rate / options.rate);
         norms[step] = (float)result.gradient_norm;
     }
     store_parameters(g, trainer, name ? name : "final", name ? trainer->average->slots[0].held.f32 : trainer->parameters);
@@ -182,7 +215,7 @@ static void run_steps(training *t, double polyak, const char *name) {
 void golden_steps(golden *g) {
     training t = training_open(g);
     run_steps(&t, 0, NULL);
-    if (strstr(g->folder, "sgd")) {
+    if (strstr(g->folder, "steps_sgd")) {
         run_steps(&t, 0.9999, "polyak_0.9999");
         run_steps(&t, 0.9, "polyak_0.9");
     }

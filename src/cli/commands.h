@@ -12,6 +12,7 @@
     X(eval, "accuracy on a folder of pictures named by class")           \
     X(train, "trains a network on pictures, from scratch")               \
     X(finetune, "trains a trained network on other pictures")            \
+    X(plot, "curves of training runs")                                   \
     X(trace, "every intermediate result of a forward pass")              \
     X(init, "a new model with random weights")                           \
     X(info, "what is in a weight file or model")                         \

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tarfile
 import time
+import xml.etree.ElementTree
 
 from files import png, read, write
 
@@ -92,6 +93,25 @@ def test_train_killed(vit, tally, folder):
     same_run(tally, f"{folder}/whole", f"{folder}/parts", "killed and resumed")
     updates = [line["update"] for line in log(f"{folder}/parts")]
     tally.check(updates == sorted(set(updates)), "no line of the log is there twice", updates)
+
+
+def test_train_plot(vit, tally, folder):
+    lines = [
+        {"update": 50 * i, "epoch": i / 2, "loss": 2.5 - i / 10, "accuracy": 10 + 5 * i} for i in range(9)
+    ] + [{"update": 400, "epoch": 4, "test_accuracy": 61.25, "test_loss": 1.5}]
+    write(f"{folder}/a & b.jsonl", "".join(json.dumps(line) + "\n" for line in lines) + "half a li")
+    result = vit.run("plot", "--title", "<two>", "--out", f"{folder}/o.svg", *[f"{folder}/a & b.jsonl"] * 2)
+    tally.check(result.status == 0 and "1 lines left out" in result.err, "plot", result)
+    root = xml.etree.ElementTree.parse(f"{folder}/o.svg").getroot()
+    drawn = [len(e.get("points").split()) for e in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    tally.equal(drawn, [9, 9, 1, 1] * 2, "points of the curves")
+    texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
+    tally.check("<two>" in texts and sum("a & b.jsonl: test accuracy 61.25 %" in text for text in texts) == 2, "texts", texts)
+    write(f"{folder}/other", "{}\n")
+    for arguments, status in (([f"{folder}/other", "--out", f"{folder}/x.svg"], 1), (["none", "--out", f"{folder}/x.svg"], 1),
+                              ([f"{folder}/other", "--out", f"{folder}/x.png"], 2), ([f"{folder}/other"], 2)):
+        result = vit.run("plot", *arguments)
+        tally.check(result.status == status and result.err, f"plot {arguments}", result)
 
 
 def test_train_archives(vit, tally, folder):
