@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Reads golden cases by the wrong rule, and sees that they then fail: a golden that holds by either of two rules would not
-show which one the program follows.
+"""Reads golden cases by the wrong rule, and sees that they then fail: a golden that holds by either of two rules would
+not show which one the program follows.
 
     tests/check_traps.py [VIT]
 

@@ -16,7 +16,7 @@ static const struct hf_family {
     {"vit_mae", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0},
     {"vit_msn", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-6, 0},
     {"dinov2", 14, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-6, 1},
-    {"dinov2_with_registers", 16, 1, 0, 4, VIT_GELU_ERF, VIT_RESAMPLE_TIMM, 1e-6, 1}, /* it does resample with antialias */
+    {"dinov2_with_registers", 16, 1, 0, 4, VIT_GELU_ERF, VIT_RESAMPLE_TIMM, 1e-6, 1}, /* resamples with antialias */
     {"clip_vision_model", 32, 1, 0, 0, VIT_GELU_QUICK, VIT_RESAMPLE_HF, 1e-5, 0},
     {"siglip_vision_model", 16, 0, 0, 0, VIT_GELU_TANH, VIT_RESAMPLE_HF, 1e-6, 0}};
 
@@ -72,7 +72,8 @@ static vit_status hf_words(const vit_json_reader *r, const struct hf_family *fam
 }
 
 /* What follows from the class of the model: root's "architectures". */
-static vit_status hf_class(const vit_json_reader *root, const vit_json_reader *r, const char *type, vit_claims *claims) {
+static vit_status hf_class(const vit_json_reader *root, const vit_json_reader *r, const char *type,
+                           vit_claims *claims) {
     const vit_json *classes = vit_member(root, "architectures");
     const char *class_name = "";
     if (classes && classes->type == VIT_JSON_ARRAY && classes->child && classes->child->type == VIT_JSON_STRING) {

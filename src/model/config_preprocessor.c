@@ -1,4 +1,5 @@
-/* What Hugging Face's preprocessor_config.json claims (transformers image_processing_*.py, image_processing_backends.py). */
+/* What Hugging Face's preprocessor_config.json claims (transformers image_processing_*.py and
+ * image_processing_backends.py). */
 #include "config_json.h"
 
 #include <math.h>
@@ -8,8 +9,8 @@ typedef struct hf_size {
     int height, width, shortest; /* 0: not given */
 } hf_size;
 
-/* Classes of image processors, and of feature extractors before them: their defaults stand where a file leaves something
- * out. */
+/* Classes of image processors, and of feature extractors before them: their defaults stand where a file leaves
+ * something out. */
 static const struct processor {
     const char *name; /* before ImageProcessor, ImageProcessorFast or FeatureExtractor */
     int resample;     /* Pillow's number */
@@ -105,8 +106,8 @@ static vit_status read_pixels(vit_claims *claims, const vit_json_reader *r, cons
 vit_status vit_claims_from_preprocessor(vit_claims *claims, const vit_json_reader *r) {
     static const int pillow[] = {VIT_FILTER_NEAREST, VIT_FILTER_LANCZOS, VIT_FILTER_BILINEAR,
                                  VIT_FILTER_BICUBIC, VIT_FILTER_BOX,     VIT_FILTER_HAMMING};
-    static const char *const other[] = {"do_pad", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis", "offset",
-                                        "crop_pct"};
+    static const char *const other[] = {"do_pad", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis",
+                                        "offset", "crop_pct"};
     char type[64] = "ViTImageProcessor";
     vit_read_text(r, "feature_extractor_type", type, sizeof type);
     vit_read_text(r, "image_processor_type", type, sizeof type);

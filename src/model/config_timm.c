@@ -62,30 +62,50 @@ static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) 
     return timm_pool(r, claims);
 }
 
-/* The word of an architecture's name that begins so, or has such a part. */
-typedef struct timm_part {
-    const char *part;
-    int value;
-} timm_part;
-
 static int begins(const char *name, const char *part) {
     return strncmp(name, part, strlen(part)) == 0;
 }
 
-/* Of timm's vision_transformer.py and deit.py: what no tensor tells. The first that begins so counts. */
-static const timm_part timm_heads[] = {
-    {"vit_tiny_", 3},       {"vit_wee_", 4},          {"vit_xsmall_", 4},
-    {"vit_little_", 5},     {"vit_small_", 6},        {"vit_half_", 6},
-    {"vit_medium", 8},      {"vit_betwixt_", 10},     {"vit_base_patch16_gap_224", 16},
-    {"vit_base_patch16_plus_", 14},                   {"vit_base_patch32_plus_", 14},
-    {"vit_base_", 12},      {"vit_so150m2_", 13},     {"vit_so150m_", 14},
-    {"vit_intern300m_", 16}, {"vit_so400m_", 16},     {"vit_large_", 16},
-    {"vit_huge_", 16},      {"vit_giant_patch14_dinov2", 24}, {"vit_giant_patch14_reg", 24},
-    {"vit_giant_patch16_radio", 24}, {"vit_giant", 16}, {"vit_gigantic_", 16},
-    {"deit_tiny_", 3},      {"deit_small_", 6},       {"deit_base_", 12},
-    {"deit3_small_", 6},    {"deit3_medium_", 8},     {"deit3_base_", 12},
-    {"deit3_large_", 16},   {"deit3_huge_", 16},      {"flexivit_small", 6},
-    {"flexivit_base", 12},  {"flexivit_large", 16},   {0}};
+/* What no tensor tells of the networks in timm's vision_transformer.py and deit.py. The first that a name begins with
+ * counts. */
+static const struct timm_heads {
+    const char *part;
+    int heads;
+} timm_heads[] = {{"vit_tiny_", 3},
+                  {"vit_wee_", 4},
+                  {"vit_xsmall_", 4},
+                  {"vit_little_", 5},
+                  {"vit_small_", 6},
+                  {"vit_half_", 6},
+                  {"vit_medium", 8},
+                  {"vit_betwixt_", 10},
+                  {"vit_base_patch16_gap_224", 16},
+                  {"vit_base_patch16_plus_", 14},
+                  {"vit_base_patch32_plus_", 14},
+                  {"vit_base_", 12},
+                  {"vit_so150m2_", 13},
+                  {"vit_so150m_", 14},
+                  {"vit_so400m_", 16},
+                  {"vit_intern300m_", 16},
+                  {"vit_large_", 16},
+                  {"vit_huge_", 16},
+                  {"vit_giant_patch14_dinov2", 24},
+                  {"vit_giant_patch14_reg", 24},
+                  {"vit_giant_patch16_radio", 24},
+                  {"vit_giant", 16},
+                  {"vit_gigantic_", 16},
+                  {"deit_tiny_", 3},
+                  {"deit_small_", 6},
+                  {"deit_base_", 12},
+                  {"deit3_small_", 6},
+                  {"deit3_medium_", 8},
+                  {"deit3_base_", 12},
+                  {"deit3_", 16},
+                  {"flexivit_small", 6},
+                  {"flexivit_base", 12},
+                  {"flexivit_large", 16},
+                  {"eva_large_", 16},
+                  {0}};
 static const char *const timm_tanh[] = {"vit_giantopt_patch16_siglip_", "vit_so400m_patch16_siglip_",
                                         "vit_base_patch32_siglip_", "vit_large_patch16_siglip_512",
                                         "vit_large_patch16_siglip_gap_512"};
@@ -99,14 +119,18 @@ static vit_status timm_architecture(const vit_json_reader *r, vit_claims *claims
         claims->network = VIT_NETWORK_BIT;
         return VIT_OK;
     }
-    if (*name && !begins(name, "vit_") && !begins(name, "deit_") && !begins(name, "deit3_") && !begins(name, "flexivit_"))
+    static const char *const classes[] = {"vit_", "deit_", "deit3_", "flexivit_", "eva_large_"};
+    int is_known = !*name;
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        is_known |= begins(name, classes[i]);
+    if (!is_known)
         return vit_unsupported(r, "architecture", name);
     for (size_t i = 0; i < sizeof timm_other / sizeof *timm_other; i++)
         if (strstr(name, timm_other[i]))
             return vit_unsupported(r, "architecture", name);
-    for (const timm_part *heads = timm_heads; heads->part && claims->heads == VIT_UNSET; heads++)
-        if (begins(name, heads->part))
-            claims->heads = heads->value;
+    for (const struct timm_heads *h = timm_heads; h->part && claims->heads == VIT_UNSET; h++)
+        if (begins(name, h->part))
+            claims->heads = h->heads;
     for (size_t i = 0; i < sizeof timm_tanh / sizeof *timm_tanh; i++)
         if (begins(name, timm_tanh[i]))
             claims->activation = VIT_GELU_TANH;

@@ -38,7 +38,8 @@ vit_status vit_session_hide(vit_session *s, const uint8_t *hidden, vit_error *er
             own += !hidden[(size_t)image * patches + i];
         if (s->model->config.decoder.kind == VIT_DECODER_MAE && (own < 1 || (image > 0 && own != visible)))
             return vit_fail(error, VIT_ERR_ARGUMENT,
-                            "hidden patches: %d of %d are visible in image %d: expected at least 1, as many in every image",
+                            "hidden patches: %d of %d are visible in image %d: expected at least 1, as many in every "
+                            "image",
                             own, s->patches, image);
         visible = own;
     }
@@ -105,7 +106,8 @@ static void restore_image(vit_session *s, int image, const float *latent) {
         const float *from = latent + (size_t)(kept / r) * (size_t)(width * r) + kept % r;
         for (int d = 0; d < width; d++) {
             const float value = given ? from[(ptrdiff_t)d * r] : s->model->weights.mask_token[d];
-            x[(ptrdiff_t)d * r] = token < s->tokens ? value + s->decoder_positions[(size_t)token * (size_t)width + d] : 0;
+            const size_t at = (size_t)token * (size_t)width + (size_t)d;
+            x[(ptrdiff_t)d * r] = token < s->tokens ? value + s->decoder_positions[at] : 0;
         }
         kept += given;
     }
@@ -120,7 +122,8 @@ void vit_run_decoder_embed(vit_session *s, int layer) {
         make_positions(s);
     s->has_decoder_positions = 1;
     vit_quantize(s, latent);
-    vit_linear(s, latent, &w->decoder_embed_weight, w->decoder_embed_bias, c->decoder.width, VIT_EPILOGUE_STORE, s->wide);
+    vit_linear(s, latent, &w->decoder_embed_weight, w->decoder_embed_bias, c->decoder.width, VIT_EPILOGUE_STORE,
+               s->wide);
     const size_t image_floats = (size_t)s->panels * (size_t)c->decoder.width * (size_t)s->kernels->panel;
     enter_decoder(s);
     for (int image = 0; image < s->batch; image++)
@@ -130,7 +133,8 @@ void vit_run_decoder_embed(vit_session *s, int layer) {
 void vit_run_decoder_norm(vit_session *s, int layer) {
     (void)layer;
     const vit_weights *w = &s->model->weights;
-    vit_layernorm(s, s->x, w->decoder_norm_weight, w->decoder_norm_bias, s->trunk.width, s->batch * s->panels, s->normed);
+    vit_layernorm(s, s->x, w->decoder_norm_weight, w->decoder_norm_bias, s->trunk.width, s->batch * s->panels,
+                  s->normed);
 }
 
 void vit_run_prediction(vit_session *s, int layer) {

@@ -24,7 +24,7 @@ static int count_below(const float *noise, int n, uint32_t limit) {
 }
 
 void vit_hide_by_noise(const float *noise, int n, int visible, uint8_t *hidden) {
-    uint32_t last = 0; /* the greatest number of which fewer than `visible` are less: the last one that stays, or its bound */
+    uint32_t last = 0; /* the greatest number that fewer than `visible` are below: of the last one that stays */
     for (uint32_t bit = 0x80000000u; bit; bit >>= 1)
         if (count_below(noise, n, last | bit) < visible)
             last |= bit;

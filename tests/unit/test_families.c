@@ -1,5 +1,5 @@
-/* Checkpoints of timm and Hugging Face: what their configurations mean, and networks that predict hidden patches. Numbers
- * are compared in tests/check_goldens.py. */
+/* Checkpoints of timm and Hugging Face: what their configurations mean, and networks that predict hidden patches.
+ * Numbers are compared in tests/check_goldens.py. */
 #include "test.h"
 
 #include "../../src/model/model.h"
@@ -79,8 +79,9 @@ static void test_architectures(void) {
         CHECK_MENTIONS(error.text, others[i]);
     }
     vit_claims claims;
-    CHECK_STATUS(VIT_OK, claims_of("{\"architecture\":\"vit_base_patch16_224\",\"model_args\":{\"act_layer\":\"gelu_tanh\","
-                                   "\"reg_tokens\":4,\"no_embed_class\":true,\"init_values\":1e-5,\"pre_norm\":true,"
+    CHECK_STATUS(VIT_OK, claims_of("{\"architecture\":\"vit_base_patch16_224\",\"model_args\":{"
+                                   "\"act_layer\":\"gelu_tanh\",\"reg_tokens\":4,\"no_embed_class\":true,"
+                                   "\"init_values\":1e-5,\"pre_norm\":true,"
                                    "\"final_norm\":false,\"num_heads\":8}}", &claims));
     CHECK(claims.activation == VIT_GELU_TANH && claims.registers == 4 && claims.pos_class == 0 &&
           claims.pos_registers == 0 && claims.layer_scale == 1 && claims.pre_norm == 1 && claims.final_norm == 0 &&
@@ -107,7 +108,8 @@ static void test_model_types(void) {
          VIT_UNSET, 1e-6, 3072},
         {"{\"model_type\":\"vit_mae\",\"architectures\":[\"ViTMAEForPreTraining\"]}", 16, VIT_GELU_ERF, 1, 0, 0,
          VIT_POOL_CLASS, VIT_RESAMPLE_HF, VIT_UNSET, VIT_UNSET, 1e-12, 3072},
-        {"{\"model_type\":\"dinov2\"}", 14, VIT_GELU_ERF, 1, 0, 0, VIT_UNSET, VIT_RESAMPLE_HF, 1, VIT_UNSET, 1e-6, 3072},
+        {"{\"model_type\":\"dinov2\"}", 14, VIT_GELU_ERF, 1, 0, 0, VIT_UNSET, VIT_RESAMPLE_HF, 1, VIT_UNSET, 1e-6,
+         3072},
         {"{\"model_type\":\"dinov2\",\"hidden_size\":1536,\"use_swiglu_ffn\":true,\"architectures\":[\"Dinov2Model\"]}",
          14, VIT_GELU_ERF, 1, 0, 0, VIT_POOL_CLASS, VIT_RESAMPLE_HF, 1, VIT_UNSET, 1e-6, 4096},
         {"{\"model_type\":\"dinov2_with_registers\",\"architectures\":[\"Dinov2WithRegistersForImageClassification\"]}",
@@ -127,9 +129,11 @@ static void test_model_types(void) {
         CHECK_STATUS(VIT_OK, claims_of(known[i].text, &c));
         if (!CHECK(c.patch_height == known[i].patch && c.activation == known[i].activation &&
                    c.class_token == known[i].class_token && c.dist_token == known[i].dist_token &&
-                   c.registers == known[i].registers && c.pool == known[i].pool && c.pos_resample == known[i].resample &&
-                   c.layer_scale == known[i].layer_scale && c.pre_norm == known[i].pre_norm &&
-                   c.norm_eps == known[i].eps && c.mlp_width == known[i].mlp_width && c.layers == 12 && c.image_width == 224))
+                   c.registers == known[i].registers && c.pool == known[i].pool &&
+                   c.pos_resample == known[i].resample && c.layer_scale == known[i].layer_scale &&
+                   c.pre_norm == known[i].pre_norm &&
+                   c.norm_eps == known[i].eps && c.mlp_width == known[i].mlp_width && c.layers == 12 &&
+                   c.image_width == 224))
             printf("  %s\n", known[i].text);
     }
     vit_claims c;
@@ -137,8 +141,8 @@ static void test_model_types(void) {
     CHECK(c.pool == VIT_POOL_MEAN && c.final_norm == 0 && c.projection == 0);
     CHECK_STATUS(VIT_OK, claims_of("{\"model_type\":\"vit_mae\",\"architectures\":[\"ViTMAEForPreTraining\"],"
                                    "\"norm_pix_loss\":true}", &c));
-    CHECK(c.decoder_kind == VIT_DECODER_MAE && c.decoder_layers == 8 && c.decoder_width == 512 && c.decoder_heads == 16 &&
-          c.decoder_mlp_width == 2048 && c.decoder_norm_pixels == 1);
+    CHECK(c.decoder_kind == VIT_DECODER_MAE && c.decoder_layers == 8 && c.decoder_width == 512 &&
+          c.decoder_heads == 16 && c.decoder_mlp_width == 2048 && c.decoder_norm_pixels == 1);
     static const struct {
         const char *text, *mention;
     } refused[] = {
@@ -166,7 +170,8 @@ static void test_processors(void) {
         int filter, crop, edge, height, width;
         double mean, std;
     } known[] = {
-        {"{\"image_processor_type\":\"ViTImageProcessor\"}", VIT_FILTER_BILINEAR, VIT_CROP_SQUASH, 224, 224, 224, 0.5, 0.5},
+        {"{\"image_processor_type\":\"ViTImageProcessor\"}", VIT_FILTER_BILINEAR, VIT_CROP_SQUASH, 224, 224, 224, 0.5,
+         0.5},
         {"{\"image_processor_type\":\"ViTImageProcessorFast\",\"size\":384}", VIT_FILTER_BILINEAR, VIT_CROP_SQUASH, 384,
          384, 384, 0.5, 0.5},
         {"{\"feature_extractor_type\":\"DeiTFeatureExtractor\"}", VIT_FILTER_BICUBIC, VIT_CROP_SQUASH_FLOOR, 256, 224,
@@ -217,8 +222,9 @@ static int shown(const uint8_t *hidden, int n) {
 }
 
 static void test_masks(void) {
-    CHECK(vit_visible_patches(196, 0.75) == 49 && vit_visible_patches(16, 0.75) == 4 && vit_visible_patches(10, 0.6) == 4);
-    CHECK(vit_visible_patches(7, 0) == 7 && vit_visible_patches(7, 1) == 0 && vit_visible_patches(7, 2) == 0);
+    CHECK(vit_visible_patches(196, 0.75) == 49 && vit_visible_patches(16, 0.75) == 4);
+    CHECK(vit_visible_patches(10, 0.6) == 4 && vit_visible_patches(7, 0) == 7);
+    CHECK(vit_visible_patches(7, 1) == 0 && vit_visible_patches(7, 2) == 0);
     const float noise[] = {0.5f, -1, 0.25f, 0.5f, -0.0f, 3e38f, 0.25f, 0.75f};
     uint8_t hidden[8];
     const uint8_t of_four[] = {1, 0, 0, 1, 0, 1, 0, 1}, of_three[] = {1, 0, 0, 1, 0, 1, 1, 1};
@@ -247,7 +253,8 @@ static void test_patches(void) {
         config.decoder.kind = planes ? VIT_DECODER_SIMMIM : VIT_DECODER_MAE;
         vit_patch_pixels(&config, pixels, HEIGHT, WIDTH, patches);
         /* patch 3, row 1, column 2, channel 2 */
-        CHECK(patches[3 * 36 + (planes ? 2 * 12 + 1 * 4 + 2 : (1 * 4 + 2) * 3 + 2)] == pixels[((3 + 1) * WIDTH + 4 + 2) * 3 + 2]);
+        const int within = planes ? 2 * 12 + 1 * 4 + 2 : (1 * 4 + 2) * 3 + 2;
+        CHECK(patches[3 * 36 + within] == pixels[((3 + 1) * WIDTH + 4 + 2) * 3 + 2]);
         vit_unpatch_pixels(&config, patches, HEIGHT, WIDTH, back);
         for (int i = 0; i < COUNT(pixels); i++)
             CHECK(back[i] == (i / 3 / WIDTH < 6 && i / 3 % WIDTH < 8 ? pixels[i] : -1));
@@ -345,6 +352,46 @@ static void test_predictions(void) {
     }
 }
 
+/* What the head sees of one picture. */
+static int features(const char *folder, vit_compute compute, float *out) {
+    vit_options options = vit_default_options();
+    vit_model *model;
+    vit_session *session;
+    options.compute = compute;
+    CHECK_STATUS(VIT_OK, vit_model_open(&model, folder, NULL, &options, &error));
+    const vit_session_options size = {.height = SIDE, .width = SIDE};
+    CHECK_STATUS(VIT_OK, vit_session_open(&session, model, &size, &error));
+    fill(vit_session_input(session, 0), 2);
+    CHECK_STATUS(VIT_OK, vit_session_run(session, &error));
+    CHECK_STATUS(VIT_OK, vit_session_features(session, 0, VIT_FEATURE_HEAD, out, &error));
+    const int width = vit_feature_width(vit_model_config(model));
+    vit_session_close(session);
+    vit_model_close(model);
+    return width;
+}
+
+static void test_integers(void) {
+    static const char *const folders[] = {
+        GOLDEN "clip/hf_vision",   GOLDEN "clip/hf_projection",         GOLDEN "siglip/hf_vision",
+        GOLDEN "dinov2/hf_dinov2", GOLDEN "dinov2/hf_dinov2_swiglu",    GOLDEN "dinov2/hf_dinov2_registers",
+        GOLDEN "deit/timm_deit3",  GOLDEN "deit/timm_distilled_features", GOLDEN "vit/hf_pooler",
+        GOLDEN "vit/timm_reg_gap", GOLDEN "mae/hf_mae",                 GOLDEN "msn/hf_msn"};
+    for (int i = 0; i < COUNT(folders); i++) {
+        float f32[64], int8[64];
+        double products = 0, squares[2] = {0};
+        const int width = features(folders[i], VIT_COMPUTE_F32, f32);
+        CHECK(width <= 64 && features(folders[i], VIT_COMPUTE_INT8, int8) == width);
+        for (int d = 0; d < width; d++) {
+            products += (double)f32[d] * int8[d];
+            squares[0] += (double)f32[d] * f32[d];
+            squares[1] += (double)int8[d] * int8[d];
+        }
+        const double cosine = products / sqrt(squares[0] * squares[1]);
+        if (!CHECK(cosine > 0.998 && memcmp(f32, int8, (size_t)width * sizeof *f32) != 0))
+            printf("  %s: cosine %.5f\n", folders[i], cosine);
+    }
+}
+
 static void test_masks_refused(void) {
     vit_model *model;
     vit_session *session;
@@ -369,4 +416,4 @@ static void test_masks_refused(void) {
 }
 
 TEST_MAIN(TEST(test_architectures), TEST(test_model_types), TEST(test_processors), TEST(test_masks), TEST(test_patches),
-          TEST(test_predictions), TEST(test_masks_refused))
+          TEST(test_predictions), TEST(test_integers), TEST(test_masks_refused))
