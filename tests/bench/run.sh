@@ -63,6 +63,16 @@ bench_native() {
     [[ -z ${PEERS:-} ]] || (cd "$PEERS" && venv/bin/python native.py --peers ort-native,litert-native --models "$MODELS" --dtype "$COMPUTE")
 }
 
+# BiT R50x1 and R26+ViT-S/32, f32 on one thread.
+bench_convnets() {
+    local model MODELS=r50,r26 COMPUTE=f32
+    title 'ResNets'
+    for model in ${MODELS//,/ }; do build/vit bench --model "$BENCH_MODELS/$model" --threads 1 --runs "$RUNS"; done
+    [[ -z ${PEERS:-} ]] || "$PEERS/venv/bin/python" tests/bench/convnets.py
+    jobs 1
+    "$NODE" tests/bench/browser.mjs speed "$BENCH_MODELS" chromium "${JOBS[@]}"
+}
+
 bench_node() {
     local node
     title 'Node'
@@ -133,7 +143,7 @@ run_bench() {
                 case $1 in --models) MODELS=$2 ;; --compute) COMPUTE=$2 ;; --runs) RUNS=$2 ;; esac
                 shift
                 ;;
-            native | kernels | node | browser | batch | busy | wasi | cold | memory | size | wasmtime | chromium | revectorize) parts+=("$1") ;;
+            native | kernels | convnets | node | browser | batch | busy | wasi | cold | memory | size | wasmtime | chromium | revectorize) parts+=("$1") ;;
             *) die "bench: no such part or option: $1" ;;
         esac
         shift
@@ -149,7 +159,7 @@ run_bench() {
         return
     fi
     "$NODE" tests/bench/models.mjs "$BENCH_MODELS"
-    ((${#parts[@]})) || parts=(native node browser batch busy wasi cold memory size)
+    ((${#parts[@]})) || parts=(native convnets node browser batch busy wasi cold memory size)
     local part
     for part in "${parts[@]}"; do
         case $part in
