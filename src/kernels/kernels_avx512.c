@@ -12,6 +12,7 @@
 #define TILE_ROWS 12
 #define TILE_PANELS 2
 #define ATTEND_ROWS 8
+#define LOW_ROWS 8
 #include "gemm_table.inc"
 
 #define TABLE vit_train_avx512
