@@ -62,10 +62,15 @@ void vit_attention_close(vit_attention *attention);
 /* To be called after every vit_session_advance() since vit_session_restart(). 1 once the layer has come: the map is
  * there and the rest of the pass need not be run. Allocates nothing. */
 int vit_attention_follow(vit_attention *attention);
-/* Shares of the attention that go to each patch: values [grid height, grid width], caller's; their sum is 1 less what
- * goes to other tokens. patch >= 0: of that patch, row by row. -1: of the class token, or the mean over all patches in
- * a model whose features are not of the class token. */
-vit_status vit_attention_read(const vit_attention *attention, int patch, float *values, vit_error *error);
+/* Whose attention: a patch, 0 and up, row by row, or one of these. */
+enum {
+    VIT_QUERY_DEFAULT = -1, /* the class token where features are of it, except in hybrids; else the mean of patches */
+    VIT_QUERY_CLASS = -2,   /* the class token; VIT_ERR_ARGUMENT in a model without one */
+    VIT_QUERY_MEAN = -3     /* the mean over all patches */
+};
+/* Shares of that attention which go to each patch: values [grid height, grid width], caller's; their sum is 1 less what
+ * goes to other tokens. */
+vit_status vit_attention_read(const vit_attention *attention, int query, float *values, vit_error *error);
 
 /* ---- What a network has learnt (figure 7) ---- */
 

@@ -13,11 +13,11 @@ static const vit_cli_command command = {
     .name = "attention",
     .summary = "where a network looks, laid over the picture",
     .arguments = "[options] (--out O.png | --json) IMAGE",
-    .details = "Shows what of the picture the class token attends to; in a model whose answer is the mean of all "
-               "patches, what these attend to on average. rollout follows the attention through all layers (or up to "
-               "--layer), mean is the mean over the heads of one layer, head is one head of it. The picture is the "
-               "part that the network saw; brighter is more. With --json also or only the shares themselves, row by "
-               "row.",
+    .details = "Shows what of the picture the class token attends to; in a hybrid, or a model whose answer is not made "
+               "of the class token, what all patches attend to on average. rollout follows the attention through all "
+               "layers (or up to --layer), mean is the mean over the heads of one layer, head is one head of it. The "
+               "picture is the part that the network saw; brighter is more. With --json also or only the shares "
+               "themselves, row by row.",
     .examples = "  vit attention --model vit.gguf --out look.png photo.jpg\n"
                 "  vit attention --model vit.gguf --method head --layer 11 --head 2 --json photo.jpg\n",
     .least = 1,
@@ -28,7 +28,7 @@ static const char *const method_names[] = {"rollout", "mean", "head"};
 
 typedef struct look {
     vit_attention_options options;
-    int patch;           /* whose attention; -1: the class token's */
+    int query;           /* whose attention */
     const char *out;     /* file, or NULL */
     int json;
     int rows, columns;
@@ -138,7 +138,7 @@ static vit_status compute(vit_cli_engine *engine, look *look, vit_attention *att
     vit_session_restart(engine->session);
     while (status == VIT_OK && vit_session_advance(engine->session) > 0 && !vit_attention_follow(attention))
         ;
-    return status == VIT_OK ? vit_attention_read(attention, look->patch, look->values, error) : status;
+    return status == VIT_OK ? vit_attention_read(attention, look->query, look->values, error) : status;
 }
 
 static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
@@ -146,9 +146,11 @@ static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
     vit_error error;
     look->rows = info.grid_height;
     look->columns = info.grid_width;
-    if (look->patch >= look->rows * look->columns)
-        return vit_cli_usage(&command, "--patch %d: there are patches 0 to %d", look->patch,
+    if (look->query >= look->rows * look->columns)
+        return vit_cli_usage(&command, "--patch %d: there are patches 0 to %d", look->query,
                              look->rows * look->columns - 1);
+    if (look->query == VIT_QUERY_CLASS && !vit_model_config(engine->model)->class_token)
+        return vit_cli_usage(&command, "--query cls: this model has no class token; use mean");
     if (vit_cli_is_folder(path)) {
         vit_cli_complain("%s: is a folder, expected one picture", path);
         return VIT_CLI_FAILED;
@@ -177,16 +179,17 @@ static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
 int vit_cli_attention(int argc, char **argv) {
     vit_cli_model model = {0};
     vit_cli_run run = {.capture_attention = 1};
-    look look = {.options = {.layer = -1}, .patch = -1};
-    int count, method = 0, head = -1;
+    look look = {.options = {.layer = -1}, .query = VIT_QUERY_DEFAULT};
+    int count, method = 0, head = -1, query = -1, patch = -1;
     const vit_cli_option options[] = {
         VIT_CLI_MODEL_OPTIONS(model),
         {"method", "rollout|mean|head", VIT_CLI_CHOICE, &method, 0, 0,
          "default: rollout, or head where --head is given"},
         {"layer", "L", VIT_CLI_INT, &look.options.layer, -1, 65535, "from 0 (default: -1, the last)"},
         {"head", "H", VIT_CLI_INT, &head, 0, 65535, "from 0"},
-        {"patch", "N", VIT_CLI_INT, &look.patch, 0, 1 << 30,
-         "where this patch looks, from 0, row by row, instead of the class token"},
+        {"query", "cls|mean", VIT_CLI_CHOICE, &query, 0, 0,
+         "whose attention: the class token's, or the mean of all patches"},
+        {"patch", "N", VIT_CLI_INT, &patch, 0, 1 << 30, "or that of this patch, from 0, row by row"},
         {"out", "O.png", VIT_CLI_TEXT, &look.out, 0, 0, "the picture to write"},
         {"json", NULL, VIT_CLI_FLAG, &look.json, 0, 0,
          "one object: {\"path\", \"method\", \"grid\": [rows, columns], \"values\"}"},
@@ -205,10 +208,13 @@ int vit_cli_attention(int argc, char **argv) {
         return vit_cli_usage(&command, "--head %d does not go with --method mean", head);
     if (method == VIT_ATTENTION_HEAD && head < 0)
         return vit_cli_usage(&command, "--method head needs --head H");
+    if (query >= 0 && patch >= 0)
+        return vit_cli_usage(&command, "--query and --patch do not go together");
     if (look.out && !vit_cli_can_write(look.out))
         return VIT_CLI_FAILED;
     look.options.method = head >= 0 ? VIT_ATTENTION_HEAD : (vit_attention_method)method;
     look.options.head = head >= 0 ? head : 0;
+    look.query = patch >= 0 ? patch : query == 0 ? VIT_QUERY_CLASS : query == 1 ? VIT_QUERY_MEAN : VIT_QUERY_DEFAULT;
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &command, &model, &run);
     if (status == VIT_CLI_OK)

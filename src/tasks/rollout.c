@@ -164,18 +164,29 @@ static float weight(const vit_attention *a, int row, int token) {
     return a->product ? a->product[(key / r * tokens + query) * r + key % r] : a->layer[query * tokens + key];
 }
 
-vit_status vit_attention_read(const vit_attention *a, int patch, float *values, vit_error *error) {
+/* The class token looks for what the answer is made of. In a hybrid each patch has seen much of the picture already. */
+static int default_query(const vit_config *c) {
+    const int has_class = c->pool == VIT_POOL_CLASS || c->pool == VIT_POOL_CLASS_MEAN;
+    return has_class && !c->resnet.stem_width ? VIT_QUERY_CLASS : VIT_QUERY_MEAN;
+}
+
+vit_status vit_attention_read(const vit_attention *a, int query, float *values, vit_error *error) {
     const vit_session *s = a->session;
-    const int first = s->tokens - s->patches, is_mean = patch < 0 && s->model->config.pool != VIT_POOL_CLASS;
+    const int first = s->tokens - s->patches;
+    if (query == VIT_QUERY_DEFAULT)
+        query = default_query(&s->model->config);
     if (!a->complete)
         return vit_fail(error, VIT_ERR_ARGUMENT, "attention: layer %d has not run", a->options.layer);
-    if (patch >= s->patches)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "attention: patch %d, there are %d", patch, s->patches);
+    if (query >= s->patches || query < VIT_QUERY_MEAN)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "attention: patch %d, there are %d", query, s->patches);
+    if (query == VIT_QUERY_CLASS && !s->model->config.class_token)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "attention: this model has no class token");
     for (int i = 0; i < s->patches; i++) {
         double sum = 0;
-        for (int row = 0; is_mean && row < s->patches; row++)
+        for (int row = 0; query == VIT_QUERY_MEAN && row < s->patches; row++)
             sum += weight(a, first + row, first + i);
-        values[i] = is_mean ? (float)(sum / s->patches) : weight(a, patch < 0 ? 0 : first + patch, first + i);
+        values[i] = query == VIT_QUERY_MEAN ? (float)(sum / s->patches)
+                                            : weight(a, query == VIT_QUERY_CLASS ? 0 : first + query, first + i);
     }
     return VIT_OK;
 }

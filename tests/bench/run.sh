@@ -7,11 +7,12 @@ COMPUTE=f32,int8
 RUNS=20
 BENCH_MODELS=$CACHE/bench # the networks, with random weights
 
-# The kernels alone: natively, for wasmtime, and as browsers get them.
+# The kernels and tasks alone: natively, for wasmtime, and as browsers get them.
 build_bench() {
     build_native
     native_library native
     program build/bench_kernels native tests/bench/kernels.c
+    program build/bench_tasks native tests/bench/tasks.c
     finish
     build_wasi
     find_wasi
@@ -21,6 +22,8 @@ build_bench() {
     begin
     kernels wasi-relaxed simd128 relaxed
     program build/bench_kernels.wasm wasi tests/bench/kernels.c
+    compile wasi "${LIBRARY[@]}"
+    program build/bench_tasks.wasm wasi tests/bench/tasks.c
     finish
     build_wasm
     COMPILE=("${EMCC[@]}" "${COMMON_FLAGS[@]}" "${WASM_FLAGS[@]}")
@@ -50,6 +53,13 @@ bench_kernels() {
     build/bench_kernels
     title 'kernels, wasmtime'
     "$PYTHON" tests/wasi_run.py build/bench_kernels.wasm
+}
+
+bench_tasks() {
+    title 'tasks, native'
+    build/bench_tasks
+    title 'tasks, wasmtime'
+    "$PYTHON" tests/wasi_run.py build/bench_tasks.wasm
 }
 
 bench_native() {
@@ -143,7 +153,7 @@ run_bench() {
                 case $1 in --models) MODELS=$2 ;; --compute) COMPUTE=$2 ;; --runs) RUNS=$2 ;; esac
                 shift
                 ;;
-            native | kernels | convnets | node | browser | batch | busy | wasi | cold | memory | size | wasmtime | chromium | revectorize) parts+=("$1") ;;
+            native | kernels | tasks | convnets | node | browser | batch | busy | wasi | cold | memory | size | wasmtime | chromium | revectorize) parts+=("$1") ;;
             *) die "bench: no such part or option: $1" ;;
         esac
         shift

@@ -56,6 +56,8 @@ def test_attention(vit, tally, folder):
     same(["--method", "rollout", "--layer", "1"], "rollout", product[0])
     same(["--layer", "0"], "rollout", first[0])
     same(["--patch", "15"], "rollout", product[16])
+    same(["--query", "cls"], "rollout", product[0])
+    same(["--query", "mean"], "rollout", [sum(column) / PATCHES for column in zip(*product[1:])])
     same(["--method", "mean"], "mean", means[1][0])
     same(["--method", "mean", "--layer", "0", "--patch", "0"], "mean", means[0][1])
     size = TOKENS * TOKENS
@@ -83,6 +85,32 @@ def test_attention_without_class_token(vit, tally, folder):
     tally.equal(shape[2], patches, "all tokens are patches")
     mean = [sum(attention[i::patches]) / shape[1] / patches for i in range(patches)]
     tally.check(all(near(a, b, 1e-6) for a, b in zip(made["values"], mean)), "the mean over all patches", made)
+    result = vit.run("attention", "--model", GAP_MODEL, "--query", "cls", "--json", picture)
+    tally.check(result.status == 2 and "no class token" in result.err, "no class token", result)
+
+
+def test_attention_of_networks(vit, tally, folder):
+    """Registers and distillation tokens are no patches; hybrids show the mean of patches; a ResNet has no attention."""
+    (picture,) = pictures(folder, ["a.png"])
+    for name, is_mean in (
+        ("dinov2/hf_dinov2_registers", False),
+        ("deit/timm_deit_distilled", False),
+        ("siglip/timm_siglip", True),
+        ("hybrid/timm_stem_only", True),
+    ):
+        model = f"tests/golden/{name}"
+        made = lines(vit.run("attention", "--model", model, "--method=mean", "--json", picture))[0]
+        tensors = traced(vit, folder, picture, model)
+        layers = sum(key.startswith("attn.") for key in tensors)
+        _, (_, heads, tokens, _), attention = tensors[f"attn.{layers - 1}"]
+        patches = made["grid"][0] * made["grid"][1]
+        first = tokens - patches
+        rows = range(first, tokens) if is_mean else [0]
+        for i, value in enumerate(made["values"]):
+            cells = [attention[(h * tokens + row) * tokens + first + i] for h in range(heads) for row in rows]
+            tally.check(near(value, sum(cells) / len(cells), 1e-6), f"{name}: patch {i}", value)
+    result = vit.run("attention", "--model", "tests/golden/bit/timm", "--json", picture)
+    tally.check(result.status == 2 and "this network has none" in result.err, "a ResNet", result)
 
 
 def test_attention_errors(vit, tally, folder):
@@ -92,6 +120,7 @@ def test_attention_errors(vit, tally, folder):
         (["--layer", "2", "--json", picture], 2, "attention: layer 2, this model has 2: 0 to 1"),
         (["--head", "3", "--json", picture], 2, "attention: head 3, this model has 3: 0 to 2"),
         (["--patch", "16", "--json", picture], 2, "--patch 16: there are patches 0 to 15"),
+        (["--query", "cls", "--patch", "0", "--json", picture], 2, "--query and --patch do not go together"),
         (["--out", out, bad], 1, bad),
         (["--out", out, f"{folder}/none.png"], 1, f"{folder}/none.png"),
         (["--json", folder], 1, "is a folder, expected one picture"),

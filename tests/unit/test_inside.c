@@ -201,6 +201,12 @@ static void check_attention(const char *path, int height, int width, int threads
     check_map(follow[3], 0, rows, tokens, first, 0);
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_attention_read(follow[3], tokens - first, &value, &error));
     CHECK_MENTIONS(error.text, "patch");
+    if (first)
+        check_map(follow[3], VIT_QUERY_CLASS, rows, tokens, first, 0);
+    else
+        CHECK_STATUS(VIT_ERR_ARGUMENT, vit_attention_read(follow[3], VIT_QUERY_CLASS, &value, &error));
+    check_map(follow[3], VIT_QUERY_MEAN, rows, tokens, first, 1);
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_attention_read(follow[3], -4, &value, &error));
     for (int i = 0; i < 4; i++)
         vit_attention_close(follow[i]);
     free(rows);
