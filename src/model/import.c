@@ -218,9 +218,15 @@ static vit_status take_metadata(vit_model *model, const char *name, vit_claims *
 
 static vit_status import_named(vit_import_job *in, vit_target *targets) {
     vit_model *model = in->model;
+    int of_block = 0;
     for (int i = 0; i < model->container.tensor_count; i++) {
         see_own(&model->container.tensors[i], &in->own[i]);
-        in->family = in->family ? in->family : in->own[i].name.family;
+        const vit_name *own = &in->own[i].name;
+        const int is_block = strncmp(own->own, "blocks.", 7) == 0;
+        if (own->family && (!in->family || (is_block && !of_block))) {
+            in->family = own->family;
+            of_block = is_block;
+        }
     }
     vit_place_convolutions(in);
     VIT_TRY(vit_settle_claims(in));

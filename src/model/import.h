@@ -17,7 +17,7 @@ typedef struct vit_import_job {
     const char *file;         /* its name */
     vit_claims *claims;
     vit_own_tensor *own;      /* [tensor_count] */
-    const vit_family *family; /* of the first that has one */
+    const vit_family *family; /* of the first block that has one, else of the first tensor */
     vit_error *error;
 } vit_import_job;
 

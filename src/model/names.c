@@ -40,23 +40,27 @@ static const base_name hf_outer[] = {{"embeddings.cls_token", "cls_token", ALL},
                                      {"pooler.dense", "pre_logits.fc", ALL},
                                      {"embeddings.mask_token", "mask_token", ALL},
                                      {0}},
+#define HF_ATTENTION                                  \
+    {"attention.attention.query", "attn.qkv", 0, 3},     \
+        {"attention.attention.key", "attn.qkv", 1, 3},   \
+        {"attention.attention.value", "attn.qkv", 2, 3}, \
+        {"attention.output.dense", "attn.proj", ALL}
                        hf_inner[] = {{"layernorm_before", "norm1", ALL},
-                                     {"attention.attention.query", "attn.qkv", 0, 3},
-                                     {"attention.attention.key", "attn.qkv", 1, 3},
-                                     {"attention.attention.value", "attn.qkv", 2, 3},
-                                     {"attention.output.dense", "attn.proj", ALL},
+                                     HF_ATTENTION,
                                      {"layernorm_after", "norm2", ALL},
                                      {"intermediate.dense", "mlp.fc1", ALL},
                                      {"output.dense", "mlp.fc2", ALL},
-                                     {"norm1", "norm1", ALL}, /* DINOv2 */
-                                     {"layer_scale1.lambda1", "ls1.gamma", ALL},
-                                     {"norm2", "norm2", ALL},
-                                     {"mlp.fc1", "mlp.fc1", ALL},
-                                     {"mlp.fc2", "mlp.fc2", ALL},
-                                     {"mlp.weights_in", "mlp.fc1", ALL},
-                                     {"mlp.weights_out", "mlp.fc2", ALL},
-                                     {"layer_scale2.lambda1", "ls2.gamma", ALL},
                                      {0}},
+                       dinov2_inner[] = {{"norm1", "norm1", ALL},
+                                         HF_ATTENTION,
+                                         {"layer_scale1.lambda1", "ls1.gamma", ALL},
+                                         {"norm2", "norm2", ALL},
+                                         {"mlp.fc1", "mlp.fc1", ALL},
+                                         {"mlp.fc2", "mlp.fc2", ALL},
+                                         {"mlp.weights_in", "mlp.fc1", ALL},
+                                         {"mlp.weights_out", "mlp.fc2", ALL},
+                                         {"layer_scale2.lambda1", "ls2.gamma", ALL},
+                                         {0}},
                        hf_head[] = {{"classifier", "head", ALL},
                                     {"cls_classifier", "head", ALL},
                                     {"distillation_classifier", "head_dist", ALL},
@@ -67,13 +71,18 @@ static const base_name hf_outer[] = {{"embeddings.cls_token", "cls_token", ALL},
                                     {"decoder.decoder_pred", "decoder_pred", ALL},
                                     {"decoder.0", "decoder_pred", ALL}, /* SimMIM */
                                     {0}};
-#define HF_PREFIX(prefix) {prefix "encoder.layer.#.", "blocks.#.", hf_inner}, {prefix, "", hf_outer}
-static const prefix hf_prefixes[] = {HF_PREFIX("vit."),    HF_PREFIX("deit."),
-                                     HF_PREFIX("dinov2."), HF_PREFIX("dinov2_with_registers."),
-                                     HF_PREFIX(""),        {"", "", hf_head},
+#define HF_PREFIX(prefix, inner) {prefix "encoder.layer.#.", "blocks.#.", inner}, {prefix, "", hf_outer}
+static const prefix hf_prefixes[] = {HF_PREFIX("vit.", hf_inner),
+                                     HF_PREFIX("deit.", hf_inner),
+                                     HF_PREFIX("", hf_inner),
+                                     {"", "", hf_head},
                                      {"decoder.decoder_layers.#.", "decoder_blocks.#.", hf_inner},
                                      {"decoder.decoder_encoder.layer.#.", "decoder_blocks.#.", hf_inner},
-                                     {0}};
+                                     {0}},
+                    dinov2_prefixes[] = {HF_PREFIX("dinov2.", dinov2_inner),
+                                         HF_PREFIX("dinov2_with_registers.", dinov2_inner),
+                                         HF_PREFIX("", dinov2_inner),
+                                         {0}};
 
 /* CLIP and SigLIP */
 static const base_name tower_outer[] = {{"embeddings.class_embedding", "cls_token", ALL},
@@ -184,6 +193,7 @@ static const ending transfer_endings[] = {
     {"/kernel", ".weight"}, {"/gamma", ".weight"}, {"/beta", ".bias"}, {"/bias", ".bias"}, {0}};
 
 static const vit_family families[] = {{hf_prefixes, torch_endings},
+                                      {dinov2_prefixes, torch_endings},
                                       {tower_prefixes, torch_endings},
                                       {jax_prefixes, jax_endings},
                                       {transfer_prefixes, transfer_endings}};
@@ -191,10 +201,10 @@ enum { FAMILIES = sizeof families / sizeof *families, NUMBERS = 2 };
 
 /* ---- Matching ---- */
 
-/* What follows a pattern at the beginning of name, and the numbers in it; NULL if it does not begin so. */
+/* What follows a pattern (up to '|') at the beginning of name, and the numbers in it; NULL if it does not begin so. */
 static const char *after(const char *name, const char *pattern, int *numbers) {
     int number;
-    for (; *pattern; pattern++)
+    for (; *pattern && *pattern != '|'; pattern++)
         if (*pattern == '#' || *pattern == '@') {
             const int first = *pattern == '@';
             name = vit_read_number(name, &number);

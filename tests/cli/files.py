@@ -73,7 +73,7 @@ def read_png(path):
     return width, height, bytes(pixels)
 
 
-CODES = {"F32": "f", "I32": "i", "U8": "B", "F16": "H", "BF16": "H"}
+CODES = {"F32": "f", "I32": "i", "I64": "q", "U8": "B", "F16": "H", "BF16": "H"}
 
 
 def read_safetensors(path):

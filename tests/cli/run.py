@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases_architectures
 import cases_broken
+import cases_families
 import cases_fewshot
 import cases_formats
 import cases_inside
@@ -42,6 +43,7 @@ def main():
             cases_weights,
             cases_formats,
             cases_architectures,
+            cases_families,
             cases_broken,
             cases_train,
             cases_real,

@@ -1,0 +1,169 @@
+"""Checkpoints as timm's and Hugging Face's users have them: under other names, with more in the file than is used, without
+a head, with something missing."""
+
+import json
+
+from files import png, read, read_npy, read_safetensors, safetensors, write
+
+GOLDEN = "tests/golden"
+
+
+def load(case):
+    """(config, tensors) of a golden case"""
+    return json.loads(read(f"{GOLDEN}/{case}/config.json")), read_safetensors(f"{GOLDEN}/{case}/model.safetensors")
+
+
+def save(folder, config, tensors):
+    write(f"{folder}/config.json", json.dumps(config))
+    write(f"{folder}/model.safetensors", safetensors(tensors))
+    return folder
+
+
+def trace(vit, model, case, folder):
+    """Every result of the case's pixels through another model, as bytes; the message of an error"""
+    out = f"{folder}/out.safetensors"
+    result = vit.run("trace", "--model", model, "--input", f"{GOLDEN}/{case}/input.safetensors", "--out", out)
+    if result.status:
+        return result.err
+    return {name: values.tobytes() for name, (_, _, values) in read_safetensors(out).items()}
+
+
+def ones(*shape):
+    count = 1
+    for side in shape:
+        count *= side
+    return "F32", list(shape), [1.0] * count
+
+
+def renamed(tensors, *pairs):
+    """Tensors whose names have the first of a pair, which becomes the second"""
+    names = {}
+    for name, tensor in tensors.items():
+        for old, new in pairs:
+            if name.startswith(old):
+                name = new + name[len(old) :]
+                break
+        names[name] = tensor
+    return names
+
+
+def test_other_names(vit, tally, folder):
+    """Prefixes that releases of transformers have written, or left out: the same bits."""
+    for case, *pairs in (
+        ("clip/hf_projection", ("vision_model.", "")),
+        ("clip/hf_vision", ("", "vision_model.")),
+        ("siglip/hf_vision", ("", "vision_model.")),
+        ("siglip/hf_classify", ("vision_model.", "")),
+        ("dino/hf_dino", ("", "vit.")),
+        ("msn/hf_msn", ("encoder.", "vit.encoder.")),
+        ("dinov2/hf_dinov2", ("dinov2.", "")),
+        ("deit/hf_deit", ("deit.", "")),
+        ("mae/hf_mae", ("decoder.decoder_encoder.layer.", "decoder.decoder_layers.")),
+    ):
+        config, tensors = load(case)
+        other = renamed(tensors, *pairs)
+        tally.check(set(other) != set(tensors), f"{case} has other names")
+        place = f"{folder}/{case.replace('/', '_')}"
+        save(place, config, other)
+        tally.equal(trace(vit, place, case, folder), trace(vit, f"{GOLDEN}/{case}", case, folder), f"names of {case}")
+        info = vit.run("info", "--json", place)
+        tally.equal(info.status, 0, f"info of {case}")
+
+
+def test_more_than_is_used(vit, tally, folder):
+    """A classifier's file with a pooler, a mask token, a text tower: the same bits."""
+    for case, more in (
+        ("msn/hf_msn", {"vit.pooler.dense.weight": ones(24, 24), "vit.pooler.dense.bias": ones(24)}),
+        ("deit/hf_deit", {"deit.embeddings.mask_token": ones(1, 1, 24)}),
+        ("clip/hf_vision", {"text_model.embeddings.token_embedding.weight": ones(3, 3), "logit_scale": ones()}),
+        ("vit/timm_sam", {"head_drop.unused": ones(2)}),
+    ):
+        config, tensors = load(case)
+        place = f"{folder}/{case.replace('/', '_')}"
+        save(place, config, {**tensors, **more})
+        tally.equal(trace(vit, place, case, folder), trace(vit, f"{GOLDEN}/{case}", case, folder), f"more in {case}")
+        listed = vit.run("info", place).out
+        for name in more:
+            tally.check(name in listed, f"{name} is listed as not used", listed)
+
+
+def test_missing(vit, tally, folder):
+    """What is missing is named as the family's files name it, and what is wrong says what was expected."""
+    for case, name in (
+        ("clip/hf_projection", "vision_model.pre_layrnorm.weight"),
+        ("clip/hf_projection", "vision_model.encoder.layers.1.self_attn.k_proj.bias"),
+        ("siglip/hf_classify", "vision_model.post_layernorm.bias"),
+        ("siglip/hf_vision", "head.attention.in_proj_weight"),
+        ("dinov2/hf_dinov2", "dinov2.encoder.layer.0.mlp.fc2.weight"),
+        ("dinov2/hf_dinov2_registers", "dinov2_with_registers.encoder.layer.1.layer_scale2.lambda1"),
+        ("deit/hf_deit_distilled", "distillation_classifier.weight"),
+        ("mae/hf_mae", "decoder.decoder_embed.bias"),
+        ("vit/timm_reg_positions", "attn_pool.kv.bias"),
+        ("clip/timm_clip", "norm_pre.bias"),
+    ):
+        config, tensors = load(case)
+        part = name.split(".", 1)[1] if name.startswith(("vision_model", "dinov2")) else name
+        place = f"{folder}/missing_{name.replace('.', '_')}"
+        save(place, config, {key: tensor for key, tensor in tensors.items() if key != name})
+        result = vit.run("info", place)
+        tally.check(result.status == 1 and "missing" in result.err and part in result.err, f"without {name}", result)
+    for case, name in (
+        ("siglip/hf_vision", "head.attention.in_proj_weight"),
+        ("clip/hf_projection", "visual_projection.weight"),
+        ("dinov2/hf_dinov2_swiglu", "dinov2.encoder.layer.0.mlp.weights_in.weight"),
+        ("dinov2/hf_dinov2", "classifier.weight"),
+        ("mae/hf_mae", "decoder.decoder_pred.weight"),
+    ):
+        config, tensors = load(case)
+        kind, shape, values = tensors[name]
+        place = f"{folder}/shape_{name.replace('.', '_')}"
+        save(place, config, {**tensors, name: (kind, shape[::-1], values)})
+        result = vit.run("info", place)
+        tally.check(result.status == 1 and name in result.err and "expected" in result.err, f"shape of {name}", result)
+
+
+def test_without_a_head(vit, tally, folder):
+    """classify says so; features work, as wide as what a head would see."""
+    picture = write(f"{folder}/a.png", png(50, 40, 3))
+    for case, width in (
+        ("clip/hf_vision", 24),
+        ("clip/hf_projection", 12),
+        ("clip/hf_both", 12),
+        ("siglip/hf_vision", 24),
+        ("dino/hf_dino", 24),
+        ("vit/hf_pooler", 24),
+        ("mae/hf_mae", 24),
+        ("mae/hf_simmim", 24),
+        ("siglip/timm_siglip", 24),
+    ):
+        model = f"{GOLDEN}/{case}"
+        result = vit.run("classify", "--model", model, picture)
+        tally.check(result.status == 1 and not result.out and "no classification head" in result.err, case, result)
+        result = vit.run("features", "--model", model, "--out", f"{folder}/f.npy", picture)
+        tally.check(result.status == 0, f"features of {case}", result)
+        if result.status == 0:
+            tally.equal(read_npy(f"{folder}/f.npy")[0], (1, width), f"width of features of {case}")
+
+
+def test_converted(vit, tally, folder):
+    """A GGUF says all that config.json and preprocessor_config.json did."""
+    for case in (
+        "clip/hf_projection",
+        "clip/timm_quickgelu",
+        "siglip/hf_vision",
+        "dinov2/hf_dinov2_registers",
+        "dinov2/timm_dinov2_swiglu",
+        "deit/hf_deit_distilled",
+        "deit/timm_deit3",
+        "vit/timm_reg_positions",
+        "vit/hf_pooler",
+        "mae/hf_mae_norm_pix",
+        "mae/hf_simmim",
+    ):
+        model = f"{folder}/{case.replace('/', '_')}.gguf"
+        result = vit.run("convert", f"{GOLDEN}/{case}", model)
+        tally.check(result.status == 0, f"convert {case}", result)
+        tally.equal(trace(vit, model, case, folder), trace(vit, f"{GOLDEN}/{case}", case, folder), f"{case} as GGUF")
+        known = [json.loads(vit.run("info", "--json", path).out) for path in (model, f"{GOLDEN}/{case}")]
+        for key in ("config", "preprocess", "parameters", "flops"):
+            tally.equal(known[0][key], known[1][key], f"{key} of {case} as GGUF")
