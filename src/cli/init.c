@@ -93,7 +93,7 @@ static int init(const request *request, const char *out) {
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }
-    const int status = vit_cli_save(model, out, vit_cli_types[request->type], VIT_ROUNDING_SEARCH);
+    const int status = vit_cli_save(model, out, vit_cli_types[request->type], VIT_ROUNDING_PLAIN);
     vit_model_close(model);
     return status;
 }
