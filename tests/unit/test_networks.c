@@ -402,6 +402,28 @@ static void check_size(const network *n, const vit_model *model, const vit_model
     free(pixels);
 }
 
+/* With integers the numbers are near. */
+static void check_int8(const network *n, const char *saved) {
+    vit_options options = vit_default_options();
+    vit_model *model;
+    vit_session *session;
+    double expected[CLASSES];
+    options.compute = VIT_COMPUTE_INT8;
+    if (!CHECK_STATUS(VIT_OK, vit_model_open(&model, saved, NULL, &options, &error)))
+        return;
+    if (CHECK_STATUS(VIT_OK, vit_session_open(&session, model, NULL, &error))) {
+        float *pixels = vit_session_input(session, 0);
+        fill(pixels, ROWS * COLUMNS * P * P * 3, 0);
+        reference(n, ROWS, COLUMNS, pixels, expected);
+        CHECK_STATUS(VIT_OK, vit_session_run(session, &error));
+        for (int i = 0; i < CLASSES; i++)
+            if (!CHECK_CLOSE(vit_session_logits(session, 0)[i], expected[i], 0.1))
+                printf("    %s\n", n->what);
+        vit_session_close(session);
+    }
+    vit_model_close(model);
+}
+
 static vit_status open_network(vit_model **out, const network *n, const char *weights) {
     char config[64], json[256];
     snprintf(config, sizeof config, "/tmp/vit_test_networks_%ld.json", (long)getpid());
@@ -446,6 +468,7 @@ static void test_networks(void) {
                 check_size(n, model, again, ROWS, COLUMNS);
                 check_size(n, model, again, 5, 2);
                 check_size(n, model, again, 1, 6);
+                check_int8(n, saved);
                 vit_model_close(again);
             }
             vit_model_close(model);
