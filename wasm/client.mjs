@@ -10,7 +10,7 @@ export class Client {
   #worker // undefined when there is none any more
   #failure // why there is none
   #threads // the engine's: Firefox sometimes blocks a worker for ever that starts workers of its own
-  #pending = new Map() // id -> { resolve, reject, onProgress, source, wanted }
+  #pending = new Map() // id -> { resolve, reject, onProgress, source, files }
   #ids = 0
   info
 
@@ -33,15 +33,16 @@ export class Client {
     signal?.addEventListener('abort', stop)
     try {
       module.then((module) => client.#worker?.postMessage({ module }), fail)
-      source.configs.then((configs) => client.#worker?.postMessage({ configs }), fail)
-      await client.#request({ open: [{ ...options, ...chosen }, first && compact(first)] }, [], { onProgress, source, wanted: 0 })
+      source.head.then((head) => client.#worker?.postMessage({ head }), fail)
+      await client.#request({ open: [{ ...options, ...chosen }, first && compact(first)] }, [], { onProgress, source, files: new Map() })
       throwIfCancelled(signal)
+      source.end()
       return client
     } catch (error) {
       fail(error)
+      await source.end(error)
       throw error
     } finally {
-      source.cancel()
       signal?.removeEventListener('abort', stop)
       first?.close?.() // the worker has a copy
     }
@@ -96,16 +97,18 @@ export class Client {
     }
   }
 
-  // Reads and posts as many parts as the worker asks for, one after another: a buffer must be away before the next is read.
-  async #feed(request, [buffer]) {
-    const { source } = request
+  // Reads and posts as many parts of a file as the worker asks for, one after another: a buffer must be away before the next
+  // is read.
+  async #feed({ source, files }, [name, buffer]) {
     if (buffer) source.giveBack(buffer)
-    if (request.wanted++) return // it is going on already
+    if (!files.has(name)) files.set(name, { parts: source.open(name), wanted: 0 })
+    const file = files.get(name)
+    if (file.wanted++) return // it is going on already
     try {
-      for (; request.wanted; request.wanted--) {
-        const { value, done } = await source.weights.next()
+      for (; file.wanted; file.wanted--) {
+        const { value, done } = await file.parts.next()
         const part = done ? null : ArrayBuffer.isView(value) && !source.ours ? value.slice() : value
-        this.#worker?.postMessage({ part }, part?.buffer ? [part.buffer] : [])
+        this.#worker?.postMessage({ file: name, part }, part?.buffer ? [part.buffer] : [])
       }
     } catch (error) {
       this.#fail(error)

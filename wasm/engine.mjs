@@ -34,17 +34,17 @@ export class Engine {
     engine.#options = options
     try {
       const onPiece = (wasm) => engine.#advance(wasm, first, signal)
-      await loadSource(source, opening, { signal, onProgress, onPiece })
+      await loadSource(source, opening, { signal, onProgress, onPiece, sha256: options.sha256 })
       await engine.#finish()
       throwIfCancelled(signal)
+      source.end()
       return engine
     } catch (error) {
       engine.#disposed = true
       engine.#wake?.()
       engine.#tail.then(() => opening).then((wasm) => wasm.close()).catch(() => {})
+      await source.end(error)
       throw error
-    } finally {
-      source.cancel()
     }
   }
 

@@ -13,9 +13,11 @@
 #define HELPER_STACK 131072 /* bytes */
 
 typedef struct engine {
-    _Alignas(16) void *space;   /* module.mjs reads these three: where the next bytes of the weight file may be put, */
+    _Alignas(16) void *space;   /* module.mjs reads these: where the next bytes of a weight file may be put, */
     size_t room;                /* how many, */
-    const vit_model *model;     /* and whether there is a model: from its header's arrival on */
+    const vit_model *model;     /* whether there is a model: from its header's arrival on, */
+    int wanted;                 /* whether more bytes are wanted, */
+    const char *file;           /* and of which of several files */
     vit_options options;
     vit_error error;
     vit_loader *loader;         /* has the model until it is whole */
@@ -111,8 +113,14 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_config(engine *e, const char *name, 
     return vit_loader_config(e->loader, name, json, bytes, &e->error);
 }
 
-/* Fills space and room. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_index(engine *e, const char *name, const void *json, size_t bytes) {
+    return vit_loader_index(e->loader, name, json, bytes, &e->error);
+}
+
+/* Fills space, room, wanted and file. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_space(engine *e) {
+    uint64_t offset;
+    e->wanted = vit_loader_next(e->loader, &e->file, &offset);
     return vit_loader_space(e->loader, &e->space, &e->room, &e->error);
 }
 

@@ -189,20 +189,35 @@ export class Wasm {
     this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('load_config', text, data, size)))
   }
 
-  // Copies the bytes to where the engine keeps them.
+  // Of weights in several files.
+  index(name, bytes) {
+    this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('load_index', text, data, size)))
+  }
+
+  // The file of which bytes are wanted next, '' for the only one; undefined when all have come.
+  wanted() {
+    this.#do('load_space')
+    const [, , , wanted, file] = this.#engineWords
+    return wanted ? (this.#text(file) ?? '') : undefined
+  }
+
+  // Copies bytes of the file that is wanted to where the engine keeps them, until another is. Returns how many.
   push(bytes) {
-    for (let at = 0; at < bytes.length; ) {
+    let at = 0
+    for (let from; at < bytes.length; ) {
       this.#do('load_space')
-      const [space, room] = this.#engineWords
+      const [space, room, , wanted, file] = this.#engineWords
+      if (wanted && file !== (from ??= file)) break
       const piece = bytes.subarray(at, at + room)
       this.#view(Uint8Array, space, piece.length).set(piece)
       this.#do('load_commit', piece.length)
       at += piece.length
     }
+    return at
   }
 
   get #engineWords() {
-    return this.#view(Uint32Array, this.#engine, 3)
+    return this.#view(Uint32Array, this.#engine, 5)
   }
 
   // Whether the file's header has come: all below but the labels works, as far as the weights that are there allow.

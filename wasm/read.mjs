@@ -1,98 +1,152 @@
 // Reads a source, as describeSource() describes it, where the call is made: on the page, when the engine is in a worker.
 
-import { VitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
+import { forget, keep, kept } from './cache.mjs'
+import { VitError, throwIfCancelled } from './errors.mjs'
 import { files } from './host.mjs'
+import { openUrl } from './http.mjs'
+import { PIECE, giveBack, iterate, room } from './stream.mjs'
 
-const PIECE = 1 << 19 // how much is read at a time
+const MODELS = ['model.safetensors', 'model.safetensors.index.json', 'model.gguf', 'model.npz'] // what a folder may have
 
 // All of it begins to come at once:
-// - configs: a promise of [{ name, bytes }]
-// - weights: an async iterable of { name, total } where a file begins (total: of its bytes, undefined where it is not known)
-//   and then of its bytes. They are overwritten by the next, unless their buffer was transferred, which only `ours` may be.
+// - head: a promise of { name, configs, index }: of the model, for messages; configs and index (of weights in several files, else
+//   undefined) are { name, bytes }
+// - open(file): an async iterable of { total } (of the file's bytes, undefined where it is not known) and then of its
+//   bytes. They are overwritten by the next, unless their buffer was transferred, which only `ours` may be. file: as the index
+//   names it, '' for the only one
 // - giveBack(buffer): a buffer that was transferred, and may be filled again
-// - cancel(): ends what is still open
-export function openSource({ configs, weights }, signal) {
+// - end(error): ends what is still open. error: why the model was not loaded. A promise
+export function openSource(source, { signal, cache } = {}) {
   const controller = new AbortController()
   const stop = () => controller.abort(signal?.reason)
   if (signal?.aborted) stop()
   signal?.addEventListener('abort', stop)
-  const spare = []
-  const opened = openPart(weights, controller.signal, spare)
-  const reading = readConfigs(configs, opened, controller.signal)
-  for (const promise of [opened, reading]) promise.catch(() => {}) // they are awaited, but maybe later
+  const { weights } = source
+  const urls = [] // what was read
+  const reader = { signal: controller.signal, cache, urls, spare: [] }
+  const located = locate(weights, reader)
+  const head = readHead(source, located, reader)
+  for (const promise of [located, head]) promise.catch(() => {}) // they are awaited, but maybe later
   return {
-    configs: reading, weights: read(weights.name, opened), ours: !weights.stream && !weights.bytes,
-    giveBack: (buffer) => spare.push(buffer),
-    cancel() {
+    head, ours: !weights.stream && !weights.bytes,
+    open: (file) => readFrom(located, file, reader),
+    giveBack: (buffer) => reader.spare.push(buffer),
+    async end(error) {
       signal?.removeEventListener('abort', stop)
       controller.abort()
+      // What is no model may be another the next time.
+      if (cache && ['checksum', 'format', 'truncated'].includes(error?.code)) await Promise.all(urls.map(forget)).catch(() => {})
     }
   }
 }
 
-async function* read(name, opened) {
-  const { total, chunks } = await opened
+const ending = (url, ...names) => names.some((name) => url && new URL(url).pathname.endsWith(name))
+const isIndex = (url) => ending(url, '.index.json')
+
+// Which file has the weights, or the index of the files that have: { name, index, opened }.
+async function locate({ folder, ...part }, reader) {
+  if (!folder) return { name: part.name, index: isIndex(part.url), opened: await openPart(part, reader) }
+  const all = MODELS.map((file) => new URL(file, part.url).href)
+  const before = reader.cache ? await Promise.all(all.map((url) => kept(url))) : []
+  let missing
+  for (const name of before.some(Boolean) ? all.filter((_, i) => before[i]) : all) {
+    try {
+      const opened = await openPart({ name, url: name }, reader)
+      if (!opened.isPage) return { name, index: isIndex(name), opened }
+      missing ??= new VitError('format', `${name}: an HTML page came instead of a model`)
+    } catch (error) {
+      const { status, code } = error.cause ?? {}
+      if (code !== 'ENOENT' && status !== 404 && status !== 410) throw error
+      missing ??= error
+    }
+  }
+  throw new VitError(missing.code, `${part.name}: the folder has none of ${MODELS.join(', ')}: ${missing.message}`, { cause: missing.cause })
+}
+
+async function* readFrom(located, file, reader) {
+  const { name, opened } = await located
+  const url = file && new URL(file, name).href
+  const { total, chunks } = url ? await openPart({ name: url, url }, reader) : opened
   let loaded = 0
-  yield { name, total }
+  yield { total }
   for await (const chunk of chunks) {
     if (!ArrayBuffer.isView(chunk)) throw new VitError('argument', `${name}: the stream must hold bytes, not ${chunk?.constructor?.name ?? typeof chunk}`)
     loaded += chunk.byteLength
     yield new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   }
-  if (loaded < total) throw truncated(name, loaded, total)
+  if (loaded < total) throw new VitError('truncated', `${url || name}: the file ended after ${loaded} of ${total} bytes`)
 }
 
-const truncated = (name, loaded, total, cause) =>
-  new VitError('truncated', `${name}: the file ended after ${loaded} of ${total} bytes`, { cause })
-
-async function readConfigs(parts, opened, signal) {
-  const texts = parts.map((part) => readConfig(part, signal))
+async function readHead({ configs, beside }, located, reader) {
+  const texts = configs.map((part) => readConfig(part, reader))
   texts.forEach((text) => text.catch(() => {}))
-  await opened // of two errors the weights' is told
-  const configs = []
-  for (const [i, { name, optional }] of parts.entries()) {
-    // timm's config already says what a preprocessor_config would.
-    if (optional && configs.some(({ text }) => text.includes('"pretrained_cfg"'))) continue
-    const bytes = await texts[i]
-    if (bytes) configs.push({ name, bytes, text: new TextDecoder().decode(bytes) })
+  const { name, index, opened } = await located // of two errors the weights' is told
+  const head = { name, configs: [], index: index ? { name, bytes: await bytesOf(opened) } : undefined }
+  if (beside && ending(name, '.gguf')) return head // it says all itself
+  let timm = false // whose config already says what a preprocessor_config would
+  for (const [i, { name: config, optional }] of configs.entries()) {
+    if (optional && timm) continue
+    const bytes = await texts[i].catch((error) => {
+      if (!(beside && ending(name, '.npz'))) throw error
+    })
+    if (!bytes) continue
+    timm ||= new TextDecoder().decode(bytes).includes('"pretrained_cfg"')
+    head.configs.push({ name: config, bytes })
   }
-  return configs
+  return head
+}
+
+async function bytesOf({ chunks }) {
+  const pieces = []
+  for await (const chunk of chunks) pieces.push(new Blob([chunk]))
+  return new Uint8Array(await new Blob(pieces).arrayBuffer())
 }
 
 // undefined for an optional config that is not there, though a server may answer with a page.
-async function readConfig(part, signal) {
-  const pieces = []
+async function readConfig(part, reader) {
+  let bytes
   try {
-    for await (const chunk of (await openPart(part, signal, [])).chunks) pieces.push(new Blob([chunk]))
+    bytes = await bytesOf(await openPart(part, { ...reader, spare: [] }))
   } catch (error) {
     if (part.optional && (error.code === 'http' || error.code === 'io')) return
     throw error
   }
-  const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer())
   if (!new TextDecoder().decode(bytes.subarray(0, 99)).trimStart().startsWith('<')) return bytes
   if (!part.optional) throw new VitError('format', `${part.name}: an HTML page came instead of a config`)
 }
 
 // { total, chunks }: the number of bytes, where it is known, and an async iterable of them.
-async function openPart({ name, url, blob, stream, bytes, text }, signal, spare) {
+async function openPart({ name, url, blob, stream, bytes, text }, reader) {
+  const { signal, spare } = reader
   throwIfCancelled(signal)
-  if (url?.startsWith('file:')) return openFile(name, new URL(url), signal, spare)
-  if (url) return openUrl(name, url, signal, spare)
-  if (blob) return { total: blob.size, chunks: watch(iterate(blob.stream(), signal, spare), signal, unreadable(name)) }
-  if (stream) return { chunks: watch(iterate(stream, signal, spare), signal, unreadable(name)) }
+  if (url?.startsWith('file:')) return openFile(name, new URL(url), reader)
+  if (url) return reader.cache ? openKept(name, url, reader) : openUrl(name, url, signal, spare)
+  if (blob) return { total: blob.size, chunks: watch(name, iterate(blob.stream(), signal, spare), signal) }
+  if (stream) return { chunks: watch(name, iterate(stream, signal, spare), signal) }
   bytes ??= new TextEncoder().encode(text)
   return { total: bytes.length, chunks: cut(bytes) }
+}
+
+async function openKept(name, url, { signal, spare, urls }) {
+  urls.push(url)
+  const response = await kept(url)
+  if (!response) {
+    const opened = await openUrl(name, url, signal, spare)
+    return opened.isPage ? opened : keep(url, opened, signal)
+  }
+  const total = Number(response.headers.get('content-length')) || undefined
+  return { total, chunks: watch(name, iterate(response.body, signal, spare), signal) }
 }
 
 async function* cut(bytes) {
   for (let at = 0; at < bytes.length; at += PIECE) yield bytes.subarray(at, at + PIECE)
 }
 
-async function openFile(name, path, signal, spare) {
+async function openFile(name, path, { signal, spare }) {
   try {
     const file = await files.stat(path)
     if (file.isDirectory()) throw new Error('it is a folder')
-    return { total: file.size, chunks: watch(readFile(path, spare), signal, unreadable(name)) }
+    return { total: file.size, chunks: watch(name, readFile(path, spare), signal) }
   } catch (error) {
     throw new VitError('io', `${name}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error })
   }
@@ -113,28 +167,7 @@ async function* readFile(path, spare) {
   }
 }
 
-async function openUrl(name, url, signal, spare) {
-  let response
-  try {
-    response = await fetch(url, { signal })
-  } catch (error) {
-    throwIfCancelled(signal)
-    throw new VitError('http', `${name}: no answer (${error.cause?.message ?? error.message}); the network, or a server that does not let this page read it (CORS)`, { cause: error })
-  }
-  if (!response.ok) {
-    response.body?.cancel().catch(() => {})
-    throw new VitError('http', `${name}: HTTP ${response.status} ${response.statusText}`.trimEnd())
-  }
-  // Content-Length counts bytes on the wire: of a compressed answer it says nothing about the file.
-  const length = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length'))
-  const total = length || undefined
-  const broken = (loaded, error) =>
-    total ? truncated(name, loaded, total, error) : new VitError('http', `${name}: the connection broke after ${loaded} bytes`, { cause: error })
-  return { total, chunks: watch(iterate(response.body, signal, spare), signal, broken) }
-}
-
-// broken(loaded, error) makes the error of reading that breaks off.
-async function* watch(chunks, signal, broken) {
+async function* watch(name, chunks, signal) {
   let loaded = 0
   try {
     for await (const chunk of chunks) {
@@ -143,40 +176,6 @@ async function* watch(chunks, signal, broken) {
     }
   } catch (error) {
     throwIfCancelled(signal)
-    throw broken(loaded, error)
+    throw new VitError('io', `${name}: reading failed after ${loaded} bytes: ${error?.message ?? error}`, { cause: error })
   }
-}
-
-const unreadable = (name) => (loaded, error) => new VitError('io', `${name}: reading failed after ${loaded} bytes: ${error?.message ?? error}`, { cause: error })
-
-// Buffers that were read into and are free again: filling them anew is faster than asking for fresh memory, and leaves nothing
-// to the garbage collector.
-const room = (spare) => new Uint8Array(spare.pop() ?? PIECE)
-const giveBack = (spare, { buffer }) => buffer.byteLength === PIECE && spare.push(buffer) // a transferred one has no bytes
-
-// Takes the reader now: of a response that nobody reads, Node drops the rest when its object goes.
-function iterate(stream, signal, spare) {
-  let reader
-  let fill = true // whether the host lets us name the buffer
-  try {
-    reader = stream.getReader({ mode: 'byob' })
-  } catch {
-    reader = stream.getReader()
-    fill = false
-  }
-  const cancel = () => reader.cancel().catch(() => {})
-  signal.addEventListener('abort', cancel)
-  return (async function* () {
-    try {
-      for (;;) {
-        const { value, done } = await unlessCancelled(reader.read(fill ? room(spare) : undefined), signal)
-        throwIfCancelled(signal) // a cancelled reader says that it is done
-        if (done) return
-        yield value
-        if (fill) giveBack(spare, value)
-      }
-    } finally {
-      cancel()
-    }
-  })()
 }

@@ -1,5 +1,6 @@
-// Where a model comes from. describeSource() turns what the user gave into { configs: [part], weights: part }, which
-// read.mjs reads. A part has a name for messages and one of: url, blob, bytes, text, stream.
+// Where a model comes from. describeSource() turns what the user gave into { configs: [part], weights: part, beside }, which
+// read.mjs reads. A part has a name for messages and one of: url, blob, bytes, text, stream. The weights' url may be a folder's;
+// beside: the configs are not the user's, but stand beside the weights.
 
 import { VitError } from './errors.mjs'
 import { files, pathToFileURL } from './host.mjs'
@@ -49,15 +50,16 @@ const describeFile = (url) => ({ name: url.href, url: url.href })
 async function describeUrl(given) {
   let url = resolveHub(given)
   if (url.protocol === 'file:' && (await isFolder(url))) url = new URL(url.href.replace(/\/*$/, '/'))
-  if (url.pathname.endsWith('/')) url = new URL('model.safetensors', url)
-  if (!url.pathname.endsWith('.safetensors')) return { configs: [], weights: describeFile(url) }
-  // safetensors holds tensors only: what they mean stands beside it.
+  const weights = { ...describeFile(url), folder: url.pathname.endsWith('/') }
+  if (!weights.folder && !/\.(safetensors|npz|index\.json)$/.test(url.pathname)) return { configs: [], weights }
+  // Most hold tensors only: what they mean stands beside them.
   const preprocessor = describeFile(new URL('preprocessor_config.json', url))
-  return { configs: [describeFile(new URL('config.json', url)), { ...preprocessor, optional: true }], weights: describeFile(url) }
+  return { configs: [describeFile(new URL('config.json', url)), { ...preprocessor, optional: true }], weights, beside: true }
 }
 
-// What a model's or a file's page on the Hugging Face hub is about.
+// What a model's or a file's page on the Hugging Face hub is about; and a repository's folder is one without a slash too.
 function resolveHub(url) {
+  if (/^\/[^/]+\/[^/]+\/resolve\/[^/]+$/.test(url.pathname)) return new URL(url.pathname + '/', url)
   const [, owner, name, verb, revision = 'main', ...path] = url.pathname.split('/')
   if (url.hostname !== 'huggingface.co' || !name) return url
   if (verb === 'tree' && path.at(-1)) path.push('')

@@ -43,9 +43,10 @@ export type WeightSource = string | URL | Blob | ArrayBuffer | ArrayBufferView |
 export type ConfigSource = string | URL | Blob | ArrayBuffer | ArrayBufferView | object
 
 /**
- * A model: a GGUF file, which holds everything; a safetensors file, beside whose URL its `config.json` (and
- * `preprocessor_config.json`) is looked up; the URL of a folder with them, ending in `/`, or a model's page on the
- * Hugging Face hub; or the configs (later ones win) and the weights apart.
+ * A model: a GGUF file, which holds everything; a safetensors file, an index of several, or an npz file, beside whose URL its
+ * `config.json` (and `preprocessor_config.json`) is looked up; the URL of a folder with them, ending in `/`, such as
+ * `https://host/owner/name/resolve/main/`, or a model's page on the Hugging Face hub; or the configs (later ones win) and the
+ * weights apart. A download that breaks goes on where it broke.
  */
 export type ModelSource = WeightSource | { weights: WeightSource; config?: ConfigSource | ConfigSource[] }
 
@@ -97,8 +98,16 @@ export interface LoadOptions extends CallOptions {
    * network, as in GGUF files of ours, only the last layer is left to do after the last byte.
    */
   first?: ImageInput
-  /** Whether the weights are kept for the next load: not in this version, which refuses `true` with code `'unsupported'`. */
-  cache?: false
+  /**
+   * Whether the files of a URL are kept in the browser's Cache API, once they are whole, and read from there the next time, without
+   * asking the server whether they changed. Default: false. Where there is no such cache nothing is kept. {@link ViT.clearCache}
+   */
+  cache?: boolean
+  /**
+   * What the weight file's SHA-256 must be, 64 hexadecimal digits: checked while it is read; another rejects with code
+   * `'checksum'`. For one file, not for weights in several.
+   */
+  sha256?: string
 }
 
 export interface ClassifyOptions extends CallOptions {
@@ -172,6 +181,11 @@ export class ViT {
   /** Loads a model. Cancelling, or failing, gives back all memory that was taken. */
   static load(source: ModelSource, options?: LoadOptions): Promise<ViT>
 
+  /** Bytes of the files that the option `cache` keeps for this origin. */
+  static cacheSize(): Promise<number>
+  /** Gives them up. */
+  static clearCache(): Promise<void>
+
   /** What runs, and how the last call went. Another object after each call. */
   readonly info: Info
 
@@ -201,7 +215,7 @@ export class ViT {
 /** What went wrong, for programs; the first line is the engine's own. */
 export type VitErrorCode =
   | 'argument' | 'out-of-memory' | 'io' | 'truncated' | 'format' | 'unsupported' | 'shape' | 'missing-tensor' | 'config' | 'image' | 'limit' | 'cancelled'
-  | 'http' | 'disposed' | 'internal'
+  | 'http' | 'checksum' | 'disposed' | 'internal'
 
 /** Every failure. Its message names the URL, file, tensor or option, what was expected and what was found. */
 export class VitError extends Error {

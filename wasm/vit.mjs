@@ -1,6 +1,7 @@
 // vit-wasm: Vision Transformers in WebAssembly. Types and documentation: vit.d.ts.
 
 import { VitError, asVitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
+import { cacheSize, clearCache } from './cache.mjs'
 import { Client } from './client.mjs'
 import { Engine } from './engine.mjs'
 import { ENGINE, THREAD, isPage, port, role } from './host.mjs'
@@ -29,10 +30,9 @@ const LOAD = {
   kernels: ["'simd128' or 'relaxed'", (name) => typeof name === 'string' && /^(simd128|relaxed)([:,]|$)/.test(name)],
   onProgress: ['a function', (call) => typeof call === 'function'],
   cache: ['true or false', (on) => typeof on === 'boolean'],
-  sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string'],
+  sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string' && /^[0-9a-f]{64}$/i.test(sum)],
   first: ['an image', () => true]
 }
-const LATER = ['cache', 'sha256'] // known, but not in this version
 const CLASSIFY = { topK: ['a whole number above 0', isCount] }
 const SIGNAL = { signal: ['an AbortSignal', (signal) => signal instanceof AbortSignal] }
 const FEATURES = { pool: ["'head', 'cls' or 'mean'", (pool) => POOLS.includes(pool)] }
@@ -66,12 +66,10 @@ export class ViT {
 
   static async load(source, options) {
     options = checkOptions('ViT.load', options, LOAD)
-    const { threads, compute = 'f32', size, cropPct, decode = 'engine', kernels, onProgress, signal } = options
+    const { threads, compute = 'f32', size, cropPct, decode = 'engine', kernels, cache, sha256, onProgress, signal } = options
     const worker = options.worker ?? (isPage && !foreign)
     if (source === undefined)
       throw argument('ViT.load: this version comes without a default model: pass the URL or the bytes of one')
-    for (const name of LATER)
-      if (options[name]) throw new VitError('unsupported', `ViT.load: the option '${name}' is not in this version`)
     if (decode === 'browser' && !globalThis.createImageBitmap)
       throw new VitError('unsupported', "ViT.load: decode 'browser' needs a browser")
     let thrown // what the caller's onProgress threw
@@ -83,13 +81,13 @@ export class ViT {
         throw error
       }
     }
-    const chosen = { threads, size: typeof size === 'number' ? [size, size] : size, cropPct, decode, kernels, compute }
+    const chosen = { threads, size: typeof size === 'number' ? [size, size] : size, cropPct, decode, kernels, compute, sha256 }
     const taken = options.first === undefined ? undefined : snapshot(options.first, 'first')
     const first = await taken?.catch(() => {}) // vit.first tells
     try {
       throwIfCancelled(signal)
       const vit = new ViT()
-      const engine = await (worker ? Client : Engine).open(openSource(await describeSource(source), signal), chosen, { signal, onProgress: report, first })
+      const engine = await (worker ? Client : Engine).open(openSource(await describeSource(source), { signal, cache }), chosen, { signal, onProgress: report, first })
       vit.#engine = engine
       vit.first = taken?.then(() => unlessCancelled(engine.call('first', [], {}, signal), signal)).then(([top]) => top)
       vit.first?.catch(() => {}) // nobody need look
@@ -98,6 +96,14 @@ export class ViT {
       first?.close?.()
       throw thrown ? thrown.error : asVitError(error, signal)
     }
+  }
+
+  static cacheSize() {
+    return cacheSize()
+  }
+
+  static clearCache() {
+    return clearCache()
   }
 
   get info() {

@@ -1,4 +1,4 @@
-// The engine behind messages. In: { id, open: [options, first] }, { module }, { configs }, { part }, { id, call: [method, images,
+// The engine behind messages. In: { id, open: [options, first] }, { module }, { head }, { file, part }, { id, call: [method, images,
 // options] }, { id, cancel }. Out: { id, progress }, { id, pull } and { id, thread } while opening, and once for each id
 // { id, answer, info } or { id, error }.
 
@@ -9,18 +9,20 @@ const AHEAD = 3 // parts that are asked for before they are needed
 
 export function serve(port) {
   const running = new Map() // id -> AbortController
-  const parts = []
-  let engine, onModule, onConfigs, onPart
+  const arrived = new Map() // file -> { parts, wake }
+  let engine, onModule, onHead
   const module = new Promise((resolve) => (onModule = resolve))
-  const configs = new Promise((resolve) => (onConfigs = resolve))
+  const head = new Promise((resolve) => (onHead = resolve))
 
   // The page reads the weights and posts them part by part, as openSource() makes them. Buffers go back to be filled again.
-  async function* pull(id) {
-    const ask = (buffer) => port.postMessage({ id, pull: [buffer] }, buffer ? [buffer] : [])
+  async function* pull(id, file) {
+    const ask = (buffer) => port.postMessage({ id, pull: [file, buffer] }, buffer ? [buffer] : [])
+    const here = { parts: [] }
+    arrived.set(file, here)
     for (let i = 0; i < AHEAD; i++) ask()
     for (;;) {
-      if (!parts.length) await new Promise((resolve) => (onPart = resolve))
-      const part = parts.shift()
+      if (!here.parts.length) await new Promise((resolve) => (here.wake = resolve))
+      const part = here.parts.shift()
       if (!part) return
       yield part
       ask(part.buffer)
@@ -30,7 +32,14 @@ export function serve(port) {
   async function open(id, options, first, signal) {
     const begin = (thread) => port.postMessage({ id, thread })
     const onProgress = (progress) => port.postMessage({ id, progress })
-    engine = await Engine.open({ configs, weights: pull(id), cancel() {} }, { ...options, module, begin }, { signal, onProgress, first })
+    const source = { head, open: (file) => pull(id, file), end() {} }
+    engine = await Engine.open(source, { ...options, module, begin }, { signal, onProgress, first })
+  }
+
+  function onPart({ file, part }) {
+    const { parts, wake } = arrived.get(file)
+    parts.push(part)
+    wake?.()
   }
 
   port.onmessageerror = () => {
@@ -39,8 +48,8 @@ export function serve(port) {
   port.onmessage = async ({ data }) => {
     const { id } = data
     if (data.module) return onModule(data.module)
-    if (data.configs) return onConfigs(data.configs)
-    if ('part' in data) return parts.push(data.part), onPart?.()
+    if (data.head) return onHead(data.head)
+    if ('part' in data) return onPart(data)
     if (data.cancel) return running.get(id)?.abort()
     const controller = new AbortController()
     running.set(id, controller)

@@ -3,7 +3,9 @@
 //   /data/...         VIT_DATA/data           /data-golden/...  VIT_DATA/golden      /stalled?name=   whether a stalled answer is open
 //   /every/path/...   an HTML page, as servers of single-page applications answer
 // Queries make answers go wrong: status=N, html, cut=N (the connection ends after N bytes), stall=N (nothing comes after N
-// bytes), chunk=N (pieces of N bytes), nolength, gzip.
+// bytes), chunk=N (pieces of N bytes), nolength, gzip, flaky=N (each answer ends after N bytes), norange, changing (another version
+// each time). name=X&times=N limits flaky, and busy (503), to the first N answers to that name; gone: all after
+// them are 404. body=TEXT: that.
 
 import { createServer } from 'node:http'
 import { readFile } from 'node:fs/promises'
@@ -32,6 +34,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms))
 // isolated: whether pages get cross-origin isolation. Returns { url, close }.
 export async function startServer({ isolated = true } = {}) {
   const stalled = new Set()
+  const answered = {} // by name
   const headers = { 'content-security-policy': POLICY, 'cache-control': 'no-store' }
   if (isolated) Object.assign(headers, { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' })
 
@@ -41,27 +44,37 @@ export async function startServer({ isolated = true } = {}) {
     if (pathname === '/stalled') return send(200, 'application/json', JSON.stringify({ open: stalled.has(query.get('name')) }))
     if (pathname === '/blank.html') return send(200, 'text/html', '<!doctype html><meta charset="utf-8"><title>tests</title>')
     if (query.has('html') || pathname.startsWith('/every/path/')) return send(200, 'text/html', '<!DOCTYPE html>\n<title>Page not found</title>\n')
+    const times = query.has('times') ? Number(query.get('times')) : Infinity
+    const early = (answered[query.get('name')] = (answered[query.get('name')] ?? 0) + 1) <= times
+    if (query.has('busy') && early) return send(503, 'text/plain', 'later')
+    if (query.has('gone') && !early) return send(404, 'text/plain', 'gone')
     if (query.has('status')) return send(Number(query.get('status')), 'text/plain', 'as asked')
-    const body = await readFile(fileOf(pathname) ?? '').catch(() => null)
+    const body = query.has('body') ? Buffer.from(query.get('body')) : await readFile(fileOf(pathname) ?? '').catch(() => null)
     if (!body) return send(404, 'text/html', '<!DOCTYPE html><title>404 Not Found</title>')
-    await sendBody(response, body, pathname, query)
+    await sendBody(request, response, body, pathname, query, early)
   }
 
-  async function sendBody(response, body, pathname, query) {
+  async function sendBody(request, response, body, pathname, query, early) {
     const type = { ...headers, 'content-type': TYPES[extname(pathname)] ?? 'application/octet-stream' }
     if (query.has('gzip')) {
       const packed = gzipSync(body)
       return response.writeHead(200, { ...type, 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed)
     }
-    response.writeHead(200, query.has('nolength') ? type : { ...type, 'content-length': body.length })
+    type.etag = `"${query.has('changing') ? Math.random() : body.length}"`
+    const [, from] = /^bytes=(\d+)-$/.exec(request.headers.range ?? '') ?? []
+    const partly = from && !query.has('norange') && [undefined, type.etag].includes(request.headers['if-range'])
+    const begin = partly ? Number(from) : 0
+    if (partly) type['content-range'] = `bytes ${begin}-${body.length - 1}/${body.length}`
+    response.writeHead(partly ? 206 : 200, query.has('nolength') ? type : { ...type, 'content-length': body.length - begin })
     response.flushHeaders()
-    const end = Number(query.get('cut') ?? query.get('stall') ?? body.length)
+    const flaky = query.has('flaky') && early
+    const end = flaky ? Math.min(body.length, begin + Number(query.get('flaky'))) : Number(query.get('cut') ?? query.get('stall') ?? body.length)
     const step = Number(query.get('chunk') ?? (body.length || 1))
-    for (let at = 0; at < end; at += step) {
+    for (let at = begin; at < end; at += step) {
       response.write(body.subarray(at, Math.min(end, at + step)))
       if (query.has('chunk')) await pause(5)
     }
-    if (query.has('cut')) return setTimeout(() => response.destroy(), 20)
+    if (query.has('cut') || (flaky && end < body.length)) return setTimeout(() => response.destroy(), 20)
     if (!query.has('stall')) return response.end()
     stalled.add(query.get('name'))
     response.on('close', () => stalled.delete(query.get('name')))

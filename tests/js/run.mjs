@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hasRelaxedSimd } from '../../wasm/module.mjs'
 import { dataFolder, root, startServer } from '../browser/server.mjs'
+import { makeFolders } from './files.mjs'
 import { run } from './harness.mjs'
 import { defineSuite } from './suite.mjs'
 
@@ -15,6 +16,13 @@ const RELAXED_FLAG = '--experimental-wasm-relaxed-simd'
 // What the command line makes of the golden models: a GGUF, and the logits that every host must agree with; nothing where
 // it is not built.
 export function runNative(data) {
+  const found = runProgram(data)
+  const built = join(root, 'build/js-test')
+  makeFolders(join(root, 'tests/golden/forward/timm_cls'), join(built, 'timm_cls.gguf'), built)
+  return found
+}
+
+function runProgram(data) {
   const vit = join(root, 'build/vit')
   if (!existsSync(vit)) return console.log('skipped: GGUF, native logits (build/vit is not there; ./build.sh makes it)'), false
   mkdirSync(join(root, 'build/js-test'), { recursive: true })

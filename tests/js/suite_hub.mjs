@@ -1,0 +1,114 @@
+// The part of the suite about models at URLs: folders, broken downloads, checksums, the cache.
+
+import { Sha256 } from '../../wasm/sha256.mjs'
+import { assert, describe, equal, rejects, test } from './harness.mjs'
+
+const TIMM = 'golden/forward/timm_cls/'
+const FILE = TIMM + 'model.safetensors'
+const inNode = typeof process === 'object'
+
+const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join('')
+const sumOf = async (bytes) => hex(await crypto.subtle.digest('SHA-256', bytes))
+
+// What it uses of the suite's own helpers.
+export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, pause, options, has }) {
+  const image = some(32, 32)
+  let answers = 0
+  const fresh = () => `name=${Math.random()}-${answers++}` // a name that the server has not heard
+  const logitsOf = (source, more) => using(source, more ?? {}, (vit) => vit.logits(image))
+
+  describe('hub', () => {
+    test('a folder may have one file, several, an npz or a GGUF', async () => {
+      const wanted = await logitsOf(url(TIMM))
+      for (const folder of ['several', 'npz', ...(has.native ? ['gguf'] : [])]) {
+        equal(await logitsOf(url(`built/${folder}/`)), wanted, folder)
+        if (inNode) equal(await logitsOf(`build/js-test/${folder}`), wanted, `${folder} as a path`)
+      }
+      equal(await logitsOf(url('built/several/model.safetensors.index.json')), wanted, 'an index')
+      equal(await logitsOf(url('built/npz/model.npz')), wanted, 'an npz')
+      equal(await logitsOf({ config: url(TIMM + 'config.json'), weights: url('built/several/') }), wanted, 'with a config')
+      const seen = []
+      await using(url('built/several/'), { first: image, onProgress: ({ phase, loaded, total }) => phase === 'weights' && seen.push([loaded, total]) }, async (vit) =>
+        equal(await vit.first, await vit.classify(image)))
+      equal(seen[0][0], 0, 'progress begins')
+      equal(seen.at(-1)[0] === seen.at(-1)[1], true, 'progress ends')
+    })
+
+    test('what is wrong with a folder is named', async () => {
+      await rejects(load(url('built/nowhere/')), 'http', 'built/nowhere/', 'model.safetensors.index.json', 'model.gguf', '404')
+      if (inNode) await rejects(load('build/js-test/'), 'io', 'js-test/', 'model.gguf')
+      await rejects(load(url('built/several-less/')), 'http', 'model-00003-of-00003.safetensors', '404')
+      await rejects(load(url('built/several-long/')), 'format', 'model-00002-of-00003.safetensors', 'goes on')
+      await rejects(load(url('built/several/'), { sha256: '0'.repeat(64) }), 'argument', 'sha256', 'several')
+      const map = { a: '../secret', b: 'https://example.com/b' }
+      for (const file of Object.values(map))
+        await rejects(load({ config: await bytesOf(TIMM + 'config.json'), weights: url(`built/several/model.safetensors.index.json?body=${encodeURIComponent(JSON.stringify({ weight_map: { a: file } }))}`) }), 'format', file)
+    })
+
+    test('a download that breaks goes on where it broke', async () => {
+      const wanted = await logitsOf(url(TIMM))
+      for (const query of ['flaky=20000', 'flaky=50000&chunk=7001', `flaky=60000&norange&times=1&${fresh()}`, `flaky=30000&nolength&chunk=9000&times=2&${fresh()}`,
+        `busy&times=2&${fresh()}`])
+        equal(await logitsOf(url(`${FILE}?${query}`)), wanted, query)
+      if (has.native) equal(await logitsOf(url('built/timm_cls.gguf?flaky=40000')), wanted, 'GGUF')
+      const loaded = []
+      await using(url(`${FILE}?flaky=20000`), { onProgress: (progress) => progress.phase === 'weights' && loaded.push(progress.loaded) }, () => {})
+      equal(loaded, [...loaded].sort((a, b) => a - b), 'progress grows')
+      await rejects(load(url(`${FILE}?flaky=50000&changing`)), 'http', 'model.safetensors', 'changed')
+      await rejects(load(url(`${FILE}?flaky=50000&gone&times=1&${fresh()}`)), 'http', 'model.safetensors', '404')
+      await rejects(load(url(`${FILE}?busy`)), 'http', '503')
+      const controller = new AbortController()
+      setTimeout(() => controller.abort(), 50)
+      await rejects(load(url(`${FILE}?busy`), { signal: controller.signal }), 'cancelled')
+    })
+
+    test('SHA-256 in pieces is what the host says', async () => {
+      const bytes = Uint8Array.from({ length: 300 }, (_, i) => (i * 167) ^ (i >> 3))
+      for (let length = 0; length <= 300; length += length < 130 ? 1 : 17) {
+        const sum = new Sha256()
+        for (let at = 0; at < length; at += 1 + (at % 71)) sum.update(bytes.subarray(at, Math.min(length, at + 1 + (at % 71))))
+        equal(sum.digest(), await sumOf(bytes.subarray(0, length)), `${length} bytes`)
+      }
+    })
+
+    test('sha256 is checked while the file is read', async () => {
+      const [weights, config] = [await bytesOf(FILE), await bytesOf(TIMM + 'config.json')]
+      const [right, wrong] = [await sumOf(weights), await sumOf(config)]
+      const wanted = await logitsOf(url(TIMM))
+      for (const source of [url(TIMM), url(`${FILE}?flaky=40000&chunk=3011`), { config, weights }, { config, weights: streamOf(weights, [1, 7, 4096, 13]) }])
+        equal(await logitsOf(source, { sha256: right.toUpperCase() }), wanted)
+      await rejects(load(url(TIMM), { sha256: wrong }), 'checksum', FILE, right, wrong)
+      await rejects(load({ config, weights: streamOf(weights, [977]) }, { sha256: wrong, first: image }), 'checksum', right)
+    })
+
+    test('files are kept where the option cache says so', async () => {
+      await ViT.clearCache()
+      equal(await ViT.cacheSize(), 0, 'at first')
+      const wanted = await logitsOf(url(TIMM))
+      equal(await ViT.cacheSize(), 0, 'without the option')
+      if (!globalThis.caches) {
+        equal(await logitsOf(url(TIMM), { cache: true }), wanted, 'where there is no cache')
+        return equal(await ViT.cacheSize(), 0)
+      }
+      const gone = url(`${FILE}?gone&times=1&flaky=50000&${fresh()}`)
+      await rejects(load(gone, { cache: true }), 'http', '404') // it broke after 50000 bytes
+      equal(await ViT.cacheSize(), (await bytesOf(TIMM + 'config.json')).length, 'what broke off is not kept')
+      await ViT.clearCache()
+      const once = url(`${FILE}?gone&times=1&${fresh()}`)
+      const sizes = (await bytesOf(FILE)).length + (await bytesOf(TIMM + 'config.json')).length
+      for (let i = 0; i < 3; i++) equal(await logitsOf(once, { cache: true }), wanted, `time ${i}`)
+      equal(await ViT.cacheSize(), sizes)
+      await rejects(load(once), 'http', '404')
+      await rejects(load(once, { cache: true, sha256: '0'.repeat(64) }), 'checksum')
+      await rejects(load(once, { cache: true }), 'http', '404') // what was wrong is not kept
+      const controller = new AbortController()
+      await rejects(load(url(`${FILE}?stall=60000`), { cache: true, signal: controller.signal, onProgress: ({ loaded }) => loaded > 5000 && controller.abort() }), 'cancelled')
+      await pause()
+      assert((await ViT.cacheSize()) < 9999, 'what was cancelled is not kept')
+      for (const folder of ['several', 'npz', ...(has.native ? ['gguf'] : [])])
+        for (let i = 0; i < 2; i++) equal(await logitsOf(url(`built/${folder}/`), { cache: true }), wanted, `${folder} ${i}`)
+      await ViT.clearCache()
+      equal(await ViT.cacheSize(), 0, 'cleared')
+    })
+  })
+}
