@@ -55,6 +55,21 @@ def test_int8(vit, tally, folder):
     tally.check(distance / len(names) <= 0.12, "mean distance of int8's logits", distance / len(names))
 
 
+def test_blocks(vit, tally, folder):
+    """Q8_0 keeps the answer of at least 49 of the 50 photographs, Q4_0 with searched scales of more than 45."""
+    if vit.wasi or not all(map(os.path.exists, (MODEL, PHOTOGRAPHS))):
+        return tally.skip("Q8_0 and Q4_0 of photographs and weights in VIT_DATA")
+
+    def answers(model):
+        return [line["top"][0]["index"] for line in lines(vit.run("classify", "--json", "--model", model, PHOTOGRAPHS))]
+
+    exact = answers(MODEL)
+    for kind, least in (("q8_0", 49), ("q4_0", 46)):
+        result = vit.run("convert", "--type", kind, MODEL, f"{folder}/{kind}.gguf")
+        same = sum(a == b for a, b in zip(exact, answers(f"{folder}/{kind}.gguf")))
+        tally.check(result.status == 0 and len(exact) == 50 and same >= least, f"answers of {kind} that are f32's", same)
+
+
 def test_exact_pixels(vit, tally, folder):
     """From the pixels as PNG, logits equal timm's."""
     if not all(map(os.path.exists, (MODEL, LOGITS))):

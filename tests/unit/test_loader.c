@@ -16,14 +16,18 @@ static vit_options options;
 static vit_buffer weights, config;
 static vit_container source; /* of weights */
 
-static void load_case(void) {
+static void load_weights(const char *path) {
     uint64_t need;
     options = vit_default_options();
     weights.allocator = config.allocator = &options.allocator;
-    CHECK_STATUS(VIT_OK, vit_read_file(&weights, CASE "/model.safetensors", 1 << 24, &error));
-    CHECK_STATUS(VIT_OK, vit_read_file(&config, CASE "/config.json", 1 << 24, &error));
+    CHECK_STATUS(VIT_OK, vit_read_file(&weights, path, 1 << 26, &error));
     CHECK_STATUS(VIT_OK, vit_container_parse(&source, "w", weights.data, weights.size, weights.size, &need,
                                              &options.limits, &options.allocator, &error));
+}
+
+static void load_case(void) {
+    load_weights(CASE "/model.safetensors");
+    CHECK_STATUS(VIT_OK, vit_read_file(&config, CASE "/config.json", 1 << 24, &error));
 }
 
 static void release_case(void) {
@@ -37,7 +41,8 @@ static void release_case(void) {
 enum { FORTRAN = 1, DEFLATED = 2 };
 
 static void put(vit_buffer *out, const void *data, size_t bytes) {
-    CHECK_STATUS(VIT_OK, vit_buffer_append(out, data, bytes, "npz", &error));
+    if (vit_buffer_append(out, data, bytes, "npz", &error) != VIT_OK)
+        CHECK_STRING(error.text, "");
 }
 
 static void put_number(vit_buffer *out, uint64_t value, int bytes) {
@@ -335,6 +340,88 @@ static void test_shards(void) {
     release_case();
 }
 
+/* ---- memory ---- */
+
+struct memory {
+    size_t held, peak;
+};
+
+static void *counted_alloc(void *context, size_t bytes) {
+    struct memory *memory = context;
+    size_t *block = malloc(bytes + 16);
+    block[0] = bytes;
+    memory->held += bytes;
+    memory->peak = memory->held > memory->peak ? memory->held : memory->peak;
+    return (char *)block + 16;
+}
+
+static void counted_release(void *context, void *block) {
+    size_t *start = (size_t *)(void *)((char *)block - 16);
+    ((struct memory *)context)->held -= start[0];
+    free(start);
+}
+
+/* What a load needs at its worst: the weights as they are computed with, the largest tensor where values are put into another
+ * order first, and less than 1 MB. */
+static void check_memory(const char *path, const char *config_path, vit_compute compute, int reordered) {
+    struct memory memory = {0, 0};
+    vit_options counting = vit_default_options();
+    vit_model *model;
+    counting.allocator = (vit_allocator){counted_alloc, counted_release, &memory};
+    counting.compute = compute;
+    if (!CHECK_STATUS(VIT_OK, vit_model_open(&model, path, config_path, &counting, &error))) {
+        puts(error.text);
+        return;
+    }
+    size_t largest = 0;
+    for (int i = 0; i < model->slot_count; i++)
+        largest = model->slots[i].count * sizeof(float) > largest ? model->slots[i].count * sizeof(float) : largest;
+    const size_t most = (size_t)vit_model_bytes(model) + (reordered ? largest : 0) + (1 << 20);
+    if (!CHECK(memory.peak <= most))
+        printf("  %s: %zu bytes, expected at most %zu\n", path, memory.peak, most);
+    vit_model_close(model);
+    CHECK(memory.held == 0);
+}
+
+static void test_memory(void) {
+    const char *folder = getenv("TMPDIR");
+    char gguf[300], safetensors[300], npz[300], config_path[300];
+    vit_config network;
+    vit_model *model;
+    const char *const stem = folder ? folder : "/tmp";
+    snprintf(gguf, sizeof gguf, "%s/vit-%ld-memory.gguf", stem, (long)getpid());
+    snprintf(safetensors, sizeof safetensors, "%s/vit-%ld-memory.safetensors", stem, (long)getpid());
+    snprintf(npz, sizeof npz, "%s/vit-%ld-memory.npz", stem, (long)getpid());
+    snprintf(config_path, sizeof config_path, "%s/vit-%ld-memory.json", stem, (long)getpid());
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&network, "vit_tiny_patch16_224", &error));
+    network.layers = 4;
+    CHECK_STATUS(VIT_OK, vit_model_init(&model, &network, 1, NULL, &error));
+    CHECK_STATUS(VIT_OK, vit_model_save(model, gguf, &(vit_save_options){.type = VIT_Q8_0}, &error));
+    CHECK_STATUS(VIT_OK, vit_model_save(model, safetensors, &(vit_save_options){.type = VIT_F32}, &error));
+    vit_model_close(model);
+    FILE *file = fopen(config_path, "wb");
+    fputs("{\"architecture\":\"vit_tiny_patch16_224\",\"model_args\":{\"depth\":4}}", file);
+    fclose(file);
+    for (int compute = VIT_COMPUTE_F32; compute <= VIT_COMPUTE_INT8; compute++) {
+        check_memory(gguf, NULL, (vit_compute)compute, 0);
+        check_memory(safetensors, NULL, (vit_compute)compute, 0);
+        load_weights(safetensors);
+        for (int kind = 0; kind < 4; kind++) {
+            vit_buffer archive = make_npz(kind, -1);
+            file = fopen(npz, "wb");
+            CHECK(fwrite(archive.data, 1, archive.size, file) == archive.size);
+            fclose(file);
+            vit_buffer_release(&archive);
+            check_memory(npz, config_path, (vit_compute)compute, kind & FORTRAN && compute == VIT_COMPUTE_INT8);
+        }
+        release_case();
+    }
+    unlink(gguf);
+    unlink(safetensors);
+    unlink(npz);
+    unlink(config_path);
+}
+
 /* Layers that are stacked in one tensor, transposed or not, in both orders: [L,A,B] to slots [B,A]. */
 static void test_scattered(void) {
     vit_scatter s = {.rank = 3, .size = {2, 3, 4}, .stride = {12, 1, 3}};
@@ -355,4 +442,4 @@ static void test_scattered(void) {
     }
 }
 
-TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_shards), TEST(test_scattered))
+TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_shards), TEST(test_memory), TEST(test_scattered))
