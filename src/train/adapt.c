@@ -28,7 +28,7 @@ static vit_status resample(const vit_model *from, vit_model *to, vit_error *erro
     const vit_config *a = &from->config, *b = &to->config;
     const int rows = a->image_height / a->patch_height, columns = a->image_width / a->patch_width;
     const int new_rows = b->image_height / b->patch_height, new_columns = b->image_width / b->patch_width;
-    const size_t first = (size_t)a->pos_class * (size_t)a->class_token * (size_t)a->width;
+    const size_t first = (size_t)vit_pos_prefix(a) * (size_t)a->width;
     const vit_interpolation rule = vit_interpolation_of(a->pos_resample);
     void *workspace;
     VIT_TRY(vit_alloc_for(&workspace, &to->options.allocator,
@@ -49,10 +49,13 @@ static vit_status fill(vit_model *model, const vit_model *from, const char *cons
         if (!is_head && source && source->count == slot->count)
             memcpy(slot->held.f32, source->held.f32, slot->count * sizeof(float));
     }
-    if (model->weights.pos_embed &&
-        (model->config.image_height != from->config.image_height ||
-         model->config.image_width != from->config.image_width))
-        VIT_TRY(resample(from, model, error));
+    const vit_config *c = &model->config;
+    if (c->image_height != from->config.image_height || c->image_width != from->config.image_width) {
+        if (model->weights.pos_embed)
+            VIT_TRY(resample(from, model, error));
+        else if (c->pos_kind != VIT_POS_NONE && c->pos_kind != VIT_POS_SINCOS2D)
+            return vit_fail(error, VIT_ERR_UNSUPPORTED, "positions of this kind cannot be taken to another size yet");
+    }
     return labels ? vit_model_set_labels(model, labels, model->config.classes, error) : VIT_OK;
 }
 

@@ -25,6 +25,8 @@ typedef struct head {
     float *q_panels, *o_panels;     /* [panels][K][R] */
     float *p, *dp;                  /* [GROUP][T][R] */
     float *group;                   /* [GROUP][K][R] */
+    const float *rel;               /* relative positions [2T-1,K], row (query - key) + T-1; NULL: none */
+    float *drel, *room;             /* of this head's; [T + R - 1][R] */
 } head;
 
 static float *take(float **at, size_t count) {
@@ -49,6 +51,7 @@ static head head_of(const vit_trainer *t, int item, float *scratch, size_t *floa
     h.p = take(&at, GROUP * (size_t)t->tokens * r);
     h.dp = take(&at, GROUP * (size_t)t->tokens * r);
     h.group = take(&at, GROUP * (size_t)h.width * r);
+    h.room = take(&at, ((size_t)t->tokens + r - 1) * r);
     *floats = (size_t)(at - scratch);
     return h;
 }
@@ -111,19 +114,86 @@ static int group_at(const head *h, int panel) {
     return h->panels - panel < GROUP ? h->panels - panel : GROUP;
 }
 
+/* ---- Relative positions: a query meets T rows of the table, neighbouring queries' begin one apart ---- */
+
+/* Row of the table that a panel's scores begin with, and how many. */
+static vit_gemm distances_of(const head *h, int panel) {
+    const ptrdiff_t r = h->t->kernels->panel;
+    return (vit_gemm){.w = h->rel + panel * r * h->width, .n = h->t->tokens + tokens_in(h, panel, 1) - 1, .k = h->width,
+                      .panels = 1};
+}
+
+/* Of the scores' part of key and lane, where its distance is in the room. */
+static float *at_distance(const head *h, int key, int lane) {
+    const int r = h->t->kernels->panel;
+    return h->room + (ptrdiff_t)(lane - key + h->t->tokens - 1) * r + lane;
+}
+
+static void add_distances(const head *h, int panel, float *scores) {
+    const vit_trainer *t = h->t;
+    const int r = t->kernels->panel, queries = tokens_in(h, panel, 1);
+    vit_gemm g = distances_of(h, panel);
+    g.x = vit_panel(t, h->q_panels, h->width, panel);
+    g.y = h->room;
+    t->kernels->gemm_nt(&g, 0, g.n);
+    for (int key = 0; key < t->tokens; key++)
+        for (int lane = 0; lane < queries; lane++)
+            scores[key * r + lane] += *at_distance(h, key, lane);
+}
+
+/* drel += dsT q, and dq [K][R] += ds rel. */
+static void distances_backward(const head *h, int panel, const float *ds, float *dq) {
+    const vit_trainer *t = h->t;
+    const ptrdiff_t r = t->kernels->panel;
+    const int queries = tokens_in(h, panel, 1);
+    vit_gemm g = distances_of(h, panel);
+    memset(h->room, 0, (size_t)g.n * (size_t)r * sizeof *h->room);
+    for (int key = 0; key < t->tokens; key++)
+        for (int lane = 0; lane < queries; lane++)
+            *at_distance(h, key, lane) = ds[key * r + lane];
+    const vit_gemm_tn product = {.dy = h->room, .x = vit_panel(t, h->q_panels, h->width, panel),
+                                 .dw = h->drel + panel * r * h->width, .dy_stride = g.n * r, .x_stride = h->width * r,
+                                 .n = g.n, .k = h->width, .tokens = queries};
+    t->train->gemm_tn(&product, 0, h->width);
+    g.x = h->room;
+    g.y = dq;
+    g.epilogue = VIT_EPILOGUE_ADD;
+    t->train->gemm_nn(&g, 0, h->width);
+}
+
+/* The gradient of a layer's table: heads and images add up in their order. */
+static void sum_distances(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_trainer *t = ((const void **)context)[0];
+    float *gradient = vit_gradient(t, ((const void **)context)[1]);
+    const vit_config *c = &t->model->config;
+    const size_t width = (size_t)(c->width / c->heads), count = (2 * (size_t)t->tokens - 1) * width;
+    for (int head = 0; head < t->options.batch * c->heads; head++)
+        for (size_t i = (size_t)begin * width; i < (size_t)end * width; i++)
+            gradient[i] += t->distances[(size_t)head * count + i];
+}
+
+/* ---- One head ---- */
+
 /* p = softmax(scale q kT) for `count` panels of queries. */
 static void probabilities(const head *h, int panel, int count) {
     const vit_trainer *t = h->t;
     vit_train_linear(t, vit_panel(t, h->q_panels, h->width, panel), h->k, NULL, h->width, t->tokens, count,
                VIT_EPILOGUE_STORE, h->p);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        if (h->rel)
+            add_distances(h, panel + i, vit_panel(t, h->p, t->tokens, i));
         t->train->softmax(vit_panel(t, h->p, t->tokens, i), t->tokens, h->scale);
+    }
 }
 
 /* rows of these queries = weights rows_of_keys, where weights [keys][R] are of the group. */
-static void mix(const head *h, float *weights, const float *rows_of_keys, int panel, int count, float *rows) {
+static void mix(const head *h, float *weights, const float *rows_of_keys, int panel, int count, int is_gradient,
+                float *rows) {
     const vit_trainer *t = h->t;
     vit_train_linear_backward(t, weights, rows_of_keys, h->width, t->tokens, count, h->group);
+    for (int i = 0; i < count && h->rel && is_gradient; i++)
+        distances_backward(h, panel + i, vit_panel(t, weights, t->tokens, i), vit_panel(t, h->group, h->width, i));
     const vit_transfer back =
         aligned(h, rows, panel * t->kernels->panel, tokens_in(h, panel, count), h->group);
     t->train->to_rows(&back);
@@ -134,7 +204,8 @@ static void forward_heads(void *context, int begin, int end, int thread) {
     const vit_kept *kept = ((const void **)context)[1];
     size_t floats;
     for (int item = begin; item < end; item++) {
-        const head h = head_of(t, item, vit_scratch(t, thread), &floats);
+        head h = head_of(t, item, vit_scratch(t, thread), &floats);
+        h.rel = ((const void **)context)[2];
         read_rows(&h, kept->qkv, 3, Q, h.q);
         read_rows(&h, kept->qkv, 3, K, h.k);
         read_rows(&h, kept->qkv, 3, V, h.v);
@@ -142,7 +213,7 @@ static void forward_heads(void *context, int begin, int end, int thread) {
         for (int panel = 0, count; panel < h.panels; panel += count) {
             count = group_at(&h, panel);
             probabilities(&h, panel, count);
-            mix(&h, h.p, h.v, panel, count, h.o);
+            mix(&h, h.p, h.v, panel, count, 0, h.o);
         }
         write_rows(&h, h.o, 1, 0, kept->mixed);
     }
@@ -163,7 +234,13 @@ static void backward_heads(void *context, int begin, int end, int thread) {
     const vit_kept *kept = ((const void **)context)[1];
     size_t floats;
     for (int item = begin; item < end; item++) {
-        const head h = head_of(t, item, vit_scratch(t, thread), &floats);
+        head h = head_of(t, item, vit_scratch(t, thread), &floats);
+        h.rel = ((const void **)context)[2];
+        if (h.rel) {
+            const size_t count = (2 * (size_t)t->tokens - 1) * (size_t)h.width;
+            h.drel = t->distances + (size_t)item * count;
+            memset(h.drel, 0, count * sizeof *h.drel);
+        }
         read_rows(&h, kept->qkv, 3, Q, h.q);
         read_rows(&h, kept->qkv, 3, K, h.k);
         read_rows(&h, kept->qkv, 3, V, h.v);
@@ -182,7 +259,7 @@ static void backward_heads(void *context, int begin, int end, int thread) {
                 t->train->softmax_backward(vit_panel(t, h.p, t->tokens, i), vit_panel(t, h.dp, t->tokens, i), t->tokens,
                                            h.scale);
             gather(&h, h.dp, h.q_panels, panel, count, h.dk);
-            mix(&h, h.dp, h.k, panel, count, h.dq);
+            mix(&h, h.dp, h.k, panel, count, 1, h.dq);
         }
         write_rows(&h, h.dq, 3, Q, t->dqkv);
         write_rows(&h, h.dk, 3, K, t->dqkv);
@@ -191,11 +268,14 @@ static void backward_heads(void *context, int begin, int end, int thread) {
 }
 
 void vit_train_attention_forward(vit_trainer *t, int layer) {
-    const void *context[] = {t, &t->kept[layer]};
+    const void *context[] = {t, &t->kept[layer], t->model->weights.blocks[layer].rel_embed};
     vit_team_run(t->team, t->options.batch * t->model->config.heads, 1, forward_heads, context);
 }
 
 void vit_train_attention_backward(vit_trainer *t, int layer) {
-    const void *context[] = {t, &t->kept[layer]};
+    const float *rel = t->model->weights.blocks[layer].rel_embed;
+    const void *context[] = {t, &t->kept[layer], rel}, *sums[] = {t, rel};
     vit_team_run(t->team, t->options.batch * t->model->config.heads, 1, backward_heads, context);
+    if (rel)
+        vit_team_run(t->team, 2 * t->tokens - 1, 8, sum_distances, sums);
 }

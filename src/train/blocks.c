@@ -46,10 +46,11 @@ vit_sums vit_sums_of(const vit_config *c) {
 struct layer_job {
     vit_trainer *trainer;
     int layer;
+    int adds_positions;
 };
 
 static void for_blocks(vit_trainer *t, int layer, vit_job job) {
-    struct layer_job context = {t, layer};
+    struct layer_job context = {t, layer, 0};
     vit_team_run(t->team, t->blocks, 1, job, &context);
 }
 
@@ -69,6 +70,8 @@ static void qkv_blocks(void *context, int begin, int end, int thread) {
     float *normed = vit_scratch(t, thread);
     for (int b = begin; b < end; b++) {
         const vit_span s = vit_span_of(t, b);
+        if (job->adds_positions)
+            vit_add_positions(t, s, vit_panel(t, kept->x, width, s.begin));
         layernorm(t, vit_panel(t, kept->x, width, s.begin), w->norm1_weight, w->norm1_bias, s.count, normed);
         vit_train_linear(t, normed, w->qkv_weight.f32, w->qkv_bias, width, 3 * width, s.count, VIT_EPILOGUE_STORE,
                    vit_panel(t, kept->qkv, 3 * width, s.begin));
@@ -119,8 +122,15 @@ static void mlp_blocks(void *context, int begin, int end, int thread) {
     }
 }
 
-void vit_forward_layer(vit_trainer *t, int layer) {
-    for_blocks(t, layer, qkv_blocks);
+static int has_own_positions(const vit_config *c) {
+    return vit_has_table(c) && c->pos_placement != VIT_POS_INPUT;
+}
+
+void vit_forward_layer(vit_trainer *t, int layer, int again) {
+    struct layer_job job = {t, layer, !again && has_own_positions(&t->model->config)};
+    if (job.adds_positions && t->model->config.pos_placement == VIT_POS_LAYERS)
+        vit_make_positions(t, layer);
+    vit_team_run(t->team, t->blocks, 1, qkv_blocks, &job);
     vit_train_attention_forward(t, layer);
     for_blocks(t, layer, mlp_blocks);
 }
@@ -239,4 +249,6 @@ void vit_backward_layer(vit_trainer *t, int layer) {
     vit_add_sums(t, at.qkv_bias + 2 * d, d, w->qkv_bias ? w->qkv_bias + 2 * d : NULL);
     vit_add_sums(t, at.norm1, d, w->norm1_weight);
     vit_add_sums(t, at.norm1 + d, d, w->norm1_bias);
+    if (has_own_positions(&t->model->config))
+        vit_positions_backward(t, layer, t->dx[2]);
 }

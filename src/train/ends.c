@@ -12,7 +12,7 @@ static void patch_panel(const vit_trainer *t, int panel, float *out) {
     const int r = t->kernels->panel;
     const size_t image_pixels = (size_t)c->image_height * (size_t)c->image_width * 3;
     for (int lane = 0; lane < r; lane++) {
-        const int token = panel * r + lane, patch = token % t->tokens - c->class_token;
+        const int token = panel * r + lane, patch = token % t->tokens - t->prefix;
         float *at = out + lane;
         if (token >= t->lanes || patch < 0) {
             for (int i = 0; i < 3 * c->patch_height * c->patch_width; i++, at += r)
@@ -31,20 +31,19 @@ static void patch_panel(const vit_trainer *t, int panel, float *out) {
     }
 }
 
-/* Adds a token's position, after putting the class token in its place; pad lanes become 0. */
-static void add_positions(const vit_trainer *t, int panel, float *x) {
+/* Tokens before the patches are put in their places; pad lanes become 0. */
+static void put_tokens(const vit_trainer *t, int panel, float *x) {
     const vit_config *c = &t->model->config;
     const vit_weights *w = &t->model->weights;
     const int r = t->kernels->panel;
     for (int lane = 0; lane < r; lane++) {
-        const int token = (panel * r + lane) % t->tokens, is_class = token < c->class_token;
-        const int row = token - (c->pos_class ? 0 : c->class_token); /* negative: a class token without a position */
-        const float *position = w->pos_embed && row >= 0 ? w->pos_embed + (size_t)row * (size_t)c->width : NULL;
+        const int token = (panel * r + lane) % t->tokens, is_pad = panel * r + lane >= t->lanes;
+        const float *own = token < c->class_token ? w->class_token
+                           : token < t->prefix    ? w->registers + (size_t)(token - c->class_token) * (size_t)c->width
+                                                  : NULL;
         float *at = x + lane;
-        for (int d = 0; d < c->width; d++, at += r) {
-            const float own = is_class ? w->class_token[d] : *at;
-            *at = panel * r + lane >= t->lanes ? 0 : own + (position ? position[d] : 0);
-        }
+        for (int d = 0; d < c->width && (own || is_pad); d++, at += r)
+            *at = is_pad ? 0 : own[d];
     }
 }
 
@@ -66,49 +65,18 @@ static void input_blocks(void *context, int begin, int end, int thread) {
         vit_train_linear(t, pixels, w->patch_weight.f32, w->patch_bias, patch_pixels(c), c->width, s.count,
                    VIT_EPILOGUE_STORE, x);
         for (int p = 0; p < s.count; p++)
-            add_positions(t, s.begin + p, vit_panel(t, x, c->width, p));
+            put_tokens(t, s.begin + p, vit_panel(t, x, c->width, p));
+        if (vit_has_table(c) && c->pos_placement == VIT_POS_INPUT)
+            vit_add_positions(t, s, x);
         if (t->options.dropout > 0)
             vit_drop(t, VIT_SITE_POSITIONS, 0, x, c->width, s.begin, s.count);
     }
 }
 
 void vit_forward_input(vit_trainer *t) {
+    if (vit_has_table(&t->model->config))
+        vit_make_positions(t, 0);
     vit_team_run(t->team, t->blocks, 1, input_blocks, t);
-}
-
-/* Gradients of class token, positions and the patches' bias for channels [begin,end): tokens of all images added up. */
-static void position_channels(void *context, int begin, int end, int thread) {
-    const vit_trainer *t = context;
-    const vit_config *c = &t->model->config;
-    const vit_weights *w = &t->model->weights;
-    const int r = t->kernels->panel, channels = end - begin;
-    const size_t count = (size_t)t->tokens * (size_t)channels;
-    float *sum = vit_scratch(t, thread), *rows = sum + count;
-    memset(sum, 0, count * sizeof *sum);
-    for (int image = 0; image < t->options.batch; image++) {
-        const int lane = image * t->tokens;
-        const vit_transfer part = {.panels = vit_panel(t, t->dx[0], c->width, lane / r) + begin * r,
-                                   .stride = (ptrdiff_t)c->width * r, .rows = rows, .row_stride = channels,
-                                   .first = lane % r, .tokens = t->tokens, .channels = channels};
-        t->train->to_rows(&part);
-        for (size_t i = 0; i < count; i++)
-            sum[i] += rows[i];
-    }
-    for (int token = 0; token < t->tokens; token++) {
-        const int row = token - (c->pos_class ? 0 : c->class_token);
-        float *position =
-            w->pos_embed && row >= 0 ? vit_gradient(t, w->pos_embed) + (size_t)row * (size_t)c->width : NULL;
-        float *other = token < c->class_token ? vit_gradient(t, w->class_token)
-                       : w->patch_bias        ? vit_gradient(t, w->patch_bias)
-                                              : NULL;
-        for (int i = 0; i < channels; i++) {
-            const float d = sum[(size_t)token * (size_t)channels + (size_t)i];
-            if (position)
-                position[begin + i] += d;
-            if (other)
-                other[begin + i] += d;
-        }
-    }
 }
 
 static void drop_blocks(void *context, int begin, int end, int thread) {
@@ -128,7 +96,7 @@ void vit_backward_input(vit_trainer *t) {
     const vit_product product = {t->dx[0], t->pixels, vit_gradient(t, t->model->weights.patch_weight.f32), c->width,
                                  patch_pixels(c), t->lanes};
     vit_products(t, &product, 1);
-    vit_team_run(t->team, c->width, t->kernels->panel, position_channels, t);
+    vit_tokens_backward(t, t->dx[0]);
 }
 
 /* ---- Pooling ---- */
@@ -158,7 +126,7 @@ static void final_norm_blocks(void *context, int begin, int end, int thread) {
 static vit_transfer pooled_tokens(const vit_trainer *t, int image, float *panels, float *rows) {
     const vit_config *c = &t->model->config;
     const int r = t->kernels->panel, is_class = c->pool == VIT_POOL_CLASS;
-    const int lane = image * t->tokens + (is_class ? 0 : c->class_token);
+    const int lane = image * t->tokens + (is_class ? 0 : t->prefix);
     return (vit_transfer){.panels = vit_panel(t, panels, c->width, lane / r), .stride = (ptrdiff_t)c->width * r,
                           .rows = rows, .row_stride = c->width, .first = lane % r,
                           .tokens = is_class ? 1 : t->patches, .channels = c->width};

@@ -2,7 +2,7 @@
  * them, over all tokens. */
 #include "trainer.h"
 
-#define ROWS 192   /* of a part: what a thread reads of dy stays in its cache */
+#define ROWS 384   /* of a part: what a thread reads of dy stays in its cache */
 #define COLUMNS 96 /* a multiple of every table's tile */
 
 static int parts(int count, int size) {

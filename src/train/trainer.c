@@ -20,11 +20,8 @@ static vit_status check_network(const vit_model *model, vit_error *error) {
     } parts[] = {
         {c->network != VIT_NETWORK_VIT || c->resnet.stem_width, "convolutions"},
         {c->pool != VIT_POOL_CLASS && c->pool != VIT_POOL_MEAN, "this pooling"},
-        {c->pos_kind != VIT_POS_NONE && c->pos_kind != VIT_POS_1D, "position embeddings of this kind"},
-        {c->pos_kind == VIT_POS_1D && c->pos_placement != VIT_POS_INPUT, "position embeddings of every layer"},
         {c->mlp != VIT_MLP_PLAIN, "SwiGLU"},
         {c->dist_token || c->head_dist, "a distillation token"},
-        {c->registers, "register tokens"},
         {c->layer_scale, "LayerScale"},
         {c->pre_norm, "a norm before the first layer"},
         {c->projection, "a projection"},
@@ -95,7 +92,8 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
     t->rows = c->image_height / c->patch_height;
     t->columns = c->image_width / c->patch_width;
     t->patches = t->rows * t->columns;
-    t->tokens = t->patches + c->class_token;
+    t->prefix = vit_prefix_tokens(c);
+    t->tokens = t->patches + t->prefix;
     if ((uint64_t)t->tokens * (uint64_t)options->batch > INT32_MAX / 64)
         return vit_fail(error, VIT_ERR_LIMIT, "a batch of %d with %d tokens each: too many to train on", options->batch,
                         t->tokens);
@@ -143,6 +141,11 @@ static void take_buffers(vit_trainer *t, int threads) {
     t->input = take(arena, batch, (size_t)c->image_height * (size_t)c->image_width, 3);
     t->targets = take(arena, batch, classes, 1);
     t->pixels = take(arena, lanes, 3 * (size_t)c->patch_height * (size_t)c->patch_width, 1);
+    t->positions = take(arena, (size_t)t->tokens, width, 1);
+    t->dpositions = take(arena, (size_t)t->tokens, width, 1);
+    if (c->pos_kind == VIT_POS_RELATIVE)
+        t->distances = take(arena, vit_size_mul(batch, (size_t)c->heads), 2 * (size_t)t->tokens - 1,
+                            width / (size_t)c->heads);
     take_kept(t, lanes);
     t->x = take(arena, lanes, width, 1);
     for (int i = 0; i < 2; i++)
@@ -284,7 +287,7 @@ int64_t vit_trainer_updates(const vit_trainer *t) {
 static void forward(vit_trainer *t) {
     vit_forward_input(t);
     for (int layer = 0; layer < t->model->config.layers; layer++)
-        vit_forward_layer(t, layer);
+        vit_forward_layer(t, layer, 0);
     vit_forward_output(t);
 }
 
@@ -293,7 +296,7 @@ static void backward(vit_trainer *t) {
     vit_backward_output(t);
     for (int layer = layers - 1; layer >= 0; layer--) {
         if (t->options.recompute && layer < layers - 1)
-            vit_forward_layer(t, layer);
+            vit_forward_layer(t, layer, 1);
         vit_backward_layer(t, layer);
         float *before = t->dx[2];
         t->dx[2] = t->dx[0];

@@ -52,6 +52,7 @@ struct vit_trainer {
     int piece_count;
 
     int rows, columns, patches, tokens; /* patches and tokens of an image: T0, T */
+    int prefix;                         /* tokens before the patches */
     int lanes, panels;                  /* tokens of the batch, and their panels */
     int block, blocks;                  /* panels of a block, and how many blocks there are */
     int image_panels;                   /* of one vector an image */
@@ -62,6 +63,8 @@ struct vit_trainer {
     float *input;                       /* [B,H,W,3] */
     float *targets;                     /* [B,N] */
     float *pixels;                      /* panels of 3 P P */
+    float *positions, *dpositions;      /* [T,D]: of the input or the present layer */
+    float *distances;                   /* [B H][2T-1,K]: gradients of relative positions, by head; else NULL */
     vit_kept *kept;                     /* [L]; all the same buffers but for x where they are recomputed */
     float *x;                           /* panels of D: the residual stream after the last layer */
     float *normed[2];                   /* panels of D: norm1's and norm2's output, for the gradients of weights */
@@ -117,7 +120,8 @@ void vit_train_linear(const vit_trainer *t, const float *x, const float *w, cons
                 vit_epilogue epilogue, float *y);
 void vit_train_linear_backward(const vit_trainer *t, const float *dy, const float *w, int k, int n, int count, float *dx);
 vit_epilogue vit_activation_epilogue(vit_activation activation);
-void vit_forward_layer(vit_trainer *t, int layer);
+/* again: the layer's x is there, with its positions. */
+void vit_forward_layer(vit_trainer *t, int layer, int again);
 /* dx[0] -> dx[2], gradients of the layer's parameters. */
 void vit_backward_layer(vit_trainer *t, int layer);
 /* dx = dy + the gradient of LayerNorm(x)'s input, for `count` panels; sums [2D] += those of its gain and bias.
@@ -142,6 +146,15 @@ void vit_products(vit_trainer *t, const vit_product *products, int count);
 
 /* dropout.c: x, `count` panels of which the first is panel `begin` of the batch, times 0 or 1 / (1 - rate). */
 void vit_drop(const vit_trainer *t, vit_site site, int layer, float *x, int channels, int begin, int count);
+
+/* positions.c */
+int vit_has_table(const vit_config *config); /* whether there are positions to add to tokens */
+void vit_make_positions(vit_trainer *t, int layer);
+void vit_add_positions(const vit_trainer *t, vit_span span, float *x); /* x: of the span */
+/* Gradients of a layer's tables; of what tokens begin with: class token, registers, the patches' bias, the input's
+ * tables. */
+void vit_positions_backward(vit_trainer *t, int layer, const float *dx);
+void vit_tokens_backward(vit_trainer *t, const float *dx);
 
 /* ends.c: pixels to tokens, tokens to logits, and back. */
 void vit_forward_input(vit_trainer *t);
