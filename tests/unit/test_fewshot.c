@@ -197,6 +197,14 @@ static void test_probe(void) {
     info = vit_probe_get_info(probe);
     CHECK(info.classes == 2 && info.examples == 19 && !info.fitted);
     CHECK_STRING(vit_probe_label(probe, 0), names[classes[1]]);
+    CHECK_STATUS(VIT_OK, vit_probe_fit(probe, 4, &error));
+    CHECK_STATUS(VIT_OK, vit_probe_open(&fewer, WIDTH, "b", NULL, &error));
+    for (int i = 0; i < 29; i++)
+        if (classes[i] != classes[0])
+            CHECK_STATUS(VIT_OK, vit_probe_add(fewer, names[classes[i]], x[i], NULL, &error));
+    CHECK_STATUS(VIT_OK, vit_probe_fit(fewer, 4, &error));
+    check_same_scores(probe, fewer, x, 30);
+    vit_probe_close(fewer);
     int id;
     CHECK_STATUS(VIT_OK, vit_probe_add(probe, "new", x[0], &id, &error));
     CHECK(id == 30 && vit_probe_get_info(probe).classes == 3);

@@ -60,6 +60,8 @@ static void test_nearest(void) {
             CHECK(seen[i] || product <= top[expected - 1].score + 1e-5);
         }
     }
+    CHECK(vit_nearest(vectors[0], COUNT, WIDTH, vectors[300], 2, top) == 2); /* of three equals the first two */
+    CHECK(top[0].index == 17 && top[1].index == 300);
     CHECK(vit_nearest(vectors[0], COUNT, WIDTH, query, 0, top) == 0);
     CHECK(vit_nearest(vectors[0], 0, WIDTH, query, 3, top) == 0);
 }
