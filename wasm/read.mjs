@@ -23,17 +23,22 @@ export function openSource(source, { signal, cache } = {}) {
   signal?.addEventListener('abort', stop)
   const { weights } = source
   const urls = [] // what was read
+  const opened = []
   const reader = { signal: controller.signal, cache, urls, spare: [] }
   const located = locate(weights, reader)
   const head = readHead(source, located, reader)
   for (const promise of [located, head]) promise.catch(() => {}) // they are awaited, but maybe later
   return {
     head, ours: !weights.stream && !weights.bytes,
-    open: (file) => readFrom(located, file, reader),
+    open(file) {
+      opened.push(readFrom(located, file, reader))
+      return opened.at(-1)
+    },
     giveBack: (buffer) => reader.spare.push(buffer),
     async end(error) {
       signal?.removeEventListener('abort', stop)
       controller.abort()
+      for (const parts of opened) parts.return().catch(() => {}) // closes files
       // What is no model may be another the next time.
       if (cache && ['checksum', 'format', 'truncated'].includes(error?.code)) await Promise.all(urls.map(forget)).catch(() => {})
     }
