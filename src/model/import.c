@@ -131,8 +131,8 @@ static vit_status bind_tensor(const vit_import_job *in, int index, vit_target *t
     if (!slot) {
         const char *what = vit_foreign_network(tensor->name);
         if (what)
-            return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
-                            "%s: tensor \"%.120s\": networks with %s are not supported", in->file, tensor->name, what);
+            return vit_fail(in->error, VIT_ERR_UNSUPPORTED, "%s: tensor \"%.120s\": networks with %s are not supported",
+                            in->file, tensor->name, what);
         return VIT_OK;
     }
     if (own->name.stacked)
@@ -147,8 +147,8 @@ static vit_status bind_tensor(const vit_import_job *in, int index, vit_target *t
         return wrong_shape(in, own, tensor, slot->rank, shape);
     if (tensor->dtype == VIT_DTYPE_OTHER)
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
-                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16, Q8_0 and Q4_0 are)",
-                        in->file, tensor->name, tensor->type);
+                        "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16, Q8_0 and Q4_0 are)", in->file,
+                        tensor->name, tensor->type);
     target->scattered = own->name.kernel || own->name.stacked;
     if (target->scattered && vit_block_values(tensor->dtype) > 1)
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED, "%s: tensor \"%.120s\": blocks of type %s cannot be transposed",
@@ -252,7 +252,7 @@ vit_status vit_import(vit_model *model, const char *name, vit_claims *claims, vi
     vit_release(allocator, in.own);
     const char *convention = claims->source == VIT_SOURCE_TIMM ? ", timm"
                              : claims->source == VIT_SOURCE_HF ? ", Hugging Face"
-                             : vit_speaks_jax(&in)                 ? ", JAX"
+                             : vit_speaks_jax(&in)             ? ", JAX"
                                                                : "";
     snprintf(model->source, sizeof model->source, "%s%s", model->container.format, convention);
     return status == VIT_OK ? take_labels(model, name, claims, error) : status;

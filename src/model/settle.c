@@ -181,11 +181,11 @@ static void settle_positions(const vit_import_job *in) {
                                : c->axial                                 ? "blocks.0.row."
                                                                           : "blocks.0.";
     const vit_own_tensor *table = find_in(in, before, "pos_embed"), *x = find_in(in, before, "pos_x"),
-                     *y = find_in(in, before, "pos_y"), *distances = find_in(in, before, "attn.rel_embed");
-    settle(&c->pos_kind, x                     ? VIT_POS_2D
-                         : distances           ? VIT_POS_RELATIVE
+                         *y = find_in(in, before, "pos_y"), *distances = find_in(in, before, "attn.rel_embed");
+    settle(&c->pos_kind, x                              ? VIT_POS_2D
+                         : distances                    ? VIT_POS_RELATIVE
                          : !table && vit_speaks_jax(in) ? VIT_POS_SINCOS2D
-                                               : VIT_POS_1D);
+                                                        : VIT_POS_1D);
     settle(&c->pos_placement, (table || x) && *before ? VIT_POS_LAYERS : VIT_POS_INPUT);
     if (table)
         settle_prefix_rows(c, dimension(table, 3, 1));
@@ -196,10 +196,10 @@ static void settle_positions(const vit_import_job *in) {
     /* Tables of the paper's other variants are interpolated linearly along their own axes. */
     const int own_axes =
         c->pos_kind == VIT_POS_2D || c->pos_kind == VIT_POS_RELATIVE || c->pos_placement != VIT_POS_INPUT;
-    settle(&c->pos_resample, own_axes || vit_speaks_jax(in)          ? VIT_RESAMPLE_JAX
-                             : vit_family_is_jax(in->family)      ? VIT_RESAMPLE_BILINEAR
-                             : c->source == VIT_SOURCE_HF ? VIT_RESAMPLE_HF
-                                                           : VIT_RESAMPLE_TIMM);
+    settle(&c->pos_resample, own_axes || vit_speaks_jax(in)  ? VIT_RESAMPLE_JAX
+                             : vit_family_is_jax(in->family) ? VIT_RESAMPLE_BILINEAR
+                             : c->source == VIT_SOURCE_HF    ? VIT_RESAMPLE_HF
+                                                             : VIT_RESAMPLE_TIMM);
     /* A square grid of as many patches as the table has rows, 224 pixels where there is no table. */
     const int prefix = c->pos_class * (c->class_token + c->dist_token) + c->pos_registers * c->registers;
     const int tokens = c->class_token + c->dist_token + c->registers;
@@ -223,7 +223,7 @@ static void settle_classes(const vit_import_job *in, const char *head) {
 static void settle_bit(const vit_import_job *in) {
     vit_claims *c = in->claims;
     settle_resnet(in, "", "stages.0.blocks.0.norm1.weight");
-    settle(&c->resnet_kind, c->source == VIT_SOURCE_TIMM              ? VIT_BIT_TIMM
+    settle(&c->resnet_kind, c->source == VIT_SOURCE_TIMM         ? VIT_BIT_TIMM
                             : vit_family_is_transfer(in->family) ? VIT_BIT_TRANSFER
                             : vit_family_is_jax(in->family)      ? VIT_BIT_VISION
                                                                  : VIT_BIT_TIMM);

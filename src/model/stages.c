@@ -110,8 +110,10 @@ static void add_decoder(struct stage_list *list, const vit_session *s) {
             void (*run)(vit_session *, int);
             double multiply_adds;
             vit_view view;
-        } parts[] = {{"qkv", vit_run_qkv, t * d * 3 * d, none},    {"attn", vit_run_attention, 2 * t * t * d, none},
-                     {"proj", vit_run_proj, t * d * d, none},      {"fc1", vit_run_fc1, t * d * f, none},
+        } parts[] = {{"qkv", vit_run_qkv, t * d * 3 * d, none},
+                     {"attn", vit_run_attention, 2 * t * t * d, none},
+                     {"proj", vit_run_proj, t * d * d, none},
+                     {"fc1", vit_run_fc1, t * d * f, none},
                      {"block", vit_run_fc2, t * d * f, tokens}};
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
             vit_stage *stage =

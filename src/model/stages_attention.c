@@ -111,7 +111,7 @@ typedef struct line {
     float *qkv, *out, *scores, *capture;
 } line;
 
-/* Lines of the widest kind, when s is planned; the memory is a thread's scratch. */
+/* Its memory is a thread's scratch: scores are of two panels of queries, which every table can do with. */
 static line take_line(const vit_session *s, int column, int at, int capture, vit_arena *arena) {
     const vit_config *c = &s->model->config;
     const size_t r = (size_t)s->kernels->panel, width = (size_t)(c->width / c->heads);
@@ -122,7 +122,7 @@ static line take_line(const vit_session *s, int column, int at, int capture, vit
     const size_t lanes = (size_t)l.panels * r;
     l.qkv = vit_arena_take(arena, vit_size_mul(lanes, 3 * width * sizeof(float)));
     l.out = vit_arena_take(arena, vit_size_mul(lanes, width * sizeof(float)));
-    l.scores = vit_arena_take(arena, vit_size_mul(lanes, (size_t)s->kernels->query_panels * r * sizeof(float)));
+    l.scores = vit_arena_take(arena, vit_size_mul(lanes, 2 * r * sizeof(float)));
     if (capture)
         l.capture = vit_arena_take(arena, vit_size_mul((size_t)l.tokens * sizeof(float), (size_t)l.tokens));
     return l;

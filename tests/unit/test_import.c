@@ -37,13 +37,13 @@ static void add_block(vit_tensors_writer *w, const change *change, const char *p
     char name[120];
     const int64_t l = layers ? layers : 1;
     const int more = layers > 0;
-#define ADD(text, rank, a, b, c)                                                     \
-    do {                                                                             \
-        snprintf(name, sizeof name, "%s%s", prefix, text);                           \
-        if (more)                                                                    \
-            add(w, change, name, rank + 1, l, a, b, c);                              \
-        else                                                                         \
-            add(w, change, name, rank, a, b, c, 0);                                  \
+#define ADD(text, rank, a, b, c)                                                                                       \
+    do {                                                                                                               \
+        snprintf(name, sizeof name, "%s%s", prefix, text);                                                             \
+        if (more)                                                                                                      \
+            add(w, change, name, rank + 1, l, a, b, c);                                                                \
+        else                                                                                                           \
+            add(w, change, name, rank, a, b, c, 0);                                                                    \
     } while (0)
     ADD("LayerNorm_0/scale", 1, D, 0, 0);
     ADD("LayerNorm_0/bias", 1, D, 0, 0);

@@ -402,6 +402,34 @@ static void check_size(const network *n, const vit_model *model, const vit_model
     free(pixels);
 }
 
+/* Probabilities of each query add up to one, and are 0 where it does not look. */
+static void check_attention(const network *n, const vit_model *model) {
+    enum { SIDE_ROWS = 5, SIDE_COLUMNS = 2 };
+    static float found[H][MOST_TOKENS * MOST_TOKENS];
+    const vit_session_options options = {.height = SIDE_ROWS * P, .width = SIDE_COLUMNS * P, .capture_attention = 1};
+    const state s = {.n = n, .rows = SIDE_ROWS, .columns = SIDE_COLUMNS, .prefix = prefix_tokens(n)};
+    const int tokens = s.prefix + SIDE_ROWS * SIDE_COLUMNS;
+    vit_session *session;
+    if (!CHECK_STATUS(VIT_OK, vit_session_open(&session, model, &options, &error)))
+        return;
+    fill(vit_session_input(session, 0), SIDE_ROWS * SIDE_COLUMNS * P * P * 3, 0);
+    for (int i = 0, block, more = 1; more; i++) {
+        more = vit_session_advance(session);
+        if (sscanf(vit_session_stage(session, i).name, "attn.%d", &block) != 1)
+            continue;
+        CHECK_STATUS(VIT_OK, vit_session_read(session, found[0], &error));
+        for (int row = 0; row < H * tokens; row++) {
+            const float *p = found[0] + row * tokens;
+            double sum = 0, elsewhere = 0;
+            for (int key = 0; key < tokens; key++)
+                *(attends(&s, block, row % tokens, key) ? &sum : &elsewhere) += p[key];
+            if (!CHECK_CLOSE(sum, 1, 1e-5) || !CHECK(elsewhere == 0))
+                printf("    %s\n", n->what);
+        }
+    }
+    vit_session_close(session);
+}
+
 /* With integers the numbers are near. */
 static void check_int8(const network *n, const char *saved) {
     vit_options options = vit_default_options();
@@ -468,6 +496,7 @@ static void test_networks(void) {
                 check_size(n, model, again, ROWS, COLUMNS);
                 check_size(n, model, again, 5, 2);
                 check_size(n, model, again, 1, 6);
+                check_attention(n, model);
                 check_int8(n, saved);
                 vit_model_close(again);
             }
