@@ -1,0 +1,319 @@
+/* Pictures to train on: folders and archives, orders, batches, augmentation. What a damaged archive may do is tried on every
+ * truncation and many changed bytes. */
+#include "test.h"
+
+#include "../../src/train/augment.h"
+#include "../../src/train/dataset.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOLDER "build/test_train_data"
+
+static vit_error error;
+
+static void make_folder(const char *path) {
+    mkdir(path, 0777);
+}
+
+/* A PNG of one colour that says which picture it is. */
+static void make_picture(const char *path, int value) {
+    uint8_t rgb[8 * 6 * 3];
+    for (int i = 0; i < 8 * 6 * 3; i++)
+        rgb[i] = (uint8_t)(value + (i % 3) * 40);
+    vit_image image = {.width = 8, .height = 6, .rgb = rgb};
+    CHECK_STATUS(VIT_OK, vit_image_save(&image, path, NULL, &error));
+}
+
+/* build/.../data: three classes of four pictures, one of which is none. */
+static void make_data(void) {
+    char path[200];
+    make_folder("build");
+    make_folder(FOLDER);
+    make_folder(FOLDER "/data");
+    for (int c = 0; c < 3; c++) {
+        snprintf(path, sizeof path, FOLDER "/data/%c", "bca"[c]);
+        make_folder(path);
+        for (int i = 0; i < 4; i++) {
+            snprintf(path, sizeof path, FOLDER "/data/%c/%d.png", "bca"[c], i);
+            make_picture(path, 50 * c + 10 * i);
+        }
+    }
+    FILE *file = fopen(FOLDER "/data/c/3.png", "w");
+    fputs("no picture", file);
+    fclose(file);
+    file = fopen(FOLDER "/data/c/notes.txt", "w");
+    fputs("neither", file);
+    fclose(file);
+}
+
+static void test_folders(void) {
+    vit_dataset *d;
+    make_data();
+    CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/data", NULL, &error));
+    CHECK(vit_dataset_count(d) == 12 && vit_dataset_classes(d) == 3);
+    CHECK_STRING(vit_dataset_class_name(d, 0), "a");
+    CHECK_STRING(vit_dataset_class_name(d, 2), "c");
+    CHECK(!vit_dataset_class_name(d, 3) && vit_dataset_class(d, 12) == -1);
+    int bad = 0;
+    for (int i = 0; i < 12; i++) {
+        vit_image image;
+        CHECK(vit_dataset_class(d, i) == i / 4);
+        if (vit_dataset_picture(d, i, &image, &error) != VIT_OK) {
+            bad++;
+            CHECK_MENTIONS(error.text, "data/c/3.png");
+            continue;
+        }
+        CHECK(image.rgb[0] == 50 * (i < 4 ? 2 : i < 8 ? 0 : 1) + 10 * (i % 4));
+        vit_image_close(&image);
+    }
+    CHECK(bad == 1);
+    vit_dataset_close(d);
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open(&d, FOLDER "/data/a", NULL, &error));
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open(&d, FOLDER "/nothing", NULL, &error));
+    CHECK(!d);
+}
+
+/* ---- Archives ---- */
+
+typedef struct archive {
+    unsigned char data[20000];
+    size_t size;
+} archive;
+
+static void add_member(archive *a, const char *name, char type, const void *content, size_t bytes) {
+    unsigned char *h = a->data + a->size;
+    unsigned sum = 0;
+    memset(h, 0, 512);
+    snprintf((char *)h, 100, "%s", name);
+    snprintf((char *)h + 124, 12, "%011zo", bytes);
+    memcpy(h + 257, "ustar", 6);
+    h[156] = (unsigned char)type;
+    memset(h + 148, ' ', 8);
+    for (int i = 0; i < 512; i++)
+        sum += h[i];
+    snprintf((char *)h + 148, 8, "%06o", sum);
+    memcpy(h + 512, content, bytes);
+    memset(h + 512 + bytes, 0, (512 - bytes % 512) % 512);
+    a->size += 512 + (bytes + 511) / 512 * 512;
+}
+
+static void write_archive(const archive *a, size_t size) {
+    FILE *file = fopen(FOLDER "/a.tar", "w");
+    fwrite(a->data, 1, size, file);
+    fclose(file);
+}
+
+static void test_archives(void) {
+    archive a = {.size = 0};
+    char long_name[301], pax[400];
+    vit_dataset *d;
+    make_data();
+    memset(long_name, 'x', 300);
+    memcpy(long_name + 290, "/two/1.jpg", 11);
+    add_member(&a, "one/0.png", '0', "picture 0", 9);
+    add_member(&a, "one/readme", '0', "hello", 5);
+    add_member(&a, "././@LongLink", 'L', long_name, 301);
+    add_member(&a, "shortened", '0', "picture 1", 9);
+    snprintf(pax, sizeof pax, "21 path=two/2 é.png\n");
+    add_member(&a, "pax", 'x', pax, 21);
+    add_member(&a, "shortened", '0', "picture 2", 9);
+    add_member(&a, "5.cls", '0', "11\n", 3);
+    add_member(&a, "5.jpg", '0', "picture 3", 9);
+    add_member(&a, "6.png", '0', "picture 4", 9);
+    add_member(&a, "6.cls", '0', "9", 1);
+    write_archive(&a, a.size);
+    if (!CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error)))
+        puts(error.text);
+    if (d) {
+        vit_buffer buffer = {.allocator = &d->options.allocator};
+        CHECK(vit_dataset_count(d) == 5 && vit_dataset_classes(d) == 4);
+        CHECK_STRING(vit_dataset_class_name(d, 0), "9"); /* numbers by value, before words */
+        CHECK_STRING(vit_dataset_class_name(d, 1), "11");
+        CHECK_STRING(vit_dataset_class_name(d, 3), "two");
+        static const int classes[] = {2, 3, 3, 1, 0};
+        for (int i = 0; i < 5; i++) {
+            buffer.size = 0;
+            CHECK(vit_dataset_class(d, i) == classes[i]);
+            CHECK_STATUS(VIT_OK, vit_dataset_read(d, i, &buffer, &error));
+            CHECK(buffer.size == 9 && buffer.data[8] == '0' + i);
+        }
+        vit_buffer_release(&buffer);
+    }
+    vit_dataset_close(d);
+
+    for (size_t size = 1; size < a.size; size += 37) {
+        write_archive(&a, size);
+        if (vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error) == VIT_OK)
+            vit_dataset_close(d);
+    }
+    for (size_t at = 0; at < a.size; at += 11) {
+        const unsigned char kept = a.data[at];
+        a.data[at] = (unsigned char)(kept ^ (at % 3 ? 0xff : 1 << at % 8));
+        write_archive(&a, a.size);
+        if (vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error) == VIT_OK)
+            vit_dataset_close(d);
+        a.data[at] = kept;
+    }
+    a.size = 0;
+    add_member(&a, "plain.png", '0', "x", 1);
+    write_archive(&a, a.size);
+    CHECK_STATUS(VIT_ERR_FORMAT, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error));
+    CHECK_MENTIONS(error.text, "plain.png");
+}
+
+/* ---- Batches ---- */
+
+static vit_trainer *open_trainer(vit_model **model) {
+    vit_config c;
+    vit_trainer *t = NULL;
+    vit_train_options o = vit_default_train_options();
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&c, "vit_tiny_patch16_224", &error));
+    c.layers = 1;
+    c.width = c.mlp_width = 12;
+    c.patch_height = c.patch_width = 4;
+    c.image_height = c.image_width = c.preprocess.height = c.preprocess.width = 8;
+    c.classes = 3;
+    o.batch = 4;
+    CHECK_STATUS(VIT_OK, vit_model_init(model, &c, 0, NULL, &error));
+    CHECK_STATUS(VIT_OK, vit_trainer_open(&t, *model, &o, &error));
+    return t;
+}
+
+static vit_feed_options feed_options(const vit_model *model) {
+    vit_feed_options o = {.augment = vit_default_augment(), .preprocess = vit_model_config(model)->preprocess, .height = 8,
+                          .width = 8, .batch = 4, .classes = 3, .seed = 5};
+    return o;
+}
+
+/* Every good picture comes once in a pass; the bad one is replaced. */
+static void test_order(void) {
+    vit_model *model;
+    vit_dataset *d;
+    vit_feed *feed;
+    make_data();
+    vit_trainer *t = open_trainer(&model);
+    CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/data", NULL, &error));
+    const vit_feed_options o = feed_options(model);
+    CHECK_STATUS(VIT_OK, vit_feed_open(&feed, d, &o, &error));
+    CHECK(vit_feed_count(feed) == 12);
+    float first[12], last[12];
+    for (int pass = 0; pass < 2; pass++) {
+        int of_class[3] = {0}, bad = 0, different = 0;
+        for (int b = 0; b < 3; b++) {
+            int some;
+            const char *text;
+            CHECK_STATUS(VIT_OK, vit_feed_next(feed, t, &some, &text, &error));
+            bad += some;
+            CHECK(!some == !text);
+            for (int i = 0; i < 4; i++) {
+                for (int c = 0; c < 3; c++)
+                    of_class[c] += vit_trainer_target(t, i)[c] == 1;
+                (pass ? last : first)[4 * b + i] = vit_trainer_input(t, i)[0];
+            }
+        }
+        CHECK(bad >= 1 && of_class[0] + of_class[1] + of_class[2] == 12);
+        CHECK(of_class[0] >= 4 && of_class[1] >= 4 && of_class[2] >= 3);
+        for (int i = 0; i < 12 && pass; i++)
+            different += first[i] != last[i];
+        CHECK(!pass || different > 4); /* another order */
+    }
+    vit_feed_close(feed);
+
+    vit_feed_options wrong = o;
+    wrong.batch = 5;
+    CHECK_STATUS(VIT_OK, vit_feed_open(&feed, d, &wrong, &error));
+    int some;
+    const char *text;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_feed_next(feed, t, &some, &text, &error));
+    vit_feed_close(feed);
+    wrong.augment.flip = 2;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_feed_open(&feed, d, &wrong, &error));
+    CHECK_MENTIONS(error.text, "flip");
+    wrong = o;
+    wrong.classes = 2;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_feed_open(&feed, d, &wrong, &error));
+    uint8_t all[12];
+    memset(all, 1, sizeof all);
+    wrong = o;
+    wrong.held_out = all;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_feed_open(&feed, d, &wrong, &error));
+    vit_dataset_close(d);
+    vit_trainer_close(t);
+    vit_model_close(model);
+}
+
+/* With everything that augments, batch 7 is the same from threads, without, and by beginning there. */
+static void test_same_batches(void) {
+    vit_model *model;
+    vit_dataset *d;
+    float *inputs[3], *targets[3];
+    make_data();
+    vit_trainer *t = open_trainer(&model);
+    CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/data", NULL, &error));
+    vit_feed_options o = feed_options(model);
+    o.augment.crop_scale[0] = 0.3;
+    o.augment.crop_scale[1] = 1;
+    o.augment.flip = 0.5f;
+    o.augment.random_ops = 3;
+    o.augment.random_magnitude = 12;
+    o.augment.erase = 0.5f;
+    o.augment.mixup = 0.4f;
+    o.augment.cutmix = 1;
+    for (int kind = 0; kind < 3; kind++) {
+        vit_feed *feed;
+        o.threads = kind == 0 ? 0 : kind == 1 ? 3 : 1;
+        o.first = kind == 2 ? 7 : 0;
+        CHECK_STATUS(VIT_OK, vit_feed_open(&feed, d, &o, &error));
+        for (int64_t b = o.first; b <= 7; b++) {
+            int bad;
+            const char *text;
+            CHECK_STATUS(VIT_OK, vit_feed_next(feed, t, &bad, &text, &error));
+            for (int i = 0; i < 4; i++) {
+                const float *target = vit_trainer_target(t, i);
+                CHECK_CLOSE(target[0] + target[1] + target[2], 1, 1e-6);
+            }
+        }
+        vit_feed_close(feed);
+        inputs[kind] = malloc(4 * 8 * 8 * 3 * sizeof(float));
+        targets[kind] = malloc(12 * sizeof(float));
+        memcpy(inputs[kind], vit_trainer_input(t, 0), 4 * 8 * 8 * 3 * sizeof(float));
+        memcpy(targets[kind], vit_trainer_target(t, 0), 12 * sizeof(float));
+        CHECK(!memcmp(inputs[0], inputs[kind], 4 * 8 * 8 * 3 * sizeof(float)));
+        CHECK(!memcmp(targets[0], targets[kind], 12 * sizeof(float)));
+    }
+    for (int kind = 0; kind < 3; kind++) {
+        free(inputs[kind]);
+        free(targets[kind]);
+    }
+    vit_dataset_close(d);
+    vit_trainer_close(t);
+    vit_model_close(model);
+}
+
+/* ---- Chances ---- */
+
+static void test_chances(void) {
+    enum { COUNT = 20000 };
+    vit_dice dice = {.key = 3};
+    for (int a = 0; a < 3; a++) {
+        const double alpha = a == 0 ? 0.2 : a == 1 ? 1 : 4;
+        double mean = 0, variance = 0;
+        for (int i = 0; i < COUNT; i++) {
+            const double x = vit_dice_beta(&dice, alpha);
+            CHECK(x >= 0 && x <= 1);
+            mean += x / COUNT;
+            variance += (x - 0.5) * (x - 0.5) / COUNT;
+        }
+        CHECK_CLOSE(mean, 0.5, 0.015);
+        CHECK_CLOSE(variance, 0.25 / (2 * alpha + 1), 0.005);
+    }
+    uint8_t marks[10000];
+    int marked = 0;
+    vit_train_hold_out(marks, 10000, 0.1, 7);
+    for (int i = 0; i < 10000; i++)
+        marked += marks[i];
+    CHECK(marked > 850 && marked < 1150);
+}
+
+TEST_MAIN(TEST(test_folders), TEST(test_archives), TEST(test_order), TEST(test_same_batches), TEST(test_chances))
