@@ -43,7 +43,7 @@ static inline float nan_fill(void) {
 static inline buffer buffer_make(size_t count) {
     buffer b = {.count = count};
     b.block = malloc((count + 2 * FENCE) * sizeof(float));
-    if (!b.block)
+    if (!b.block || count > SIZE_MAX / 8)
         exit(2);
     b.data = b.block + FENCE;
     for (size_t i = 0; i < count + 2 * FENCE; i++)
