@@ -234,22 +234,25 @@ static vit_status put(vit_safetensors_writer *writer, const char *text, vit_erro
     return vit_buffer_append(&writer->header, text, strlen(text), "safetensors header", error);
 }
 
+static vit_status write_file(vit_safetensors_writer *writer, const void *data, size_t bytes, vit_error *error) {
+    return vit_writer_write(&writer->file, data, bytes, error);
+}
+
+static vit_status write_memory(vit_safetensors_writer *writer, const void *data, size_t bytes, vit_error *error) {
+    return vit_buffer_append(writer->memory, data, bytes, "safetensors", error);
+}
+
 vit_status vit_safetensors_open(vit_safetensors_writer *writer, const char *path, const vit_allocator *allocator,
                                 vit_error *error) {
-    *writer = (vit_safetensors_writer){0};
+    *writer = (vit_safetensors_writer){.write = write_file};
     VIT_TRY(vit_writer_open(&writer->file, path, allocator, error));
     writer->header.allocator = &writer->file.allocator;
     return VIT_OK;
 }
 
 void vit_safetensors_begin(vit_safetensors_writer *writer, vit_buffer *memory) {
-    *writer = (vit_safetensors_writer){.memory = memory, .header = {.allocator = memory->allocator}};
-}
-
-static vit_status write(vit_safetensors_writer *writer, const void *data, size_t bytes, vit_error *error) {
-    if (!writer->memory)
-        return vit_writer_write(&writer->file, data, bytes, error);
-    return vit_buffer_append(writer->memory, data, bytes, "safetensors", error);
+    *writer = (vit_safetensors_writer){.write = write_memory, .memory = memory,
+                                       .header = {.allocator = memory->allocator}};
 }
 
 vit_status vit_safetensors_metadata(vit_safetensors_writer *writer, int count, const char *const (*pairs)[2],
@@ -290,12 +293,12 @@ vit_status vit_safetensors_header(vit_safetensors_writer *writer, vit_error *err
     unsigned char length[8];
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)((uint64_t)writer->header.size >> 8 * i);
-    VIT_TRY(write(writer, length, 8, error));
-    return write(writer, writer->header.data, writer->header.size, error);
+    VIT_TRY(writer->write(writer, length, 8, error));
+    return writer->write(writer, writer->header.data, writer->header.size, error);
 }
 
 vit_status vit_safetensors_data(vit_safetensors_writer *writer, const void *data, size_t bytes, vit_error *error) {
-    return write(writer, data, bytes, error);
+    return writer->write(writer, data, bytes, error);
 }
 
 vit_status vit_safetensors_commit(vit_safetensors_writer *writer, vit_error *error) {
@@ -304,6 +307,10 @@ vit_status vit_safetensors_commit(vit_safetensors_writer *writer, vit_error *err
         return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the header announces %llu bytes, %llu were written",
                         writer->file.path, (unsigned long long)size, (unsigned long long)writer->file.size);
     return vit_writer_commit(&writer->file, error);
+}
+
+void vit_safetensors_end(vit_safetensors_writer *writer) {
+    vit_buffer_release(&writer->header);
 }
 
 void vit_safetensors_cancel(vit_safetensors_writer *writer) {

@@ -81,7 +81,7 @@ vit_status vit_probe_encode(const vit_probe *probe, void **bytes, size_t *size, 
         return vit_fail(error, VIT_ERR_ARGUMENT, "few-shot: the examples have changed and were not fitted since");
     vit_safetensors_begin(&writer, &out);
     vit_status status = write_probe(&writer, probe, error);
-    vit_safetensors_cancel(&writer);
+    vit_safetensors_end(&writer);
     if (status != VIT_OK) {
         vit_buffer_release(&out);
         return status;
