@@ -50,6 +50,7 @@ TRAPS = [
     ('siglip/hf_classify', CONFIG, 'architectures', ['SiglipModel']),
     ('siglip/hf_vision', CONFIG, 'vision_use_head', False),
     ('clip/hf_vision', CONFIG, 'architectures', ['CLIPForImageClassification']),
+    ('clip/hf_classify', CONFIG, 'architectures', ['CLIPModel']),
     ('dinov2/hf_dinov2', CONFIG, 'architectures', ['Dinov2Model']),
     ('dinov2/hf_dinov2_swiglu', CONFIG, 'use_swiglu_ffn', False),
     ('dinov2/hf_dinov2_registers', CONFIG, 'num_register_tokens', 3),

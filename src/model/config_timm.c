@@ -105,13 +105,17 @@ static const struct timm_heads {
                   {"flexivit_base", 12},
                   {"flexivit_large", 16},
                   {"eva_large_", 16},
+                  {"test_vit", 2},
                   {0}};
 static const char *const timm_tanh[] = {"vit_giantopt_patch16_siglip_", "vit_so400m_patch16_siglip_",
                                         "vit_base_patch32_siglip_", "vit_large_patch16_siglip_512",
                                         "vit_large_patch16_siglip_gap_512"};
+static const char *const timm_no_qkv_bias[] = {"vit_base_patch16_224_miil", "vit_medium_patch16_gap_",
+                                               "vit_betwixt_patch16_gap_", "vit_so150m2_"};
 /* Of the same class, or of one that has the same names of tensors, but other networks. */
 static const char *const timm_other[] = {"_rope", "_xp_", "_rpn_", "_18x2_", "_mci_", "vit_pwee_", "vit_dpwee_",
-                                         "vit_dwee_", "vit_dlittle_", "vit_relpos_", "vit_srelpos_"};
+                                         "vit_dwee_", "vit_dlittle_", "vit_relpos_", "vit_srelpos_", "test_vit3",
+                                         "test_vit4"};
 
 static vit_status timm_architecture(const vit_json_reader *r, vit_claims *claims) {
     const char *name = claims->architecture;
@@ -119,7 +123,7 @@ static vit_status timm_architecture(const vit_json_reader *r, vit_claims *claims
         claims->network = VIT_NETWORK_BIT;
         return VIT_OK;
     }
-    static const char *const classes[] = {"vit_", "deit_", "deit3_", "flexivit_", "eva_large_"};
+    static const char *const classes[] = {"vit_", "deit_", "deit3_", "flexivit_", "eva_large_", "test_vit"};
     int is_known = !*name;
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         is_known |= begins(name, classes[i]);
@@ -131,6 +135,9 @@ static vit_status timm_architecture(const vit_json_reader *r, vit_claims *claims
     for (const struct timm_heads *h = timm_heads; h->part && claims->heads == VIT_UNSET; h++)
         if (begins(name, h->part))
             claims->heads = h->heads;
+    for (size_t i = 0; i < sizeof timm_no_qkv_bias / sizeof *timm_no_qkv_bias; i++)
+        if (begins(name, timm_no_qkv_bias[i]))
+            claims->qkv_bias = 0;
     for (size_t i = 0; i < sizeof timm_tanh / sizeof *timm_tanh; i++)
         if (begins(name, timm_tanh[i]))
             claims->activation = VIT_GELU_TANH;

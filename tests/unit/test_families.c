@@ -2,6 +2,7 @@
  * Numbers are compared in tests/check_goldens.py. */
 #include "test.h"
 
+#include "../../src/base/file.h"
 #include "../../src/model/model.h"
 #include "../../src/vit_tasks.h"
 
@@ -23,62 +24,43 @@ static vit_status claims_of(const char *text, vit_claims *claims) {
 
 /* ---- timm ---- */
 
+/* One row of timm_architectures.json (make/timm_architectures.py says what is in it). */
+static void check_architecture(const vit_json *row) {
+    char text[128];
+    vit_claims c;
+    const vit_json *name = row->child, *heads = name->next;
+    snprintf(text, sizeof text, "{\"architecture\":\"%s\"}", name->string);
+    const vit_status status = claims_of(text, &c);
+    if (!heads) {
+        if (!CHECK_STATUS(VIT_ERR_UNSUPPORTED, status))
+            printf("  %s\n", name->string);
+        CHECK_MENTIONS(error.text, name->string);
+        return;
+    }
+    const vit_json *activation = heads->next, *eps = activation->next, *bias = eps->next, *norm = bias->next;
+    const int has_norm = norm->type == VIT_JSON_TRUE, is_distilled = norm->next->type == VIT_JSON_TRUE;
+    if (!CHECK(status == VIT_OK && c.heads == heads->number && c.norm_eps == eps->number &&
+               strcmp(vit_activation_name((vit_activation)c.activation), activation->string) == 0 &&
+               c.qkv_bias == (bias->type == VIT_JSON_TRUE) && (c.final_norm != 0) == has_norm &&
+               (c.head_dist == 1) == is_distilled && (c.dist_token == 1) == is_distilled))
+        printf("  %s\n", name->string);
+}
+
 static void test_architectures(void) {
-    static const struct {
-        const char *name;
-        int heads, activation;
-        double eps;
-        int distilled, final_norm;
-    } known[] = {
-        {"vit_tiny_patch16_224", 3, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_base_patch16_224", 12, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_base_patch16_gap_224", 16, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_base_patch16_plus_clip_240", 14, VIT_GELU_ERF, 1e-5, VIT_UNSET, VIT_UNSET},
-        {"vit_base_patch32_clip_quickgelu_224", 12, VIT_GELU_QUICK, 1e-5, VIT_UNSET, VIT_UNSET},
-        {"vit_base_patch16_siglip_256", 12, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_base_patch32_siglip_256", 12, VIT_GELU_TANH, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_large_patch16_siglip_384", 16, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_large_patch16_siglip_gap_512", 16, VIT_GELU_TANH, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_giantopt_patch16_siglip_256", 16, VIT_GELU_TANH, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_so400m_patch14_siglip_384", 16, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_so400m_patch16_siglip_512", 16, VIT_GELU_TANH, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_so150m_patch16_reg4_gap_256", 14, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_so150m2_patch16_reg1_gap_384", 13, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_mediumd_patch16_reg4_gap_256", 8, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_betwixt_patch32_clip_224", 10, VIT_GELU_ERF, 1e-5, VIT_UNSET, VIT_UNSET},
-        {"vit_giant_patch14_reg4_dinov2", 24, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"vit_giant_patch14_clip_224", 16, VIT_GELU_ERF, 1e-5, VIT_UNSET, VIT_UNSET},
-        {"vit_gigantic_patch14_clip_378", 16, VIT_GELU_ERF, 1e-5, VIT_UNSET, VIT_UNSET},
-        {"vit_base_patch16_radio_v3", 12, VIT_GELU_ERF, 1e-6, VIT_UNSET, 0},
-        {"vit_intern300m_patch14_448", 16, VIT_GELU_ERF, 1e-6, VIT_UNSET, 0},
-        {"deit_base_distilled_patch16_384", 12, VIT_GELU_ERF, 1e-6, 1, VIT_UNSET},
-        {"deit_tiny_patch16_224", 3, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"deit3_medium_patch16_224", 8, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-        {"flexivit_small", 6, VIT_GELU_ERF, 1e-6, VIT_UNSET, VIT_UNSET},
-    };
-    for (int i = 0; i < COUNT(known); i++) {
-        char text[128];
-        vit_claims claims;
-        snprintf(text, sizeof text, "{\"architecture\":\"%s\"}", known[i].name);
-        CHECK_STATUS(VIT_OK, claims_of(text, &claims));
-        if (!CHECK(claims.heads == known[i].heads && claims.activation == known[i].activation &&
-                   claims.norm_eps == known[i].eps && claims.head_dist == known[i].distilled &&
-                   claims.dist_token == known[i].distilled && claims.final_norm == known[i].final_norm))
-            printf("  %s\n", known[i].name);
-    }
-    static const char *const others[] = {"vit_base_patch16_xp_224",     "vit_base_patch16_rpn_224",
-                                         "vit_small_patch16_18x2_224",  "vit_pwee_patch16_reg1_gap_256",
-                                         "vit_dlittle_patch16_reg1_gap_256", "vit_medium_patch16_rope_reg1_gap_256",
-                                         "vit_relpos_base_patch16_224", "samvit_base_patch16",
-                                         "aimv2_base_patch14_224",      "beit3_base_patch16_224"};
-    for (int i = 0; i < COUNT(others); i++) {
-        char text[128];
-        vit_claims claims;
-        snprintf(text, sizeof text, "{\"architecture\":\"%s\"}", others[i]);
-        CHECK_STATUS(VIT_ERR_UNSUPPORTED, claims_of(text, &claims));
-        CHECK_MENTIONS(error.text, others[i]);
-    }
+    const vit_allocator allocator = vit_default_options().allocator;
+    vit_buffer text = {.allocator = &allocator};
+    vit_json_document json;
+    CHECK_STATUS(VIT_OK, vit_read_file(&text, GOLDEN "timm_architectures.json", 1 << 20, &error));
+    CHECK_STATUS(VIT_OK, vit_json_parse(&json, "names", text.data, text.size, 4, &allocator, &error));
+    CHECK(json.root->length == 179);
+    for (const vit_json *row = json.root->child; row; row = row->next)
+        check_architecture(row);
+    vit_json_release(&json);
+    vit_buffer_release(&text);
     vit_claims claims;
+    CHECK_STATUS(VIT_ERR_UNSUPPORTED,
+                 claims_of("{\"architecture\":\"vit_medium_patch16_rope_reg1_gap_256\"}", &claims));
+    CHECK_STATUS(VIT_ERR_UNSUPPORTED, claims_of("{\"architecture\":\"samvit_base_patch16\"}", &claims));
     CHECK_STATUS(VIT_OK, claims_of("{\"architecture\":\"vit_base_patch16_224\",\"model_args\":{"
                                    "\"act_layer\":\"gelu_tanh\",\"reg_tokens\":4,\"no_embed_class\":true,"
                                    "\"init_values\":1e-5,\"pre_norm\":true,"

@@ -75,8 +75,8 @@ def without_pooler(model_class):
 def encoders():
     dino, vit, msn, deit = (c.Family(name, REFERENCE) for name in ('dino', 'vit', 'msn', 'deit'))
     model = make(dino, 'hf_dino', without_pooler(hf.ViTModel), hf.ViTConfig(**VIT))
-    dino.add('hf_dino', 'ViTModel without a pooler, as DINO is published: no prefix in names, eps 1e-12, no classifier; '
-             'features are the normed class token. ViTFeatureExtractor: a number is both sides',
+    dino.add('hf_dino', 'ViTModel without a pooler, as DINO is published: no prefix in names, eps 1e-12, no '
+             'classifier; features are the normed class token. ViTFeatureExtractor: a number is both sides',
              with_features(model, False),
              preprocessor(dino, 'hf_dino', feature_extractor_type='ViTFeatureExtractor', do_resize=True, size=40,
                           do_normalize=True, resample=3, **IMAGENET))
@@ -87,8 +87,8 @@ def encoders():
                          resample=1, do_resize=True, do_rescale=True, rescale_factor=1 / 255, do_normalize=True,
                          image_mean=[0.4, 0.5, 0.6], image_std=[0.3, 0.2, 0.4]))
     model = make(msn, 'hf_msn', hf.ViTMSNForImageClassification, hf.ViTMSNConfig(**VIT, num_labels=c.CLASSES))
-    msn.add('hf_msn', 'ViTMSNForImageClassification: the names of ViT, eps 1e-6. ViTImageProcessor: what the file leaves '
-            'out is the class\'s (bilinear, 0.5)', with_logits(model),
+    msn.add('hf_msn', 'ViTMSNForImageClassification: the names of ViT, eps 1e-6. ViTImageProcessor: what the file '
+            'leaves out is the class\'s (bilinear, 0.5)', with_logits(model),
             preprocessor(msn, 'hf_msn', image_processor_type='ViTImageProcessor', size=dict(height=32, width=32)))
     model = make(deit, 'hf_encoder', without_pooler(hf.DeiTModel), hf.DeiTConfig(**VIT))
     deit.add('hf_encoder', 'DeiTModel without a pooler: features are the normed class token, not its mean with the '
@@ -127,6 +127,10 @@ def clip():
                'channels. CLIPImageProcessor: shortest_edge, class defaults', tower(model),
                preprocessor(family, 'hf_projection', image_processor_type='CLIPImageProcessor',
                             size=dict(shortest_edge=38), crop_size=dict(height=32, width=32)))
+    config = hf.CLIPConfig(vision_config=VIT, text_config=TEXT, num_labels=c.CLASSES)
+    model = make(family, 'hf_classify', hf.CLIPForImageClassification, config)
+    family.add('hf_classify', f'CLIPForImageClassification: {what}logits of the mean of patches that are not normed',
+               with_logits(model))
     config = hf.CLIPConfig(vision_config=VIT, text_config=TEXT, projection_dim=12)
     model = make(family, 'hf_both', hf.CLIPModel, config)
     weights = load_file(family.path('hf_both', 'model.safetensors'))  # buffers that older releases saved
