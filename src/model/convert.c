@@ -69,7 +69,8 @@ void vit_quantize_row(const float *row, size_t k, int8_t *q, float *scale, int32
     const float inverse = most > 0 ? 127 / most : 0;
     int32_t total = 0;
     for (size_t i = 0; i < k; i++) {
-        int32_t value = (int32_t)((row[i] * inverse + shift) - shift);
+        const float scaled = row[i] * inverse;
+        int32_t value = (int32_t)(((fabsf(scaled) < 128 ? scaled : 0) + shift) - shift); /* NaN: 0 */
         q[i] = (int8_t)value;
         total += value;
     }

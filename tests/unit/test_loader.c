@@ -6,6 +6,7 @@
 #include "../../src/format/inflate.h"
 #include "../../src/model/convert.h"
 #include "../../src/model/model.h"
+#include "../../src/model/quantize.h"
 
 #include <unistd.h>
 
@@ -442,4 +443,25 @@ static void test_scattered(void) {
     }
 }
 
-TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_shards), TEST(test_memory), TEST(test_scattered))
+/* NaN and infinities become integers as well: any, but no undefined behaviour. */
+static void test_nonfinite(void) {
+    static const float rows[][4] = {{NAN, 1, -2, 3}, {INFINITY, 1, -INFINITY, 0}, {1e-45f, -1e-45f, 0, 0}, {3e38f, -3e38f, 1, 0}};
+    unsigned char bytes[34];
+    float scale, block[32];
+    int32_t sum;
+    int8_t q[4];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        vit_quantize_row(rows[i], 4, q, &scale, &sum);
+        CHECK(sum == q[0] + q[1] + q[2] + q[3]);
+        for (int k = 0; k < 32; k++)
+            block[k] = rows[i][k % 4];
+        for (int rounding = 0; rounding < 2; rounding++) {
+            vit_quantize_blocks(bytes, block, 32, VIT_Q8_0, (vit_rounding)rounding);
+            vit_quantize_blocks(bytes, block, 32, VIT_Q4_0, (vit_rounding)rounding);
+        }
+    }
+    vit_quantize_row(rows[0], 4, q, &scale, &sum);
+    CHECK(q[0] == 0 && q[3] == 127);
+}
+
+TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_shards), TEST(test_memory), TEST(test_scattered), TEST(test_nonfinite))
