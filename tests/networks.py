@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Every named network at its full size: `networks.py PROGRAM [--type T] [--compute C] [PREFIX...]`, from the repository's
-root; PROGRAM is a command line such as build/vit or "python3 tests/wasi_run.py build/vit.wasm".
+"""Every named network at its full size: `networks.py PROGRAM [--type T] [--compute C] [PREFIX...]`, from the
+repository's root; PROGRAM is a command line such as build/vit or "python3 tests/wasi_run.py build/vit.wasm".
 
-For each whose name begins with one of the prefixes (all without): `vit init` makes it with random weights, `vit features`
-loads it and runs it on a picture; its features are finite and not all equal. Natively loading may hold the weights, the
-largest of them and 16 MB, running the weights and 300 MB more. Networks that do not fit in this machine's free memory, or in 4 GB where the program is WebAssembly, are skipped."""
+For each whose name begins with one of the prefixes (all without): `vit init` makes it with random weights, `vit
+features` loads it and runs it on a picture; its features are finite and not all equal. Natively loading may hold the
+weights, the largest of them and 16 MB, running the weights and 300 MB more. Networks that do not fit in this machine's
+free memory, or in 4 GB where the program is WebAssembly, are skipped."""
 
 import argparse
 import json
@@ -69,8 +70,8 @@ def check_network(vit, tally, network, options, folder):
     if tally.check(status == 0, f"init of {name}", errors):
         check_load(vit, tally, name, model)
         loaded = time.monotonic()
-        words = ["features", "--model", model, "--compute", options.compute, "--threads", "1", "--out", f"{folder}/f.npy"]
-        status, _, errors, resident = run(vit, *words, picture)
+        words = ["features", "--model", model, "--compute", options.compute, "--threads", "1"]
+        status, _, errors, resident = run(vit, *words, "--out", f"{folder}/f.npy", picture)
         if tally.check(status == 0, f"{name} runs", errors):
             _, values = read_npy(f"{folder}/f.npy")
             tally.check(

@@ -165,7 +165,7 @@ test_long() {
     build_wasi
     suite 'ViT, small to huge' "$PYTHON" tests/networks.py build/vit vit_tiny_p vit_small_p vit_half_ vit_base_patch vit_large_patch vit_huge_
     suite 'hybrids, BiT, DeiT' "$PYTHON" tests/networks.py build/vit vit_tiny_r vit_small_r vit_base_r vit_large_r r50_ bit_ resnetv2_ deit axial_
-    suite 'giants' "$PYTHON" tests/networks.py build/vit vit_gi vit_so
+    suite 'giants' "$PYTHON" tests/networks.py build/vit vit_gi vit_so mae_
     local wasi="$PYTHON tests/wasi_run.py build/vit-relaxed.wasm"
     suite 'ViT-L/16, WASI' "$PYTHON" tests/networks.py "$wasi" vit_large_patch16_224
     suite 'ViT-L/16, WASI, Q8_0' "$PYTHON" tests/networks.py --type q8_0 "$wasi" vit_large_patch16_224

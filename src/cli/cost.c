@@ -15,8 +15,8 @@ static const vit_cli_command command = {
     .arguments = "[options] [NAME...]",
     .details = "Of the networks that are named, or of all that 'vit init --list' prints: parameters; GFLOP of a forward "
                "pass, a multiply-add being two; exaFLOP of pre-training, which is pictures x epochs x three forward "
-               "passes, the axis of the paper's figure 5; megabytes of one picture at a time, and the largest batch that "
-               "--memory holds, weights included. All of that is computed. With --measure random weights run as well: "
+               "passes, the axis of the paper's figure 5; megabytes of one picture at a time, and the largest batch "
+               "that --memory holds, weights included. All of that is computed. With --measure random weights run as well: "
                "pictures a second, the fastest of a few passes.",
     .examples = "  vit inspect cost\n"
                 "  vit inspect cost --images 1.28e6 --epochs 300 vit_tiny_patch16_224 bit_r50x1\n"
@@ -93,8 +93,8 @@ static vit_status refusal(const vit_model *model, const vit_session_options *opt
     return status;
 }
 
-static vit_status compute(const vit_model *model, const request *request, const vit_session_options *options, cost *cost,
-                          vit_error *error) {
+static vit_status compute(const vit_model *model, const request *request, const vit_session_options *options,
+                          cost *cost, vit_error *error) {
     cost->session = vit_session_bytes(model, options);
     if (!cost->session)
         return refusal(model, options, error);

@@ -206,8 +206,8 @@ static void print_model(const vit_model *model, const request *request) {
     printf("  preprocessing  %s, crop %s %g, mean %g %g %g, std %g %g %g\n", vit_filter_name(p->filter),
            vit_crop_name(p->crop), (double)p->crop_pct, (double)p->mean[0], (double)p->mean[1], (double)p->mean[2],
            (double)p->std[0], (double)p->std[1], (double)p->std[2]);
-    vit_cli_line(stdout, "  classes        %d, %d labels%s%s", c->classes, count_labels(model), *c->label_set ? ", of " : "",
-                 c->label_set);
+    vit_cli_line(stdout, "  classes        %d, %d labels%s%s", c->classes, count_labels(model),
+                 *c->label_set ? ", of " : "", c->label_set);
     printf("  tensors        %d, %d not used\n", vit_model_tensor_count(model), count_unused(model));
     for (int i = 0; i < vit_model_tensor_count(model); i++)
         if (!vit_model_tensor(model, i)->used)
@@ -308,7 +308,8 @@ static void print_model_json(const vit_model *model, const request *request) {
     vit_cli_json_float(p->crop_pct);
     print_three("mean", p->mean);
     print_three("std", p->std);
-    printf(",\"size\":[%d,%d]},\"classes\":%d,\"labels\":%d,\"label_set\":", p->height, p->width, c->classes, count_labels(model));
+    printf(",\"size\":[%d,%d]},\"classes\":%d,\"labels\":%d,\"label_set\":", p->height, p->width, c->classes,
+           count_labels(model));
     vit_cli_json_string(c->label_set);
     print_types_json(model);
     printf(",\"warnings\":[");

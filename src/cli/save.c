@@ -37,7 +37,8 @@ static void complain_about_rest(const char *out) {
     for (int i = 0; i < vit_file_tensor_count(file); i++) {
         const vit_tensor_info *tensor = vit_file_tensor(file, i);
         const size_t length = strlen(tensor->name);
-        if (tensor->dtype != VIT_F32 || tensor->rank < 2 || length < 7 || strcmp(tensor->name + length - 7, ".weight") != 0)
+        if (tensor->dtype != VIT_F32 || tensor->rank < 2 || length < 7 ||
+            strcmp(tensor->name + length - 7, ".weight") != 0)
             continue;
         first = first ? first : tensor;
         count++;

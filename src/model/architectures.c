@@ -1,5 +1,5 @@
-/* Networks by name: the paper's (arXiv 2010.11929, table 1, figures 4 and 5, table 6) and timm's, by timm's names where timm
- * has them. */
+/* Networks by name: the paper's (arXiv 2010.11929, table 1, figures 4 and 5, table 6) and timm's, by timm's names where
+ * timm has them. */
 #include "resnet.h"
 
 #include <stdio.h>
@@ -7,7 +7,8 @@
 
 /* What a family has beyond a plain ViT of timm's is in its case below. */
 enum family {
-    VIT, AXIAL, BIT, DEIT, DISTILLED, DEIT3, DINOV2, DINOV2_REG, DINOV2_GIANT, DINOV2_REG_GIANT, CLIP, CLIP_QUICK, SIGLIP, SIGLIP2
+    VIT, AXIAL, BIT, DEIT, DISTILLED, DEIT3, DINOV2, DINOV2_REG, DINOV2_GIANT, DINOV2_REG_GIANT, CLIP, CLIP_QUICK,
+    SIGLIP, SIGLIP2, MAE
 };
 
 /* L, D, H, F */
@@ -159,6 +160,11 @@ static const struct architecture {
     {"vit_so400m_patch16_siglip_256", SIGLIP2, SO400M, 16, 256, 0, NO_RESNET},
     {"vit_so400m_patch16_siglip_384", SIGLIP2, SO400M, 16, 384, 0, NO_RESNET},
     {"vit_so400m_patch16_siglip_512", SIGLIP2, SO400M, 16, 512, 0, NO_RESNET},
+
+    /* Masked autoencoders, with their decoder */
+    {"mae_vit_base_patch16", MAE, BASE, 16, 224, 0, NO_RESNET},
+    {"mae_vit_large_patch16", MAE, LARGE, 16, 224, 0, NO_RESNET},
+    {"mae_vit_huge_patch14", MAE, HUGE_, 14, 224, 0, NO_RESNET},
 };
 
 enum { ARCHITECTURES = sizeof architectures / sizeof *architectures };
@@ -232,6 +238,10 @@ static void apply_family(vit_config *c, enum family family) {
     case SIGLIP:
         c->class_token = c->pos_class = 0;
         c->pool = VIT_POOL_MAP;
+        break;
+    case MAE:
+        c->preprocess = imagenet;
+        c->decoder = (vit_decoder){.kind = VIT_DECODER_MAE, .layers = 8, .width = 512, .heads = 16, .mlp_width = 2048};
         break;
     }
 }

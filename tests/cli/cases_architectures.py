@@ -162,7 +162,8 @@ def test_cost(vit, tally, folder):
     )
     text = vit.run("inspect", "cost", TINY).out.splitlines()
     tally.check(len(text) == 3 and text[2].split()[:2] == [TINY, "5717416"], "text of one network", text)
-    asked = lines(vit.run("inspect", "cost", "--json", "--images", "1.28e6", "--epochs", "300", "--size", "32", TINY))[0]
+    words = ["--json", "--images", "1.28e6", "--epochs", "300", "--size", "32"]
+    asked = lines(vit.run("inspect", "cost", *words, TINY))[0]
     tally.check(
         abs(asked["pretraining_exaflops"] / (1.28e6 * 300 * 3 * asked["flops"] / 1e18) - 1) < 1e-5
         and asked["flops"] < row["flops"] / 40,

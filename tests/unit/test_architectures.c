@@ -6,9 +6,9 @@
 
 static vit_error error;
 
-/* Counted on timm 1.0.31's classes with as many classes (on torch's meta device); those that timm has no name for, on the
- * same classes with the paper's sizes (ResNetV2, HybridEmbed, VisionTransformer; an axial one has two of its blocks a
- * layer). */
+/* Counted on timm 1.0.31's classes with as many classes (on torch's meta device); those that timm has no name for, on
+ * the same classes with the paper's sizes (ResNetV2, HybridEmbed, VisionTransformer; an axial one has two of its blocks a
+ * layer); masked autoencoders on transformers' ViTMAEForPreTraining. */
 static const struct {
     const char *name;
     int64_t parameters;
@@ -113,6 +113,9 @@ static const struct {
     {"vit_so400m_patch16_siglip_256", 427888064},
     {"vit_so400m_patch16_siglip_384", 428256704},
     {"vit_so400m_patch16_siglip_512", 428772800},
+    {"mae_vit_base_patch16", 111907840},
+    {"mae_vit_large_patch16", 329541888},
+    {"mae_vit_huge_patch14", 657074508},
 };
 
 enum { COUNTED = sizeof counted / sizeof *counted };
@@ -214,8 +217,9 @@ static void test_pretraining(void) {
         const char *name;
         int epochs;
         double exaflops;
-    } table[] = {{"vit_base_patch32_224", 7, 55},   {"vit_base_patch16_224", 7, 224},   {"vit_large_patch32_224", 7, 196},
-                 {"vit_large_patch16_224", 7, 783}, {"vit_large_patch16_224", 14, 1567}, {"vit_huge_patch14_224", 14, 4262},
+    } table[] = {{"vit_base_patch32_224", 7, 55},    {"vit_base_patch16_224", 7, 224},
+                 {"vit_large_patch32_224", 7, 196},  {"vit_large_patch16_224", 7, 783},
+                 {"vit_large_patch16_224", 14, 1567}, {"vit_huge_patch14_224", 14, 4262},
                  {"bit_r50x1", 7, 50},              {"bit_r50x2", 7, 199},              {"bit_r101x1", 7, 96},
                  {"bit_r152x1", 7, 141},            {"bit_r152x2", 7, 563},             {"bit_r200x3", 14, 3306},
                  {"r50_vit_b_32", 7, 106},          {"r50_vit_b_16", 7, 274},           {"r50_vit_l_32", 7, 246},
@@ -335,4 +339,5 @@ static void test_runs(void) {
     CHECK(most > 0.5 && worst > 0 && worst < 0.1 * most);
 }
 
-TEST_MAIN(TEST(test_parameters), TEST(test_built_the_same), TEST(test_flops), TEST(test_pretraining), TEST(test_beginning), TEST(test_plan), TEST(test_runs))
+TEST_MAIN(TEST(test_parameters), TEST(test_built_the_same), TEST(test_flops), TEST(test_pretraining),
+          TEST(test_beginning), TEST(test_plan), TEST(test_runs))
