@@ -562,7 +562,7 @@ usage: ./build.sh [VERB] [OPTION]...
   site         build/site: the page and the package, for any web server
   test [native|cli|wasi|node|browser|readme|long]
                tests everything, or one part; long is what is too slow for every change
-  bench [native|kernels|tasks|convnets|node|browser|batch|busy|wasi|cold|memory|size]... [--models ti,s,b] [--compute f32,int8]
+  bench [native|kernels|train|tasks|convnets|node|browser|batch|busy|wasi|cold|memory|size]... [--models ti,s,b] [--compute f32,int8]
         [--runs N]
                times networks with random weights in every host, beside other engines if PEERS names a folder that can
                run them (tests/bench/RESULTS.md)

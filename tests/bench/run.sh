@@ -12,6 +12,7 @@ build_bench() {
     build_native
     native_library native
     program build/bench_kernels native tests/bench/kernels.c
+    program build/bench_train native tests/bench/train.c
     program build/bench_tasks native tests/bench/tasks.c
     finish
     build_wasi
@@ -53,6 +54,16 @@ bench_kernels() {
     build/bench_kernels
     title 'kernels, wasmtime'
     "$PYTHON" tests/wasi_run.py build/bench_kernels.wasm
+}
+
+# Training steps, each network in a process of its own; beside PyTorch's on as many threads.
+bench_train() {
+    local network threads=$(($(nproc) > 1 ? 2 : 1))
+    title "training, $threads threads"
+    for network in ti16_224_b32 d192_l9_p4_32_b128; do
+        build/bench_train --threads $threads $network
+        [[ -z ${PEERS:-} ]] || "$PEERS/venv/bin/python" "$PEERS/train_torch.py" --threads $threads --cases $network
+    done
 }
 
 bench_tasks() {
@@ -153,7 +164,7 @@ run_bench() {
                 case $1 in --models) MODELS=$2 ;; --compute) COMPUTE=$2 ;; --runs) RUNS=$2 ;; esac
                 shift
                 ;;
-            native | kernels | tasks | convnets | node | browser | batch | busy | wasi | cold | memory | size | wasmtime | chromium | revectorize) parts+=("$1") ;;
+            native | kernels | train | tasks | convnets | node | browser | batch | busy | wasi | cold | memory | size | wasmtime | chromium | revectorize) parts+=("$1") ;;
             *) die "bench: no such part or option: $1" ;;
         esac
         shift
