@@ -136,14 +136,15 @@ static void fit_turned(struct problem *p, double l2) {
         const double *turned = p->turned + (size_t)j * examples;
         const double l = j ? p->beside[j - 1] / before : 0;
         const double d = p->diagonal[j] + l2 - (j ? l * p->beside[j - 1] : 0);
+        const double inverse = 1 / d;
         double *reduced = p->reduced + (size_t)j * classes;
         for (size_t i = 0; i < examples; i++) {
             p->row[i] = turned[i] - (j ? l * p->row[i] : 0);
-            p->influence[i] += p->row[i] * p->row[i] / d;
+            p->influence[i] += p->row[i] * p->row[i] * inverse;
         }
         for (size_t k = 0; k < classes; k++) {
             reduced[k] = p->targets[(size_t)j * classes + k] - (j ? l * reduced[(ptrdiff_t)k - (ptrdiff_t)classes] : 0);
-            const double share = reduced[k] / d;
+            const double share = reduced[k] * inverse;
             vit_add_rows(p->fitted + k * examples, &share, p->row, 0, 1, p->examples);
         }
         before = d;
