@@ -109,7 +109,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
         *:src/kernels/* | *:src/image/resize.c | *:src/model/convert.c) ;; # every pixel, weight, token
         *:src/tasks/least_squares.c | *:src/tasks/linear_algebra.c | *:src/tasks/search.c) ;;
-        wasm*:src/model/stages*.c) extra+=(-Os) ;;
+        wasm*:src/model/stages*.c | wasm*:src/model/convolution.c) extra+=(-Os) ;;
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
 }

@@ -94,7 +94,7 @@ static const struct rule {
 
 /* The rank, with the shape written, of a rule in the i-th of a part; 0 if that has no such weight. */
 static int rule_shape(const vit_config *c, int i, int rule, int64_t shape[4]) {
-    (void)i;
+    const vit_unit_shape unit = vit_unit_at(&c->resnet, i);
     switch (rule) {
 #define VIT_WEIGHT(rows, stage, kind, field, name, condition, ...)              \
     case RULE_##rows##_##field:                                      \
