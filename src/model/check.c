@@ -15,6 +15,12 @@ static vit_status check_resnet(const vit_config *c, const vit_limits *limits, co
     if (is_bit && (!r->stages || c->width != vit_resnet_channels(r)))
         return vit_fail(error, VIT_ERR_CONFIG, "%s: features of %d channels: expected 1 to 4 stages, whose last has %d",
                         name, c->width, vit_resnet_channels(r));
+    const int has_tokens = c->layers || c->heads || c->mlp_width || c->class_token || c->dist_token || c->registers ||
+                           c->pos_kind != VIT_POS_NONE || c->axial || c->patch_height != 1 || c->patch_width != 1,
+              has_head = c->pool != VIT_POOL_MEAN || c->pool_norm || c->pre_logits || c->head_dist || c->projection;
+    if (is_bit && (has_tokens || has_head))
+        return vit_fail(error, VIT_ERR_CONFIG,
+                        "%s: a BiT with layers, tokens, positions or features of a Vision Transformer", name);
     for (int i = 0; i < r->stages; i++)
         if (r->units[i] < 1)
             return vit_fail(error, VIT_ERR_CONFIG, "%s: stage %d of %d has no residual unit", name, i + 1, r->stages);

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "../../src/base/half.h"
+#include "../../src/base/rng.h"
 #include "../../src/model/model.h"
 
 static vit_error error;
@@ -315,6 +316,35 @@ static void test_plan(void) {
     vit_model_close(model);
 }
 
+/* Whatever a configuration says, it is refused or its costs are numbers. */
+static void test_any_configuration(void) {
+    static const int values[] = {-1, 0, 1, 2, 3, 7, 16, 32, 64, 100, 1000, 4096, 65535, 65536, 1 << 20, INT32_MAX};
+    int planned = 0, refused = 0;
+    for (uint64_t round = 0; round < 4000; round++) {
+        vit_config config;
+        vit_model *model;
+        const uint64_t key = vit_random_key(1, round);
+        const char *name = vit_architecture_name((int)vit_random_below(key, 0, COUNTED));
+        vit_architecture_config(&config, name, &error);
+        for (uint32_t i = 0; i <= round % 3; i++) {
+            const vit_field *field = &vit_fields[vit_random_below(key, 2 * i + 1, (uint32_t)vit_field_count)];
+            *vit_field_at(&config, field->config) = values[vit_random_below(key, 2 * i + 2, sizeof values / sizeof *values)];
+        }
+        if (vit_model_plan(&model, &config, NULL, &error) != VIT_OK) {
+            refused += error.text[0] != 0 && model == NULL;
+            continue;
+        }
+        planned++;
+        const double flops = vit_model_flops(model, 64, 48);
+        if (vit_model_parameters(model) <= 0 || !(flops >= 0 && flops < 1e30) ||
+            vit_model_bytes(model) < (uint64_t)vit_model_parameters(model))
+            CHECK(!"its costs are numbers");
+        vit_session_bytes(model, &(vit_session_options){.height = 64, .width = 48, .batch = 3, .capture_attention = 1});
+        vit_model_close(model);
+    }
+    CHECK(planned > 500 && refused > 500 && planned + refused == 4000);
+}
+
 /* What is initialised runs, in f32 and in integers, to nearly the same features. */
 static void test_runs(void) {
     float features[2][192];
@@ -340,4 +370,4 @@ static void test_runs(void) {
 }
 
 TEST_MAIN(TEST(test_parameters), TEST(test_built_the_same), TEST(test_flops), TEST(test_pretraining),
-          TEST(test_beginning), TEST(test_plan), TEST(test_runs))
+          TEST(test_beginning), TEST(test_plan), TEST(test_any_configuration), TEST(test_runs))
