@@ -35,7 +35,9 @@ vit_sums vit_sums_of(const vit_config *c) {
     s.fc1_bias = s.fc2_bias + c->width;
     s.norm2 = s.fc1_bias + c->mlp_width;
     s.proj_bias = s.norm2 + 2 * c->width;
-    s.qkv_bias = s.proj_bias + c->width;
+    s.scale1 = s.proj_bias + c->width;
+    s.scale2 = s.scale1 + c->width;
+    s.qkv_bias = s.scale2 + c->width;
     s.norm1 = s.qkv_bias + 3 * c->width;
     s.count = s.norm1 + 2 * c->width;
     return s;
@@ -78,20 +80,59 @@ static void qkv_blocks(void *context, int begin, int end, int thread) {
     }
 }
 
-/* y = x + drop(branch w + bias); without dropout in one go. */
-static void residual(const vit_trainer *t, vit_site site, int layer, vit_span s, const float *x, const float *branch,
-                     const float *w, const float *bias, int k, float *scratch, float *y) {
+/* What a branch adds to the residual stream: scale (input wT + bias), of which some is dropped. */
+typedef struct branch {
+    vit_site site;
+    int layer, k;
+    const float *w, *bias, *scale; /* scale: of LayerScale, or NULL */
+} branch;
+
+static branch attention_branch(const vit_trainer *t, int layer) {
+    const vit_block *w = &t->model->weights.blocks[layer];
+    return (branch){VIT_SITE_PROJ, layer, t->model->config.width, w->proj_weight.f32, w->proj_bias, w->scale1};
+}
+
+static branch mlp_branch(const vit_trainer *t, int layer) {
+    const vit_block *w = &t->model->weights.blocks[layer];
+    return (branch){VIT_SITE_FC2, layer, t->model->config.mlp_width, w->fc2_weight.f32, w->fc2_bias, w->scale2};
+}
+
+/* Panels of D, times a factor for each channel. */
+static void scale_channels(const vit_trainer *t, const float *scale, int count, float *x) {
+    const int r = t->kernels->panel, width = t->model->config.width;
+    for (int p = 0; p < count; p++)
+        for (int d = 0; d < width; d++)
+            for (int lane = 0; lane < r; lane++, x++)
+                *x *= scale[d];
+}
+
+/* y = x + the branch; in one go where it does not stand apart. */
+static void residual(const vit_trainer *t, branch b, vit_span s, const float *x, const float *input, float *scratch,
+                     float *y) {
     const int width = t->model->config.width;
     const size_t bytes = vit_panel_bytes(t, width, s.count);
     memcpy(y, x, bytes);
-    if (!t->drops) {
-        vit_train_linear(t, branch, w, bias, k, width, s.count, VIT_EPILOGUE_ADD, y);
+    if (!t->apart) {
+        vit_train_linear(t, input, b.w, b.bias, b.k, width, s.count, VIT_EPILOGUE_ADD, y);
         return;
     }
-    vit_train_linear(t, branch, w, bias, k, width, s.count, VIT_EPILOGUE_STORE, scratch);
-    vit_drop(t, site, layer, scratch, width, s.begin, s.count);
+    vit_train_linear(t, input, b.w, b.bias, b.k, width, s.count, VIT_EPILOGUE_STORE, scratch);
+    if (b.scale)
+        scale_channels(t, b.scale, s.count, scratch);
+    if (t->drops)
+        vit_drop(t, b.site, b.layer, scratch, width, s.begin, s.count);
     for (size_t i = 0; i < bytes / sizeof *y; i++)
         y[i] += scratch[i];
+}
+
+/* gelu = dropped GELU(hidden), panels of F. */
+static void activate(const vit_trainer *t, int layer, vit_span s, const float *hidden, float *gelu) {
+    const vit_config *c = &t->model->config;
+    const size_t bytes = vit_panel_bytes(t, c->mlp_width, s.count);
+    memcpy(gelu, hidden, bytes);
+    t->train->activate(vit_activation_epilogue(c->activation), gelu, bytes / sizeof *gelu);
+    if (t->options.dropout > 0)
+        vit_drop(t, VIT_SITE_HIDDEN, layer, gelu, c->mlp_width, s.begin, s.count);
 }
 
 static void mlp_blocks(void *context, int begin, int end, int thread) {
@@ -106,19 +147,13 @@ static void mlp_blocks(void *context, int begin, int end, int thread) {
         const vit_span s = vit_span_of(t, b);
         float *middle = vit_panel(t, kept->middle, c->width, s.begin);
         float *hidden = vit_panel(t, kept->hidden, c->mlp_width, s.begin);
-        residual(t, VIT_SITE_PROJ, job->layer, s, vit_panel(t, kept->x, c->width, s.begin),
-                 vit_panel(t, kept->mixed, c->width, s.begin), w->proj_weight.f32, w->proj_bias, c->width, normed,
-                 middle);
+        residual(t, attention_branch(t, job->layer), s, vit_panel(t, kept->x, c->width, s.begin),
+                 vit_panel(t, kept->mixed, c->width, s.begin), normed, middle);
         layernorm(t, middle, w->norm2_weight, w->norm2_bias, s.count, normed);
         vit_train_linear(t, normed, w->fc1_weight.f32, w->fc1_bias, c->width, c->mlp_width, s.count,
                          VIT_EPILOGUE_STORE, hidden);
-        const size_t bytes = vit_panel_bytes(t, c->mlp_width, s.count);
-        memcpy(gelu, hidden, bytes);
-        t->train->activate(vit_activation_epilogue(c->activation), gelu, bytes / sizeof *gelu);
-        if (t->options.dropout > 0)
-            vit_drop(t, VIT_SITE_HIDDEN, job->layer, gelu, c->mlp_width, s.begin, s.count);
-        residual(t, VIT_SITE_FC2, job->layer, s, middle, gelu, w->fc2_weight.f32, w->fc2_bias, c->mlp_width, normed,
-                 vit_panel(t, next, c->width, s.begin));
+        activate(t, job->layer, s, hidden, gelu);
+        residual(t, mlp_branch(t, job->layer), s, middle, gelu, normed, vit_panel(t, next, c->width, s.begin));
     }
 }
 
@@ -140,20 +175,32 @@ void vit_forward_layer(vit_trainer *t, int layer, int again) {
 void vit_norm_backward_panels(const vit_trainer *t, const float *x, const float *gain, const float *dnormed, int count,
                               const float *dy, float *sums, float *scratch, float *dx) {
     const vit_config *c = &t->model->config;
-    memcpy(dx, dy, vit_panel_bytes(t, c->width, count));
+    if (dx != dy)
+        memcpy(dx, dy, vit_panel_bytes(t, c->width, count));
     const vit_norm_backward b = {.x = x, .gain = gain, .dy = dnormed, .dx = dx, .dgain = sums, .dbias = sums + c->width,
                                  .scratch = scratch, .eps = c->norm_eps, .width = c->width};
     t->train->layernorm_backward(&b, 0, count);
 }
 
-/* The gradient behind the dropout of a branch: dx itself where there is none. */
-static float *branch_gradient(const vit_trainer *t, vit_site site, int layer, vit_span s, float *dx, float *branch) {
+/* The gradient of a branch's linear layer: dx itself where it does not stand apart, else in `out`. sums [D] += that of its
+ * scale, for which its output is computed again of its input: scratch, panels of D. */
+static float *branch_gradient(const vit_trainer *t, branch b, vit_span s, const float *input, float *dx, float *sums,
+                              float *scratch, float *out) {
     const int width = t->model->config.width;
-    if (!t->drops)
+    if (!t->apart)
         return vit_panel(t, dx, width, s.begin);
-    float *out = vit_panel(t, branch, width, s.begin);
-    memcpy(out, vit_panel(t, dx, width, s.begin), vit_panel_bytes(t, width, s.count));
-    vit_drop(t, site, layer, out, width, s.begin, s.count);
+    const size_t bytes = vit_panel_bytes(t, width, s.count);
+    out = vit_panel(t, out, width, s.begin);
+    memcpy(out, vit_panel(t, dx, width, s.begin), bytes);
+    if (t->drops)
+        vit_drop(t, b.site, b.layer, out, width, s.begin, s.count);
+    if (!b.scale)
+        return out;
+    vit_train_linear(t, input, b.w, b.bias, b.k, width, s.count, VIT_EPILOGUE_STORE, scratch);
+    for (size_t i = 0; i < bytes / sizeof *out; i++)
+        scratch[i] *= out[i];
+    t->train->sum_tokens(scratch, width, sums, 0, s.count);
+    scale_channels(t, b.scale, s.count, out);
     return out;
 }
 
@@ -173,7 +220,10 @@ static void mlp_backward_blocks(void *context, int begin, int end, int thread) {
         memset(sums, 0, (size_t)at.qkv_bias * sizeof *sums);
         float *hidden = vit_panel(t, kept->hidden, f, s.begin), *dhidden = vit_panel(t, t->dhidden, f, s.begin);
         float *middle = vit_panel(t, kept->middle, d, s.begin), *dmiddle = vit_panel(t, t->dx[1], d, s.begin);
-        const float *dy = branch_gradient(t, VIT_SITE_FC2, job->layer, s, t->dx[0], t->branch[1]);
+        if (w->scale2)
+            activate(t, job->layer, s, hidden, scratch);
+        const float *dy = branch_gradient(t, mlp_branch(t, job->layer), s, scratch, t->dx[0], sums + at.scale2, dnormed,
+                                          t->branch[1]);
         t->train->sum_tokens(dy, d, sums + at.fc2_bias, 0, s.count);
         vit_train_linear_backward(t, dy, w->fc2_weight.f32, f, d, s.count, dhidden);
         t->train->activation_backward(vit_activation_epilogue(c->activation), hidden, dhidden,
@@ -187,7 +237,9 @@ static void mlp_backward_blocks(void *context, int begin, int end, int thread) {
         layernorm(t, middle, w->norm2_weight, w->norm2_bias, s.count, vit_panel(t, t->normed[1], d, s.begin));
         vit_norm_backward_panels(t, middle, w->norm2_weight, dnormed, s.count, vit_panel(t, t->dx[0], d, s.begin),
                                  sums + at.norm2, scratch, dmiddle);
-        const float *dproj = branch_gradient(t, VIT_SITE_PROJ, job->layer, s, t->dx[1], t->branch[0]);
+        const float *dproj = branch_gradient(t, attention_branch(t, job->layer), s,
+                                             vit_panel(t, kept->mixed, d, s.begin), t->dx[1], sums + at.scale1, dnormed,
+                                             t->branch[0]);
         t->train->sum_tokens(dproj, d, sums + at.proj_bias, 0, s.count);
         vit_train_linear_backward(t, dproj, w->proj_weight.f32, d, d, s.count, vit_panel(t, t->dmixed, d, s.begin));
     }
@@ -233,10 +285,10 @@ void vit_backward_layer(vit_trainer *t, int layer) {
     vit_train_attention_backward(t, layer);
     for_blocks(t, layer, qkv_backward_blocks);
     const vit_product products[] = {
-        {t->drops ? t->branch[1] : t->dx[0], kept->hidden, vit_gradient(t, w->fc2_weight.f32), d, f, t->lanes},
+        {t->apart ? t->branch[1] : t->dx[0], kept->hidden, vit_gradient(t, w->fc2_weight.f32), d, f, t->lanes},
         {t->dhidden, t->normed[1], vit_gradient(t, w->fc1_weight.f32), f, d, t->lanes},
         {t->dqkv, t->normed[0], vit_gradient(t, w->qkv_weight.f32), 3 * d, d, t->lanes},
-        {t->drops ? t->branch[0] : t->dx[1], kept->mixed, vit_gradient(t, w->proj_weight.f32), d, d, t->lanes},
+        {t->apart ? t->branch[0] : t->dx[1], kept->mixed, vit_gradient(t, w->proj_weight.f32), d, d, t->lanes},
     };
     vit_products(t, products, 4);
     vit_add_sums(t, at.fc2_bias, d, w->fc2_bias);
@@ -244,6 +296,8 @@ void vit_backward_layer(vit_trainer *t, int layer) {
     vit_add_sums(t, at.norm2, d, w->norm2_weight);
     vit_add_sums(t, at.norm2 + d, d, w->norm2_bias);
     vit_add_sums(t, at.proj_bias, d, w->proj_bias);
+    vit_add_sums(t, at.scale1, d, w->scale1);
+    vit_add_sums(t, at.scale2, d, w->scale2);
     /* the keys' bias moves all scores of a query alike: its gradient is 0, and rounding's would be blown up by Adam */
     vit_add_sums(t, at.qkv_bias, d, w->qkv_bias);
     vit_add_sums(t, at.qkv_bias + 2 * d, d, w->qkv_bias ? w->qkv_bias + 2 * d : NULL);

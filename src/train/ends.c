@@ -51,6 +51,11 @@ static int patch_pixels(const vit_config *c) {
     return 3 * c->patch_height * c->patch_width;
 }
 
+/* Where tokens begin: before their norm, where there is one before the layers. */
+static float *first_tokens(const vit_trainer *t) {
+    return t->embedded ? t->embedded : t->kept[0].x;
+}
+
 static void input_blocks(void *context, int begin, int end, int thread) {
     (void)thread;
     const vit_trainer *t = context;
@@ -59,7 +64,7 @@ static void input_blocks(void *context, int begin, int end, int thread) {
     for (int b = begin; b < end; b++) {
         const vit_span s = vit_span_of(t, b);
         float *pixels = vit_panel(t, t->pixels, patch_pixels(c), s.begin);
-        float *x = vit_panel(t, t->kept[0].x, c->width, s.begin);
+        float *x = vit_panel(t, first_tokens(t), c->width, s.begin);
         for (int p = 0; p < s.count; p++)
             patch_panel(t, s.begin + p, vit_panel(t, pixels, patch_pixels(c), p));
         vit_train_linear(t, pixels, w->patch_weight.f32, w->patch_bias, patch_pixels(c), c->width, s.count,
@@ -70,6 +75,9 @@ static void input_blocks(void *context, int begin, int end, int thread) {
             vit_add_positions(t, s, x);
         if (t->options.dropout > 0)
             vit_drop(t, VIT_SITE_POSITIONS, 0, x, c->width, s.begin, s.count);
+        if (t->embedded)
+            t->kernels->layernorm(x, w->pre_norm_weight, w->pre_norm_bias, c->norm_eps, c->width,
+                                  vit_panel(t, t->kept[0].x, c->width, s.begin), 0, s.count);
     }
 }
 
@@ -89,11 +97,52 @@ static void drop_blocks(void *context, int begin, int end, int thread) {
     }
 }
 
+/* dx = the gradient of LayerNorm(x)'s input, dnormed its output's. */
+struct norm_job {
+    const vit_trainer *trainer;
+    const float *x, *gain;
+    const float *dnormed;
+    float *dx;
+};
+
+static void norm_backward_blocks(void *context, int begin, int end, int thread) {
+    const struct norm_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const int width = t->model->config.width;
+    const vit_sums at = vit_sums_of(&t->model->config);
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        float *sums = t->sums + (size_t)b * (size_t)at.count + at.norm1, *dx = vit_panel(t, job->dx, width, s.begin);
+        memset(sums, 0, 2 * (size_t)width * sizeof *sums);
+        memset(dx, 0, vit_panel_bytes(t, width, s.count));
+        vit_norm_backward_panels(t, vit_panel(t, (float *)job->x, width, s.begin), job->gain,
+                                 vit_panel(t, (float *)job->dnormed, width, s.begin), s.count, dx, sums,
+                                 vit_scratch(t, thread), dx);
+    }
+}
+
+/* Of a norm of all tokens that is not a layer's. */
+static void norm_backward(vit_trainer *t, const float *x, const float *gain, const float *bias, const float *dnormed,
+                          float *dx) {
+    const int width = t->model->config.width, at = vit_sums_of(&t->model->config).norm1;
+    struct norm_job job = {t, x, gain, dnormed, dx};
+    vit_team_run(t->team, t->blocks, 1, norm_backward_blocks, &job);
+    vit_add_sums(t, at, width, gain);
+    vit_add_sums(t, at + width, width, bias);
+}
+
 void vit_backward_input(vit_trainer *t) {
     const vit_config *c = &t->model->config;
+    const vit_weights *w = &t->model->weights;
+    if (t->embedded) {
+        float *after = t->dx[0];
+        norm_backward(t, t->embedded, w->pre_norm_weight, w->pre_norm_bias, after, t->dx[1]);
+        t->dx[0] = t->dx[1];
+        t->dx[1] = after;
+    }
     if (t->options.dropout > 0)
         vit_team_run(t->team, t->blocks, 1, drop_blocks, t);
-    const vit_product product = {t->dx[0], t->pixels, vit_gradient(t, t->model->weights.patch_weight.f32), c->width,
+    const vit_product product = {t->dx[0], t->pixels, vit_gradient(t, w->patch_weight.f32), c->width,
                                  patch_pixels(c), t->lanes};
     vit_products(t, &product, 1);
     vit_tokens_backward(t, t->dx[0]);
@@ -103,7 +152,7 @@ void vit_backward_input(vit_trainer *t) {
 
 /* Mean pooling takes the final norm of every token, class pooling only that of the class token, once it is apart. */
 static int norms_tokens(const vit_trainer *t) {
-    return t->model->config.final_norm && t->model->config.pool == VIT_POOL_MEAN;
+    return t->model->config.final_norm && t->model->config.pool != VIT_POOL_CLASS;
 }
 
 static int norms_class(const vit_trainer *t) {
@@ -122,31 +171,40 @@ static void final_norm_blocks(void *context, int begin, int end, int thread) {
     }
 }
 
-/* Tokens of an image that pooling takes, as rows: the class token, or the patches. */
-static vit_transfer pooled_tokens(const vit_trainer *t, int image, float *panels, float *rows) {
+/* Tokens of an image that pooling takes the mean of, as rows: the class token, or the patches. */
+static vit_transfer pooled_tokens(const vit_trainer *t, int image, int is_class, float *panels, float *rows) {
     const vit_config *c = &t->model->config;
-    const int r = t->kernels->panel, is_class = c->pool == VIT_POOL_CLASS;
+    const int r = t->kernels->panel;
     const int lane = image * t->tokens + (is_class ? 0 : t->prefix);
     return (vit_transfer){.panels = vit_panel(t, panels, c->width, lane / r), .stride = (ptrdiff_t)c->width * r,
                           .rows = rows, .row_stride = c->width, .first = lane % r,
                           .tokens = is_class ? 1 : t->patches, .channels = c->width};
 }
 
+static int pools(const vit_trainer *t, int is_class) {
+    const vit_pool pool = t->model->config.pool;
+    return pool == VIT_POOL_CLASS_MEAN || pool == (is_class ? VIT_POOL_CLASS : VIT_POOL_MEAN);
+}
+
 static void pool_images(void *context, int begin, int end, int thread) {
     const vit_trainer *t = context;
     const int width = t->model->config.width;
-    float *rows = vit_scratch(t, thread);
-    for (int image = begin; image < end; image++) {
-        const vit_transfer tokens = pooled_tokens(t, image, norms_tokens(t) ? t->normed[0] : t->x, rows);
-        float *out = t->pooled_rows + (size_t)image * (size_t)width;
-        t->train->to_rows(&tokens);
-        memcpy(out, rows, (size_t)width * sizeof *out);
-        for (int token = 1; token < tokens.tokens; token++)
+    float *rows = vit_scratch(t, thread), *panels = norms_tokens(t) ? t->normed[0] : t->x;
+    float *out = t->pooled_rows + (size_t)begin * (size_t)vit_pooled_width(&t->model->config);
+    for (int image = begin; image < end; image++)
+        for (int is_class = 1; is_class >= 0; is_class--) {
+            const vit_transfer tokens = pooled_tokens(t, image, is_class, panels, rows);
+            if (!pools(t, is_class))
+                continue;
+            t->train->to_rows(&tokens);
+            memcpy(out, rows, (size_t)width * sizeof *out);
+            for (int token = 1; token < tokens.tokens; token++)
+                for (int d = 0; d < width; d++)
+                    out[d] += rows[(size_t)token * (size_t)width + (size_t)d];
             for (int d = 0; d < width; d++)
-                out[d] += rows[(size_t)token * (size_t)width + (size_t)d];
-        for (int d = 0; d < width; d++)
-            out[d] /= (float)tokens.tokens;
-    }
+                out[d] /= (float)tokens.tokens;
+            out += width;
+        }
 }
 
 /* The gradient of pooled_rows, spread over the tokens of `out`, whose others are 0. */
@@ -160,29 +218,18 @@ static void spread_images(void *context, int begin, int end, int thread) {
     const vit_trainer *t = job->trainer;
     const int width = t->model->config.width;
     float *rows = vit_scratch(t, thread);
-    for (int image = begin; image < end; image++) {
-        const vit_transfer tokens = pooled_tokens(t, image, job->out, rows);
-        const float *from = t->pooled_rows + (size_t)image * (size_t)width;
-        for (int token = 0; token < tokens.tokens; token++)
-            for (int d = 0; d < width; d++)
-                rows[(size_t)token * (size_t)width + (size_t)d] = from[d] / (float)tokens.tokens;
-        t->train->to_panels(&tokens);
-    }
-}
-
-static void final_norm_backward_blocks(void *context, int begin, int end, int thread) {
-    const vit_trainer *t = context;
-    const int width = t->model->config.width;
-    const vit_sums at = vit_sums_of(&t->model->config);
-    for (int b = begin; b < end; b++) {
-        const vit_span s = vit_span_of(t, b);
-        float *sums = t->sums + (size_t)b * (size_t)at.count + at.norm1;
-        float *dx = vit_panel(t, t->dx[0], width, s.begin);
-        memset(sums, 0, 2 * (size_t)width * sizeof *sums);
-        memset(dx, 0, vit_panel_bytes(t, width, s.count));
-        vit_norm_backward_panels(t, vit_panel(t, t->x, width, s.begin), t->model->weights.norm_weight,
-                                 vit_panel(t, t->dx[1], width, s.begin), s.count, dx, sums, vit_scratch(t, thread), dx);
-    }
+    const float *from = t->pooled_rows + (size_t)begin * (size_t)vit_pooled_width(&t->model->config);
+    for (int image = begin; image < end; image++)
+        for (int is_class = 1; is_class >= 0; is_class--) {
+            const vit_transfer tokens = pooled_tokens(t, image, is_class, job->out, rows);
+            if (!pools(t, is_class))
+                continue;
+            for (int token = 0; token < tokens.tokens; token++)
+                for (int d = 0; d < width; d++)
+                    rows[(size_t)token * (size_t)width + (size_t)d] = from[d] / (float)tokens.tokens;
+            t->train->to_panels(&tokens);
+            from += width;
+        }
 }
 
 /* ---- Head ---- */
@@ -224,7 +271,8 @@ void vit_forward_output(vit_trainer *t) {
     if (norms_tokens(t))
         vit_team_run(t->team, t->blocks, 1, final_norm_blocks, t);
     vit_team_run(t->team, t->options.batch, 1, pool_images, t);
-    const vit_transfer pooled = images(t, t->pooled_rows, t->pooled[0], c->width);
+    const int width = vit_pooled_width(c);
+    const vit_transfer pooled = images(t, t->pooled_rows, t->pooled[0], width);
     t->train->to_panels(&pooled);
     const float *features = t->pooled[0];
     if (norms_class(t)) {
@@ -238,11 +286,11 @@ void vit_forward_output(vit_trainer *t) {
         features = t->pooled[2];
     }
     if (c->pre_logits) {
-        head_linear(t, 0, features, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits,
+        head_linear(t, 0, features, w->pre_logits_weight, w->pre_logits_bias, width, c->pre_logits,
                     VIT_EPILOGUE_TANH, t->hidden);
         features = t->hidden;
     }
-    head_linear(t, 0, features, w->head_weight, w->head_bias, c->pre_logits ? c->pre_logits : c->width, c->classes,
+    head_linear(t, 0, features, w->head_weight, w->head_bias, c->pre_logits ? c->pre_logits : width, c->classes,
                 VIT_EPILOGUE_STORE, t->scores);
     const vit_transfer logits = images(t, t->logits, t->scores, c->classes);
     t->train->to_rows(&logits);
@@ -273,6 +321,7 @@ void vit_backward_output(vit_trainer *t) {
     const vit_config *c = &t->model->config;
     const vit_weights *w = &t->model->weights;
     const vit_transfer dlogits = images(t, t->dlogits, t->dscores, c->classes);
+    const int width = vit_pooled_width(c);
     float *dpooled = t->dpooled[0];
     const float *features = c->pool_norm ? t->pooled[2] : norms_class(t) ? t->pooled[1] : t->pooled[0];
     t->train->to_panels(&dlogits);
@@ -281,25 +330,22 @@ void vit_backward_output(vit_trainer *t) {
         const size_t count = vit_panel_bytes(t, c->pre_logits, t->image_panels) / sizeof(float);
         for (size_t i = 0; i < count; i++)
             t->dhead[i] *= 1 - t->hidden[i] * t->hidden[i];
-        head_backward(t, t->dhead, features, w->pre_logits_weight, w->pre_logits_bias, c->width, c->pre_logits,
+        head_backward(t, t->dhead, features, w->pre_logits_weight, w->pre_logits_bias, width, c->pre_logits,
                       dpooled);
     } else {
-        head_backward(t, t->dscores, features, w->head_weight, w->head_bias, c->width, c->classes, dpooled);
+        head_backward(t, t->dscores, features, w->head_weight, w->head_bias, width, c->classes, dpooled);
     }
     if (c->pool_norm)
         dpooled = head_norm_backward(t, norms_class(t) ? t->pooled[1] : t->pooled[0], w->pool_norm_weight,
                                      w->pool_norm_bias, dpooled);
     if (norms_class(t))
         dpooled = head_norm_backward(t, t->pooled[0], w->norm_weight, w->norm_bias, dpooled);
-    const vit_transfer pooled = images(t, t->pooled_rows, dpooled, c->width);
+    const vit_transfer pooled = images(t, t->pooled_rows, dpooled, width);
     t->train->to_rows(&pooled);
     struct spread_job spread = {t, norms_tokens(t) ? t->dx[1] : t->dx[0]};
     memset(spread.out, 0, vit_panel_bytes(t, c->width, t->panels));
     vit_team_run(t->team, t->options.batch, 1, spread_images, &spread);
     if (!norms_tokens(t))
         return;
-    const vit_sums at = vit_sums_of(c);
-    vit_team_run(t->team, t->blocks, 1, final_norm_backward_blocks, t);
-    vit_add_sums(t, at.norm1, c->width, w->norm_weight);
-    vit_add_sums(t, at.norm1 + c->width, c->width, w->norm_bias);
+    norm_backward(t, t->x, w->norm_weight, w->norm_bias, t->dx[1], t->dx[0]);
 }

@@ -19,11 +19,10 @@ static vit_status check_network(const vit_model *model, vit_error *error) {
         const char *what;
     } parts[] = {
         {c->network != VIT_NETWORK_VIT || c->resnet.stem_width, "convolutions"},
-        {c->pool != VIT_POOL_CLASS && c->pool != VIT_POOL_MEAN, "this pooling"},
+        {c->pool == VIT_POOL_MAP, "attention pooling"},
+        {c->pool == VIT_POOL_CLASS_MEAN && (c->pool_norm || !c->final_norm), "this pooling and these norms"},
         {c->mlp != VIT_MLP_PLAIN, "SwiGLU"},
         {c->dist_token || c->head_dist, "a distillation token"},
-        {c->layer_scale, "LayerScale"},
-        {c->pre_norm, "a norm before the first layer"},
         {c->projection, "a projection"},
         {c->axial, "axial attention"},
         {c->decoder.kind != VIT_DECODER_NONE, "a decoder"},
@@ -89,6 +88,7 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
         return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them",
                         options->kernels ? options->kernels : "");
     t->drops = options->dropout > 0 || options->drop_path > 0;
+    t->apart = t->drops || c->layer_scale;
     t->rows = c->image_height / c->patch_height;
     t->columns = c->image_width / c->patch_width;
     t->patches = t->rows * t->columns;
@@ -152,17 +152,20 @@ static void take_buffers(vit_trainer *t, int threads) {
         t->normed[i] = take(arena, lanes, width, 1);
     for (int i = 0; i < 3; i++)
         t->dx[i] = take(arena, lanes, width, 1);
-    for (int i = 0; i < 2 && t->drops; i++)
+    for (int i = 0; i < 2 && t->apart; i++)
         t->branch[i] = take(arena, lanes, width, 1);
+    if (c->pre_norm)
+        t->embedded = take(arena, lanes, width, 1);
     t->dqkv = take(arena, lanes, 3 * width, 1);
     t->dmixed = take(arena, lanes, width, 1);
     t->dhidden = take(arena, lanes, (size_t)c->mlp_width, 1);
     t->sums = take(arena, (size_t)t->blocks, (size_t)vit_sums_of(c).count, 1);
+    const size_t features = (size_t)vit_pooled_width(c);
     for (int i = 0; i < 3; i++)
-        t->pooled[i] = take(arena, images, width, 1);
+        t->pooled[i] = take(arena, images, features, 1);
     for (int i = 0; i < 2; i++)
-        t->dpooled[i] = take(arena, images, width, 1);
-    t->pooled_rows = take(arena, batch, width, 1);
+        t->dpooled[i] = take(arena, images, features, 1);
+    t->pooled_rows = take(arena, batch, features, 1);
     if (c->pre_logits) {
         t->hidden = take(arena, images, (size_t)c->pre_logits, 1);
         t->dhead = take(arena, images, (size_t)c->pre_logits, 1);

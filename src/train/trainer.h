@@ -23,7 +23,7 @@ typedef struct vit_kept {
 
 /* Of a block of panels, [.. of the parameter]: the sums over its tokens. */
 typedef struct vit_sums {
-    int fc2_bias, fc1_bias, norm2, proj_bias, qkv_bias, norm1; /* where each begins; norms: gain, then bias */
+    int fc2_bias, fc1_bias, norm2, proj_bias, scale1, scale2, qkv_bias, norm1; /* where each begins; norms: gain, bias */
     int count;
 } vit_sums;
 
@@ -58,6 +58,7 @@ struct vit_trainer {
     int image_panels;                   /* of one vector an image */
     size_t thread_scratch;              /* floats a thread */
     int drops;                          /* whether there is dropout or stochastic depth */
+    int apart;                          /* whether what a branch adds is not just what its linear layer gives */
     int64_t batches, updates;           /* so far */
 
     float *input;                       /* [B,H,W,3] */
@@ -69,7 +70,8 @@ struct vit_trainer {
     float *x;                           /* panels of D: the residual stream after the last layer */
     float *normed[2];                   /* panels of D: norm1's and norm2's output, for the gradients of weights */
     float *dx[3];                       /* panels of D: the residual stream's gradient: after, within, before a layer */
-    float *branch[2];                   /* panels of D: the same behind dropout, of proj and fc2; else NULL */
+    float *branch[2];                   /* panels of D: that of proj's and fc2's output, where they stand apart; else NULL */
+    float *embedded;                    /* panels of D: tokens before the norm before the layers, or NULL */
     float *dqkv, *dmixed, *dhidden;     /* panels of 3D, D, F */
     float *sums;                        /* [blocks][vit_sums.count] */
     float *pooled[3], *dpooled[2];      /* image panels of D: as pooled, behind the final norm, behind pool_norm */

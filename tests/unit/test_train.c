@@ -133,6 +133,12 @@ static void test_networks(void) {
     c.pos_kind = VIT_POS_NONE;
     check_slots(&c, options_of(17), "norm after pooling, no positions");
     c = small();
+    c.layer_scale = 1;
+    check_slots(&c, options_of(3), "LayerScale");
+    c.pool = VIT_POOL_CLASS_MEAN;
+    c.pre_norm = 1;
+    check_slots(&c, o, "LayerScale behind dropout, class token and mean, a norm before the layers");
+    c = small();
     c.pos_kind = VIT_POS_2D;
     c.registers = 2;
     check_slots(&c, options_of(3), "2-D positions, registers");
@@ -318,6 +324,10 @@ static void check_session(const vit_config *c, const char *what) {
 static void test_session_agrees(void) {
     vit_config c = small();
     check_session(&c, "class token");
+    c.layer_scale = c.pre_norm = 1;
+    c.pool = VIT_POOL_CLASS_MEAN;
+    check_session(&c, "LayerScale, class token and mean, a norm before the layers");
+    c = small();
     c.registers = 3;
     c.pos_kind = VIT_POS_2D;
     check_session(&c, "2-D positions, registers");
@@ -406,11 +416,11 @@ static void test_refusals(void) {
     o = options_of(1);
     o.kernels = "abacus";
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
-    model->config.layer_scale = 1;
+    model->config.mlp = VIT_MLP_SWIGLU;
     o = options_of(1);
     CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_trainer_open(&t, model, &o, &error));
-    CHECK_MENTIONS(error.text, "LayerScale");
-    model->config.layer_scale = 0;
+    CHECK_MENTIONS(error.text, "SwiGLU");
+    model->config.mlp = VIT_MLP_PLAIN;
     t = trainer_of(model, options_of(2));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_set_class(t, 0, 5, &error));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_set_class(t, 2, 0, &error));
