@@ -1,5 +1,5 @@
-/* Convolutions are GEMMs: a block of panels of windows is laid out as columns in a thread's scratch memory and met by all
- * rows of the weights while it is in the caches. A convolution of single pixels meets the map itself. */
+/* Convolutions are GEMMs: a block of panels of windows is laid out as columns in a thread's scratch memory and met by
+ * all rows of the weights while it is in the caches. A convolution of single pixels meets the map itself. */
 #include "convolution.h"
 
 #include <math.h>
@@ -146,7 +146,8 @@ static void dense_columns(const vit_kernels *kernels, const float *x, const vit_
                           float *out) {
     vit_tap taps[MOST_TAPS];
     place places[MOST_TAPS];
-    const int r = kernels->panel, panels = divide_up(w->height * w->width, r), count = find_places(w, channels, panel, r, places);
+    const int r = kernels->panel, panels = divide_up(w->height * w->width, r);
+    const int count = find_places(w, channels, panel, r, places);
     for (int i = 0; i < count; i++) {
         const int ahead = w->size * panels; /* of the first panel, to stay positive */
         const int pixel = (panel + ahead) * r + (i / w->size - w->top) * w->width + i % w->size - w->left;
@@ -177,8 +178,8 @@ static void convolve_items(void *context, int begin, int end, int thread) {
     const vit_convolution *c = job->c;
     const vit_windows *w = &c->windows;
     const int r = s->kernels->panel, depth = depth_of(w, c->channels);
-    const size_t map = (size_t)(c->is_input ? w->height * w->width : vit_map_panels(s->kernels, w->height, w->width) * r) *
-                       (size_t)c->channels;
+    const int lanes = c->is_input ? w->height * w->width : vit_map_panels(s->kernels, w->height, w->width) * r;
+    const size_t map = (size_t)lanes * (size_t)c->channels;
     float *columns = s->scratch + (size_t)thread * s->thread_scratch;
     for (int item = begin; item < end; item++) {
         const int part = item % job->parts * job->part, image = item / job->parts / job->blocks;
@@ -211,7 +212,8 @@ static void convolve_items(void *context, int begin, int end, int thread) {
 
 void vit_convolve(vit_session *s, const vit_convolution *c, const float *x, float *y) {
     const vit_windows *w = &c->windows;
-    struct convolve_job job = {s, c, x, y, vit_map_panels(s->kernels, w->out_height, w->out_width), 0, 0, c->outputs, 1};
+    struct convolve_job job = {.session = s, .c = c, .x = x, .y = y, .part = c->outputs, .parts = 1};
+    job.panels = vit_map_panels(s->kernels, w->out_height, w->out_width);
     job.block = block_panels(s->kernels, w, c->channels);
     job.blocks = divide_up(job.panels, job.block);
     /* Each part lays out the columns anew: only where there would be too little for all threads to do. */
@@ -292,7 +294,8 @@ static void normalize_groups(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct group_job *job = context;
     const vit_kernels *kernels = job->session->kernels;
-    const size_t map = (size_t)divide_up(job->g->tokens, kernels->panel) * (size_t)job->g->channels * (size_t)kernels->panel;
+    const size_t lanes = (size_t)divide_up(job->g->tokens, kernels->panel) * (size_t)kernels->panel;
+    const size_t map = lanes * (size_t)job->g->channels;
     for (int item = begin; item < end; item++) {
         const size_t at = (size_t)(item / job->g->groups) * map;
         vit_group_norm g = *job->g;

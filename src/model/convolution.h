@@ -1,7 +1,7 @@
 /* convolution.h - convolutions, pooling and group norm on feature maps.
  *
- * A map [H,W,C] is a matrix of token panels whose tokens are the pixels, row by row: [ceil(H*W / R)][C][R], each image of
- * a batch at a panel border. What pad lanes hold is finite. */
+ * A map [H,W,C] is a matrix of token panels whose tokens are the pixels, row by row: [ceil(H*W / R)][C][R], each image
+ * of a batch at a panel border. What pad lanes hold is finite. */
 #ifndef VIT_MODEL_CONVOLUTION_H
 #define VIT_MODEL_CONVOLUTION_H
 

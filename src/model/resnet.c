@@ -33,7 +33,9 @@ const char *vit_units_name(const vit_config *c) {
 }
 
 const char *vit_stem_name(const vit_config *c) {
-    return c->network == VIT_NETWORK_BIT ? "stem." : c->resnet.stages ? "patch_embed.backbone.stem." : vit_units_name(c);
+    if (c->network == VIT_NETWORK_BIT)
+        return "stem.";
+    return c->resnet.stages ? "patch_embed.backbone.stem." : vit_units_name(c);
 }
 
 const vit_resnet_rules *vit_resnet_rules_of(vit_resnet_kind kind) {

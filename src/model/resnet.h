@@ -23,8 +23,8 @@ int vit_resnet_stride(const vit_resnet *resnet);
 const char *vit_stem_name(const vit_config *config);
 const char *vit_units_name(const vit_config *config);
 
-/* A weight becomes (w - mean) / (deviation + outside), deviation = sqrt(variance + inside), over all that one output sums
- * up. */
+/* A weight becomes (w - mean) / (deviation + outside), deviation = sqrt(variance + inside), over all that one output
+ * sums up. */
 typedef struct vit_standardization {
     double inside, outside;
 } vit_standardization;

@@ -88,13 +88,13 @@ typedef struct unit_run {
 static unit_run start_unit(const vit_session *s, int index) {
     unit_run u = {.shape = vit_unit_at(&s->model->config.resnet, index), .weights = &s->model->weights.units[index]};
     const int middle = u.shape.middle, channels = u.shape.channels;
-    const vit_windows w = unit_windows(s, &u.shape, 3), pixel = unit_windows(s, &u.shape, 1);
+    const vit_windows w = unit_windows(s, &u.shape, 3), pixel = unit_windows(s, &u.shape, 1),
+                      in = vit_windows_make(w.height, w.width, 1, 1, 0),
+                      out = vit_windows_make(w.out_height, w.out_width, 1, 1, 0);
     u.shortcut = (vit_convolution){pixel, channels, 4 * middle, u.weights->shortcut_weight, 0, VIT_EPILOGUE_STORE};
-    u.conv1 = (vit_convolution){vit_windows_make(w.height, w.width, 1, 1, 0), channels, middle, u.weights->conv1_weight, 0,
-                                VIT_EPILOGUE_STORE};
+    u.conv1 = (vit_convolution){in, channels, middle, u.weights->conv1_weight, 0, VIT_EPILOGUE_STORE};
     u.conv2 = (vit_convolution){w, middle, middle, u.weights->conv2_weight, 0, VIT_EPILOGUE_STORE};
-    u.conv3 = (vit_convolution){vit_windows_make(w.out_height, w.out_width, 1, 1, 0), middle, 4 * middle,
-                                u.weights->conv3_weight, 0, VIT_EPILOGUE_STORE};
+    u.conv3 = (vit_convolution){out, middle, 4 * middle, u.weights->conv3_weight, 0, VIT_EPILOGUE_STORE};
     u.pixels_in = w.height * w.width;
     u.pixels_out = w.out_height * w.out_width;
     return u;
@@ -139,7 +139,8 @@ void vit_run_unit_v2(vit_session *s, int index) {
 void vit_run_map_norm(vit_session *s, int index) {
     (void)index;
     const vit_weights *w = &s->model->weights;
-    group_norm(s, s->maps.main, w->norm_weight, w->norm_bias, s->model->config.width, s->patches, NULL, 1, s->maps.side);
+    group_norm(s, s->maps.main, w->norm_weight, w->norm_bias, s->model->config.width, s->patches, NULL, 1,
+               s->maps.side);
 }
 
 /* ---- From the last map on ---- */
@@ -159,7 +160,8 @@ void vit_map_patches(void *context, int begin, int end, int thread) {
     (void)thread;
     vit_session *s = context;
     const vit_config *c = &s->model->config;
-    const int r = s->kernels->panel, channels = vit_resnet_channels(&c->resnet), area = c->patch_height * c->patch_width;
+    const int r = s->kernels->panel, channels = vit_resnet_channels(&c->resnet);
+    const int area = c->patch_height * c->patch_width;
     const int height = vit_map_side(s->height, last_stage(c)), width = vit_map_side(s->width, last_stage(c));
     const size_t depth = (size_t)channels * (size_t)area;
     for (int p = begin; p < end; p++) {
