@@ -1,5 +1,6 @@
 """Weights in other containers: several safetensors files, npz; and what convert makes of them."""
 
+import ast
 import json
 import math
 import os
@@ -103,8 +104,8 @@ def test_broken_shards(vit, tally, folder):
 DESCR = {"F32": "<f4", "F16": "<f2", "BF16": "|V2", "F64": "<f8", "big": ">f4"}
 
 
-def npy(kind, shape, data, fortran=False):
-    text = f"{{'descr': '{DESCR[kind]}', 'fortran_order': {fortran}, 'shape': {tuple(shape)!r}, }}"
+def npy(descr, shape, data, fortran=False):
+    text = f"{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {tuple(shape)!r}, }}"
     text += " " * (-(len(text) + 11) % 64) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + data
 
@@ -112,7 +113,39 @@ def npy(kind, shape, data, fortran=False):
 def write_npz(path, tensors, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, (kind, shape, values) in tensors.items():
-            archive.writestr(f"{name}.npy", npy(kind, shape, values.tobytes()))
+            archive.writestr(f"{name}.npy", npy(DESCR[kind], shape, values.tobytes()))
+
+
+def write_in_fortran_order(path, source):
+    """The arrays of an npz, deflated, the first dimension the fastest."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name in archive.namelist():
+            data = archive.read(name)
+            begin = 10 + struct.unpack_from("<H", data, 8)[0]
+            header = ast.literal_eval(data[10:begin].decode())
+            shape, values = header["shape"], data[begin:]
+            count = math.prod(shape)
+            size = len(values) // count
+            places = [0]
+            for i, side in enumerate(shape):  # of every value, in the order of the file to be
+                stride = math.prod(shape[i + 1 :])
+                places = [place + k * stride for k in range(side) for place in places]
+            turned = b"".join(values[place * size : (place + 1) * size] for place in places)
+            out.writestr(name, npy(header["descr"], shape, turned, True))
+
+
+def test_fortran_order(vit, tally, folder):
+    for case in ("bigvision_scan", "bigvision_bf16", "vitjax_token"):
+        source = f"{FORWARD}/{case}"
+        write_in_fortran_order(f"{folder}/{case}.npz", f"{source}/model.npz")
+        options = ["--input", f"{source}/input.safetensors"]
+        if os.path.exists(f"{source}/case.json"):
+            options += ["--config", f"{source}/case.json"]
+        for compute in ("f32", "int8"):
+            words = [*options, "--compute", compute]
+            _, one = trace(vit, f"{source}/model.npz", f"{folder}/one.safetensors", *words)
+            result, two = trace(vit, f"{folder}/{case}.npz", f"{folder}/two.safetensors", *words)
+            tally.check(one and bits(one) == bits(two), f"{case} in Fortran's order, {compute}", result)
 
 
 def test_npz(vit, tally, folder):
@@ -258,7 +291,7 @@ def test_convert_to_blocks(vit, tally, folder):
                 {n for n, (_, s, _) in weights.items() if n.endswith(".weight") and len(s) == 2 and s[1] % 32 == 0},
                 f"{kind}: which are blocks",
             )
-            same, errors[rounding], dequantised = True, 0, {}
+            same, errors[rounding], dequantised, along, whole = True, 0, {}, 0, 0
             for name, (found, shape, offset) in infos.items():
                 _, _, values = weights[name]
                 at = begin + offset
@@ -273,8 +306,12 @@ def test_convert_to_blocks(vit, tally, folder):
                     same &= rounding == "search" or block == plain_block(kind, x)
                     made = block_values(kind, block)
                     errors[rounding] += sum((a - b) ** 2 for a, b in zip(made, x))
+                    along += sum(a * b for a, b in zip(made, x))
+                    whole += sum(a * a for a in x)
                     dequantised[name][2].extend(made)
             tally.check(same, f"{kind}, {rounding}: bytes")
+            if rounding == "search":
+                tally.check(abs(along / whole - 1) < 1e-3, f"{kind}: blocks keep their size", along / whole)
             os.makedirs(f"{folder}/values", exist_ok=True)
             shutil.copy(f"{folder}/config.json", f"{folder}/values")
             write(f"{folder}/values/model.safetensors", safetensors(dequantised))
