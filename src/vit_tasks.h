@@ -129,8 +129,8 @@ vit_status vit_probe_remove_class(vit_probe *probe, const char *label, vit_error
 
 /* Least squares to -1 and 1 with penalty l2, as big_vision's few-shot evaluation has it: features are standardised
  * with the mean and population deviation of the examples, and there is a constant one of 100. l2 0: of 2^-10, 2^-8 ...
- * 2^20 the one with the least squared error when each example is left out, in closed form, the standardisation held
- * fixed. */
+ * 2^14 the one with the least squared error when each example is left out, in closed form, the standardisation held
+ * fixed; 2^10 where a class has a single example. */
 vit_status vit_probe_fit(vit_probe *probe, double l2, vit_error *error);
 /* scores [K] of features [D]: near 1 for its class, near -1 for others. VIT_ERR_ARGUMENT while it is not fitted. */
 vit_status vit_probe_score(const vit_probe *probe, const float *features, float *scores, vit_error *error);

@@ -154,7 +154,7 @@ int vit_cli_fewshot_fit(int argc, char **argv) {
         {"out", "P", VIT_CLI_TEXT, &out, 0, 0, "the file to write (safetensors)"},
         {"add", "P", VIT_CLI_TEXT, &add, 0, 0, "begin with the examples of this file"},
         {"l2", "X", VIT_CLI_NUMBER, &l2, 1e-12, 1e12,
-         "the penalty (default: the power of 4 from 2^-10 to 2^20 that is best by leave-one-out)"},
+         "the penalty (default: the power of 4 from 2^-10 to 2^14 that is best by leave-one-out)"},
         VIT_CLI_POOL_OPTION(pool),
         {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object: {\"examples\", \"l2\", \"leave_one_out\", \"classes\"}"},
         VIT_CLI_CROP_OPTION(run),

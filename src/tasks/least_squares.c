@@ -173,8 +173,21 @@ static int count_right(struct problem *p, double l2, double *error) {
     return right;
 }
 
+static int has_single(const struct problem *p) {
+    for (int k = 0; k < p->classes_count; k++) {
+        int count = 0;
+        for (int i = 0; i < p->examples; i++)
+            count += p->classes[i] == k;
+        if (count == 1)
+            return 1;
+    }
+    return 0;
+}
+
 static void choose(struct problem *p, vit_classifier *out, double l2) {
     double least = INFINITY;
+    if (l2 == 0 && has_single(p))
+        l2 = VIT_L2_BLIND;
     out->l2 = l2;
     turn(p);
     if (l2 > 0) {

@@ -5,7 +5,8 @@
 #include "../base/memory.h"
 
 #define VIT_L2_LEAST 0x1p-10 /* what is tried where none is given: powers of 4 up to the most */
-#define VIT_L2_MOST 0x1p20
+#define VIT_L2_MOST 0x1p14
+#define VIT_L2_BLIND 0x1p10 /* where a class has one example, without which nothing is known of it: big_vision's own */
 
 /* score [K] = weights [K,D] ((x - mean) / scale) + bias. The pieces are the caller's. */
 typedef struct vit_classifier {
@@ -17,7 +18,7 @@ typedef struct vit_classifier {
 
 /* x [N,D], classes [N] in 0..K-1. mean and population standard deviation + 1e-5 of x standardise it, a constant
  * feature of 100 is appended, and (ZT Z + l2 I) W = ZT Y is solved, or its dual where N < D + 1. l2 0: the one with
- * the least squared error when each example is left out. */
+ * the least squared error when each example is left out, VIT_L2_BLIND where a class has a single one. */
 vit_status vit_least_squares(vit_classifier *out, const float *x, const int32_t *classes, int examples, int width,
                              int classes_count, double l2, const vit_allocator *allocator, vit_error *error);
 void vit_classifier_score(const vit_classifier *classifier, const float *x, int width, int classes_count,

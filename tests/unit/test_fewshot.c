@@ -236,6 +236,7 @@ static void test_probe_errors(void) {
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_probe_fit(probe, INFINITY, &error));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_probe_fit(probe, NAN, &error));
     CHECK_STATUS(VIT_OK, vit_probe_fit(probe, 0, &error)); /* one example, one class */
+    CHECK(vit_probe_get_info(probe).l2 == 1024);
     CHECK_STATUS(VIT_OK, vit_probe_score(probe, x, scores, &error));
     CHECK(scores[0] > 0);
     void *bytes;
