@@ -19,7 +19,8 @@ static float *value_at(const maps *m, int image, int y, int x, int c) {
     const int pixel = y * m->width + x, panels = (m->height * m->width + m->panel - 1) / m->panel;
     if (m->is_input)
         return m->memory.data + (ptrdiff_t)(image * m->height * m->width + pixel) * m->channels + c;
-    return m->memory.data + ((ptrdiff_t)(image * panels + pixel / m->panel) * m->channels + c) * m->panel + pixel % m->panel;
+    const ptrdiff_t panel = image * panels + pixel / m->panel;
+    return m->memory.data + (panel * m->channels + c) * m->panel + pixel % m->panel;
 }
 
 static maps maps_make(const vit_kernels *kernels, int height, int width, int channels, int is_input) {
@@ -59,8 +60,8 @@ static void place_close(place *p) {
 /* ---- Convolution ---- */
 
 /* TensorFlow's and PyTorch's definition, in f64; the sum of magnitudes beside it. */
-static double convolve_at(const maps *x, const float *weight, int size, int stride, int top, int left, int image, int oy,
-                          int ox, double *magnitude) {
+static double convolve_at(const maps *x, const float *weight, int size, int stride, int top, int left, int image,
+                          int oy, int ox, double *magnitude) {
     double sum = 0;
     for (int c = 0; c < x->channels; c++)
         for (int ky = 0; ky < size; ky++)
@@ -86,7 +87,8 @@ static const struct geometry {
     {12, 11, 200, 27, 3, 1, 0}, {20, 19, 300, 20, 1, 1, 0},
 };
 
-static void test_one(const vit_kernels *kernels, const struct geometry *g, int same, int threads, vit_epilogue epilogue) {
+static void test_one(const vit_kernels *kernels, const struct geometry *g, int same, int threads,
+                     vit_epilogue epilogue) {
     maps x = maps_make(kernels, g->height, g->width, g->channels, g->is_input);
     buffer weight = buffer_noise((size_t)(g->outputs * g->channels * g->size * g->size));
     vit_convolution c = {vit_windows_make(g->height, g->width, g->size, g->stride, same), g->channels, g->outputs,
@@ -97,7 +99,8 @@ static void test_one(const vit_kernels *kernels, const struct geometry *g, int s
     old.memory = before;
     /* SAME: as little as needed, the odd one at the end. */
     const int rows = (g->height + g->stride - 1) / g->stride, columns = (g->width + g->stride - 1) / g->stride;
-    const int high = (rows - 1) * g->stride + g->size - g->height, wide = (columns - 1) * g->stride + g->size - g->width;
+    const int high = (rows - 1) * g->stride + g->size - g->height;
+    const int wide = (columns - 1) * g->stride + g->size - g->width;
     const int top = !same ? g->size / 2 : high > 0 ? high / 2 : 0, left = !same ? g->size / 2 : wide > 0 ? wide / 2 : 0;
     CHECK(y.height == rows && y.width == columns);
     place p;
@@ -121,8 +124,8 @@ static void test_one(const vit_kernels *kernels, const struct geometry *g, int s
                     worst = error <= allowed ? fmax(worst, error / allowed) : INFINITY;
                 }
     if (!CHECK(worst <= 1))
-        printf("    %s: %dx%dx%d -> %d, %dx%d/%d, same %d, threads %d\n", kernels->name, g->height, g->width, g->channels,
-               g->outputs, g->size, g->size, g->stride, same, threads);
+        printf("    %s: %dx%dx%d -> %d, %dx%d/%d, same %d, threads %d\n", kernels->name, g->height, g->width,
+               g->channels, g->outputs, g->size, g->size, g->stride, same, threads);
     buffer_free(&x.memory);
     buffer_free(&y.memory);
     buffer_free(&before);
@@ -154,7 +157,8 @@ static void test_threads(void) {
         place_close(&p);
         for (int i = 0; i < BATCH * 13 * 9 * 70; i++) {
             const int n = i % 70, pixel = i / 70 % (13 * 9), b = i / 70 / (13 * 9);
-            if (*value_at(&y[threads - 1], b, pixel / 9, pixel % 9, n) != *value_at(&y[0], b, pixel / 9, pixel % 9, n)) {
+            const float *one = value_at(&y[0], b, pixel / 9, pixel % 9, n);
+            if (*value_at(&y[threads - 1], b, pixel / 9, pixel % 9, n) != *one) {
                 CHECK(!"equal bits");
                 break;
             }
@@ -232,7 +236,8 @@ static void test_group_norm(void) {
     const vit_kernels *kernels;
     for (int table = 0; (kernels = vit_kernels_at(table)) != NULL; table++)
         for (int i = 0; i < COUNT(shapes) * 4; i++) {
-            const int h = shapes[i / 4][0], w = shapes[i / 4][1], channels = shapes[i / 4][2], groups = shapes[i / 4][3];
+            const int h = shapes[i / 4][0], w = shapes[i / 4][1];
+            const int channels = shapes[i / 4][2], groups = shapes[i / 4][3];
             const int relu = i & 1, with_residual = i >> 1 & 1, each = channels / groups;
             maps x = maps_make(kernels, h, w, channels, 0), residual = maps_make(kernels, h, w, channels, 0), y = x;
             y.memory = buffer_copy(&x.memory);
@@ -256,7 +261,8 @@ static void test_group_norm(void) {
                     }
                     for (int k = 0; k < h * w * each; k++) {
                         const int oy = k / each / w, ox = k / each % w, c = group * each + k % each;
-                        double want = (*value_at(&x, b, oy, ox, c) - mean) / sqrt(variance + eps) * gain.data[c] + bias.data[c];
+                        double want = (*value_at(&x, b, oy, ox, c) - mean) / sqrt(variance + eps);
+                        want = want * gain.data[c] + bias.data[c];
                         want += with_residual ? *value_at(&residual, b, oy, ox, c) : 0;
                         want = relu ? fmax(want, 0) : want;
                         worst = fmax(worst, fabs(*value_at(&y, b, oy, ox, c) - want));

@@ -1,5 +1,5 @@
-/* ResNets against a forward pass in doubles: BiT and the convolutional part of hybrids, as each source names its weights
- * and computes. Kernels deviate little and pixels are dim, so that every epsilon shows; sizes are odd, so that paddings
+/* ResNets against a forward pass in doubles: BiT and the convolutional part of hybrids, as each source names its
+ * weights and computes. Kernels deviate little and pixels are dim, so that every epsilon shows; sizes are odd, so that paddings
  * do. */
 #include "test.h"
 
@@ -171,7 +171,8 @@ static void add_transformer(vit_tensors_writer *w, const network *n, int channel
     put(w, jax ? "opt/target/embedding/kernel" : "patch_embed.proj.weight", 4,
         jax ? (int64_t[]){p, p, channels, D} : (int64_t[]){D, channels, p, p}, values);
     put(w, jax ? "opt/target/embedding/bias" : "patch_embed.proj.bias", 1, (int64_t[]){D}, zeros);
-    put(w, jax ? "opt/target/Transformer/posembed_input/pos_embedding" : "pos_embed", 3, (int64_t[]){1, tokens, D}, zeros);
+    put(w, jax ? "opt/target/Transformer/posembed_input/pos_embedding" : "pos_embed", 3,
+        (int64_t[]){1, tokens, D}, zeros);
     free(values);
 }
 
@@ -267,7 +268,8 @@ static map convolve(const struct source *s, const map *x, const char *prefix, co
             w[i] = (w[i] - mean) / (sqrt(variance + s->inside) + s->outside);
         for (int at = 0; at < y.height * y.width; at++)
             for (int tap = 0; tap < size * size; tap++) {
-                const int row = at / y.width * stride + tap / size - top, column = at % y.width * stride + tap % size - left;
+                const int row = at / y.width * stride + tap / size - top;
+                const int column = at % y.width * stride + tap % size - left;
                 if (row < 0 || row >= x->height || column < 0 || column >= x->width)
                     continue;
                 for (int c = 0; c < x->channels; c++)
@@ -370,7 +372,8 @@ static map forward(const network *n, const map *pixels) {
 
 /* ---- Comparing ---- */
 
-static void compare(const network *n, const char *what, const char *kernels, const float *found, const double *want, int count) {
+static void compare(const network *n, const char *what, const char *kernels, const float *found,
+                    const double *want, int count) {
     double most = 0, worst = 0;
     for (int i = 0; i < count; i++)
         most = fmax(most, fabs(want[i]));
@@ -437,9 +440,11 @@ static void check_size(const network *n, const vit_model *model, int height, int
                     for (int o = 0; o < D; o++)
                         for (int i = 0; i < channels * p * p; i++) {
                             const int y = at / columns * p + i / p % p, x = at % columns * p + i % p;
-                            want[at * D + o] += weight("patch", o * channels * p * p + i) * pixel(&last[b], y, x)[i / p / p];
+                            const double value = pixel(&last[b], y, x)[i / p / p];
+                            want[at * D + o] += weight("patch", o * channels * p * p + i) * value;
                         }
-                compare(n, "patch_embed", vit_kernels_name(k), found + b * rows * columns * D, want, rows * columns * D);
+                const int count = rows * columns * D;
+                compare(n, "patch_embed", vit_kernels_name(k), found + b * count, want, count);
             }
         }
         free(found);
@@ -522,8 +527,8 @@ static void test_refusals(void) {
         {"too many units", VIT_NETWORK_BIT, {1, {1025}, 64, 64, VIT_BIT_TIMM}, 256, "1025"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        vit_config c = {.network = cases[i].network, .resnet = cases[i].resnet, .width = cases[i].width, .patch_height = 1,
-                        .patch_width = 1, .image_height = 32, .image_width = 32, .patch_bias = 1};
+        vit_config c = {.network = cases[i].network, .resnet = cases[i].resnet, .width = cases[i].width,
+                        .pool = VIT_POOL_MEAN, .patch_height = 1, .patch_width = 1, .image_height = 32, .image_width = 32, .patch_bias = 1};
         vit_model *model;
         c.preprocess = (vit_preprocess){.std = {1, 1, 1}, .crop_pct = 1, .height = 32, .width = 32};
         if (CHECK(vit_model_plan(&model, &c, NULL, &error) != VIT_OK))
