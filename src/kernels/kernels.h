@@ -200,6 +200,9 @@ typedef struct vit_train_kernels {
     /* `count` values, a multiple of R: x = epilogue(x); the same with dy times the derivative at the x that was. GELUs. */
     void (*activate)(vit_epilogue epilogue, float *x, size_t count);
     void (*activation_backward)(vit_epilogue epilogue, float *x, float *dy, size_t count);
+    /* A panel of 2 * channels, as before gate: the first half of x becomes what gate makes of it, dy, of which the first
+     * half is the gradient of that, the gradient of x. */
+    void (*gate_backward)(float *x, float *dy, int channels);
     /* One panel of queries, [keys][R]: scores become p = softmax(scale s), scale > 0; dp, its gradient, that of s. */
     void (*softmax)(float *s, int keys, float scale);
     void (*softmax_backward)(const float *p, float *dp, int keys, float scale);

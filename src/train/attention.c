@@ -178,7 +178,7 @@ static void sum_distances(void *context, int begin, int end, int thread) {
 /* p = softmax(scale q kT) for `count` panels of queries. */
 static void probabilities(const head *h, int panel, int count) {
     const vit_trainer *t = h->t;
-    vit_train_linear(t, vit_panel(t, h->q_panels, h->width, panel), h->k, NULL, h->width, t->tokens, count,
+    vit_train_linear(t, vit_panel(t, h->q_panels, h->width, panel), h->width, h->k, NULL, h->width, t->tokens, count,
                VIT_EPILOGUE_STORE, h->p);
     for (int i = 0; i < count; i++) {
         if (h->rel)
@@ -191,7 +191,7 @@ static void probabilities(const head *h, int panel, int count) {
 static void mix(const head *h, float *weights, const float *rows_of_keys, int panel, int count, int is_gradient,
                 float *rows) {
     const vit_trainer *t = h->t;
-    vit_train_linear_backward(t, weights, rows_of_keys, h->width, t->tokens, count, h->group);
+    vit_train_linear_backward(t, weights, rows_of_keys, h->width, t->tokens, count, h->width, h->group);
     for (int i = 0; i < count && h->rel && is_gradient; i++)
         distances_backward(h, panel + i, vit_panel(t, weights, t->tokens, i), vit_panel(t, h->group, h->width, i));
     const vit_transfer back =
@@ -253,7 +253,7 @@ static void backward_heads(void *context, int begin, int end, int thread) {
             count = group_at(&h, panel);
             probabilities(&h, panel, count);
             gather(&h, h.p, h.o_panels, panel, count, h.dv);
-            vit_train_linear(t, vit_panel(t, h.o_panels, h.width, panel), h.v, NULL, h.width, t->tokens, count,
+            vit_train_linear(t, vit_panel(t, h.o_panels, h.width, panel), h.width, h.v, NULL, h.width, t->tokens, count,
                        VIT_EPILOGUE_STORE, h.dp);
             for (int i = 0; i < count; i++)
                 t->train->softmax_backward(vit_panel(t, h.p, t->tokens, i), vit_panel(t, h.dp, t->tokens, i), t->tokens,

@@ -67,8 +67,8 @@ static void input_blocks(void *context, int begin, int end, int thread) {
         float *x = vit_panel(t, first_tokens(t), c->width, s.begin);
         for (int p = 0; p < s.count; p++)
             patch_panel(t, s.begin + p, vit_panel(t, pixels, patch_pixels(c), p));
-        vit_train_linear(t, pixels, w->patch_weight.f32, w->patch_bias, patch_pixels(c), c->width, s.count,
-                   VIT_EPILOGUE_STORE, x);
+        vit_train_linear(t, pixels, patch_pixels(c), w->patch_weight.f32, w->patch_bias, patch_pixels(c), c->width,
+                         s.count, VIT_EPILOGUE_STORE, x);
         for (int p = 0; p < s.count; p++)
             put_tokens(t, s.begin + p, vit_panel(t, x, c->width, p));
         if (vit_has_table(c) && c->pos_placement == VIT_POS_INPUT)
@@ -143,7 +143,7 @@ void vit_backward_input(vit_trainer *t) {
     if (t->options.dropout > 0)
         vit_team_run(t->team, t->blocks, 1, drop_blocks, t);
     const vit_product product = {t->dx[0], t->pixels, vit_gradient(t, w->patch_weight.f32), c->width,
-                                 patch_pixels(c), t->lanes};
+                                 patch_pixels(c), t->lanes, 0};
     vit_products(t, &product, 1);
     vit_tokens_backward(t, t->dx[0]);
 }
@@ -299,7 +299,7 @@ void vit_forward_output(vit_trainer *t) {
 /* Gradients of a linear layer of the head; dx where it is wanted. */
 static void head_backward(vit_trainer *t, const float *dy, const float *x, const float *w, const float *bias, int k,
                           int n, float *dx) {
-    const vit_product product = {dy, x, vit_gradient(t, w), n, k, t->options.batch};
+    const vit_product product = {dy, x, vit_gradient(t, w), n, k, t->options.batch, 0};
     vit_products(t, &product, 1);
     t->train->sum_tokens(dy, n, vit_gradient(t, bias), 0, t->image_panels);
     head_linear(t, 1, dy, w, NULL, k, n, VIT_EPILOGUE_STORE, dx);

@@ -22,7 +22,7 @@ static void run_part(const vit_trainer *t, const vit_product *p, int part) {
         .x = p->x,
         .dw = p->dw + (ptrdiff_t)row * p->k,
         .dy_stride = p->n * r,
-        .x_stride = p->k * r,
+        .x_stride = (p->channels ? p->channels : p->k) * r,
         .n = p->n - row < ROWS ? p->n - row : ROWS,
         .k = p->k,
         .tokens = p->lanes,

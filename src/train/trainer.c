@@ -21,7 +21,6 @@ static vit_status check_network(const vit_model *model, vit_error *error) {
         {c->network != VIT_NETWORK_VIT || c->resnet.stem_width, "convolutions"},
         {c->pool == VIT_POOL_MAP, "attention pooling"},
         {c->pool == VIT_POOL_CLASS_MEAN && (c->pool_norm || !c->final_norm), "this pooling and these norms"},
-        {c->mlp != VIT_MLP_PLAIN, "SwiGLU"},
         {c->dist_token || c->head_dist, "a distillation token"},
         {c->projection, "a projection"},
         {c->axial, "axial attention"},
@@ -117,7 +116,7 @@ static void take_kept(vit_trainer *t, size_t lanes) {
             kept.qkv = take(&t->arena, lanes, 3 * width, 1);
             kept.mixed = take(&t->arena, lanes, width, 1);
             kept.middle = take(&t->arena, lanes, width, 1);
-            kept.hidden = take(&t->arena, lanes, (size_t)c->mlp_width, 1);
+            kept.hidden = take(&t->arena, lanes, (size_t)vit_fc1_rows(c), 1);
         }
         kept.x = take(&t->arena, lanes, width, 1);
         if (t->arena.base)
@@ -158,7 +157,7 @@ static void take_buffers(vit_trainer *t, int threads) {
         t->embedded = take(arena, lanes, width, 1);
     t->dqkv = take(arena, lanes, 3 * width, 1);
     t->dmixed = take(arena, lanes, width, 1);
-    t->dhidden = take(arena, lanes, (size_t)c->mlp_width, 1);
+    t->dhidden = take(arena, lanes, (size_t)vit_fc1_rows(c), 1);
     t->sums = take(arena, (size_t)t->blocks, (size_t)vit_sums_of(c).count, 1);
     const size_t features = (size_t)vit_pooled_width(c);
     for (int i = 0; i < 3; i++)
@@ -174,7 +173,7 @@ static void take_buffers(vit_trainer *t, int threads) {
     t->dscores = take(arena, images, classes, 1);
     t->logits = take(arena, batch, classes, 1);
     t->dlogits = take(arena, batch, classes, 1);
-    const size_t block = (size_t)t->block * r * (width + (size_t)c->mlp_width) + 2 * width * r;
+    const size_t block = (size_t)t->block * r * (width + (size_t)vit_fc1_rows(c)) + 2 * width * r;
     t->thread_scratch = larger(vit_train_attention_scratch(t), block);
     t->thread_scratch = larger(t->thread_scratch, (size_t)t->tokens * larger(width, 2 * width));
     t->scratch = take(arena, (size_t)threads, t->thread_scratch, 1);

@@ -18,7 +18,7 @@ typedef struct vit_kept {
     float *qkv;     /* 3D */
     float *mixed;   /* D: attention's heads, before proj */
     float *middle;  /* D: the residual stream after attention */
-    float *hidden;  /* F: before GELU; the backward pass makes GELU of it */
+    float *hidden;  /* what fc1 gives; the backward pass makes of it what fc2 takes, the first F channels */
 } vit_kept;
 
 /* Of a block of panels, [.. of the parameter]: the sums over its tokens. */
@@ -70,9 +70,9 @@ struct vit_trainer {
     float *x;                           /* panels of D: the residual stream after the last layer */
     float *normed[2];                   /* panels of D: norm1's and norm2's output, for the gradients of weights */
     float *dx[3];                       /* panels of D: the residual stream's gradient: after, within, before a layer */
-    float *branch[2];                   /* panels of D: that of proj's and fc2's output, where they stand apart; else NULL */
+    float *branch[2];                   /* panels of D: that of proj's and fc2's output where they stand apart, or NULL */
     float *embedded;                    /* panels of D: tokens before the norm before the layers, or NULL */
-    float *dqkv, *dmixed, *dhidden;     /* panels of 3D, D, F */
+    float *dqkv, *dmixed, *dhidden;     /* panels of 3D, of D, and of what fc1 gives */
     float *sums;                        /* [blocks][vit_sums.count] */
     float *pooled[3], *dpooled[2];      /* image panels of D: as pooled, behind the final norm, behind pool_norm */
     float *pooled_rows;                 /* [B,D] */
@@ -117,10 +117,12 @@ static inline vit_span vit_span_of(const vit_trainer *t, int block) {
     return (vit_span){begin, t->panels - begin < t->block ? t->panels - begin : t->block};
 }
 
-/* blocks.c: y = x wT + bias on `count` dense panels, and dx = dy w. */
-void vit_train_linear(const vit_trainer *t, const float *x, const float *w, const float *bias, int k, int n, int count,
-                vit_epilogue epilogue, float *y);
-void vit_train_linear_backward(const vit_trainer *t, const float *dy, const float *w, int k, int n, int count, float *dx);
+/* blocks.c: y = x wT + bias on `count` panels, and dx = dy w. All are dense, but those of x and dx may have more channels
+ * than the layer's k, which come after them. */
+void vit_train_linear(const vit_trainer *t, const float *x, int channels, const float *w, const float *bias, int k, int n,
+                      int count, vit_epilogue epilogue, float *y);
+void vit_train_linear_backward(const vit_trainer *t, const float *dy, const float *w, int k, int n, int count,
+                               int channels, float *dx);
 vit_epilogue vit_activation_epilogue(vit_activation activation);
 /* again: the layer's x is there, with its positions. */
 void vit_forward_layer(vit_trainer *t, int layer, int again);
@@ -143,6 +145,7 @@ typedef struct vit_product {
     const float *dy, *x;
     float *dw;
     int n, k, lanes;
+    int channels; /* of x's panels, the first k of which count; 0: k */
 } vit_product;
 void vit_products(vit_trainer *t, const vit_product *products, int count);
 

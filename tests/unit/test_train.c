@@ -133,6 +133,11 @@ static void test_networks(void) {
     c.pos_kind = VIT_POS_NONE;
     check_slots(&c, options_of(17), "norm after pooling, no positions");
     c = small();
+    c.mlp = VIT_MLP_SWIGLU;
+    check_slots(&c, options_of(3), "SwiGLU");
+    c.layer_scale = 1;
+    check_slots(&c, o, "SwiGLU, LayerScale and dropout");
+    c = small();
     c.layer_scale = 1;
     check_slots(&c, options_of(3), "LayerScale");
     c.pool = VIT_POOL_CLASS_MEAN;
@@ -324,6 +329,9 @@ static void check_session(const vit_config *c, const char *what) {
 static void test_session_agrees(void) {
     vit_config c = small();
     check_session(&c, "class token");
+    c.mlp = VIT_MLP_SWIGLU;
+    check_session(&c, "SwiGLU");
+    c = small();
     c.layer_scale = c.pre_norm = 1;
     c.pool = VIT_POOL_CLASS_MEAN;
     check_session(&c, "LayerScale, class token and mean, a norm before the layers");
@@ -416,11 +424,11 @@ static void test_refusals(void) {
     o = options_of(1);
     o.kernels = "abacus";
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
-    model->config.mlp = VIT_MLP_SWIGLU;
+    model->config.axial = 1;
     o = options_of(1);
     CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_trainer_open(&t, model, &o, &error));
-    CHECK_MENTIONS(error.text, "SwiGLU");
-    model->config.mlp = VIT_MLP_PLAIN;
+    CHECK_MENTIONS(error.text, "axial attention");
+    model->config.axial = 0;
     t = trainer_of(model, options_of(2));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_set_class(t, 0, 5, &error));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_set_class(t, 2, 0, &error));

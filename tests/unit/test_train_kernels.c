@@ -202,6 +202,37 @@ static void test_activations(void) {
         }
 }
 
+static double silu(double a, void *value) {
+    return a / (1 + exp(-a)) * *(double *)value;
+}
+
+static void test_gate(void) {
+    const vit_kernels *kernels;
+    const vit_train_kernels *train;
+    FOR_TABLES(kernels, train) {
+        enum { CHANNELS = 101 };
+        const int half = CHANNELS * kernels->panel;
+        buffer x = buffer_noise((size_t)(2 * half)), dy = buffer_noise(x.count);
+        for (int i = 0; i < half; i++)
+            x.data[i] = (float)(i % 997 - 498) * 0.04f;
+        buffer before = buffer_copy(&x), d = buffer_copy(&dy), plain = buffer_copy(&x);
+        train->gate_backward(x.data, dy.data, CHANNELS);
+        kernels->gate(plain.data, CHANNELS);
+        for (int i = 0; i < half; i++) {
+            double b = before.data[half + i];
+            CHECK_CLOSE(dy.data[i], d.data[i] * slope(silu, before.data[i], &b), 2e-6);
+            b = 1;
+            CHECK_CLOSE(dy.data[half + i], d.data[i] * silu(before.data[i], &b), 1e-5);
+        }
+        CHECK(same_bits(&plain, &x));
+        buffer_free(&x);
+        buffer_free(&dy);
+        buffer_free(&before);
+        buffer_free(&d);
+        buffer_free(&plain);
+    }
+}
+
 /* ---- Softmax ---- */
 
 struct softmax_case {
@@ -251,5 +282,5 @@ static void test_softmax(void) {
         }
 }
 
-TEST_MAIN(TEST(test_transfers), TEST(test_sums), TEST(test_layernorm), TEST(test_activations),
+TEST_MAIN(TEST(test_transfers), TEST(test_sums), TEST(test_layernorm), TEST(test_activations), TEST(test_gate),
           TEST(test_softmax))
