@@ -227,9 +227,9 @@ typedef struct vit_tensor_info {
 typedef struct vit_model vit_model;
 
 /* Opens a weight file, or a folder with model.gguf, model.safetensors, model.safetensors.index.json and its files, or
- * model.npz; config.json and preprocessor_config.json beside it are read. config_path, if not NULL, is read instead of that
- * config.json: a timm or Hugging Face config, or the keys of a golden case.json; it also overrides what a GGUF says. No
- * second copy of the weights is ever held. */
+ * model.npz; config.json and preprocessor_config.json or processor_config.json beside it are read. config_path, if not
+ * NULL, is read instead of that config.json: a timm or Hugging Face config, or the keys of a golden case.json; it also
+ * overrides what a GGUF says. No second copy of the weights is ever held. */
 vit_status vit_model_open(vit_model **out, const char *path, const char *config_path, const vit_options *options,
                           vit_error *error);
 void vit_model_close(vit_model *model);

@@ -208,6 +208,12 @@ vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_
     if (vit_member(&r, "image_processor_type") || vit_member(&r, "feature_extractor_type") ||
         vit_member(&r, "image_mean"))
         return vit_claims_from_preprocessor(claims, &r);
+    if (vit_member(&r, "processor_class") || vit_member(&r, "image_processor")) { /* processor_config.json */
+        const vit_json *image = NULL;
+        VIT_TRY(vit_read_object(&r, "image_processor", &image));
+        r.object = image;
+        return image ? vit_claims_from_preprocessor(claims, &r) : VIT_OK;
+    }
     if (vit_member(&r, "architecture") || vit_member(&r, "pretrained_cfg"))
         return vit_claims_from_timm(claims, &r, allocator);
     if (vit_member(&r, "model_type") || vit_member(&r, "hidden_size"))

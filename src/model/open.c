@@ -99,9 +99,9 @@ static int is_index(const char *path) {
 static vit_status load_all(vit_loader *loader, const char *weights, const char *folder, const char *config_path,
                            const vit_options *options, vit_model **out, vit_error *error) {
     char beside[4096 + 32];
-    static const char *const configs[] = {"config.json", "preprocessor_config.json"};
+    static const char *const configs[] = {"config.json", "processor_config.json", "preprocessor_config.json"};
     int alone = says_all(weights);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         VIT_TRY(join(beside, sizeof beside, folder, configs[i], error));
         if (i == 0 && config_path)
             VIT_TRY(json_file(loader, config_path, vit_loader_config, options, error));

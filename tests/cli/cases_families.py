@@ -1,5 +1,5 @@
-"""Checkpoints as timm's and Hugging Face's users have them: under other names, with more in the file than is used, without
-a head, with something missing."""
+"""Checkpoints as timm's and Hugging Face's users have them: under other names, with more in the file than is used,
+without a head, with something missing."""
 
 import json
 
@@ -167,3 +167,28 @@ def test_converted(vit, tally, folder):
         known = [json.loads(vit.run("info", "--json", path).out) for path in (model, f"{GOLDEN}/{case}")]
         for key in ("config", "preprocess", "parameters", "flops"):
             tally.equal(known[0][key], known[1][key], f"{key} of {case} as GGUF")
+
+
+def test_processor(vit, tally, folder):
+    """transformers 5 keeps the image processor of several inputs in processor_config.json; preprocessor_config.json,
+    where there is one, counts."""
+    case = "clip/hf_projection"
+    picture = f"{GOLDEN}/{case}/picture.png"
+    rules = json.loads(read(f"{GOLDEN}/{case}/preprocessor_config.json"))
+    expected = read_safetensors(f"{GOLDEN}/{case}/expected.safetensors")["picture.x"]
+    other = {**rules, "size": {"shortest_edge": 60}}
+    for name, files in {
+        "nested": {"processor_config.json": {"image_processor": rules, "processor_class": "CLIPProcessor"}},
+        "both": {"processor_config.json": {"image_processor": other}, "preprocessor_config.json": rules},
+        "empty": {"processor_config.json": {"processor_class": "CLIPProcessor"}, "preprocessor_config.json": rules},
+    }.items():
+        place = save(f"{folder}/{name}", *load(case))
+        for file, content in files.items():
+            write(f"{place}/{file}", json.dumps(content))
+        out = f"{place}/out.safetensors"
+        result = vit.run("trace", "--model", place, "--image", picture, "--out", out)
+        tally.check(result.status == 0, f"{name} processor", result)
+        found = read_safetensors(out)["x"] if result.status == 0 else (0, 0, [])
+        tally.equal(found[1], expected[1], f"shape of {name} processor")
+        differences = [abs(a - b) for a, b in zip(found[2], expected[2])]
+        tally.check(differences and max(differences) < 1e-6, f"pixels of {name} processor")
