@@ -528,7 +528,8 @@ static void test_refusals(void) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vit_config c = {.network = cases[i].network, .resnet = cases[i].resnet, .width = cases[i].width,
-                        .pool = VIT_POOL_MEAN, .patch_height = 1, .patch_width = 1, .image_height = 32, .image_width = 32, .patch_bias = 1};
+                        .pool = VIT_POOL_MEAN, .patch_height = 1, .patch_width = 1,
+                        .image_height = 32, .image_width = 32, .patch_bias = 1};
         vit_model *model;
         c.preprocess = (vit_preprocess){.std = {1, 1, 1}, .crop_pct = 1, .height = 32, .width = 32};
         if (CHECK(vit_model_plan(&model, &c, NULL, &error) != VIT_OK))
