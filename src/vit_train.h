@@ -144,6 +144,8 @@ const char *vit_dataset_class_name(const vit_dataset *dataset, int index); /* NU
 
 /* Marks with 1 that part of `count` pictures, by chance of the seed, the others with 0. */
 void vit_train_hold_out(uint8_t *marks, int count, double part, uint64_t seed);
+/* Leaves `keep` pictures of those marked 0, by chance of the seed; marks the others of them with 2. */
+void vit_train_subset(uint8_t *marks, int count, int keep, uint64_t seed);
 
 /* What happens to a picture before it is trained on. */
 typedef struct vit_augment {
@@ -167,7 +169,7 @@ typedef struct vit_feed_options {
     int height, width, batch, classes;
     int threads;               /* that make batches; 0: none, they are made when they are asked for */
     uint64_t seed;
-    const uint8_t *held_out;   /* [vit_dataset_count]: 1 for pictures that are left out; NULL: none. Read while opening */
+    const uint8_t *held_out;   /* [vit_dataset_count]: not 0 for pictures that are left out; NULL: none. Read while opening */
     int64_t first;             /* the first batch */
 } vit_feed_options;
 vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_feed_options *options, vit_error *error);

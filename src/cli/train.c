@@ -50,7 +50,7 @@ typedef struct request {
     vit_cli_run run;
     const char *data, *val, *out, *rates, *freeze;
     double holdout, evaluate, save_minutes;
-    int seed, loaders, resume, recompute;
+    int seed, subset, loaders, resume, recompute;
 } request;
 
 /* What the options open. */
@@ -102,6 +102,8 @@ static int open_pictures(const request *r, material *m) {
     for (int i = 0; i < classes; i++)
         m->labels[i] = vit_dataset_class_name(m->data, i);
     vit_train_hold_out(m->held_out, count, r->holdout, (uint64_t)r->seed);
+    if (r->subset)
+        vit_train_subset(m->held_out, count, r->subset, (uint64_t)r->seed);
     return VIT_CLI_OK;
 }
 
@@ -139,12 +141,12 @@ static void close_material(material *m) {
     free(m->held_out);
 }
 
-static void introduce(const request *r, const material *m, const vit_cli_training *t) {
+static void introduce(const material *m, int pictures, const vit_cli_training *t) {
     const vit_config *c = vit_model_config(m->model);
     vit_cli_line(stderr, "vit: %s, %lld parameters, %dx%d pixels, %d classes", c->architecture,
                  (long long)vit_model_parameters(m->model), c->image_height, c->image_width, c->classes);
-    vit_cli_line(stderr, "vit: %d pictures in %s, %lld updates of %d pictures, %.0f MB", vit_dataset_count(m->data),
-                 r->data, (long long)t->options.updates, t->options.batch * t->options.accumulate,
+    vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %d pictures, %.0f MB", pictures,
+                 (long long)t->options.updates, t->options.batch * t->options.accumulate,
                  (double)vit_trainer_bytes(m->model, &t->options) * 1e-6);
 }
 
@@ -201,15 +203,18 @@ static int train(const request *r, material *m) {
         status = open_model(r, m);
     if (status != VIT_CLI_OK)
         return status;
-    int held = 0;
-    for (int i = 0; i < vit_dataset_count(m->data); i++)
-        held += m->held_out[i];
+    int held = 0, left_out = 0;
+    for (int i = 0; i < vit_dataset_count(m->data); i++) {
+        held += m->held_out[i] == 1;
+        left_out += m->held_out[i] != 0;
+    }
     vit_cli_training run = {
         .model = m->model,
         .data = m->data,
         .test = m->test,
-        .held_out = held ? m->held_out : NULL,
-        .options = vit_cli_train_options(&r->settings, vit_dataset_count(m->data) - held),
+        .held_out = m->held_out,
+        .tests_held_out = held > 0,
+        .options = vit_cli_train_options(&r->settings, vit_dataset_count(m->data) - left_out),
         .augment = vit_cli_augment(&r->settings),
         .loaders = r->loaders,
         .evaluate_epochs = r->evaluate,
@@ -222,7 +227,7 @@ static int train(const request *r, material *m) {
     run.options.seed = (uint64_t)r->seed;
     run.options.recompute = r->recompute;
     run.options.freeze = r->freeze;
-    introduce(r, m, &run);
+    introduce(m, vit_dataset_count(m->data) - left_out, &run);
     double accuracy;
     if (r->rates && count_rates(r->rates, &accuracy) > 1) {
         const vit_dataset *test = run.test;
@@ -259,6 +264,7 @@ static int run(request *r, int argc, char **argv) {
         {"out", "DIR", VIT_CLI_TEXT, &r->out, 0, 0, "the run's folder; made if it is not there"},
         {"val", "DATA", VIT_CLI_TEXT, &r->val, 0, 0, "pictures to test on, in folders of the same names"},
         {"holdout", "F", VIT_CLI_NUMBER, &r->holdout, 0, 0.9, "test on this part of DATA, and do not train on it"},
+        {"subset", "N", VIT_CLI_INT, &r->subset, 1, 2147483647, "train on so many pictures of DATA, chosen by the seed"},
         {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
         {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates, 0, 0,
          "the highest rate; of several, the best on the pictures held out, each tried for the whole length"},

@@ -98,7 +98,7 @@ static double evaluate(progress *p, double *loss) {
     const int all = vit_dataset_count(data);
     for (int i = 0; i < all && !interrupted; i++) {
         vit_image image;
-        const int counts = run->test || run->held_out[i];
+        const int counts = run->test || run->held_out[i] == 1;
         if (counts && vit_dataset_picture(data, i, &image, &error) == VIT_OK) {
             if (vit_image_preprocess(&image, &c->preprocess, c->image_height, c->image_width,
                                      vit_session_input(session, filled), NULL, &error) == VIT_OK)
@@ -254,7 +254,7 @@ static int open_files(progress *p) {
 
 static int evaluate_and_note(progress *p) {
     double loss;
-    if (!p->run->test && !p->run->held_out)
+    if (!p->run->test && !p->run->tests_held_out)
         return VIT_CLI_OK;
     hide(p);
     if (!log_step(p))
@@ -339,9 +339,9 @@ static int run_batches(progress *p) {
 }
 
 static int pictures_of(const vit_cli_training *run) {
-    int count = vit_dataset_count(run->data);
-    for (int i = 0, all = count; i < all && run->held_out; i++)
-        count -= run->held_out[i];
+    int count = 0;
+    for (int i = 0; i < vit_dataset_count(run->data); i++)
+        count += !run->held_out[i];
     return count;
 }
 

@@ -2,8 +2,8 @@
  * rows [T,K] and stand where weights stand, queries are panels. With S = q kT, P = softmax(scale S), o = P v, and
  * gradients do of o:
  *     dv = PT do     dP = do vT     dS = scale P (dP - sum(P dP))     dq = dS k     dk = dST q
- * Scores are [keys][R] for a few panels of queries at a time, and are computed again for the gradients: nothing is T x T.
- */
+ * Scores are [keys][R] for a few panels of queries at a time, and are computed again for the gradients: nothing is
+ * T x T. */
 #include "trainer.h"
 
 #include <math.h>

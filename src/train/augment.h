@@ -17,8 +17,8 @@ double vit_dice_beta(vit_dice *dice, double alpha); /* of Beta(alpha, alpha) */
 vit_status vit_augment_picture(const vit_feed_options *o, const vit_image *image, uint64_t key, float *out,
                                const vit_options *options, vit_error *error);
 
-/* The operations of RandAugment by torchvision's names and order, on pixels [height,width,3] in place. scratch: as large.
- * magnitude: torchvision's, of the operation's own unit. */
+/* The operations of RandAugment by torchvision's names and order, on pixels [height,width,3] in place. scratch: as
+ * large. magnitude: torchvision's, of the operation's own unit. */
 typedef enum vit_op {
     VIT_OP_IDENTITY, VIT_OP_SHEAR_X, VIT_OP_SHEAR_Y, VIT_OP_TRANSLATE_X, VIT_OP_TRANSLATE_Y, VIT_OP_ROTATE,
     VIT_OP_BRIGHTNESS, VIT_OP_COLOR, VIT_OP_CONTRAST, VIT_OP_SHARPNESS, VIT_OP_POSTERIZE, VIT_OP_SOLARIZE,

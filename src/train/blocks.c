@@ -7,8 +7,8 @@
 
 /* ---- Linear layers, by the thread that calls ---- */
 
-void vit_train_linear(const vit_trainer *t, const float *x, int channels, const float *w, const float *bias, int k, int n,
-                      int count, vit_epilogue epilogue, float *y) {
+void vit_train_linear(const vit_trainer *t, const float *x, int channels, const float *w, const float *bias, int k,
+                      int n, int count, vit_epilogue epilogue, float *y) {
     const ptrdiff_t r = t->kernels->panel;
     const vit_gemm g = {.w = w, .bias = bias, .x = x, .y = y, .x_stride = channels * r, .y_stride = n * r, .n = n,
                         .k = k, .panels = count, .epilogue = epilogue};

@@ -343,8 +343,8 @@ static vit_status fill(vit_dataset *d, const char *path, vit_error *error) {
     else if (has_ending(path, ".tar"))
         VIT_TRY(add_archive(d, path, error));
     else
-        return vit_fail(error, VIT_ERR_ARGUMENT, "%.300s: expected a folder with a folder for each class, or a .tar file",
-                        path);
+        return vit_fail(error, VIT_ERR_ARGUMENT,
+                        "%.300s: expected a folder with a folder for each class, or a .tar file", path);
     if (!d->count)
         return vit_fail(error, VIT_ERR_ARGUMENT,
                         "%.300s: no picture (.jpg, .jpeg, .png) in a folder that names its class", path);

@@ -283,6 +283,21 @@ void vit_train_hold_out(uint8_t *marks, int count, double part, uint64_t seed) {
         marks[i] = vit_random_unit(key, (uint64_t)i) < part;
 }
 
+void vit_train_subset(uint8_t *marks, int count, int keep, uint64_t seed) {
+    const uint64_t key = vit_random_key(seed, vit_random_stream("subset"));
+    uint32_t left = 0, wanted = keep > 0 ? (uint32_t)keep : 0;
+    for (int i = 0; i < count; i++)
+        left += !marks[i];
+    for (int i = 0; i < count; i++) {
+        if (marks[i])
+            continue;
+        if (vit_random_below(key, (uint64_t)i, left--) < wanted) /* of those left, each is as likely */
+            wanted--;
+        else
+            marks[i] = 2;
+    }
+}
+
 int vit_feed_count(const vit_feed *f) {
     return f->count;
 }

@@ -1,6 +1,6 @@
-/* Position embeddings (appendix D.4) and what else a token has of its own: for an input or a layer, a table [T,D] is made
- * of the parameters and added to every image's tokens; its gradient, summed over the images, is theirs. Relative positions
- * are attention's (attention.c). */
+/* Position embeddings (appendix D.4) and what else a token has of its own: for an input or a layer, a table [T,D] is
+ * made of the parameters and added to every image's tokens; its gradient, summed over the images, is theirs. Relative
+ * positions are attention's (attention.c). */
 #include "trainer.h"
 
 #include <math.h>

@@ -117,10 +117,10 @@ static inline vit_span vit_span_of(const vit_trainer *t, int block) {
     return (vit_span){begin, t->panels - begin < t->block ? t->panels - begin : t->block};
 }
 
-/* blocks.c: y = x wT + bias on `count` panels, and dx = dy w. All are dense, but those of x and dx may have more channels
- * than the layer's k, which come after them. */
-void vit_train_linear(const vit_trainer *t, const float *x, int channels, const float *w, const float *bias, int k, int n,
-                      int count, vit_epilogue epilogue, float *y);
+/* blocks.c: y = x wT + bias on `count` panels, and dx = dy w. All are dense, but those of x and dx may have more
+ * channels than the layer's k, which come after them. */
+void vit_train_linear(const vit_trainer *t, const float *x, int channels, const float *w, const float *bias, int k,
+                      int n, int count, vit_epilogue epilogue, float *y);
 void vit_train_linear_backward(const vit_trainer *t, const float *dy, const float *w, int k, int n, int count,
                                int channels, float *dx);
 vit_epilogue vit_activation_epilogue(vit_activation activation);

@@ -61,6 +61,8 @@ def test_train(vit, tally, folder):
     result = vit.run("train", *SMALL, *rest, "--lr", "0.1", "--resume", "--out", f"{folder}/a", data)
     tally.check(result.status == 1 and "cannot go on" in result.err, "resume with other settings", result)
 
+    result = vit.run("train", *SMALL, "--steps", "2", "--subset", "20", "--holdout", "0.3", "--out", f"{folder}/e", data)
+    tally.check(result.status == 0 and "vit: 20 pictures" in result.err, "a subset", result)
     result = vit.run("finetune", "--model", f"{folder}/a/model.gguf", "--size", "24", "--epochs", "2", "--batch", "6",
                      "--freeze", "blocks.0", "--lr", "0.01,0.02", "--holdout", "0.2", "--out", f"{folder}/d", data)
     tally.check(result.status == 0 and "is chosen" in result.out, "finetune", result)

@@ -1,5 +1,5 @@
-/* Pictures to train on: folders and archives, orders, batches, augmentation. What a damaged archive may do is tried on every
- * truncation and many changed bytes. */
+/* Pictures to train on: folders and archives, orders, batches, augmentation. What a damaged archive may do is tried on
+ * many truncations and changed bytes. */
 #include "test.h"
 
 #include "../../src/train/augment.h"
@@ -181,8 +181,8 @@ static vit_trainer *open_trainer(vit_model **model) {
 }
 
 static vit_feed_options feed_options(const vit_model *model) {
-    vit_feed_options o = {.augment = vit_default_augment(), .preprocess = vit_model_config(model)->preprocess, .height = 8,
-                          .width = 8, .batch = 4, .classes = 3, .seed = 5};
+    vit_feed_options o = {.augment = vit_default_augment(), .preprocess = vit_model_config(model)->preprocess,
+                          .height = 8, .width = 8, .batch = 4, .classes = 3, .seed = 5};
     return o;
 }
 
@@ -314,6 +314,15 @@ static void test_chances(void) {
     for (int i = 0; i < 10000; i++)
         marked += marks[i];
     CHECK(marked > 850 && marked < 1150);
+    int of[3] = {0};
+    vit_train_subset(marks, 10000, 1234, 7);
+    for (int i = 0; i < 10000; i++)
+        of[marks[i]]++;
+    CHECK(of[0] == 1234 && of[1] == marked && of[2] == 10000 - marked - 1234);
+    vit_train_subset(marks, 10000, 5000, 7); /* more than there are */
+    for (int i = 0; i < 10000; i++)
+        of[0] -= !marks[i];
+    CHECK(of[0] == 0);
 }
 
 TEST_MAIN(TEST(test_folders), TEST(test_archives), TEST(test_order), TEST(test_same_batches), TEST(test_chances))
