@@ -14,7 +14,7 @@ typedef struct crop_axis {
 /* torchvision's, with Python's round (half to even), or half down; a smaller picture is padded (out - in) / 2 before. */
 static crop_axis center(int in, int out, int down) {
     if (in < out)
-        return (crop_axis){0, (out - in) / 2, in};
+        return (crop_axis){0, (out - in + down) / 2, in};
     return (crop_axis){down ? (in - out) / 2 : (int)rint((in - out) / 2.0), 0, out};
 }
 

@@ -194,6 +194,35 @@ static void test_processors(void) {
     }
 }
 
+/* Half a pixel: torchvision and timm round to even, Hugging Face crops further to the left, and pads more there. */
+static void test_half_pixels(void) {
+    static const struct {
+        vit_crop crop;
+        int height, width;        /* of the input, from 9 x 10 pixels whose value is 10 x + y */
+        int padded, first;        /* columns of padding on the left; the value of the first pixel after them */
+        double crop_pct;
+    } cases[] = {
+        {VIT_CROP_CENTER, 9, 7, 0, 20, 1},       {VIT_CROP_SHORT_FLOOR, 9, 7, 0, 10, 7 / 9.0},
+        {VIT_CROP_SHORT_FLOOR, 9, 15, 3, 0, 1},  {VIT_CROP_SQUASH_FLOOR, 9, 10, 0, 0, 1},
+    };
+    uint8_t rgb[9 * 10 * 3];
+    for (int i = 0; i < COUNT(rgb); i++)
+        rgb[i] = (uint8_t)(i / 3 % 10 * 10 + i / 30);
+    vit_image image;
+    CHECK_STATUS(VIT_OK, vit_image_from_pixels(&image, rgb, 10, 9, 3, NULL, &error));
+    for (int i = 0; i < COUNT(cases); i++) {
+        float out[9 * 15 * 3];
+        const vit_preprocess rules = {.std = {1, 1, 1}, .filter = VIT_FILTER_NEAREST, .crop = cases[i].crop,
+                                      .crop_pct = cases[i].crop_pct};
+        CHECK_STATUS(VIT_OK, vit_image_preprocess(&image, &rules, cases[i].height, cases[i].width, out, NULL, &error));
+        for (int x = 0; x < cases[i].padded; x++)
+            CHECK(out[3 * x] == 0);
+        CHECK_CLOSE(out[3 * cases[i].padded] * 255, cases[i].first, 1e-4);
+        CHECK_CLOSE(out[3 * cases[i].padded + 3] * 255, cases[i].first + 10, 1e-4);
+    }
+    vit_image_close(&image);
+}
+
 /* ---- Masks and patches ---- */
 
 static int shown(const uint8_t *hidden, int n) {
@@ -397,5 +426,5 @@ static void test_masks_refused(void) {
     vit_model_close(model);
 }
 
-TEST_MAIN(TEST(test_architectures), TEST(test_model_types), TEST(test_processors), TEST(test_masks), TEST(test_patches),
+TEST_MAIN(TEST(test_architectures), TEST(test_model_types), TEST(test_processors), TEST(test_half_pixels), TEST(test_masks), TEST(test_patches),
           TEST(test_predictions), TEST(test_integers), TEST(test_masks_refused))
