@@ -138,9 +138,10 @@ typedef struct vit_resnet {
     vit_resnet_kind kind;
 } vit_resnet;
 
-/* From tokens to the pixels of hidden patches: a network of its own that the encoder's visible tokens enter (a masked
- * autoencoder), or one layer, where hidden patches are a learned token to the encoder. */
-typedef enum vit_decoder_kind { VIT_DECODER_NONE, VIT_DECODER_MAE, VIT_DECODER_SIMMIM } vit_decoder_kind;
+/* From tokens to hidden patches: a network that only visible tokens enter (MAE); or a layer, where a learned token stands
+ * for hidden ones: to pixels (SimMIM), or (appendix B.1.2) to the mean of 512 colours, those of 4x4 cells, or pixels. */
+typedef enum vit_decoder_kind { VIT_DECODER_NONE, VIT_DECODER_MAE, VIT_DECODER_SIMMIM, VIT_DECODER_MEAN3BIT,
+                                VIT_DECODER_DOWN4X4, VIT_DECODER_REGRESSION } vit_decoder_kind;
 typedef struct vit_decoder {
     vit_decoder_kind kind;
     int layers, width, heads, mlp_width; /* of MAE */

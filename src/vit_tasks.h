@@ -172,9 +172,18 @@ void vit_softmax(const float *logits, int n, float *out);
 
 /* ---- Masked prediction ---- */
 
+/* Noise of a seed for n patches: the same on every host. */
+void vit_patch_noise(uint64_t seed, float *noise, int n);
+/* The nearest 8-bit colours of normalised values, interleaved by channel: rgb [count]. */
+void vit_colors_from_pixels(const vit_preprocess *preprocess, const float *pixels, size_t count, uint8_t *rgb);
+/* Targets of the paper's appendix B.1.2, of a picture rgb [height,width,3]: each patch is averaged to cells x cells (1 or 4,
+ * which divides the patch's sides) and each mean floored to 3 bits: labels [T0, cells cells], 64 R + 8 G + B. */
+void vit_patch_colors(const vit_config *config, const uint8_t *rgb, int height, int width, int cells, int32_t *labels);
+
 /* Hides patches of a session opened with `masked` from the network: hidden [B,T0], 1 where one is hidden; at first
  * none is. Of a masked autoencoder as many must be visible in every image, at least one: else VIT_ERR_ARGUMENT. The
- * last stage, "prediction", can then be read: pixels [B,T0,3*P*P] of all patches, as vit_patch_pixels orders them. */
+ * last stage, "prediction", can then be read: pixels [B,T0,3*P*P] of all patches, as vit_patch_pixels orders them; or of
+ * mean3bit and down4x4 scores of 512 colours for each cell, [B,T0,512] or [B,T0,16*512]. */
 vit_status vit_session_hide(vit_session *session, const uint8_t *hidden, vit_error *error);
 /* How many of n patches stay visible when the share `ratio` is hidden: int(n (1 - ratio)), as in MAE. */
 int vit_visible_patches(int n, double ratio);

@@ -69,6 +69,10 @@ typedef struct vit_train_options {
     int64_t warmup, updates; /* updates: how many; the first has rate 0 if there is a warm-up (0, 1) */
     const char *freeze;     /* weights that stay as they are: beginnings of names, with commas between ("blocks.0.,norm");
                              * read while opening. NULL: none */
+    float corrupt;          /* of models that predict patches (decoder mean3bit, down4x4, regression), the share of each
+                             * picture's patches that are corrupted and predicted (0.5); */
+    float corrupt_masked, corrupt_swapped; /* the shares of those that become the mask token, that get another patch's
+                             * embedding; the others are kept as they are (0.8, 0.1) */
     double polyak;          /* D: the average of parameters becomes D average + (1 - D) parameters; 0: none (0) */
 } vit_train_options;
 
@@ -98,7 +102,8 @@ vit_status vit_trainer_set_class(vit_trainer *trainer, int index, int class_inde
 
 typedef struct vit_train_result {
     double loss;            /* mean over the batch, before the update */
-    int correct;            /* images whose highest logit has the highest target */
+    int correct, predictions; /* images whose highest logit has the highest target, of all; or colours of corrupted patches
+                             * that are right (of pixels, of their mean), of all */
     int updated;            /* 1: parameters moved; then */
     double rate;            /*   by this rate, */
     double gradient_norm;   /*   before clipping */

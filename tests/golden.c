@@ -33,6 +33,8 @@ static const struct kind {
     {"msn/", golden_forward},
     {"siglip/", golden_forward},
     {"vit/", golden_forward},
+    {"mpp/targets_", golden_patch_targets},
+    {"mpp/loss_", golden_patch_loss},
     {"real/pixels_", golden_real_pixels},
     {"real/logits_", golden_real_photos},
     {"fewshot/", golden_fewshot},

@@ -63,7 +63,7 @@ vit_model *open_real_model(const golden *g);
 vit_session *open_session(const vit_model *model, int height, int width);
 vit_image open_photo(const golden *g, const char *start);
 
-/* The kinds: golden_pixels.c, golden_model.c, golden_masked.c, golden_inside.c, golden_fewshot.c, golden_train.c,
+/* The kinds: golden_pixels.c, golden_model.c, golden_masked.c, golden_patches.c, golden_inside.c, golden_fewshot.c, golden_train.c,
  * golden_gguf.c */
 void golden_center_crop(golden *g);
 void golden_decode(golden *g);
@@ -75,6 +75,8 @@ void golden_timm_eval(golden *g);
 void golden_posemb(golden *g);
 void golden_forward(golden *g);
 void golden_masked(golden *g);
+void golden_patch_targets(golden *g);
+void golden_patch_loss(golden *g);
 void golden_real_pixels(golden *g);
 void golden_real_photos(golden *g);
 void golden_fewshot(golden *g);

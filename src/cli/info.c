@@ -28,7 +28,8 @@ static const char *const pos_kinds[] = {"none", "1-D", "2-D", "relative", "sines
 static const char *const placements[] = {"", ", in every layer", ", one table for every layer"};
 static const char *const resample_sources[] = {"timm", "Hugging Face", "timm's npz loader", "vit_jax"};
 static const char *const resnet_sources[] = {"vit_jax", "timm", "big_transfer", "timm", "big_vision"};
-static const char *const decoders[] = {"", "MAE", "SimMIM"};
+static const char *const decoders[] = {"", "as MAE", "as SimMIM", "by mean colours of 3 bits",
+                                       "by 4x4 colours of 3 bits", "by pixels"};
 
 typedef struct request {
     vit_cli_model model;
@@ -175,8 +176,10 @@ static void print_network(const vit_config *c) {
                resample_sources[c->pos_resample]);
     putchar('\n');
     if (c->decoder.kind)
-        printf("  decoder        %s: %d layers, width %d, %d heads, MLP %d\n", decoders[c->decoder.kind],
-               c->decoder.layers, c->decoder.width, c->decoder.heads, c->decoder.mlp_width);
+        printf("  predicts       hidden patches, %s\n", decoders[c->decoder.kind]);
+    if (c->decoder.layers)
+        printf("  decoder        %d layers, width %d, %d heads, MLP %d\n", c->decoder.layers, c->decoder.width,
+               c->decoder.heads, c->decoder.mlp_width);
 }
 
 static void print_types(const vit_model *model) {

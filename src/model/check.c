@@ -77,7 +77,10 @@ static vit_status check_decoder(const vit_config *c, const vit_limits *limits, c
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
                         "%s: a decoder of pixels: expected an encoder of patches of pixels with positions at its input",
                         name);
-    if (d->kind == VIT_DECODER_SIMMIM)
+    if (d->kind == VIT_DECODER_DOWN4X4 && (c->patch_height % 4 || c->patch_width % 4))
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: patches of %dx%d cannot be made 4x4: expected multiples of 4", name,
+                        c->patch_height, c->patch_width);
+    if (d->kind != VIT_DECODER_MAE)
         return VIT_OK;
     if (c->mlp != VIT_MLP_PLAIN || c->dist_token || c->registers)
         return vit_fail(error, VIT_ERR_UNSUPPORTED,

@@ -30,7 +30,9 @@ const vit_word vit_resnet_words[] = {{"hybrid_jax", VIT_RESNET_HYBRID_JAX}, {"hy
                                      {"big_transfer", VIT_BIT_TRANSFER},    {"bit_timm", VIT_BIT_TIMM},
                                      {"big_vision", VIT_BIT_VISION},        {0}};
 const vit_word vit_decoder_words[] = {
-    {"none", VIT_DECODER_NONE}, {"mae", VIT_DECODER_MAE}, {"simmim", VIT_DECODER_SIMMIM}, {0}};
+    {"none", VIT_DECODER_NONE},         {"mae", VIT_DECODER_MAE},         {"simmim", VIT_DECODER_SIMMIM},
+    {"mean3bit", VIT_DECODER_MEAN3BIT}, {"down4x4", VIT_DECODER_DOWN4X4}, {"regression", VIT_DECODER_REGRESSION},
+    {0}};
 const vit_word vit_resample_words[] = {{"timm", VIT_RESAMPLE_TIMM},
                                        {"hf", VIT_RESAMPLE_HF},
                                        {"bilinear", VIT_RESAMPLE_BILINEAR},

@@ -77,7 +77,7 @@ typedef struct vit_weights {
     float *decoder_embed_bias, *decoder_pos_embed; /* [D'], [class token and stored grid,D'] */
     vit_block *decoder_blocks;
     float *decoder_norm_weight, *decoder_norm_bias; /* [D'] */
-    float *prediction_weight, *prediction_bias; /* [3*P*P, D' or D], [3*P*P] */
+    float *prediction_weight, *prediction_bias; /* [vit_prediction_values, D' or D], [vit_prediction_values] */
     vit_block *blocks;                    /* [L] */
 } vit_weights;
 
@@ -169,6 +169,19 @@ static inline vit_config vit_decoder_config(const vit_config *c) {
 /* Pixels of a patch. */
 static inline int vit_patch_values(const vit_config *c) {
     return 3 * c->patch_height * c->patch_width;
+}
+/* Whether it predicts patches as the paper does, and by the colours of how many cells along each side: 0 by pixels. */
+static inline int vit_is_patch_predictor(const vit_config *c) {
+    return c->decoder.kind >= VIT_DECODER_MEAN3BIT;
+}
+static inline int vit_color_cells(const vit_config *c) {
+    return c->decoder.kind == VIT_DECODER_MEAN3BIT ? 1 : c->decoder.kind == VIT_DECODER_DOWN4X4 ? 4 : 0;
+}
+/* Values that are predicted of a patch: scores of its cells' colours, or its pixels. */
+enum { VIT_COLORS = 512 };
+static inline int vit_prediction_values(const vit_config *c) {
+    const int cells = vit_color_cells(c);
+    return cells ? cells * cells * VIT_COLORS : vit_patch_values(c);
 }
 /* Outputs of an MLP's first layer. */
 static inline int64_t vit_fc1_rows(const vit_config *c) {

@@ -111,7 +111,8 @@ static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
 /* Floats of the buffer that holds one layer's widest channels, and the embed stage's workspace before that. */
 static size_t wide_floats(const vit_session *s, size_t lanes) {
     const vit_config *c = &s->model->config;
-    const size_t channels = max3(3 * widest(c), (size_t)deepest(c), (size_t)vit_fc1_rows(c));
+    const size_t layers = max3(3 * widest(c), (size_t)deepest(c), (size_t)vit_fc1_rows(c));
+    const size_t channels = max3(layers, s->masked ? (size_t)vit_prediction_values(c) : 0, 0);
     const size_t decoder = s->masked && c->decoder.width ? vit_decoder_positions_bytes(s) / sizeof(float) + 1 : 0;
     return max3(vit_size_mul(lanes, channels), vit_positions_bytes(s) / sizeof(float) + 1, decoder);
 }

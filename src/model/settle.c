@@ -243,10 +243,13 @@ static void settle_bit(const vit_import_job *in) {
 /* A decoder of pixels. What is claimed of one that the file does not have is dropped. */
 static void settle_decoder(const vit_import_job *in) {
     vit_claims *c = in->claims;
-    const int has_layers = find(in, "decoder_embed.weight") != NULL;
-    settle(&c->decoder_kind, !find(in, "decoder_pred.weight") ? VIT_DECODER_NONE
-                             : has_layers                     ? VIT_DECODER_MAE
-                                                              : VIT_DECODER_SIMMIM);
+    const int has_layers = find(in, "decoder_embed.weight") != NULL, colors = outputs(in, "", "mpp_head");
+    settle(&c->decoder_kind, colors == VIT_COLORS                    ? VIT_DECODER_MEAN3BIT
+                             : colors == 16 * VIT_COLORS             ? VIT_DECODER_DOWN4X4
+                             : colors                                ? VIT_DECODER_REGRESSION
+                             : !find(in, "decoder_pred.weight")      ? VIT_DECODER_NONE
+                             : has_layers                            ? VIT_DECODER_MAE
+                                                                     : VIT_DECODER_SIMMIM);
     if (c->decoder_kind != VIT_DECODER_MAE) {
         c->decoder_layers = c->decoder_width = c->decoder_heads = c->decoder_mlp_width = 0;
         return;

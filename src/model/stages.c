@@ -94,10 +94,10 @@ static void add_encoder(struct stage_list *list, const vit_session *s) {
     add_stage(list, "norm", -1, vit_run_norm, 0, normed);
 }
 
-/* From normed tokens to the pixels of all patches. */
+/* From normed tokens to what is predicted of all patches. */
 static void add_decoder(struct stage_list *list, const vit_session *s) {
     const vit_config *c = &s->model->config, own = vit_decoder_config(c);
-    const double t = s->prefix + s->patches, d = own.width, f = own.mlp_width, pixels = vit_patch_values(c);
+    const double t = s->prefix + s->patches, d = own.width, f = own.mlp_width, values = vit_prediction_values(c);
     const vit_view none = {0}, tokens = {VIT_VIEW_TOKENS, s->x, 0, (int)t, own.width};
     const char *const first = c->decoder.kind == VIT_DECODER_MAE ? "decoder_embed" : "prediction";
     while (list->slots < list->model->slot_count && strcmp(list->model->slots[list->slots].stage, first) != 0)
@@ -125,8 +125,8 @@ static void add_decoder(struct stage_list *list, const vit_session *s) {
         put_stage(list, "decoder_norm", -1, vit_run_decoder_norm, 0,
                   (vit_view){VIT_VIEW_TOKENS, s->normed, 0, (int)t, own.width});
     put_stage(list, "prediction", -1, vit_run_prediction,
-              t * pixels * (c->decoder.kind == VIT_DECODER_MAE ? d : c->width),
-              (vit_view){VIT_VIEW_TOKENS, s->wide, s->prefix, s->patches, (int)pixels});
+              t * values * (c->decoder.kind == VIT_DECODER_MAE ? d : c->width),
+              (vit_view){VIT_VIEW_TOKENS, s->wide, s->prefix, s->patches, (int)values});
 }
 
 int vit_stages_make(vit_session *s, vit_stage *stages) {

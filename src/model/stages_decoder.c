@@ -1,4 +1,5 @@
-/* Masked prediction: what the encoder sees of a picture, and the decoder that predicts the rest (MAE, SimMIM). */
+/* Masked prediction: what the encoder sees of a picture, and the decoder that predicts the rest (MAE, SimMIM, the
+ * paper's). */
 #include "posemb.h"
 #include "stages.h"
 
@@ -52,7 +53,7 @@ vit_status vit_session_hide(vit_session *s, const uint8_t *hidden, vit_error *er
 }
 
 const float *vit_mask_token(const vit_session *s, int image, int token) {
-    const int learned = s->masked && s->model->config.decoder.kind == VIT_DECODER_SIMMIM;
+    const int learned = s->masked && s->model->config.decoder.kind != VIT_DECODER_MAE;
     return learned && is_hidden(s, image, token) ? s->model->weights.mask_token : NULL;
 }
 
@@ -142,6 +143,6 @@ void vit_run_prediction(vit_session *s, int layer) {
     const vit_config *c = &s->model->config;
     const vit_weights *w = &s->model->weights;
     const float *tokens = c->decoder.kind == VIT_DECODER_MAE ? s->normed : vit_final_tokens(s);
-    vit_linear_f32(s, tokens, w->prediction_weight, w->prediction_bias, s->trunk.width, vit_patch_values(c), s->batch,
+    vit_linear_f32(s, tokens, w->prediction_weight, w->prediction_bias, s->trunk.width, vit_prediction_values(c), s->batch,
                    s->panels, s->tokens, VIT_EPILOGUE_STORE, s->wide);
 }

@@ -8,7 +8,8 @@
 
 /* ---- The table ---- */
 
-enum rows { STEM, UNIT, INPUT, BLOCK, OUTPUT, BIT_OUTPUT, DECODER_INPUT, DECODER_OUTPUT, SIMMIM_OUTPUT };
+enum rows { STEM, UNIT, INPUT, BLOCK, OUTPUT, BIT_OUTPUT, DECODER_INPUT, DECODER_OUTPUT, SIMMIM_OUTPUT,
+            PATCH_OUTPUT };
 #define OFFSET_STEM(field) offsetof(vit_stem, field)
 #define OFFSET_UNIT(field) offsetof(vit_unit, field)
 #define OFFSET_INPUT(field) offsetof(vit_weights, field)
@@ -18,6 +19,7 @@ enum rows { STEM, UNIT, INPUT, BLOCK, OUTPUT, BIT_OUTPUT, DECODER_INPUT, DECODER
 #define OFFSET_DECODER_INPUT(field) offsetof(vit_weights, field)
 #define OFFSET_DECODER_OUTPUT(field) offsetof(vit_weights, field)
 #define OFFSET_SIMMIM_OUTPUT(field) offsetof(vit_weights, field)
+#define OFFSET_PATCH_OUTPUT(field) offsetof(vit_weights, field)
 
 enum kind { FLOATS, MATRIX, KERNEL };
 

@@ -1,4 +1,6 @@
 /* Masked prediction: which patches are hidden, and pixels as patches. */
+#include "../base/rng.h"
+#include "../model/model.h"
 #include "../vit_tasks.h"
 
 #include <math.h>
@@ -7,6 +9,12 @@
 int vit_visible_patches(int n, double ratio) {
     const int visible = (int)(n * (1 - ratio));
     return visible < 0 ? 0 : visible > n ? n : visible;
+}
+
+void vit_patch_noise(uint64_t seed, float *noise, int n) {
+    const uint64_t key = vit_random_key(seed, vit_random_stream("patches"));
+    for (int i = 0; i < n; i++)
+        noise[i] = vit_random_unit(key, (uint64_t)i);
 }
 
 /* Bits that are in the order of the numbers. */
@@ -70,4 +78,27 @@ void vit_normalize_patches(float *patches, int count, int n) {
         for (int i = 0; i < n; i++)
             patches[i] = (float)((patches[i] - mean) * scale);
     }
+}
+
+void vit_colors_from_pixels(const vit_preprocess *preprocess, const float *pixels, size_t count, uint8_t *rgb) {
+    for (size_t i = 0; i < count; i++) {
+        const float value = (pixels[i] * preprocess->std[i % 3] + preprocess->mean[i % 3]) * 255 + 0.5f;
+        rgb[i] = (uint8_t)(value > 0 ? value < 255 ? value : 255 : 0);
+    }
+}
+
+void vit_patch_colors(const vit_config *c, const uint8_t *rgb, int height, int width, int cells, int32_t *labels) {
+    const int ph = c->patch_height / cells, pw = c->patch_width / cells, columns = width / c->patch_width;
+    for (int y = 0; y < height / c->patch_height * cells; y++)
+        for (int x = 0; x < columns * cells; x++) {
+            int64_t sums[3] = {0};
+            for (int i = 0; i < 3 * ph * pw; i++)
+                sums[i % 3] += rgb[((size_t)(y * ph + i / 3 / pw) * (size_t)width + (size_t)(x * pw + i / 3 % pw)) * 3 +
+                                   (size_t)(i % 3)];
+            int label = 0;
+            for (int channel = 0; channel < 3; channel++)
+                label = 8 * label + (int)(sums[channel] / (32 * (int64_t)(ph * pw)));
+            const int patch = y / cells * columns + x / cells;
+            labels[(patch * cells + y % cells) * cells + x % cells] = label;
+        }
 }

@@ -70,6 +70,7 @@ vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, 
         return vit_fail(error, VIT_ERR_ARGUMENT, "a head for %d classes", classes);
     c.classes = classes;
     c.pre_logits = 0;
+    c.decoder = (vit_decoder){0};
     c.label_set[0] = 0;
     if (height || width) {
         if (height < c.patch_height || width < c.patch_width)

@@ -12,9 +12,9 @@ static void patch_panel(const vit_trainer *t, int panel, float *out) {
     const int r = t->kernels->panel;
     const size_t image_pixels = (size_t)c->image_height * (size_t)c->image_width * 3;
     for (int lane = 0; lane < r; lane++) {
-        const int token = panel * r + lane, patch = token % t->tokens - t->prefix;
+        const int token = panel * r + lane, patch = token < t->lanes ? vit_patch_source(t, token) : -1;
         float *at = out + lane;
-        if (token >= t->lanes || patch < 0) {
+        if (patch < 0) {
             for (int i = 0; i < 3 * c->patch_height * c->patch_width; i++, at += r)
                 *at = 0;
             continue;
@@ -40,7 +40,8 @@ static void put_tokens(const vit_trainer *t, int panel, float *x) {
         const int token = (panel * r + lane) % t->tokens, is_pad = panel * r + lane >= t->lanes;
         const float *own = token < c->class_token ? w->class_token
                            : token < t->prefix    ? w->registers + (size_t)(token - c->class_token) * (size_t)c->width
-                                                  : NULL;
+                           : !is_pad && vit_patch_source(t, panel * r + lane) < 0 ? w->mask_token
+                                                                                  : NULL;
         float *at = x + lane;
         for (int d = 0; d < c->width && (own || is_pad); d++, at += r)
             *at = is_pad ? 0 : own[d];
@@ -84,6 +85,8 @@ static void input_blocks(void *context, int begin, int end, int thread) {
 void vit_forward_input(vit_trainer *t) {
     if (vit_has_table(&t->model->config))
         vit_make_positions(t, 0);
+    if (t->kinds)
+        vit_corrupt(t);
     vit_team_run(t->team, t->blocks, 1, input_blocks, t);
 }
 
@@ -146,6 +149,8 @@ void vit_backward_input(vit_trainer *t) {
                                  patch_pixels(c), t->lanes, 0};
     vit_products(t, &product, 1);
     vit_tokens_backward(t, t->dx[0]);
+    if (t->kinds)
+        vit_mask_token_backward(t);
 }
 
 /* ---- Pooling ---- */
@@ -232,6 +237,19 @@ static void spread_images(void *context, int begin, int end, int thread) {
         }
 }
 
+const float *vit_final_norm(vit_trainer *t) {
+    if (!t->model->config.final_norm)
+        return t->x;
+    vit_team_run(t->team, t->blocks, 1, final_norm_blocks, t);
+    return t->normed[0];
+}
+
+void vit_final_norm_backward(vit_trainer *t) {
+    const vit_weights *w = &t->model->weights;
+    if (t->model->config.final_norm)
+        norm_backward(t, t->x, w->norm_weight, w->norm_bias, t->dx[1], t->dx[0]);
+}
+
 /* ---- Head ---- */
 
 /* Rows [B,channels] and image panels. */
@@ -269,7 +287,7 @@ void vit_forward_output(vit_trainer *t) {
     const vit_config *c = &t->model->config;
     const vit_weights *w = &t->model->weights;
     if (norms_tokens(t))
-        vit_team_run(t->team, t->blocks, 1, final_norm_blocks, t);
+        vit_final_norm(t);
     vit_team_run(t->team, t->options.batch, 1, pool_images, t);
     const int width = vit_pooled_width(c);
     const vit_transfer pooled = images(t, t->pooled_rows, t->pooled[0], width);
@@ -345,7 +363,6 @@ void vit_backward_output(vit_trainer *t) {
     struct spread_job spread = {t, norms_tokens(t) ? t->dx[1] : t->dx[0]};
     memset(spread.out, 0, vit_panel_bytes(t, c->width, t->panels));
     vit_team_run(t->team, t->options.batch, 1, spread_images, &spread);
-    if (!norms_tokens(t))
-        return;
-    norm_backward(t, t->x, w->norm_weight, w->norm_bias, t->dx[1], t->dx[0]);
+    if (norms_tokens(t))
+        vit_final_norm_backward(t);
 }

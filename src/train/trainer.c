@@ -7,7 +7,8 @@
 vit_train_options vit_default_train_options(void) {
     return (vit_train_options){.batch = 1, .accumulate = 1, .threads = 1, .loss = VIT_LOSS_SOFTMAX, .beta1 = 0.9f,
                                .beta2 = 0.999f, .epsilon = 1e-8f, .momentum = 0.9f, .decay = VIT_DECAY_RATE,
-                               .decay_matrices = 1, .schedule = VIT_SCHEDULE_COSINE, .rate = 1e-3, .updates = 1};
+                               .decay_matrices = 1, .schedule = VIT_SCHEDULE_COSINE, .rate = 1e-3, .updates = 1,
+                               .corrupt = 0.5f, .corrupt_masked = 0.8f, .corrupt_swapped = 0.1f};
 }
 
 /* ---- What can be trained ---- */
@@ -24,14 +25,15 @@ static vit_status check_network(const vit_model *model, vit_error *error) {
         {c->dist_token || c->head_dist, "a distillation token"},
         {c->projection, "a projection"},
         {c->axial, "axial attention"},
-        {c->decoder.kind != VIT_DECODER_NONE, "a decoder"},
+        {c->decoder.kind != VIT_DECODER_NONE && !vit_is_patch_predictor(c), "a decoder of pixels"},
+        {vit_is_patch_predictor(c) && c->classes, "both patches and classes to predict"},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].present)
             return vit_fail(error, VIT_ERR_UNSUPPORTED, "a network with %s cannot be trained yet", parts[i].what);
     if (model->options.compute != VIT_COMPUTE_F32)
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "the model is held as int8: load it as f32 to train it");
-    if (!c->classes)
+    if (!c->classes && !vit_is_patch_predictor(c))
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "the model has no head to train with");
     return VIT_OK;
 }
@@ -58,6 +60,9 @@ static vit_status check_options(const vit_train_options *o, vit_error *error) {
         {"warm-up", (double)o->warmup, 0, 1e15},
         {"updates", (double)o->updates, 1, 1e15},
         {"averaging", o->polyak, 0, 1},
+        {"corrupted share", o->corrupt, 0, 1},
+        {"share of the mask token", o->corrupt_masked, 0, 1},
+        {"share of other patches", o->corrupt_swapped, 0, 1},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (!(ranges[i].value >= ranges[i].least && ranges[i].value <= ranges[i].most))
@@ -104,6 +109,25 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
     t->block = t->panels / 32 * r > 128 ? 128 / r : t->panels / 32 > 2 ? t->panels / 32 : 2;
     t->blocks = (t->panels + t->block - 1) / t->block;
     return VIT_OK;
+}
+
+static void take_patches(vit_trainer *t) {
+    const vit_config *c = &t->model->config;
+    const size_t r = (size_t)t->kernels->panel, width = (size_t)c->width, all = (size_t)t->options.batch * (size_t)t->patches;
+    const size_t lanes = (size_t)vit_patch_chunk(c, t->kernels->panel) * r;
+    t->cells = vit_color_cells(c) * vit_color_cells(c);
+    t->kinds = vit_arena_take(&t->arena, all);
+    t->rgb = vit_arena_take(&t->arena,
+                            vit_size_mul((size_t)t->options.batch, 3 * (size_t)c->image_height * (size_t)c->image_width));
+    t->sources = vit_arena_take(&t->arena, vit_size_mul(all, sizeof *t->sources));
+    t->labels = vit_arena_take(&t->arena, vit_size_mul(all, (size_t)t->cells * sizeof *t->labels));
+    t->chosen = vit_arena_take(&t->arena, vit_size_mul(all, sizeof *t->chosen));
+    t->patch_loss = vit_arena_take(&t->arena, vit_size_mul(all, sizeof *t->patch_loss));
+    t->patch_right = vit_arena_take(&t->arena, vit_size_mul(all, sizeof *t->patch_right));
+    t->chunk_x = take(&t->arena, lanes, width, 1);
+    t->chunk_dx = take(&t->arena, lanes, width, 1);
+    t->chunk_y = take(&t->arena, lanes, (size_t)vit_prediction_values(c), 1);
+    t->thread_scratch = larger(t->thread_scratch, 2 * r * (size_t)t->cells);
 }
 
 static void take_kept(vit_trainer *t, size_t lanes) {
@@ -176,6 +200,8 @@ static void take_buffers(vit_trainer *t, int threads) {
     const size_t block = (size_t)t->block * r * (width + (size_t)vit_fc1_rows(c)) + 2 * width * r;
     t->thread_scratch = larger(vit_train_attention_scratch(t), block);
     t->thread_scratch = larger(t->thread_scratch, (size_t)t->tokens * larger(width, 2 * width));
+    if (vit_is_patch_predictor(c))
+        take_patches(t);
     t->scratch = take(arena, (size_t)threads, t->thread_scratch, 1);
 }
 
@@ -290,12 +316,14 @@ static void forward(vit_trainer *t) {
     vit_forward_input(t);
     for (int layer = 0; layer < t->model->config.layers; layer++)
         vit_forward_layer(t, layer, 0);
-    vit_forward_output(t);
+    if (!t->kinds)
+        vit_forward_output(t);
 }
 
 static void backward(vit_trainer *t) {
     const int layers = t->model->config.layers;
-    vit_backward_output(t);
+    if (!t->kinds)
+        vit_backward_output(t);
     for (int layer = layers - 1; layer >= 0; layer--) {
         if (t->options.recompute && layer < layers - 1)
             vit_forward_layer(t, layer, 1);
@@ -309,14 +337,15 @@ static void backward(vit_trainer *t) {
 
 vit_status vit_trainer_step(vit_trainer *t, vit_train_result *result, vit_error *error) {
     const int accumulate = t->options.accumulate, turn = (int)(t->batches % accumulate);
-    *result = (vit_train_result){.update = t->updates};
+    *result = (vit_train_result){.update = t->updates, .predictions = t->options.batch};
     forward(t);
-    result->loss = vit_loss_backward(t, 1.0 / accumulate, &result->correct);
+    if (turn == 0)
+        memset(t->gradients, 0, t->parameter_count * sizeof *t->gradients);
+    result->loss = t->kinds ? vit_patch_loss_backward(t, 1.0 / accumulate, result)
+                            : vit_loss_backward(t, 1.0 / accumulate, &result->correct);
     if (!isfinite(result->loss))
         return vit_fail(error, VIT_ERR_ARGUMENT, "the loss of update %lld is %g: a lower rate or clipping may help",
                         (long long)t->updates, result->loss);
-    if (turn == 0)
-        memset(t->gradients, 0, t->parameter_count * sizeof *t->gradients);
     backward(t);
     t->batches++;
     if (turn + 1 < accumulate)

@@ -62,6 +62,15 @@ struct vit_trainer {
     int64_t batches, updates;           /* so far */
 
     float *input;                       /* [B,H,W,3] */
+    /* Of models that predict patches; else NULL. `chosen` are the corrupted ones, patch i of image b being b T0 + i. */
+    int cells;                          /* colours of a patch */
+    uint8_t *kinds, *rgb;               /* [B,T0] of vit_patch_kind; [B,H,W,3]: the input */
+    int32_t *sources, *labels;          /* [B,T0]: whose embedding a patch gets; [B,T0,cells] */
+    int32_t *chosen;                    /* [chosen_count] */
+    int chosen_count;
+    double *patch_loss;                 /* [chosen_count], and colours that are right */
+    int *patch_right;
+    float *chunk_x, *chunk_y, *chunk_dx; /* panels of D, of what is predicted, of D: as many chosen as the head takes at once */
     float *targets;                     /* [B,N] */
     float *pixels;                      /* panels of 3 P P */
     float *positions, *dpositions;      /* [T,D]: of the input or the present layer */
@@ -82,10 +91,14 @@ struct vit_trainer {
     float *dlogits;
     float *scratch;                     /* [threads][thread_scratch] */
 
+    int corruption_is_given;            /* for tests: kinds and sources are the caller's */
     /* For tests: 0 or 1 for an element that dropout would choose by chance; NULL: by chance. */
     float (*keep)(void *context, vit_site site, int layer, int lane, int channel);
     void *keep_context;
 };
+
+/* What the network sees of a patch. */
+enum vit_patch_kind { VIT_PATCH_WHOLE, VIT_PATCH_MASKED, VIT_PATCH_SWAPPED, VIT_PATCH_KEPT };
 
 vit_sums vit_sums_of(const vit_config *config);
 
@@ -166,6 +179,20 @@ void vit_forward_input(vit_trainer *t);
 void vit_backward_input(vit_trainer *t);
 void vit_forward_output(vit_trainer *t);
 void vit_backward_output(vit_trainer *t);
+/* Of all tokens, where there is one: returns them, normed. Its gradient: dx[1] -> dx[0]. */
+const float *vit_final_norm(vit_trainer *t);
+void vit_final_norm_backward(vit_trainer *t);
+
+/* patches.c: the prediction of corrupted patches, in the place of pooling and head. */
+int vit_patch_chunk(const vit_config *config, int panel); /* panels of chosen patches that the head takes at once */
+/* Chooses what the next forward pass sees of which patch; labels of all. */
+void vit_corrupt(vit_trainer *t);
+/* The patch of the image whose pixels a token is made of; below 0: of none. */
+int vit_patch_source(const vit_trainer *t, int lane);
+/* Loss, right colours and all gradients from the last layer's output on, of which dx[0] goes back; times scale. */
+double vit_patch_loss_backward(vit_trainer *t, double scale, vit_train_result *result);
+/* dx[0] of the input's tokens. */
+void vit_mask_token_backward(vit_trainer *t);
 
 /* loss.c: loss of the logits and their gradient times `scale`. */
 double vit_loss_backward(vit_trainer *t, double scale, int *correct);
