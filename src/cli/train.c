@@ -253,7 +253,10 @@ static int run(request *r, int argc, char **argv) {
         {"heads", "N", VIT_CLI_INT, &s->heads, 1, 1024, "the same"},
         {"mlp", "N", VIT_CLI_INT, &s->mlp, 1, 1 << 20, "the same: width of the hidden layers"},
         {"patch", "N", VIT_CLI_INT, &s->patch, 1, 1024, "the same: pixels"},
-        {"pool", "as named|cls|mean", VIT_CLI_CHOICE, &s->pool, 0, 0, "a class token, or the mean of the patches"},
+        {"pool", "network|cls|mean", VIT_CLI_CHOICE, &s->pool, 0, 0, "a class token, or the mean of the patches"},
+        {"pos", "network|none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &s->pos, 0, 0, "position embeddings"},
+        {"placement", "network|input|layers|shared", VIT_CLI_CHOICE, &s->placement, 0, 0,
+         "where they are added: before the first layer, in each (tables of its own), in each (one table)"},
     };
     const vit_cli_option base[] = {
         VIT_CLI_MODEL_OPTIONS(r->model),

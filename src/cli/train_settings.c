@@ -49,6 +49,14 @@ static const struct recipe {
 
 enum { RECIPES = sizeof recipes / sizeof *recipes };
 
+static int is_given(int argc, char **argv, const char *option) {
+    const size_t length = strlen(option);
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], option, length) == 0 && (!argv[i][length] || argv[i][length] == '='))
+            return 1;
+    return 0;
+}
+
 int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv) {
     const char *name = "plain";
     for (int i = 1; i < argc; i++)
@@ -59,6 +67,12 @@ int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc,
     for (int i = 0; i < RECIPES; i++)
         if (strcmp(recipes[i].command, command) == 0 && strcmp(recipes[i].name, name) == 0) {
             *out = recipes[i].settings;
+            if (is_given(argc, argv, "--epochs")) /* what a recipe says in other words gives way */
+                out->steps = 0;
+            if (is_given(argc, argv, "--warmup-epochs"))
+                out->warmup = 0;
+            if (is_given(argc, argv, "--crop"))
+                out->pad = 0;
             return 1;
         }
     vit_cli_complain("%s: no recipe '%s'; there are:", command, name);
@@ -142,6 +156,14 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
         c->pool = VIT_POOL_CLASS;
         c->class_token = c->pos_class = 1;
     }
+    if (s->pos) {
+        c->pos_kind = (vit_pos_kind)(s->pos - 1);
+        c->pos_class &= c->pos_kind == VIT_POS_1D || c->pos_kind == VIT_POS_2D;
+        if (c->pos_kind != VIT_POS_1D) /* tables along one axis */
+            c->pos_resample = VIT_RESAMPLE_JAX;
+    }
+    if (s->placement)
+        c->pos_placement = (vit_pos_placement)(s->placement - 1);
     c->classes = classes;
     c->pre_logits = 0;
     c->label_set[0] = 0;

@@ -8,7 +8,8 @@
 /* Numbers as options hold them; 0 where the choice is left open. */
 typedef struct vit_cli_settings {
     const char *recipe, *arch;
-    int layers, width, heads, mlp, patch, size[2], pool; /* pool: 0 as the network has it, 1 cls, 2 mean */
+    int layers, width, heads, mlp, patch, size[2];
+    int pool, pos, placement; /* 0 as the network has it; cls, mean; a vit_pos_kind + 1; a vit_pos_placement + 1 */
     double epochs;
     int steps, batch, accumulate;
     int optimizer;          /* adamw, adam, sgd */

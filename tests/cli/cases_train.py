@@ -63,6 +63,12 @@ def test_train(vit, tally, folder):
 
     result = vit.run("train", *SMALL, "--steps", "2", "--subset", "20", "--holdout", "0.3", "--out", f"{folder}/e", data)
     tally.check(result.status == 0 and "vit: 20 pictures" in result.err, "a subset", result)
+    positions = ["--pos", "2d", "--placement", "layers"]
+    result = vit.run("train", *SMALL, *positions, "--recipe", "paper-imagenet", "--accumulate", "2", "--epochs", "0.1",
+                     "--out", f"{folder}/f", data)
+    tally.check(result.status == 0 and ", 1 updates" in result.err, "epochs instead of a recipe's", result)
+    info = vit.run("info", f"{folder}/f/model.gguf")
+    tally.check("blocks.1.pos_x" in info.out, "positions of every layer", info)
     result = vit.run("finetune", "--model", f"{folder}/a/model.gguf", "--size", "24", "--epochs", "2", "--batch", "6",
                      "--freeze", "blocks.0", "--lr", "0.01,0.02", "--holdout", "0.2", "--out", f"{folder}/d", data)
     tally.check(result.status == 0 and "is chosen" in result.out, "finetune", result)
