@@ -4,25 +4,14 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
-import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { launch } from './launch.mjs'
+import { testTabs } from './tabs.mjs'
+import { answered, check, drop, encoded, fileOf, invited, noticed, openPage, results, root, sample, setBrowser, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 
-const root = resolve(fileURLToPath(import.meta.url), '../../..')
 const browserName = process.argv[2] ?? 'chromium'
-const tiny = join(root, 'tests/golden/forward/timm_cls')
 const real = join(process.env.VIT_DATA ?? join(root, '../shared'), 'data/vit_tiny_patch16_224')
-
-let passed = 0
-let failed = 0
-function check(condition, what) {
-  if (condition) passed++
-  else {
-    failed++
-    console.log(`FAILED ${what}`)
-  }
-}
 
 // ---- servers
 
@@ -115,7 +104,7 @@ async function testServer(base) {
 // ---- words: every key that the page names has words, and no words are left over
 
 function testWords() {
-  const files = ['index.html', ...readdirSync(join(root, 'web/app')).map((name) => `app/${name}`)]
+  const files = ['index.html', ...['app', 'tabs'].flatMap((folder) => readdirSync(join(root, 'web', folder)).map((name) => `${folder}/${name}`))]
   const source = files.map((name) => readFileSync(join(root, 'web', name), 'utf8')).join('\n')
   const named = [...source.matchAll(/data-t(?:-label)?="([^"]+)"|\bt\('([^']+)'/g)].map((found) => found[1] ?? found[2])
   for (const key of named) check(key in words, `words: there are none for ${key}`)
@@ -125,47 +114,6 @@ function testWords() {
 }
 
 // ---- pages
-
-let browser
-// quiet: browsers log failing requests and broken pictures; where those are the point, only exceptions count.
-async function openPage(url, { width = 1280, height = 800, quiet = false } = {}) {
-  const page = await browser.newPage()
-  await page.setViewport({ width, height })
-  const problems = []
-  const requests = []
-  page.on('console', (message) => !quiet && message.type() === 'error' && problems.push(message.text()))
-  page.on('pageerror', (error) => /^Image corrupt/.test(error.message) || problems.push(error.message)) // Firefox's log
-  page.on('request', (request) => /^https?:/.test(request.url()) && requests.push(request.url()))
-  await page.goto(url)
-  await page.waitForFunction(() => document.documentElement.dataset.ready === '')
-  const { origin } = new URL(url)
-  const close = async (name) => {
-    check(!problems.length, `${name}: the console says ${problems}`)
-    await page.close()
-  }
-  return { page, foreign: () => requests.filter((one) => !one.startsWith(origin)), close }
-}
-
-const until = (page, test, ...args) => page.waitForFunction(test, { timeout: 20_000 }, ...args).then(() => true, () => false)
-const answered = (page, name) => until(page, (wanted) => {
-  const answer = document.querySelector('#answer')
-  return !answer.hidden && answer.getAttribute('aria-busy') === 'false' && document.querySelectorAll('#scores li').length === 5
-    && document.querySelector('#caption .file').textContent.startsWith(wanted)
-}, name)
-const noticed = (page, key) => until(page, (title) => document.querySelector('#notice h2')?.textContent === title, words[`${key}.title`])
-const invited = (page) => until(page, () => document.querySelector('#invite').checkVisibility())
-const text = (page, selector) => page.$eval(selector, (element) => element.textContent)
-const visible = (page, selector) => page.$eval(selector, (element) => element.checkVisibility())
-
-const encoded = (name, type, bytes) => ({ name, type, bytes: Buffer.from(bytes).toString('base64') })
-const fileOf = (path, name, type = '') => encoded(name, type, readFileSync(path))
-const sample = (name) => fileOf(join(root, `web/samples/${name}.jpg`), `my ${name}.jpg`, 'image/jpeg')
-const drop = (page, ...files) => page.evaluate((list) => {
-  const transfer = new DataTransfer()
-  for (const { name, type, bytes } of list) transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type }))
-  for (const kind of ['dragenter', 'dragover', 'drop'])
-    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }))
-}, files)
 
 async function testOpening(base) {
   const { page, foreign, close } = await openPage(base)
@@ -475,12 +423,17 @@ async function testReal() {
   await close('real model')
 }
 
+// A camera of moving pictures, which nobody is asked about.
+const FAKE_CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']
+
+let browser
 try {
   testWords()
   const base = await serve('--model', tiny)
   const bare = await serve()
   await testServer(base)
-  browser = await launch(browserName)
+  browser = await launch(browserName, browserName === 'chromium' ? FAKE_CAMERA : [])
+  setBrowser(browser)
   await testOpening(base)
   await testBatch(base)
   await testSamples(base)
@@ -489,6 +442,7 @@ try {
   await testKeyboard(base)
   await testLayout(base)
   await testLarge(base)
+  await testTabs(base, browserName)
   await testReal()
 } catch (error) {
   check(false, error.stack)
@@ -496,5 +450,5 @@ try {
   await browser?.close().catch(() => {})
   for (const end of atEnd) end()
 }
-console.log(`${passed} passed, ${failed} failed`)
-process.exit(failed ? 1 : 0)
+console.log(`${results.passed} passed, ${results.failed} failed`)
+process.exit(results.failed ? 1 : 0)

@@ -3,7 +3,8 @@
 import { model } from './model.js';
 
 // JPEG and PNG go to the engine as they are, so that every host gives the same scores; the browser decodes the rest.
-async function readable(blob) {
+export async function readable(blob) {
+    if (!(blob instanceof Blob)) return blob; // the camera's picture
     const head = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
     const starts = (...bytes) => bytes.every((byte, i) => head[i] === byte);
     if (starts(0xff, 0xd8) || starts(0x89, 0x50, 0x4e, 0x47)) return blob;

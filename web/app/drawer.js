@@ -7,6 +7,7 @@ import { model, readAddress } from './model.js';
 
 const drawer = $('#drawer');
 const address = $('#url');
+let chosenFor = 'use';
 
 function showCurrent() {
     const info = model.vit?.info;
@@ -18,14 +19,17 @@ function showCurrent() {
         el('span', { textContent: facts.join(' · ') }));
 }
 
-export function openDrawer(focus) {
+// purpose: 'use' | 'beside', what the model that is chosen is for.
+export function openDrawer(purpose = 'use', focus) {
+    chosenFor = purpose;
+    $('#drawer-title').textContent = t(`drawer.${purpose}`);
     showCurrent();
     $('#url-problem').textContent = '';
     if (!drawer.open) drawer.showModal();
     if (focus === 'url') address.focus();
 }
 
-// files(list) gets what was picked, url(URL) the address that was asked for.
+// files(list, purpose) gets what was picked, url(URL, purpose) the address that was asked for.
 export function startDrawer({ files, url }) {
     const pick = (button, input) => {
         $(button).addEventListener('click', () => $(input).click());
@@ -34,13 +38,16 @@ export function startDrawer({ files, url }) {
             $(input).value = '';
             if (!list.length) return;
             drawer.close();
-            files(list);
+            files(list, chosenFor);
         });
     };
     pick('#drawer-files', '#model-input');
     pick('#drawer-folder', '#folder-input');
-    $('#invite-files').addEventListener('click', () => $('#model-input').click());
-    $('#invite-url').addEventListener('click', () => openDrawer('url'));
+    $('#invite-files').addEventListener('click', () => {
+        chosenFor = 'use';
+        $('#model-input').click();
+    });
+    $('#invite-url').addEventListener('click', () => openDrawer('use', 'url'));
     $('#model-button').addEventListener('click', () => openDrawer());
     $('#drawer-close').addEventListener('click', () => drawer.close());
     drawer.addEventListener('click', (event) => event.target === drawer && drawer.close());
@@ -53,6 +60,6 @@ export function startDrawer({ files, url }) {
             return;
         }
         drawer.close();
-        url(asked);
+        url(asked, chosenFor);
     });
 }

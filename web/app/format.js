@@ -4,6 +4,7 @@ import { language } from './words.js';
 
 const whole = new Intl.NumberFormat(language);
 const one = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const two = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
 export const count = (n) => whole.format(n);
 
@@ -16,6 +17,12 @@ export function bytes(n) {
 export function milliseconds(ms) {
     if (ms >= 10_000) return `${one.format(ms / 1000)} s`;
     return ms < 10 ? `${one.format(ms)} ms` : `${whole.format(Math.round(ms))} ms`;
+}
+
+// A difference of two shares 0..1, in percentage points.
+export function points(difference) {
+    const value = difference * 100;
+    return value > 0 && value < 0.01 ? `<${two.format(0.01)}` : two.format(value);
 }
 
 // 0..1; never "100 %" or "0 %" for what is not quite that.

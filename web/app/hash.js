@@ -1,4 +1,4 @@
-// The page's state in its link: #classify?sample=cat&model=https://…
+// The page's state in its link: #classify?sample=cat&model=https://…; an unknown tab is the first one.
 
 export function readHash() {
     const [tab, query = ''] = location.hash.slice(1).split('?');

@@ -10,44 +10,45 @@ import { pastedPicture, sort, startDrops } from './files.js';
 import { closeCamera, startCamera } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
 import { cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
-import { classify } from './classify.js';
-import { hideAnswer, setBusy, showAnswer } from './answer.js';
-import { closeBatch, runBatch, stopBatch } from './batch.js';
 import { openDrawer, startDrawer } from './drawer.js';
 import { showModelButton, showRuns, startRequests } from './runs.js';
 import { startLoading } from './loading.js';
 import { viewOf } from './view.js';
+import classify from '../tabs/classify.js';
+import compare, { setBeside } from '../tabs/compare.js';
 
+const tabs = [classify, compare];
 const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 
 let current = null;     // the picture on the stage: { name, alt, blob }
-let looking = null;     // AbortController of its classification
+let looking = null;     // AbortController of what the tab does with it
 let fetching = null;    // AbortController of a sample on its way
 let seeing = null;      // the ViT whose patches the stage shows
+let tab = null;         // the tab that is open
 
 // ---- Pictures ----
 
+// A new picture, for the tab that is open.
 async function look(picture) {
     current = picture;
     clearNotice();
     closeCamera();
-    const shown = showPicture(picture);
-    if (!model.vit) return void await shown;
+    await lookAgain(showPicture(picture));
+}
+
+// The tab looks at the picture; shown: a promise of its being seen.
+async function lookAgain(shown, ...options) {
     looking?.abort();
+    if (!model.vit || !current) return void await shown;
     const { signal } = looking = new AbortController();
-    setBusy(true);
     const slow = setTimeout(() => {
         $('#live').textContent = t('looking');
     }, 500);
     try {
-        const result = await classify(picture.blob, signal);
-        await shown;
-        if (signal.aborted) return;
-        showAnswer(result);
-        showRuns(result.parts);
+        await tab.look(current, signal, shown, ...options);
     } catch (error) {
         if (signal.aborted || isCancel(error)) return;
-        hideAnswer();
+        tab.clear();
         showNotice(describe(error, 'picture'));
     } finally {
         clearTimeout(slow);
@@ -55,18 +56,13 @@ async function look(picture) {
 }
 
 // A row of the batch table: its picture, and its answer as far as it is known.
-function lookAt({ picture, result, error }) {
-    current = picture;
+function lookAt(row) {
+    current = row.picture;
     clearNotice();
     closeCamera();
-    showPicture(picture);
-    if (result) {
-        showAnswer(result);
-        showRuns(result.parts);
-    } else {
-        hideAnswer();
-        if (error) showNotice(describe(error, 'picture'));
-    }
+    showPicture(row.picture);
+    tab.show(row);
+    if (row.error) showNotice(describe(row.error, 'picture'));
 }
 
 function take(files) {
@@ -76,11 +72,11 @@ function take(files) {
         return showNotice(describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
     }
     markSample();
-    closeBatch();
+    tab.newPicture?.();
     const named = pictures.map((file) => ({ name: file.name || t('picture.pasted'), blob: file }));
-    if (named.length === 1 || !model.vit) return look(named[0]);
+    if (named.length === 1 || !model.vit || !tab.many) return look(named[0]);
     looking?.abort();
-    return runBatch(named, lookAt);
+    return tab.many(named, lookAt);
 }
 
 // What is chosen now, a sample or (without id) another picture; a sample still on its way is no longer wanted.
@@ -94,7 +90,7 @@ function markSample(id) {
 
 async function lookAtSample(id) {
     markSample(id);
-    closeBatch();
+    tab.newPicture?.();
     const { signal } = fetching = new AbortController();
     let blob;
     try {
@@ -141,36 +137,44 @@ async function use(origin) {
     if (current) await look(current);
 }
 
-function takeModel(files) {
+function takeModel(files, purpose = 'use') {
     try {
+        const origin = fromFiles(files);
+        if (purpose === 'beside') return setBeside(origin);
         writeHash({ model: undefined });
-        use(fromFiles(files));
+        use(origin);
     } catch (error) {
         showNotice(describe(error, 'model'));
     }
 }
 
-function takeAddress(url) {
+function takeAddress(url, purpose = 'use') {
+    const origin = fromAddress(url);
+    if (purpose === 'beside') return setBeside(origin, url.href);
     writeHash({ model: url.href });
-    use(fromAddress(url));
+    use(origin);
 }
 
-// A link may name a model on another site; opening the link is not yet asking for it.
-function askAbout(url) {
+// A link may name models on other sites; opening the link is not yet asking for them. wanted: [{ url, purpose }].
+function askAbout(wanted) {
+    const hosts = [...new Set(wanted.map(({ url }) => url.host))].join(', ');
     showNotice({
-        title: t('ask.title'), text: t('ask.text'), detail: url.href,
-        actions: [{ label: t('ask.load', { host: url.host }), main: true, run: () => takeAddress(url) }],
+        title: t('ask.title'), text: t('ask.text'), detail: wanted.map(({ url }) => url.href).join('\n'),
+        actions: [{
+            label: t('ask.load', { host: hosts }), main: true,
+            run: () => wanted.forEach(({ url, purpose }) => takeAddress(url, purpose)),
+        }],
     });
 }
 
 function modelChanged() {
     showModelButton();
     $('#invite').hidden = Boolean(model.vit || model.load);
-    if (model.load) stopBatch();
-    else if (!model.vit) setClear(0);
+    if (!model.load && !model.vit) setClear(0);
+    if (model.load) for (const one of tabs) one.loading?.();
     if (model.vit === seeing) return;
     seeing = model.vit;
-    closeBatch();
+    for (const one of tabs) one.modelChanged?.();
     setView(viewOf(seeing.info.input));
     setClear(1);
     showRuns();
@@ -182,6 +186,41 @@ function modelFailed({ error, name, source }) {
     showNotice({ ...describe(error, 'model'), actions: typeof source === 'string' ? [again, other] : [other] });
 }
 
+// ---- Tabs ----
+
+function openTab(name) {
+    const next = tabs.find((one) => one.name === name) ?? tabs[0];
+    if (next === tab) return;
+    looking?.abort();
+    tab?.leave?.();
+    tab = next;
+    writeHash({ tab: tab.name });
+    document.documentElement.dataset.tab = tab.name;
+    document.title = t('title.page', { tab: t(`tab.${tab.name}`) });
+    $('#title').textContent = t(`title.${tab.name}`);
+    for (const one of tabs) $(`#${one.name}`).hidden = one !== tab;
+    for (const link of document.querySelectorAll('#tabs a')) {
+        if (link.dataset.tab === tab.name) link.setAttribute('aria-current', 'page');
+        else link.removeAttribute('aria-current');
+    }
+    clearNotice();
+    tab.open?.();
+    lookAgain();
+}
+
+function showTabs() {
+    $('#tabs').replaceChildren(...tabs.map(({ name }) => {
+        const link = el('a', { href: `#${name}`, textContent: t(`tab.${name}`), onclick: (event) => {
+            if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a window of its own
+            event.preventDefault();
+            openTab(name);
+        } });
+        link.dataset.tab = name;
+        return link;
+    }));
+    for (const one of tabs) one.start?.((...options) => one === tab && lookAgain(undefined, ...options));
+}
+
 // ---- Start ----
 
 async function start() {
@@ -190,9 +229,11 @@ async function start() {
     startStage($('#grid'));
     startRequests();
     showSamples();
+    showTabs();
+    openTab(readHash().tab);
     startDrops($('#drop'), take);
     startCamera(take, (error) => showNotice(describe(error)));
-    startDrawer({ files: (list) => takeModel(sort(list)), url: takeAddress });
+    startDrawer({ files: (list, purpose) => takeModel(sort(list), purpose), url: takeAddress });
     startLoading({ cancel: cancelLoad, clear: setClear });
     model.on('change', modelChanged);
     model.on('failed', modelFailed);
@@ -210,14 +251,18 @@ async function start() {
     $('#runs').open = matchMedia('(min-width: 900px)').matches;
     document.documentElement.dataset.ready = '';
 
-    const { sample, model: wanted } = readHash();
+    const { sample, model: address, other } = readHash();
+    const named = [[address, 'use'], [other, 'beside']]
+        .map(([text, purpose]) => ({ url: text ? readAddress(text) : null, purpose })).filter(({ url }) => url);
+    const here = named.filter(({ url }) => url.origin === location.origin);
+    const elsewhere = named.filter((one) => !here.includes(one));
     const first = lookAtSample(samples.includes(sample) ? sample : samples[0]);
-    const url = wanted ? readAddress(wanted) : null;
-    if (url?.origin === location.origin) return takeAddress(url);
-    if (url) return void first.then(() => askAbout(url));
+    for (const { url, purpose } of here) takeAddress(url, purpose);
+    if (elsewhere.length) first.then(() => askAbout(elsewhere));
+    if (named.some(({ purpose }) => purpose === 'use')) return;
     const served = await fromHost();
-    if (served) return use(served);
-    $('#invite').hidden = false;
+    if (served) use(served);
+    else $('#invite').hidden = false;
 }
 
 start();

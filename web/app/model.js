@@ -9,6 +9,7 @@ const tell = (event, value) => listeners[event].forEach((listener) => listener(v
 export const model = {
     vit: null,      // the loaded ViT
     name: '',
+    origin: null,   // what it was loaded from: { name, source }
     load: null,     // while one loads: { name, loaded, total, since }, in bytes and performance.now()
     on: (event, listener) => listeners[event].push(listener),
 };
@@ -46,7 +47,7 @@ export async function loadModel({ name, source }) {
             return false;
         }
         model.vit?.dispose();
-        Object.assign(model, { vit, name: vit.info.architecture || name });
+        Object.assign(model, { vit, name: vit.info.architecture || name, origin: { name, source } });
         return true;
     } catch (error) {
         if (abort === controller && !isCancel(error)) tell('failed', { error, name, source });
@@ -57,6 +58,18 @@ export async function loadModel({ name, source }) {
             tell('change');
         }
     }
+}
+
+// Another one for a while, beside that in use: the caller's to dispose. progress(loaded, total) in bytes.
+export async function loadBeside({ source }, compute, signal, progress) {
+    const { ViT } = await engine();
+    if (typeof source === 'string') countRequest(source);
+    const vit = await ViT.load(source, {
+        compute, signal, onProgress: ({ phase, loaded, total }) => phase === 'weights' && progress(loaded, total),
+    });
+    if (!signal.aborted) return vit;
+    vit.dispose();
+    throw new DOMException('another picture came', 'AbortError');
 }
 
 export function cancelLoad() {

@@ -1,15 +1,19 @@
 // English. Keys are where the words stand; {braces} are filled in by app/words.js.
 export default {
     'skip': 'Skip to the answer',
-    'tagline': 'A Vision Transformer, on your own device',
-    'title': 'Classify a picture',
+    'title.page': '{tab} · vit-wasm',
+    'title.classify': 'Classify a picture',
+    'title.compare': 'Compare two models',
+    'tabs': 'What to do with the picture',
+    'tab.classify': 'Classify',
+    'tab.compare': 'Compare',
     'theme': 'Switch between light and dark',
     'close': 'Close',
     'load': 'Load',
     'cancel': 'Cancel',
 
     'picture': 'Picture',
-    'picture.alt': 'The picture to classify: {name}',
+    'picture.alt': 'The picture: {name}',
     'picture.broken': 'This browser cannot show the picture.',
     'picture.pasted': 'pasted picture',
     'picture.photo': 'photo',
@@ -63,7 +67,8 @@ export default {
     'loading.done': 'Model loaded: {name}',
     'loading.cancelled': 'Loading was cancelled.',
 
-    'drawer.title': 'Model',
+    'drawer.use': 'Model',
+    'drawer.beside': 'A model to compare with',
     'drawer.parameters': '{count} parameters',
     'drawer.files': 'model.safetensors together with its config.json, or one .gguf file.',
     'drawer.url': 'A .gguf file, or a Hugging Face model such as google/vit-base-patch16-224. Your browser asks that '
@@ -114,6 +119,19 @@ export default {
     'batch.ms': 'ms',
     'batch.failed': 'failed: {reason}',
     'batch.done': 'All {total} pictures are classified.',
+
+    'compare.compute': 'Arithmetic of B',
+    'compare.other': 'Another model as B',
+    'compare.same': 'The same model as B',
+    'compare.class': 'Class',
+    'compare.unknown': 'not one of its classes',
+    'compare.nothing': 'no model',
+    'compare.agree': 'Both say {a}',
+    'compare.disagree': 'A says {a}, B says {b}',
+    'compare.difference': 'Largest difference of a score: {points} percentage points, of “{label}”.',
+    'compare.nothing-common': 'The two models have no class in common.',
+    'compare.times': 'A took {a}, B {b}.',
+    'compare.measure': 'Time both again, {runs} times each',
 
     'error.detail': 'What was reported',
     'error.retry': 'Try again',

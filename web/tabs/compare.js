@@ -1,0 +1,187 @@
+// Compare: the same picture through the page's model (A) and beside it the same in another compute type, or another
+// model (B). Answers side by side, times, largest difference.
+
+import { $, el } from '../app/dom.js';
+import { t } from '../app/words.js';
+import { bytes, milliseconds, percent, points } from '../app/format.js';
+import { readable } from '../app/classify.js';
+import { labelOf } from '../app/answer.js';
+import { openDrawer } from '../app/drawer.js';
+import { readHash, writeHash } from '../app/hash.js';
+import { loadBeside, model } from '../app/model.js';
+import { showRuns } from '../app/runs.js';
+
+const RUNS = 5;     // of each, when times are measured
+const SHOWN = 5;    // classes of each side
+
+const box = $('#compare');
+const [first, second] = box.querySelectorAll('.side');
+const result = $('.result', box);
+
+let compute = 'int8';
+let origin = null;      // { name, source } of another model; null: the page's own
+let beside = null;      // { vit, name, compute, origin, of }: of is the page's model that was in use then
+let lookAgain = () => {};
+
+const total = ({ decode, resize, forward, head }) => decode + resize + forward + head;
+const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+
+function showSide(side, { name, vit, ms }) {
+    const facts = vit ? [vit.info.compute, bytes(vit.info.memory.weights)].join(' · ') : '';
+    $('.name', side).textContent = $('.name', side).title = name;
+    $('.facts', side).textContent = facts;
+    $('.ms', side).textContent = ms === undefined ? '' : milliseconds(ms);
+}
+
+function showChoice() {
+    $(`#beside-compute [value="${compute}"]`).checked = true;
+    $('#beside-same').hidden = !origin;
+}
+
+function close() {
+    beside?.vit.dispose();
+    beside = null;
+}
+
+// B as it is chosen, loaded if it is not there yet.
+async function besideIt(signal) {
+    const same = beside?.compute === compute && beside.origin === origin && (origin || beside.of === model.vit);
+    if (same) return beside;
+    close();
+    const from = origin ?? model.origin;
+    const wanted = { compute, origin, of: model.vit };
+    showSide(second, { name: t('model.loading') });
+    const vit = await loadBeside(from, compute, signal, (loaded, of) => {
+        $('.facts', second).textContent = of ? percent(loaded / of) : '';
+    });
+    beside = { ...wanted, vit, name: vit.info.architecture || from.name };
+    return beside;
+}
+
+function softmax(logits) {
+    const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+    const powers = logits.map((value) => Math.exp(value - most));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    return powers.map((value) => value / sum);
+}
+
+// Scores of all classes by name, likeliest first. Classes of one name are told apart by their numbers.
+async function run(vit, image, signal) {
+    const logits = Float64Array.from(await vit.logits(image, { signal }));
+    const scores = softmax(logits);
+    const { labels, last } = vit.info;
+    const seen = new Set();
+    const classes = new Map([...scores].map((score, index) => {
+        const label = labelOf({ index, label: labels?.[index] });
+        const name = seen.has(label) ? `${label} (${index})` : label;
+        seen.add(label);
+        return [name, score];
+    }).sort(([, a], [, b]) => b - a));
+    return { classes, ms: total(last) };
+}
+
+function tableRow(name, a, b) {
+    const cell = (score, side) => {
+        const bar = el('i', { className: side });
+        bar.style.transform = `scaleX(${score ?? 0})`;
+        return el('td', { className: 'number' }, score === undefined ? t('compare.unknown') : percent(score),
+            el('span', { className: 'bar', 'aria-hidden': 'true' }, bar));
+    };
+    return el('tr', {}, el('th', { scope: 'row', textContent: name, title: name }), cell(a, 'first'), cell(b, 'second'));
+}
+
+// The class whose scores differ most, among those that both know.
+function largestDifference(a, b) {
+    let largest = null;
+    for (const [name, score] of a) {
+        const difference = Math.abs(score - b.get(name));
+        if (difference >= (largest?.difference ?? 0)) largest = { name, difference };
+    }
+    return largest;
+}
+
+const bestOf = (classes) => classes.keys().next().value;
+const short = (label) => label.split(',')[0];
+
+function showResult(a, b) {
+    const bests = { a: short(bestOf(a.classes)), b: short(bestOf(b.classes)) };
+    const verdict = bestOf(a.classes) === bestOf(b.classes) ? t('compare.agree', bests) : t('compare.disagree', bests);
+    const names = new Set([a, b].flatMap(({ classes }) => [...classes.keys()].slice(0, SHOWN)));
+    $('.verdict', box).textContent = verdict;
+    $('tbody', box).replaceChildren(...[...names].map((name) => tableRow(name, a.classes.get(name), b.classes.get(name))));
+    const largest = largestDifference(a.classes, b.classes);
+    const difference = largest
+        ? t('compare.difference', { points: points(largest.difference), label: short(largest.name) })
+        : t('compare.nothing-common');
+    $('.difference', box).textContent = difference;
+    result.hidden = false;
+    $('#live').textContent = `${verdict} ${difference} ${t('compare.times', { a: milliseconds(a.ms), b: milliseconds(b.ms) })}`;
+}
+
+async function look(picture, signal, shown, runs = 1) {
+    showSide(first, { name: model.name, vit: model.vit });
+    result.setAttribute('aria-busy', true);
+    const other = await besideIt(signal);
+    showSide(second, other);
+    const image = await readable(picture.blob);
+    const sides = [{ vit: model.vit, name: model.name, times: [] }, { ...other, times: [] }];
+    for (let i = 0; i < runs; i++) { // in turn, so that whatever else the device does slows both
+        for (const side of sides) {
+            const answer = await run(side.vit, image, signal);
+            side.times.push(answer.ms);
+            side.classes = answer.classes;
+        }
+    }
+    await shown;
+    if (signal.aborted) return;
+    for (const side of sides) side.ms = median(side.times);
+    showSide(first, sides[0]);
+    showSide(second, sides[1]);
+    showResult(...sides);
+    result.setAttribute('aria-busy', false);
+    const { decode, resize, forward, head } = model.vit.info.last;
+    showRuns({ decode, resize, encode: forward, head });
+}
+
+// What to set beside: { name, source }, or null for the page's own model.
+export function setBeside(next, address) {
+    origin = next;
+    compute = next ? 'f32' : 'int8';
+    writeHash({ other: address, beside: compute });
+    showChoice();
+    lookAgain();
+}
+
+export default {
+    name: 'compare',
+
+    start(again) {
+        lookAgain = again;
+        $('#beside-compute').append(...['f32', 'int8'].map((type) => el('label', {},
+            el('input', { type: 'radio', name: 'beside', value: type, onchange: () => {
+                compute = type;
+                writeHash({ beside: type });
+                lookAgain();
+            } }), el('span', { textContent: type }))));
+        $('#beside-other').addEventListener('click', () => openDrawer('beside'));
+        $('#beside-same').addEventListener('click', () => setBeside(null));
+        $('#measure').textContent = t('compare.measure', { runs: RUNS });
+        $('#measure').addEventListener('click', () => lookAgain(RUNS));
+        if (['f32', 'int8'].includes(readHash().beside)) compute = readHash().beside;
+        showChoice();
+    },
+
+    look,
+
+    clear() {
+        result.hidden = true;
+        showSide(second, { name: t('compare.nothing') });
+    },
+
+    // Two models are held only while they are compared.
+    leave: close,
+
+    modelChanged() {
+        if (!origin) close();
+    },
+};
