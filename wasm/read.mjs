@@ -34,7 +34,7 @@ export function openSource(source, { signal, cache } = {}) {
       opened.push(readFrom(located, file, reader))
       return opened.at(-1)
     },
-    giveBack: (buffer) => reader.spare.push(buffer),
+    giveBack: (buffer) => giveBack(reader.spare, { buffer }),
     async end(error) {
       signal?.removeEventListener('abort', stop)
       controller.abort()
@@ -83,22 +83,29 @@ async function* readFrom(located, file, reader) {
 }
 
 async function readHead({ configs, beside }, located, reader) {
-  const texts = configs.map((part) => readConfig(part, reader))
-  texts.forEach((text) => text.catch(() => {}))
+  const reading = readConfigs(configs, reader)
+  reading.catch(() => {})
   const { name, index, opened } = await located // of two errors the weights' is told
   const head = { name, configs: [], index: index ? { name, bytes: await bytesOf(opened) } : undefined }
   if (beside && ending(name, '.gguf')) return head // it says all itself
+  head.configs = await reading.catch((error) => {
+    if (beside && ending(name, '.npz')) return [] // it may do without
+    throw error
+  })
+  return head
+}
+
+async function readConfigs(parts, reader) {
+  const configs = []
   let timm = false // whose config already says what a preprocessor_config would
-  for (const [i, { name: config, optional }] of configs.entries()) {
-    if (optional && timm) continue
-    const bytes = await texts[i].catch((error) => {
-      if (!(beside && ending(name, '.npz'))) throw error
-    })
+  for (const part of parts) {
+    if (part.optional && timm) continue
+    const bytes = await readConfig(part, reader)
     if (!bytes) continue
     timm ||= new TextDecoder().decode(bytes).includes('"pretrained_cfg"')
-    head.configs.push({ name: config, bytes })
+    configs.push({ name: part.name, bytes })
   }
-  return head
+  return configs
 }
 
 async function bytesOf({ chunks }) {

@@ -4,9 +4,11 @@
 import { throwIfCancelled, unlessCancelled } from './errors.mjs'
 
 export const PIECE = 1 << 19 // how much is read at a time
+const SPARE = 8 // buffers at most
 
 export const room = (spare) => new Uint8Array(spare.pop() ?? PIECE)
-export const giveBack = (spare, { buffer }) => buffer.byteLength === PIECE && spare.push(buffer) // a transferred one has no bytes
+// A buffer that was transferred away has no bytes.
+export const giveBack = (spare, { buffer }) => buffer.byteLength === PIECE && spare.length < SPARE && spare.push(buffer)
 
 // An async iterable of a stream's chunks, each of which is overwritten by the next unless its buffer was transferred. Takes the
 // reader now: of a response that nobody reads, Node drops the rest when its object goes.

@@ -7,6 +7,8 @@ export async function names(image: ImageInput, folder: File): Promise<string[]> 
   using vit = await ViT.load({ weights: folder, config: { architecture: 'vit_tiny_patch16_224' } }, {
     threads: 2,
     size: [160, 320],
+    cache: true,
+    sha256: '0'.repeat(64),
     signal: AbortSignal.timeout(1000),
     onProgress: ({ phase, loaded, total }) => console.log(phase, loaded / (total ?? loaded))
   })
@@ -14,6 +16,8 @@ export async function names(image: ImageInput, folder: File): Promise<string[]> 
   const batch: Classification[][] = await vit.classify([image, image])
   const logits: Float32Array = await vit.logits({ pixels: new Float32Array(12), width: 2, height: 2 })
   const features: Float32Array[] = await vit.features([image], { pool: 'mean' })
+  const kept: number = await ViT.cacheSize()
+  if (kept > 1e9) await ViT.clearCache()
   console.log(batch.length, logits.length, features.length, vit.info.memory.wasm)
   return best.map(({ label, index }) => label ?? `class ${index}`)
 }
