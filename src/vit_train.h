@@ -174,7 +174,8 @@ typedef struct vit_feed_options {
     int height, width, batch, classes;
     int threads;               /* that make batches; 0: none, they are made when they are asked for */
     uint64_t seed;
-    const uint8_t *held_out;   /* [vit_dataset_count]: not 0 for pictures that are left out; NULL: none. Read while opening */
+    const uint8_t *held_out;   /* [vit_dataset_count]: not 0 for pictures that are left out; NULL: none. Read while
+                                * opening */
     int64_t first;             /* the first batch */
 } vit_feed_options;
 vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_feed_options *options, vit_error *error);

@@ -144,8 +144,8 @@ static void draw_frame(FILE *out, const panel *p, const char *label) {
 static void draw_curve(FILE *out, const panel *p, const curve *c, const char *color, double width, double opacity) {
     if (!c->count)
         return;
-    fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%g\" stroke-opacity=\"%g\" points=\"", color, width,
-            opacity);
+    fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%g\" stroke-opacity=\"%g\" points=\"", color,
+            width, opacity);
     for (size_t i = 0; i < c->count; i++)
         fprintf(out, "%.1f,%.1f ", place_x(p, c->points[2 * i]), place_y(p, c->points[2 * i + 1]));
     fputs("\"/>\n", out);

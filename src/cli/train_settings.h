@@ -20,8 +20,8 @@ typedef struct vit_cli_settings {
     int bf16_momentum;
 } vit_cli_settings;
 
-/* Of the recipe that --recipe among the arguments names, or the plain one of the command. 0 and a complaint if there is no
- * such recipe. */
+/* Of the recipe that --recipe among the arguments names, or the plain one of the command. 0 and a complaint if there is
+ * no such recipe. */
 int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv);
 
 /* images: of a pass through the data. */
@@ -45,7 +45,7 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"weight-decay", "W", VIT_CLI_NUMBER, &(s).weight_decay, 0, 1e3, "of weights of linear layers"},                   \
     {"clip", "NORM", VIT_CLI_NUMBER, &(s).clip, 0, 1e9, "longest gradient; 0: any"},                                   \
     {"average", "D", VIT_CLI_NUMBER, &(s).average, 0, 1,                                                               \
-     "evaluate and save averages: D x average + (1 - D) x weights after each update; 0: the weights themselves"},      \
+     "evaluate and save averages: D x average + (1 - D) x weights after each update; 0: the weights"},      \
     {"loss", "softmax|sigmoid", VIT_CLI_CHOICE, &(s).loss, 0, 0, "cross-entropy of which probabilities"},              \
     {"label-smoothing", "E", VIT_CLI_NUMBER, &(s).smoothing, 0, 1, "part of the target that all classes share"},       \
     {"dropout", "P", VIT_CLI_NUMBER, &(s).dropout, 0, 0.99, "after positions and linear layers, as in the paper"},     \
