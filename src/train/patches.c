@@ -203,11 +203,11 @@ static void head_panels(void *context, int begin, int end, int thread) {
     float *y = vit_panel(t, t->chunk_y, values, begin);
     for (int p = begin; p < end; p++)
         move_lanes(job, p, 0);
-    vit_train_linear(t, vit_panel(t, t->chunk_x, width, begin), w->prediction_weight, w->prediction_bias, width, values,
-                     end - begin, VIT_EPILOGUE_STORE, y);
+    vit_train_linear(t, vit_panel(t, t->chunk_x, width, begin), width, w->prediction_weight, w->prediction_bias, width,
+                     values, end - begin, VIT_EPILOGUE_STORE, y);
     for (int p = begin; p < end; p++)
         panel_loss(job, p, vit_panel(t, t->chunk_y, values, p), vit_scratch(t, thread));
-    vit_train_linear_backward(t, y, w->prediction_weight, width, values, end - begin,
+    vit_train_linear_backward(t, y, w->prediction_weight, width, values, end - begin, width,
                               vit_panel(t, t->chunk_dx, width, begin));
     for (int p = begin; p < end; p++)
         move_lanes(job, p, 1);
@@ -227,7 +227,7 @@ double vit_patch_loss_backward(vit_trainer *t, double scale, vit_train_result *r
         const int panels = (job.count + r - 1) / r;
         vit_team_run(t->team, panels, TOGETHER, head_panels, &job);
         const vit_product product = {t->chunk_y, t->chunk_x, vit_gradient(t, w->prediction_weight), values, c->width,
-                                     job.count};
+                                     job.count, 0};
         vit_products(t, &product, 1);
         t->train->sum_tokens(t->chunk_y, values, vit_gradient(t, w->prediction_bias), 0, panels);
     }
