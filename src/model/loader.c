@@ -11,7 +11,8 @@
 
 enum {
     PIECE = 1 << 18, /* bytes in place at a time: still in the cache when they are checked */
-    STAGING = 1 << 16
+    STAGING = 1 << 16,
+    CHUNK = 1 << 20 /* of a file that is held */
 };
 
 struct vit_loader {
@@ -24,7 +25,8 @@ struct vit_loader {
     int anywhere;           /* the files can be read anywhere */
     uint64_t file_bytes;    /* UINT64_MAX: not known yet */
     vit_header header;
-    vit_buffer held;        /* a whole file that came as a stream, but is read from its end */
+    vit_buffer held;        /* of a whole file that comes as a stream, but is read from its end: pointers to its chunks; */
+    uint64_t held_bytes;    /* so many of it */
     vit_model *model;       /* NULL until the header is complete */
     vit_target *targets;    /* [tensor_count] */
     uint64_t position;      /* in the file, of the next byte */
@@ -67,6 +69,7 @@ vit_status vit_loader_open(vit_loader **out, const char *name, const vit_options
     VIT_TRY(vit_alloc_for((void **)out, &options->allocator, sizeof **out, "the loader", error));
     vit_loader *loader = *out;
     *loader = (vit_loader){.options = *options, .file_bytes = UINT64_MAX};
+    loader->held.allocator = &loader->options.allocator;
     size_t length = strlen(name), room = sizeof loader->name - 1;
     snprintf(loader->name, sizeof loader->name, "%s", length > room ? name + length - room : name);
     vit_claims_init(&loader->claims);
@@ -81,6 +84,8 @@ void vit_loader_close(vit_loader *loader) {
     vit_claims_release(&loader->claims, &allocator);
     vit_header_release(&loader->header);
     vit_shards_release(&loader->shards);
+    for (size_t i = 0; i < loader->held.size / sizeof(void *); i++)
+        vit_release(&allocator, ((void **)(void *)loader->held.data)[i]);
     vit_buffer_release(&loader->held);
     vit_release(&allocator, loader->targets);
     vit_release(&allocator, loader->layers);
@@ -223,14 +228,23 @@ static vit_status take_header(vit_loader *loader, vit_container *container, vit_
 static void enter_file(vit_loader *loader);
 static void begin_tensor(vit_loader *loader);
 
+/* Whether what comes is held until the file is whole. */
+static int is_held(const vit_loader *loader) {
+    return !loader->model && loader->header.wanted == UINT64_MAX;
+}
+
 /* Goes on with the header. What has come of the data behind it is kept, where the file cannot be read again. */
 static vit_status read_header(vit_loader *loader, vit_error *error) {
     vit_container container = {0};
     vit_header *header = &loader->header;
     VIT_TRY(vit_header_read(header, &container, error));
-    if (header->wanted == UINT64_MAX && loader->file_bytes <= loader->options.limits.file_bytes &&
-        loader->file_bytes <= SIZE_MAX) /* so that it does not grow by doubling */
-        VIT_TRY(vit_buffer_reserve(&header->bytes, (size_t)loader->file_bytes - header->bytes.size, loader->name, error));
+    if (is_held(loader)) {
+        vit_buffer first = header->bytes;
+        header->bytes = (vit_buffer){0};
+        vit_status status = vit_loader_push(loader, first.data, first.size, error);
+        vit_buffer_release(&first);
+        return status;
+    }
     if (header->wanted)
         return VIT_OK;
     vit_buffer rest = header->bytes;
@@ -518,9 +532,28 @@ static vit_status commit_data(vit_loader *loader, const unsigned char *data, siz
 
 /* ---- Bytes ---- */
 
+static unsigned char *chunk_at(const vit_loader *loader, uint64_t offset) {
+    return ((unsigned char **)(void *)loader->held.data)[offset / CHUNK] + offset % CHUNK;
+}
+
+/* In the last chunk, or a new one. */
+static vit_status held_space(vit_loader *loader, void **space, size_t *bytes, vit_error *error) {
+    void *chunk;
+    if (loader->held.size / sizeof chunk * CHUNK == loader->held_bytes) {
+        VIT_TRY(vit_buffer_reserve(&loader->held, sizeof chunk, loader->name, error));
+        VIT_TRY(vit_alloc_for(&chunk, &loader->options.allocator, CHUNK, loader->name, error));
+        VIT_TRY(vit_buffer_append(&loader->held, &chunk, sizeof chunk, loader->name, error));
+    }
+    *space = chunk_at(loader, loader->held_bytes);
+    *bytes = CHUNK - (size_t)(loader->held_bytes % CHUNK);
+    return VIT_OK;
+}
+
 int vit_loader_next(const vit_loader *loader, const char **file, uint64_t *offset) {
     *file = loader->shards.count ? loader->shards.files[loader->file] : NULL;
-    *offset = loader->model ? loader->position : loader->header.offset + loader->header.bytes.size;
+    *offset = loader->model     ? loader->position
+              : is_held(loader) ? loader->held_bytes
+                                : loader->header.offset + loader->header.bytes.size;
     return !loader->model || loader->tensor < loader->model->container.tensor_count;
 }
 
@@ -530,6 +563,8 @@ vit_status vit_loader_space(vit_loader *loader, void **space, size_t *bytes, vit
         *space = data_space(loader, bytes);
         return VIT_OK;
     }
+    if (is_held(loader))
+        return held_space(loader, space, bytes, error);
     vit_header *header = &loader->header;
     uint64_t wanted = header->wanted - header->bytes.size;
     *bytes = wanted < STAGING ? (size_t)wanted : STAGING;
@@ -544,11 +579,15 @@ vit_status vit_loader_commit(vit_loader *loader, size_t bytes, vit_error *error)
         return commit_data(loader, data_space(loader, &room), bytes, error);
     }
     vit_header *header = &loader->header;
-    header->bytes.size += bytes;
-    if (header->bytes.size > loader->options.limits.file_bytes)
+    const int held = is_held(loader);
+    if (held)
+        loader->held_bytes += bytes;
+    else
+        header->bytes.size += bytes;
+    if (loader->held_bytes > loader->options.limits.file_bytes)
         return vit_fail(error, VIT_ERR_LIMIT, "%s: more than %llu bytes (limit file_bytes)", loader->name,
                         (unsigned long long)loader->options.limits.file_bytes);
-    return header->bytes.size < header->wanted ? VIT_OK : read_header(loader, error);
+    return held || header->bytes.size < header->wanted ? VIT_OK : read_header(loader, error);
 }
 
 vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, vit_error *error) {
@@ -569,17 +608,16 @@ vit_status vit_loader_push(vit_loader *loader, const void *data, size_t bytes, v
 static vit_status read_held(vit_loader *loader, vit_error *error) {
     const char *file;
     uint64_t offset;
-    loader->held = loader->header.bytes;
-    vit_loader_source(loader, loader->held.size, 1);
-    while (vit_loader_next(loader, &file, &offset)) {
+    vit_loader_source(loader, loader->held_bytes, 1);
+    while (vit_loader_next(loader, &file, &offset) && offset < loader->held_bytes) {
         void *space;
         size_t room;
+        const uint64_t left = loader->held_bytes - offset;
+        const size_t chunk = CHUNK - (size_t)(offset % CHUNK);
         VIT_TRY(vit_loader_space(loader, &space, &room, error));
-        if (offset >= loader->held.size)
-            break;
-        if (room > loader->held.size - offset)
-            room = (size_t)(loader->held.size - offset);
-        memcpy(space, loader->held.data + offset, room);
+        room = room < chunk ? room : chunk;
+        room = room < left ? room : (size_t)left;
+        memcpy(space, chunk_at(loader, offset), room);
         VIT_TRY(vit_loader_commit(loader, room, error));
     }
     return VIT_OK;
@@ -600,7 +638,7 @@ vit_status vit_loader_finish(vit_loader *loader, vit_model **out, vit_error *err
     const char *file;
     uint64_t offset;
     *out = NULL;
-    if (!loader->model && loader->header.wanted == UINT64_MAX)
+    if (is_held(loader))
         VIT_TRY(read_held(loader, error));
     if (!loader->model) { /* the whole file is here, and its header still wants more: this says why */
         loader->file_bytes = loader->header.file_bytes = loader->header.bytes.size;
