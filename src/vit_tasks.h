@@ -193,6 +193,19 @@ void vit_hide_by_noise(const float *noise, int n, int visible, uint8_t *hidden);
  * channel, row, column). What is left of a remainder of the patch stays as it is. */
 void vit_patch_pixels(const vit_config *config, const float *pixels, int height, int width, float *patches);
 void vit_unpatch_pixels(const vit_config *config, const float *patches, int height, int width, float *pixels);
+/* What was predicted of an image, once all stages have run. Each is [T0], caller's: colors [T0,3], 0 to 255, the means of
+ * patches, predicted of hidden ones (of scores the mean over their softmax), the input's of others; labels, their 3-bit
+ * colours, of scores of one cell the likeliest; probabilities, of the likeliest colour (of cells their mean), 1 of visible
+ * patches, NaN where pixels are predicted. */
+vit_status vit_session_colors(const vit_session *session, int image, float *colors, int32_t *labels, float *probabilities,
+                              vit_error *error);
+/* Fills in hidden patches of a picture whose whole, squeezed, was the session's input: as predicted, each cell of one
+ * colour; or smooth, between the centres of cells. Of decoder.norm_pixels means and deviations are guessed from visible
+ * patches. */
+vit_status vit_session_fill(const vit_session *session, int image, int smooth, vit_image *picture, vit_error *error);
+/* What is trained with, on average over the hidden patches of an image and their cells or pixels: cross-entropy, or squared
+ * difference. */
+vit_status vit_session_masked_loss(const vit_session *session, int image, double *loss, vit_error *error);
 /* To mean 0 and variance 1, each patch for itself: (x - mean) / sqrt(var + 1e-6), var over n - 1. patches [count,n] */
 void vit_normalize_patches(float *patches, int count, int n);
 

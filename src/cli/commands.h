@@ -8,6 +8,7 @@
     X(features, "feature vectors of pictures, as .npy, safetensors or JSON") \
     X(search, "the pictures that look most like others")                  \
     X(attention, "where a network looks, laid over the picture")         \
+    X(masked, "fills in hidden parts of a picture")                       \
     X(fewshot, "classes learnt from a few pictures of each, in no time")  \
     X(eval, "accuracy on a folder of pictures named by class")           \
     X(train, "trains a network on pictures, from scratch")               \

@@ -26,6 +26,7 @@ int vit_cli_session_options(vit_session_options *options, const vit_cli_command 
         .threads = run->threads ? run->threads : default_threads(),
         .kernels = kernels,
         .capture_attention = run->capture_attention,
+        .masked = run->masked,
     };
     return -1;
 }

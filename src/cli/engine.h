@@ -11,7 +11,7 @@ typedef struct vit_cli_run {
     int threads;         /* 0: one for each processor, at most 8 */
     const char *kernels; /* NULL: VIT_KERNELS, else the best */
     int compute;         /* a vit_compute */
-    int capture_attention;
+    int capture_attention, masked;
 } vit_cli_run;
 
 /* Rows of an option table. */

@@ -18,6 +18,7 @@ import cases_families
 import cases_fewshot
 import cases_formats
 import cases_inside
+import cases_masked
 import cases_pictures
 import cases_real
 import cases_search
@@ -38,6 +39,7 @@ def main():
             cases_usage,
             cases_pictures,
             cases_inside,
+            cases_masked,
             cases_fewshot,
             cases_search,
             cases_weights,

@@ -1,0 +1,193 @@
+#include "commands.h"
+#include "engine.h"
+#include "json_out.h"
+#include "paths.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const vit_cli_command command = {
+    .name = "masked",
+    .summary = "fills in hidden parts of a picture",
+    .arguments = "[options] (--out O.png | --json) IMAGE",
+    .details = "Hides patches of a picture, by chance or as a mask says, and has the model say which colours belong there: a "
+               "model of 'vit pretrain', a masked autoencoder, or SimMIM. The whole picture is squeezed to the size that "
+               "the network is fed; what is written has the picture's own size and keeps all that is not hidden. The same "
+               "seed hides the same patches on every machine. --json prints the grid, the mask, and for each patch its "
+               "mean colour and the probability of the likeliest one (1 where it is visible, null where pixels are "
+               "predicted).",
+    .examples = "  vit masked --model masked.gguf --ratio 0.75 --seed 3 --out filled.png photo.jpg\n"
+                "  vit masked --model masked.gguf --mask painted.png --out filled.png --json photo.jpg\n",
+    .least = 1,
+    .most = 1,
+};
+
+typedef struct request {
+    double ratio;       /* below 0: the model's */
+    int seed, json, raw;
+    const char *mask, *out;
+} request;
+
+/* Patches and what is said of them. */
+typedef struct patches {
+    int rows, columns, count;
+    uint8_t *hidden;
+    float *noise, *colors, *probabilities;
+    int32_t *labels;
+} patches;
+
+static int complain(const vit_error *error) {
+    vit_cli_complain("%s", error->text);
+    return VIT_CLI_FAILED;
+}
+
+static int make_patches(patches *p, const vit_session_info *info) {
+    p->rows = info->grid_height;
+    p->columns = info->grid_width;
+    p->count = p->rows * p->columns;
+    const size_t count = (size_t)p->count;
+    p->hidden = calloc(count, 1);
+    p->noise = malloc(count * sizeof *p->noise);
+    p->colors = malloc(3 * count * sizeof *p->colors);
+    p->probabilities = malloc(count * sizeof *p->probabilities);
+    p->labels = malloc(count * sizeof *p->labels);
+    if (p->hidden && p->noise && p->colors && p->probabilities && p->labels)
+        return 1;
+    vit_cli_complain("out of memory for %d patches", p->count);
+    return 0;
+}
+
+static void release_patches(patches *p) {
+    free(p->hidden);
+    free(p->noise);
+    free(p->colors);
+    free(p->probabilities);
+    free(p->labels);
+}
+
+/* What part `index` of `parts` is of so many pixels: at least one of them. */
+static void part_of(int index, int parts, int pixels, int *begin, int *end) {
+    *begin = (int)((int64_t)index * pixels / parts);
+    *end = (int)(((int64_t)(index + 1) * pixels + parts - 1) / parts);
+}
+
+/* A patch is hidden where any pixel of the mask over it is bright. */
+static vit_status read_mask(const char *path, patches *p, vit_error *error) {
+    vit_image mask;
+    const vit_status status = vit_image_open(&mask, path, NULL, error);
+    if (status != VIT_OK)
+        return status;
+    for (int patch = 0; patch < p->count; patch++) {
+        int top, bottom, left, right;
+        part_of(patch / p->columns, p->rows, mask.height, &top, &bottom);
+        part_of(patch % p->columns, p->columns, mask.width, &left, &right);
+        for (int y = top; y < bottom; y++)
+            for (int x = left; x < right; x++) {
+                const uint8_t *rgb = mask.rgb + ((size_t)y * (size_t)mask.width + (size_t)x) * 3;
+                p->hidden[patch] |= rgb[0] + rgb[1] + rgb[2] >= 3 * 128;
+            }
+    }
+    vit_image_close(&mask);
+    return VIT_OK;
+}
+
+static void print(const patches *p, const char *path) {
+    printf("{\"path\":");
+    vit_cli_json_string(path);
+    printf(",\"grid\":[%d,%d],\"mask\":[", p->rows, p->columns);
+    for (int i = 0; i < p->count; i++)
+        printf(i ? ",%d" : "%d", p->hidden[i]);
+    printf("],\"colors\":[");
+    for (int i = 0; i < p->count; i++)
+        printf("%s[%d,%d,%d]", i ? "," : "", (int)(p->colors[3 * i] + 0.5f), (int)(p->colors[3 * i + 1] + 0.5f),
+               (int)(p->colors[3 * i + 2] + 0.5f));
+    printf("],\"probabilities\":[");
+    for (int i = 0; i < p->count; i++) {
+        if (i)
+            putchar(',');
+        vit_cli_json_float(p->probabilities[i]);
+    }
+    printf("]}\n");
+}
+
+/* The whole picture, squeezed. */
+static vit_status prepare(vit_cli_engine *engine, const vit_image *image, vit_error *error) {
+    engine->rules.crop = VIT_CROP_SQUASH;
+    engine->rules.crop_pct = 1;
+    return vit_image_preprocess(image, &engine->rules, engine->height, engine->width,
+                                vit_session_input(engine->session, 0), NULL, error);
+}
+
+static int predict(vit_cli_engine *engine, const request *r, patches *p, vit_image *image, const char *path) {
+    vit_error error;
+    const vit_decoder_kind kind = vit_model_config(engine->model)->decoder.kind;
+    const double ratio = r->ratio >= 0 ? r->ratio : kind == VIT_DECODER_MAE ? 0.75 : 0.5;
+    vit_patch_noise((uint64_t)r->seed, p->noise, p->count);
+    vit_hide_by_noise(p->noise, p->count, r->mask ? p->count : vit_visible_patches(p->count, ratio), p->hidden);
+    if ((r->mask && read_mask(r->mask, p, &error) != VIT_OK) || prepare(engine, image, &error) != VIT_OK ||
+        vit_session_hide(engine->session, p->hidden, &error) != VIT_OK ||
+        vit_session_run(engine->session, &error) != VIT_OK ||
+        vit_session_colors(engine->session, 0, p->colors, p->labels, p->probabilities, &error) != VIT_OK)
+        return complain(&error);
+    if (r->out && (vit_session_fill(engine->session, 0, !r->raw, image, &error) != VIT_OK ||
+                   vit_image_save(image, r->out, NULL, &error) != VIT_OK))
+        return complain(&error);
+    if (r->json)
+        print(p, path);
+    return VIT_CLI_OK;
+}
+
+static int run_masked(vit_cli_engine *engine, const request *r, const char *path) {
+    const vit_session_info info = vit_session_get_info(engine->session);
+    vit_image image;
+    vit_error error;
+    patches p = {0};
+    if (vit_cli_is_folder(path)) {
+        vit_cli_complain("%s: is a folder, expected one picture", path);
+        return VIT_CLI_FAILED;
+    }
+    if (vit_image_open(&image, path, NULL, &error) != VIT_OK)
+        return complain(&error);
+    const int status = make_patches(&p, &info) ? predict(engine, r, &p, &image, path) : VIT_CLI_FAILED;
+    release_patches(&p);
+    vit_image_close(&image);
+    return status;
+}
+
+int vit_cli_masked(int argc, char **argv) {
+    vit_cli_model model = {0};
+    vit_cli_run run = {.masked = 1};
+    request r = {.ratio = -1};
+    int count;
+    const vit_cli_option options[] = {
+        VIT_CLI_MODEL_OPTIONS(model),
+        {"ratio", "R", VIT_CLI_NUMBER, &r.ratio, 0, 1,
+         "share of the patches that is hidden (default: 0.5; 0.75 of a masked autoencoder)"},
+        {"seed", "N", VIT_CLI_INT, &r.seed, 0, 2147483647, "which ones (default: 0)"},
+        {"mask", "M.png", VIT_CLI_TEXT, &r.mask, 0, 0,
+         "instead: hides the patches where this picture, laid over the other, is bright"},
+        {"out", "O.png", VIT_CLI_TEXT, &r.out, 0, 0, "the picture with its holes filled"},
+        {"raw", NULL, VIT_CLI_FLAG, &r.raw, 0, 0, "colours as they are predicted, with edges; else they run into one another"},
+        {"json", NULL, VIT_CLI_FLAG, &r.json, 0, 0, "prints mask, colours and probabilities"},
+        VIT_CLI_RUN_OPTIONS(run),
+        {0},
+    };
+    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    if (status >= 0)
+        return status;
+    if (!r.out && !r.json)
+        return vit_cli_usage(&command, "expected --out O.png, --json, or both");
+    if (r.mask && r.ratio >= 0)
+        return vit_cli_usage(&command, "--mask and --ratio: expected one of them");
+    if (r.out && !vit_cli_has_extension(r.out, ".png"))
+        return vit_cli_usage(&command, "--out '%s': expected a name that ends in .png", r.out);
+    if (r.out && !vit_cli_can_write(r.out))
+        return VIT_CLI_FAILED;
+    vit_cli_engine engine;
+    status = vit_cli_engine_open(&engine, &command, &model, &run);
+    if (status == VIT_CLI_OK)
+        status = run_masked(&engine, &r, argv[0]);
+    vit_cli_engine_close(&engine);
+    return status;
+}
