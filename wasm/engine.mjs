@@ -7,6 +7,8 @@ import { loadSource } from './load.mjs'
 import { Wasm } from './module.mjs'
 
 const BATCH = 8 // images that run at once; more run one batch after another
+const METHODS = ['rollout', 'mean', 'head'] // of attention
+const QUERIES = { cls: -2, mean: -3 } // as the engine numbers them; -1: as the network makes its answer
 const TURN = 40 // ms of work before the event loop gets a turn
 
 export class Engine {
@@ -22,6 +24,7 @@ export class Engine {
   #wake // ends its waiting
   #disposed = false
   #calls = 0
+  #probes = new Set() // their addresses
   #turn = 0 // when the event loop had its last turn
   info
 
@@ -108,13 +111,14 @@ export class Engine {
     }
   }
 
-  // method: 'classify', 'logits' or 'features'; images: what snapshot() made of them. An answer for each image.
+  // method: 'classify', 'logits', 'features' or 'attention'; images: what snapshot() made of them. An answer for each image.
+  // Or 'inspect' or 'probe', without images: one answer.
   call(method, images, options, signal) {
     if (method === 'first') return this.#first
     const answer = this.#tail.then(() => this.#answer(method, images, options, signal))
     this.#tail = answer.catch(() => {}).then(() => {
       images.forEach((image) => image.close?.())
-      this.#tune()
+      if (images.length) this.#tune()
     })
     return answer
   }
@@ -127,7 +131,10 @@ export class Engine {
   // Frees everything, as soon as a running call has seen it. Brings what Wasm's close() says.
   close() {
     this.#disposed = true
-    this.#tail = this.#tail.then(() => this.#wasm.close())
+    this.#tail = this.#tail.then(() => {
+      for (const probe of this.#probes) this.#wasm.closeProbe(probe)
+      return this.#wasm.close()
+    })
     this.#tail.catch(() => {}) // an engine that crashed may do so again: dispose() does not wait for it
     return this.#tail
   }
@@ -147,20 +154,23 @@ export class Engine {
 
   async #answer(method, images, options, signal) {
     this.#check(signal)
-    if (method !== 'features' && !this.#model.classes)
+    if (method === 'probe') return [this.#probe(options)]
+    if (method === 'inspect') return [this.#inspect(options)]
+    if ((method === 'classify' || method === 'logits') && !this.#model.classes)
       throw new VitError('unsupported', `${method}: ${this.#model.architecture || 'the model'} has no head; features() works`)
     const last = { decode: 0, resize: 0, forward: 0, head: 0 }
     const answers = []
+    const look = method === 'attention' && options
     for (let begin = 0; begin < images.length; begin = answers.length) {
-      const [height, width, count] = this.#batch(images, begin)
-      this.#wasm.session(height, width, count)
+      const [height, width, count] = this.#batch(images, begin, look ? 1 : BATCH)
+      this.#wasm.session(height, width, count, look)
       for (let i = 0; i < count; i++) {
         const name = images.length > 1 ? `image ${begin + i}` : 'image'
         await this.#input(i, images[begin + i], name, last)
         this.#check(signal)
         await this.#breathe(signal)
       }
-      await this.#forward(signal)
+      await this.#forward(signal, look)
       while (!this.#loaded) await this.#more(signal)
       const { forward, head } = this.#wasm.times()
       last.forward += forward
@@ -171,12 +181,12 @@ export class Engine {
     return answers
   }
 
-  // Images from begin on that run at once: [height, width, count].
-  #batch(images, begin) {
+  // Images from begin on that run at once, at most so many: [height, width, count].
+  #batch(images, begin, most) {
     const size = (image) => (isPixels(image) ? image : this.#model.input)
     const { height, width } = size(images[begin])
     let end = begin + 1
-    while (end < images.length && end - begin < BATCH && size(images[end]).height === height && size(images[end]).width === width) end++
+    while (end < images.length && end - begin < most && size(images[end]).height === height && size(images[end]).width === width) end++
     return [height, width, end - begin]
   }
 
@@ -191,12 +201,81 @@ export class Engine {
     last.resize += performance.now() - decoded
   }
 
-  async #forward(signal) {
-    this.#wasm.restart()
-    for (let more; (more = this.#wasm.advance()); ) await (more > 0 ? this.#breathe(signal) : this.#more(signal))
+  // look: undefined, or whose attention is looked for: only as far as it takes.
+  async #forward(signal, look) {
+    const wasm = this.#wasm
+    if (look) wasm.followAttention(METHODS.indexOf(look.method), look.layer, look.head)
+    wasm.restart()
+    for (let more; (more = wasm.advance()) && !(look && wasm.hasAttention); ) await (more > 0 ? this.#breathe(signal) : this.#more(signal))
   }
 
-  #result(method, index, { topK, pool }) {
+  #attention({ query }) {
+    const { grid } = this.#wasm.describeSession()
+    const count = grid[0] * grid[1]
+    const queries = query === 'all' ? Array.from({ length: count }, (_, i) => i) : [QUERIES[query] ?? query ?? -1]
+    return { grid, values: this.#wasm.attention(queries, count) }
+  }
+
+  #inspect({ what, count, size }) {
+    const wasm = this.#wasm
+    if (what === 'positions') {
+      const { height, width } = this.#model.input
+      wasm.session(...(size ?? [height, width]), 1)
+      const { grid } = wasm.describeSession()
+      return { grid, similarity: wasm.positions(grid[0] * grid[1]) }
+    }
+    const [filters, height, width] = wasm.filterShape()
+    count ??= Math.min(28, filters, 3 * height * width)
+    return { filters, shape: [3, height, width], ...wasm.filters(count, [filters, height, width]) }
+  }
+
+  // What a probe is asked, in its own words: probe.mjs. It is fitted after every change.
+  #probe({ op, probe, pool, l2, name, bytes, examples, which, features, neighbours, topK }) {
+    const wasm = this.#wasm
+    if (op === 'open' || op === 'decode') {
+      const opened = op === 'open' ? wasm.openProbe(pool) : wasm.decodeProbe(name, bytes)
+      this.#probes.add(opened.probe)
+      return { ...opened, ...wasm.describeProbe(opened.probe) }
+    }
+    if (op === 'encode') return wasm.encodeProbe(probe)
+    if (op === 'close') {
+      if (this.#probes.delete(probe)) wasm.closeProbe(probe)
+      return {}
+    }
+    const { width, classes } = wasm.describeProbe(probe)
+    if (op === 'score') {
+      const ofOne = (scores) => classes.map(({ label }, index) => ({ index, label, score: scores[index] })).sort((a, b) => b.score - a.score).slice(0, topK)
+      return features.map((one) => ofOne(wasm.scores(probe, one, neighbours, classes.length)))
+    }
+    let ids
+    try {
+      if (op === 'add') ids = this.#addExamples(probe, examples, width)
+      else if (typeof which === 'string') wasm.removeClass(probe, which)
+      else wasm.removeExample(probe, which)
+    } finally {
+      if (wasm.describeProbe(probe).examples) wasm.fitProbe(probe, l2)
+    }
+    return { ids, ...wasm.describeProbe(probe) }
+  }
+
+  // All of them, or none. Brings their numbers.
+  #addExamples(probe, examples, width) {
+    const ids = []
+    try {
+      for (const { label, features } of examples) {
+        if (features.length !== width) throw new VitError('argument', `example ${ids.length}: has ${features.length} features, this model's are ${width}`)
+        ids.push(this.#wasm.addExample(probe, label, features))
+      }
+      return ids
+    } catch (error) {
+      for (const id of ids) this.#wasm.removeExample(probe, id)
+      throw error
+    }
+  }
+
+  #result(method, index, options) {
+    if (method === 'attention') return this.#attention(options)
+    const { topK, pool } = options
     const { classes, width, features } = this.#model
     if (method === 'logits') return this.#wasm.logits(index, classes)
     if (method === 'features') return this.#wasm.features(index, pool === 'head' ? features : width, pool)

@@ -9,6 +9,7 @@ export class VitError extends Error {
   }
 }
 
+export const argument = (message) => new VitError('argument', message)
 export const cancelled = (signal) => new VitError('cancelled', 'cancelled by its signal', { cause: signal.reason })
 
 export function throwIfCancelled(signal) {

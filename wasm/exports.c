@@ -28,6 +28,7 @@ typedef struct engine {
     char tuned[64];             /* kernels of the last session */
     vit_preprocess rules;
     vit_image image;
+    vit_attention *attention;
     int blocks;                 /* allocated and not yet released */
     char text[2048];
 } engine;
@@ -68,11 +69,13 @@ EMSCRIPTEN_KEEPALIVE void *vit_js_stack(engine *e, int helper) {
 }
 
 EMSCRIPTEN_KEEPALIVE void vit_js_session_close(engine *e) {
+    vit_attention_close(e->attention);
     vit_session_close(e->session);
+    e->attention = NULL;
     e->session = NULL;
 }
 
-/* Gives back all but the engine itself and returns how many blocks are still held: 0 unless something leaks. */
+/* Gives back all but the engine itself and its probes, which come before, and returns how many blocks are still held: 0 unless something leaks. */
 EMSCRIPTEN_KEEPALIVE int vit_js_reset(engine *e) {
     vit_image_close(&e->image);
     e->image = (vit_image){0};
@@ -237,15 +240,17 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_preprocess(engine *e, int index) {
 
 /* Keeps the session where it is already the one wanted. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_session(engine *e, int height, int width, int batch, int threads,
-                                               const char *kernels) {
+                                               const char *kernels, int capture) {
     const vit_session_options *o = &e->opened;
-    if (e->session && o->height == height && o->width == width && o->batch == batch && o->threads == threads)
+    if (e->session && o->height == height && o->width == width && o->batch == batch && o->threads == threads &&
+        o->capture_attention == capture)
         return VIT_OK;
     if (e->session)
         snprintf(e->tuned, sizeof e->tuned, "%s", vit_session_get_info(e->session).kernels);
     vit_js_session_close(e);
     snprintf(e->kernels, sizeof e->kernels, "%s", kernels);
     e->opened = (vit_session_options){.height = height, .width = width, .batch = batch, .threads = threads,
+                                      .capture_attention = capture,
                                       .kernels = e->kernels[0] ? e->kernels : NULL,
                                       .first = e->tuned[0] ? e->tuned : NULL};
     return vit_session_open(&e->session, e->model, o, &e->error);
@@ -253,13 +258,13 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_session(engine *e, int height, int width,
 
 EMSCRIPTEN_KEEPALIVE const char *vit_js_session_describe(engine *e) {
     vit_session_info info = vit_session_get_info(e->session);
-    snprintf(e->text, sizeof e->text, "{\"kernels\":\"%s\",\"threads\":%d,\"bytes\":%llu}", info.kernels, info.threads,
-             (unsigned long long)info.bytes);
+    snprintf(e->text, sizeof e->text, "{\"kernels\":\"%s\",\"threads\":%d,\"bytes\":%llu,\"grid\":[%d,%d]}", info.kernels,
+             info.threads, (unsigned long long)info.bytes, info.grid_height, info.grid_width);
     return e->text;
 }
 
 EMSCRIPTEN_KEEPALIVE int vit_js_tune(engine *e) {
-    return vit_session_tune(e->session);
+    return e->session ? vit_session_tune(e->session) : 0;
 }
 
 EMSCRIPTEN_KEEPALIVE float *vit_js_input(engine *e, int index) {
@@ -296,4 +301,126 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_features(engine *e, int index, int featur
 
 EMSCRIPTEN_KEEPALIVE int vit_js_top(engine *e, int index, int k, vit_score *top) {
     return vit_top_classes(vit_session_logits(e->session, index), vit_model_config(e->model)->classes, k, top);
+}
+
+/* ---- Looking inside ---- */
+
+/* Of the session's only image, which captures attention. Replaces the one before. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_attention_open(engine *e, int method, int layer, int head) {
+    const vit_attention_options options = {.method = (vit_attention_method)method, .layer = layer, .head = head};
+    vit_attention_close(e->attention);
+    return vit_attention_open(&e->attention, e->session, &options, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE int vit_js_attention_follow(engine *e) {
+    return vit_attention_follow(e->attention);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_attention_read(engine *e, int query, float *values) {
+    return vit_attention_read(e->attention, query, values, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE void vit_js_filter_shape(const engine *e, int shape[3]) {
+    vit_filter_shape(e->model, shape);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_filters(engine *e, int count, float *components, float *strengths,
+                                               float *mean) {
+    return vit_filter_components(e->model, count, components, strengths, mean, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_positions(engine *e, float *out) {
+    return vit_position_similarity(e->session, out, &e->error);
+}
+
+/* ---- Few-shot: probes are JavaScript's to close ---- */
+
+typedef struct opened_probe { /* module.mjs reads it */
+    vit_probe *probe;
+    vit_feature feature; /* of the model, which its examples are */
+} opened_probe;
+
+static int feature_width(const engine *e, vit_feature feature) {
+    const vit_config *c = vit_model_config(e->model);
+    return feature == VIT_FEATURE_HEAD ? vit_feature_width(c) : c->width;
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_open(engine *e, int feature, opened_probe *out) {
+    char backbone[32];
+    vit_model_backbone(e->model, (vit_feature)feature, backbone);
+    out->feature = (vit_feature)feature;
+    return vit_probe_open(&out->probe, feature_width(e, out->feature), backbone, &e->options, &e->error);
+}
+
+/* A file's; of another network it is refused. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_decode(engine *e, const char *name, const void *bytes, size_t size,
+                                                    opened_probe *out) {
+    char backbone[32];
+    vit_status status = vit_probe_decode(&out->probe, name, bytes, size, &e->options, &e->error);
+    if (status != VIT_OK)
+        return status;
+    const vit_probe_info info = vit_probe_get_info(out->probe);
+    for (out->feature = VIT_FEATURE_HEAD; out->feature <= VIT_FEATURE_MEAN; out->feature++) {
+        vit_model_backbone(e->model, out->feature, backbone);
+        if (strcmp(backbone, info.backbone) == 0 && info.width == feature_width(e, out->feature))
+            return VIT_OK;
+    }
+    snprintf(e->error.text, sizeof e->error.text, "%s: was made with another network: %.16s, this one is %.16s", name,
+             info.backbone, backbone);
+    vit_probe_close(out->probe);
+    return e->error.status = VIT_ERR_ARGUMENT;
+}
+
+EMSCRIPTEN_KEEPALIVE void vit_js_probe_close(engine *e, vit_probe *probe) {
+    (void)e;
+    vit_probe_close(probe);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_add(engine *e, vit_probe *probe, const char *label, const float *features,
+                                                 int *id) {
+    return vit_probe_add(probe, label, features, id, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_remove(engine *e, vit_probe *probe, int id) {
+    return vit_probe_remove(probe, id, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_remove_class(engine *e, vit_probe *probe, const char *label) {
+    return vit_probe_remove_class(probe, label, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_fit(engine *e, vit_probe *probe, double l2) {
+    return vit_probe_fit(probe, l2, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE void vit_js_probe_info(const engine *e, const vit_probe *probe, vit_probe_info *out) {
+    (void)e;
+    *out = vit_probe_get_info(probe);
+}
+
+EMSCRIPTEN_KEEPALIVE const char *vit_js_probe_label(const engine *e, const vit_probe *probe, int class_index) {
+    (void)e;
+    return vit_probe_label(probe, class_index);
+}
+
+EMSCRIPTEN_KEEPALIVE int vit_js_probe_count(const engine *e, const vit_probe *probe, int class_index) {
+    (void)e;
+    return vit_probe_count(probe, class_index);
+}
+
+/* By the classifier, or by the votes of so many neighbours. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_score(engine *e, const vit_probe *probe, const float *features,
+                                                   int neighbours, float *scores) {
+    return neighbours ? vit_probe_vote(probe, features, neighbours, scores, &e->error)
+                      : vit_probe_score(probe, features, scores, &e->error);
+}
+
+typedef struct encoded_probe { /* module.mjs reads it */
+    void *bytes;
+    size_t size;
+} encoded_probe;
+
+/* The bytes are released by vit_js_free. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_encode(engine *e, const vit_probe *probe, encoded_probe *out) {
+    return vit_probe_encode(probe, &out->bytes, &out->size, &e->error);
 }

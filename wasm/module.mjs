@@ -24,6 +24,7 @@ const validates = (...body) =>
 const SPLAT = [0x41, 0, 0xfd, 0x0f] // i32.const 0, i8x16.splat
 const RELAXED_SWIZZLE = [0xfd, 0x80, 0x02]
 export const hasRelaxedSimd = () => validates(...SPLAT, ...SPLAT, ...RELAXED_SWIZZLE)
+export const POOLS = ['head', 'cls', 'mean']
 const PAGES = 32 // 2 MiB at the start, as build.sh links it
 
 // All cores up to 4, half of them up to 8: the other half are often the same cores seen twice.
@@ -179,6 +180,18 @@ export class Wasm {
     return this.#lend(encoder.encode(text + '\0'), use)
   }
 
+  #lendFloats(floats, use) {
+    return this.#lend(new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength), use)
+  }
+
+  // What use(pointer) has put where there is room for so many floats.
+  #floats(count, use) {
+    return this.#room(4 * count, (values) => {
+      use(values)
+      return this.#view(Float32Array, values, count).slice()
+    })
+  }
+
   // ---- Loading: begin, configs, pieces of the weight file, finish
 
   begin(name) {
@@ -276,8 +289,9 @@ export class Wasm {
 
   // ---- Running
 
-  session(height, width, batch) {
-    this.#lendText(this.#variant, (kernels) => this.#do('session', height, width, batch, this.threads, kernels))
+  // capture: whether attention can be read.
+  session(height, width, batch, capture = false) {
+    this.#lendText(this.#variant, (kernels) => this.#do('session', height, width, batch, this.threads, kernels, capture ? 1 : 0))
   }
 
   describeSession() {
@@ -308,10 +322,7 @@ export class Wasm {
   }
 
   features(index, width, pool) {
-    return this.#room(4 * width, (out) => {
-      this.#do('features', index, ['head', 'cls', 'mean'].indexOf(pool), out)
-      return this.#view(Float32Array, out, width).slice()
-    })
+    return this.#floats(width, (out) => this.#do('features', index, POOLS.indexOf(pool), out))
   }
 
   // The k likeliest classes: [{ index, score }].
@@ -321,6 +332,113 @@ export class Wasm {
       const indices = this.#view(Int32Array, out, 2 * count)
       const scores = this.#view(Float32Array, out, 2 * count)
       return Array.from({ length: count }, (_, i) => ({ index: indices[2 * i], score: scores[2 * i + 1] }))
+    })
+  }
+
+  // ---- Looking inside
+
+  // Of the session's only image, which captures it. method: as exports.c counts them.
+  followAttention(method, layer, head) {
+    this.#do('attention_open', method, layer, head)
+  }
+
+  // After each stage; whether the layer has come that was asked for.
+  get hasAttention() {
+    return this.#call('attention_follow') > 0
+  }
+
+  // The shares of `count` patches in the attention of each query, one after the other.
+  attention(queries, count) {
+    return this.#floats(queries.length * count, (values) => queries.forEach((query, i) => this.#do('attention_read', query, values + 4 * i * count)))
+  }
+
+  // [filters, height, width]
+  filterShape() {
+    return this.#room(12, (shape) => {
+      this.#call('filter_shape', shape)
+      return [...this.#view(Int32Array, shape, 3)]
+    })
+  }
+
+  // Principal components [count,3,height,width] of the filters, their strengths [count], the mean [3,height,width]. The engine
+  // refuses more than there are.
+  filters(count, [filters, height, width]) {
+    const length = 3 * height * width
+    const most = Math.min(count, filters, length)
+    const all = this.#floats(most * (length + 1) + length, (out) => this.#do('filters', count, out, out + 4 * most * length, out + 4 * most * (length + 1)))
+    return { components: all.slice(0, most * length), strengths: all.slice(most * length, -length), mean: all.slice(-length) }
+  }
+
+  // Cosines of position embeddings, [patches,patches]; of the session's grid.
+  positions(patches) {
+    return this.#floats(patches * patches, (out) => this.#do('positions', out))
+  }
+
+  // ---- Few-shot: a probe is known by its address
+
+  // What the engine says of a new one: { probe, pool }.
+  #opened(use) {
+    return this.#room(8, (out) => {
+      use(out)
+      const [probe, pool] = this.#view(Uint32Array, out, 2)
+      return { probe, pool: POOLS[pool] }
+    })
+  }
+
+  openProbe(pool) {
+    return this.#opened((out) => this.#do('probe_open', POOLS.indexOf(pool), out))
+  }
+
+  decodeProbe(name, bytes) {
+    return this.#opened((out) => this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('probe_decode', text, data, size, out))))
+  }
+
+  closeProbe(probe) {
+    this.#call('probe_close', probe)
+  }
+
+  // The example's number.
+  addExample(probe, label, features) {
+    return this.#lendText(label, (text) => this.#lendFloats(features, (values) => this.#room(4, (id) => {
+      this.#do('probe_add', probe, text, values, id)
+      return this.#view(Int32Array, id, 1)[0]
+    })))
+  }
+
+  removeExample(probe, id) {
+    this.#do('probe_remove', probe, id)
+  }
+
+  removeClass(probe, label) {
+    this.#lendText(label, (text) => this.#do('probe_remove_class', probe, text))
+  }
+
+  fitProbe(probe, l2) {
+    this.#do('probe_fit', probe, l2)
+  }
+
+  describeProbe(probe) {
+    return this.#room(40, (out) => {
+      this.#call('probe_info', probe, out)
+      const [, width, count, examples, , , , , right] = this.#view(Int32Array, out, 10)
+      const [l2] = this.#view(Float64Array, out + 24, 1)
+      const classes = Array.from({ length: count }, (_, k) => ({ label: this.#text(this.#call('probe_label', probe, k)), examples: this.#call('probe_count', probe, k) }))
+      return { width, classes, examples, l2, right }
+    })
+  }
+
+  // For each of `classes`. neighbours: 0, or how many vote.
+  scores(probe, features, neighbours, classes) {
+    return this.#lendFloats(features, (values) => this.#floats(classes, (out) => this.#do('probe_score', probe, values, neighbours, out)))
+  }
+
+  encodeProbe(probe) {
+    return this.#room(8, (out) => {
+      this.#do('probe_encode', probe, out)
+      const [data, size] = this.#view(Uint32Array, out, 2)
+      const bytes = this.#view(Uint8Array, data, size).slice()
+      this.#call('free', data)
+      return bytes
     })
   }
 }

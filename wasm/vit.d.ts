@@ -120,6 +120,124 @@ export interface FeatureOptions extends CallOptions {
   pool?: 'head' | 'cls' | 'mean'
 }
 
+export interface AttentionOptions extends CallOptions {
+  /**
+   * `'rollout'` follows the attention through all layers, or up to `layer`; `'mean'` is the mean over the heads of one layer;
+   * `'head'` is one head of it. Default: `'rollout'`, or `'head'` where `head` is given.
+   */
+  method?: 'rollout' | 'mean' | 'head'
+  /** From 0; negative ones count from the end. Default -1, the last. */
+  layer?: number
+  /** From 0. */
+  head?: number
+  /**
+   * Whose attention: the class token's, the mean over all patches, that of one patch (from 0, row by row), or of every patch.
+   * Default: the class token where the answer is made of it; in hybrids and other models the mean.
+   */
+  query?: 'cls' | 'mean' | 'all' | number
+}
+
+export interface Attention {
+  /** Patches of the picture, as the network sees it: resized and cropped. */
+  grid: [rows: number, cols: number]
+  /**
+   * The share of each patch, row by row; they sum to 1 less what goes to other tokens. With `query: 'all'` rows * cols such maps,
+   * one for each patch that looks.
+   */
+  values: Float32Array
+}
+
+export interface FilterOptions extends CallOptions {
+  /** How many components. Default 28, or all where there are fewer. */
+  count?: number
+}
+
+/** Principal components of the filters of the patch embedding, or of a ResNet's first convolution, about their mean. */
+export interface Filters {
+  /** How many filters there are. */
+  filters: number
+  /** Of each: [3, height, width]. */
+  shape: [channels: 3, height: number, width: number]
+  /** [count, 3, height, width]: unit vectors, strongest first; the entry of largest magnitude is positive. */
+  components: Float32Array
+  /** [count]: singular values. */
+  strengths: Float32Array
+  /** [3, height, width] */
+  mean: Float32Array
+}
+
+export interface PositionOptions extends CallOptions {
+  /** Pixels of an input, whose grid is wanted; one number or [height, width]. Default: the model's. */
+  size?: number | readonly [height: number, width: number]
+}
+
+export interface Positions {
+  grid: [rows: number, cols: number]
+  /** [rows * cols, rows * cols]: cosine of the position embeddings of any two patches, a row for each patch. */
+  similarity: Float32Array
+}
+
+/** A picture and what it shows; or, where they are there already, its `features()` by the same pool. */
+export type Example = { image: ImageInput; features?: undefined; label: string } | { features: Float32Array; image?: undefined; label: string }
+
+export interface LoadProbeOptions extends CallOptions {
+  /** Penalty of fits after changes. Default: of the powers of 4 from 2^-10 to 2^20 the one that leave-one-out finds best. */
+  l2?: number
+}
+
+export interface FewShotOptions extends LoadProbeOptions {
+  /** What examples are made of, as in {@link ViT.features}. Default `'head'`. */
+  pool?: 'head' | 'cls' | 'mean'
+}
+
+export interface ProbeClassifyOptions extends CallOptions {
+  /** How many classes, best first. Default: all. */
+  topK?: number
+  /** By the votes of so many nearest examples, instead of the classifier. */
+  neighbours?: number
+}
+
+/**
+ * Classes of your own: a linear classifier on a model's features, solved for in milliseconds, again after each change.
+ *
+ * ```js
+ * const probe = await vit.fitFewShot([{ image: photo, label: 'mug' }, { image: other, label: 'plant' }])
+ * const id = await probe.add({ image: video, label: 'mug' })
+ * console.log(probe.accuracy, await probe.classify(video))
+ * await probe.remove(id)
+ * const bytes = await probe.save() // for vit.loadProbe(), or `vit fewshot predict --probe FILE`
+ * ```
+ *
+ * Calls made at once are answered in order. A call that fails changes nothing.
+ */
+export interface Probe {
+  /** Classes in the order in which they were first seen, and how many examples each has. Another object after each change. */
+  readonly classes: { label: string; examples: number }[]
+  /** How many there are. */
+  readonly examples: number
+  /** The share, 0 to 1, of the examples that are right when they are left out of the fit; undefined without examples. */
+  readonly accuracy: number | undefined
+  /** The penalty that was chosen, or given; undefined without examples. */
+  readonly l2: number | undefined
+
+  /** Adds examples, all of them or none, and with its first one a class. Numbers that name them: they count up from 0. */
+  add(example: Example, options?: CallOptions): Promise<number>
+  add(examples: readonly Example[], options?: CallOptions): Promise<number[]>
+  /** Removes an example by its number, or by its label a class. A class without examples is gone. */
+  remove(which: number | string): Promise<void>
+
+  /** Best first. Scores are near 1 for the class of the picture, near -1 for others; with `neighbours` they are shares of the votes. */
+  classify(image: ImageInput, options?: ProbeClassifyOptions): Promise<Classification[]>
+  classify(images: readonly ImageInput[], options?: ProbeClassifyOptions): Promise<Classification[][]>
+
+  /** A safetensors file, with the examples in it; the same on every host. */
+  save(): Promise<Uint8Array>
+
+  /** Gives its memory back; the model's dispose() does so too. */
+  dispose(): void
+  [Symbol.dispose](): void
+}
+
 export interface Classification {
   /** Class number. */
   index: number
@@ -206,6 +324,30 @@ export class ViT {
   /** A feature vector, [D]. */
   features(image: ImageInput, options?: FeatureOptions): Promise<Float32Array>
   features(images: readonly ImageInput[], options?: FeatureOptions): Promise<Float32Array[]>
+
+  /**
+   * Where the network looks.
+   *
+   * ```js
+   * const { grid: [rows, cols], values } = await vit.attention(photo)              // rollout over all layers
+   * const { values: maps } = await vit.attention(photo, { layer: 11, head: 2, query: 'all' })
+   * const ofPatch = (row, col) => maps.subarray((row * cols + col) * rows * cols).subarray(0, rows * cols)
+   * ```
+   */
+  attention(image: ImageInput, options?: AttentionOptions): Promise<Attention>
+  attention(images: readonly ImageInput[], options?: AttentionOptions): Promise<Attention[]>
+
+  /** What the first layer looks for. Not with `compute: 'int8'`, but of a ResNet. */
+  inspect(what: 'filters', options?: FilterOptions): Promise<Filters>
+  /** Which places the network takes for alike. */
+  inspect(what: 'positions', options?: PositionOptions): Promise<Positions>
+
+  /** A classifier of examples, which may be none yet. */
+  fitFewShot(examples: readonly Example[], options?: FewShotOptions): Promise<Probe>
+  /**
+   * One that was saved here or by `vit fewshot fit`; of another network it is refused. Its examples are numbered from 0 on.
+   */
+  loadProbe(file: Blob | ArrayBuffer | ArrayBufferView, options?: LoadProbeOptions): Promise<Probe>
 
   /** Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`. */
   dispose(): void

@@ -1,62 +1,20 @@
 // vit-wasm: Vision Transformers in WebAssembly. Types and documentation: vit.d.ts.
 
-import { VitError, asVitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
+import { VitError, argument, asVitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
 import { cacheSize, clearCache } from './cache.mjs'
 import { Client } from './client.mjs'
 import { Engine } from './engine.mjs'
 import { ENGINE, THREAD, isPage, port, role } from './host.mjs'
 import { snapshot } from './image.mjs'
 import { foreign } from './module.mjs'
+import { ATTENTION, CLASSIFY, FEATURES, FEW_SHOT, INSPECT, LOAD, checkOptions, show, sides } from './options.mjs'
+import { Probe } from './probe.mjs'
 import { openSource } from './read.mjs'
 import { describeSource } from './source.mjs'
 import { help } from './thread.mjs'
 import { serve } from './worker.mjs'
 
 export { VitError }
-
-const argument = (message) => new VitError('argument', message)
-const POOLS = ['head', 'cls', 'mean']
-const isCount = (value) => Number.isInteger(value) && value > 0
-const isSide = (value) => isCount(value) && value <= 65535
-
-// What each option must be, in words and as a test.
-const LOAD = {
-  threads: ['a whole number from 1 to 64', (n) => isCount(n) && n <= 64],
-  worker: ['true or false', (on) => typeof on === 'boolean'],
-  compute: ["'f32' or 'int8'", (type) => type === 'f32' || type === 'int8'],
-  size: ['a whole number of pixels, at most 65535, or [height, width]', (size) => isSide(size) || (Array.isArray(size) && size.length === 2 && size.every(isSide))],
-  cropPct: ['a number above 0, at most 1', (part) => typeof part === 'number' && part > 0 && part <= 1],
-  decode: ["'engine' or 'browser'", (by) => by === 'engine' || by === 'browser'],
-  kernels: ["'simd128' or 'relaxed'", (name) => typeof name === 'string' && /^(simd128|relaxed)([:,]|$)/.test(name)],
-  onProgress: ['a function', (call) => typeof call === 'function'],
-  cache: ['true or false', (on) => typeof on === 'boolean'],
-  sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string' && /^[0-9a-f]{64}$/i.test(sum)],
-  first: ['an image', () => true]
-}
-const CLASSIFY = { topK: ['a whole number above 0', isCount] }
-const SIGNAL = { signal: ['an AbortSignal', (signal) => signal instanceof AbortSignal] }
-const FEATURES = { pool: ["'head', 'cls' or 'mean'", (pool) => POOLS.includes(pool)] }
-
-function show(value) {
-  try {
-    return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value)
-  } catch {
-    return typeof value
-  }
-}
-
-// The options themselves, {} for none.
-function checkOptions(call, options, known) {
-  const all = { ...known, ...SIGNAL }
-  if (typeof (options ?? {}) !== 'object') throw argument(`${call}: options are an object, not ${show(options)}`)
-  for (const [name, value] of Object.entries(options ?? {})) {
-    if (value === undefined) continue
-    if (!Object.hasOwn(all, name)) throw argument(`${call}: there is no option '${name}'; there are ${Object.keys(all).join(', ')}`)
-    const [words, test] = all[name]
-    if (!test(value)) throw argument(`${call}: ${name} is ${words}, not ${show(value)}`)
-  }
-  return options ?? {}
-}
 
 export class ViT {
   #engine
@@ -81,7 +39,7 @@ export class ViT {
         throw error
       }
     }
-    const chosen = { threads, size: typeof size === 'number' ? [size, size] : size, cropPct, decode, kernels, compute, sha256 }
+    const chosen = { threads, size: sides(size), cropPct, decode, kernels, compute, sha256 }
     const taken = options.first === undefined ? undefined : snapshot(options.first, 'first')
     const first = await taken?.catch(() => {}) // vit.first tells
     try {
@@ -125,10 +83,53 @@ export class ViT {
     return this.#call('features', image, { pool: options.pool ?? 'head' }, options.signal)
   }
 
+  async attention(image, options) {
+    options = checkOptions('attention', options, ATTENTION)
+    const { head, method = head === undefined ? 'rollout' : 'head', layer = -1, query } = options
+    if ((method === 'head') !== (head !== undefined))
+      throw argument(`attention: method '${method}' ${head === undefined ? 'needs' : 'does not go with'} the option head`)
+    return this.#call('attention', image, { method, layer, head: head ?? 0, query }, options.signal)
+  }
+
+  async inspect(what, options) {
+    if (!Object.hasOwn(INSPECT, what)) throw argument(`inspect: there are 'filters' and 'positions', not ${show(what)}`)
+    const { count, size, signal } = checkOptions('inspect', options, INSPECT[what])
+    return this.#ask('inspect', { what, count, size: sides(size) }, signal)
+  }
+
+  async fitFewShot(examples, options) {
+    options = checkOptions('fitFewShot', options, { ...FEATURES, ...FEW_SHOT })
+    return Probe.fit(this, this.#askProbe, examples, options)
+  }
+
+  async loadProbe(source, options) {
+    options = checkOptions('loadProbe', options, FEW_SHOT)
+    return Probe.load(this, this.#askProbe, source, options)
+  }
+
   dispose() {
     if (this.#disposed) return
     this.#disposed = true
     this.#engine.close()
+  }
+
+  // Never cancelled half-way: a probe knows what it holds.
+  #askProbe = (question) => this.#ask('probe', question)
+
+  // For what needs no picture.
+  async #ask(method, options, signal) {
+    try {
+      this.#check(signal)
+      const [answer] = await unlessCancelled(this.#engine.call(method, [], options, signal), signal)
+      return answer
+    } catch (error) {
+      throw asVitError(error, signal)
+    }
+  }
+
+  #check(signal) {
+    if (this.#disposed) throw new VitError('disposed', 'this ViT was disposed')
+    throwIfCancelled(signal)
   }
 
   async #call(method, image, options, signal) {
@@ -141,8 +142,7 @@ export class ViT {
       throwIfCancelled(signal)
       const ready = await taken
       await before
-      if (this.#disposed) throw new VitError('disposed', 'this ViT was disposed')
-      throwIfCancelled(signal)
+      this.#check(signal)
       const answers = await unlessCancelled(this.#engine.call(method, ready, options, signal), signal)
       return Array.isArray(image) ? answers : answers[0]
     } catch (error) {

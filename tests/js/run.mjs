@@ -2,7 +2,7 @@
 // too, for which Node 20 wants a flag, so this program starts itself once more. Ends with `N passed, N failed`.
 
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hasRelaxedSimd } from '../../wasm/module.mjs'
@@ -10,6 +10,7 @@ import { dataFolder, root, startServer } from '../browser/server.mjs'
 import { makeFolders } from './files.mjs'
 import { run } from './harness.mjs'
 import { defineSuite } from './suite.mjs'
+import { EXAMPLES } from './suite_look.mjs'
 
 const RELAXED_FLAG = '--experimental-wasm-relaxed-simd'
 
@@ -32,10 +33,29 @@ function runProgram(data) {
   call('convert', golden('timm_cls'), made('timm_cls.gguf'))
   for (const name of ['timm_cls', 'hf_vit'])
     call('trace', '--model', golden(name), '--input', join(golden(name), 'input.safetensors'), '--out', made(`${name}.native.safetensors`))
+  lookInside(golden('timm_cls'), made, call)
   if (data)
     call('trace', '--model', join(dataFolder, 'data/vit_tiny_patch16_224'), '--crop-pct', '1', '--image',
       join(dataFolder, 'golden/real/pixels_224/0007.png'), '--out', made('real.native.safetensors'))
   return true
+}
+
+// What the program finds in a model, as JSON, and a few-shot file that it makes of the pictures in EXAMPLES.
+function lookInside(model, made, call) {
+  const tell = (name, ...args) => writeFileSync(made(name), call(...args, '--model', model, '--json'))
+  const picture = join(root, 'tests/golden/preprocess/timm_eval/synth0.png')
+  for (const [name, ...args] of [['rollout'], ['rollout.0', '--layer', '0'], ['mean.1', '--method', 'mean', '--layer', '1'],
+    ['head.2', '--head', '2'], ['patch.5', '--method', 'mean', '--patch', '5'], ['all', '--query', 'mean']])
+    tell(`attention.${name}.json`, 'attention', ...args, picture)
+  tell('filters.json', 'inspect', 'filters', '--count', '9')
+  tell('positions.json', 'inspect', 'positions', '--size', '32x48')
+  rmSync(made('classes'), { recursive: true, force: true })
+  for (const [label, files] of Object.entries(EXAMPLES)) {
+    mkdirSync(made(`classes/${label}`), { recursive: true })
+    for (const file of files) copyFileSync(join(root, 'tests/golden/preprocess/decode', file), made(`classes/${label}/${file}`))
+  }
+  tell('few-shot.json', 'fewshot', 'fit', '--out', made('few-shot.probe'), made('classes'))
+  tell('predicted.json', 'fewshot', 'predict', '--probe', made('few-shot.probe'), picture)
 }
 
 export function hasData() {

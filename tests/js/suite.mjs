@@ -12,6 +12,7 @@ import { readSafetensors } from './safetensors.mjs'
 import { defineFirst } from './suite_first.mjs'
 import { defineHub } from './suite_hub.mjs'
 import { defineInside } from './suite_inside.mjs'
+import { defineLook } from './suite_look.mjs'
 
 const inNode = typeof process === 'object'
 
@@ -402,6 +403,7 @@ export function defineSuite({ base, options, expected, has, long }) {
       })
   })
 
+  defineLook({ url, bytesOf, tensorsOf, using, some, pause, options, has, long })
   defineFirst({ url, bytesOf, load, using, streamOf, some, rgba, pause, options, has })
 
   describe('images', () => {

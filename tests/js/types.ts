@@ -1,7 +1,7 @@
 // What vit.d.ts allows and forbids, for the TypeScript compiler; nothing here runs.
 
 import { ViT, VitError } from 'vit-wasm'
-import type { Classification, ImageInput } from 'vit-wasm'
+import type { Classification, ImageInput, Probe } from 'vit-wasm'
 
 export async function names(image: ImageInput, folder: File): Promise<string[]> {
   using vit = await ViT.load({ weights: folder, config: { architecture: 'vit_tiny_patch16_224' } }, {
@@ -22,6 +22,18 @@ export async function names(image: ImageInput, folder: File): Promise<string[]> 
   return best.map(({ label, index }) => label ?? `class ${index}`)
 }
 
+export async function look(vit: ViT, image: ImageInput): Promise<number> {
+  const { grid: [rows, cols], values } = await vit.attention(image, { method: 'head', layer: -1, head: 2, query: 'all' })
+  const { components } = await vit.inspect('filters', { count: 3 })
+  const { similarity } = await vit.inspect('positions', { size: 64 })
+  using probe: Probe = await vit.fitFewShot([{ image, label: 'mug' }, { features: await vit.features(image), label: 'cup' }], { l2: 1 })
+  const id: number = await probe.add({ image, label: 'mug' })
+  await probe.remove(id)
+  const best: Classification[] = await probe.classify(image, { neighbours: 5 })
+  const copy = await vit.loadProbe(await probe.save())
+  return rows * cols + values.length + components.length + similarity.length + best.length + (copy.accuracy ?? 0)
+}
+
 export function reason(error: unknown): string {
   return error instanceof VitError && error.code === 'cancelled' ? '' : String(error)
 }
@@ -30,5 +42,7 @@ export function reason(error: unknown): string {
 new ViT()
 // @ts-expect-error no such option
 ViT.load('model.gguf', { thread: 2 })
+// @ts-expect-error the number of components is not asked of positions
+export const wrong = (vit: ViT) => vit.inspect('positions', { count: 3 })
 // @ts-expect-error no such code
 reason(new VitError('no-such-code', ''))

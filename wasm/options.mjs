@@ -1,0 +1,61 @@
+// What the options of calls may be.
+
+import { argument } from './errors.mjs'
+import { POOLS } from './module.mjs'
+
+const isCount = (value) => Number.isInteger(value) && value > 0
+const isIndex = (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 31
+const isSide = (value) => isCount(value) && value <= 65535
+const isSize = (size) => isSide(size) || (Array.isArray(size) && size.length === 2 && size.every(isSide))
+export const sides = (size) => (typeof size === 'number' ? [size, size] : size)
+
+// What each option must be, in words and as a test.
+export const LOAD = {
+  threads: ['a whole number from 1 to 64', (n) => isCount(n) && n <= 64],
+  worker: ['true or false', (on) => typeof on === 'boolean'],
+  compute: ["'f32' or 'int8'", (type) => type === 'f32' || type === 'int8'],
+  size: ['a whole number of pixels, at most 65535, or [height, width]', isSize],
+  cropPct: ['a number above 0, at most 1', (part) => typeof part === 'number' && part > 0 && part <= 1],
+  decode: ["'engine' or 'browser'", (by) => by === 'engine' || by === 'browser'],
+  kernels: ["'simd128' or 'relaxed'", (name) => typeof name === 'string' && /^(simd128|relaxed)([:,]|$)/.test(name)],
+  onProgress: ['a function', (call) => typeof call === 'function'],
+  cache: ['true or false', (on) => typeof on === 'boolean'],
+  sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string' && /^[0-9a-f]{64}$/i.test(sum)],
+  first: ['an image', () => true]
+}
+export const CLASSIFY = { topK: ['a whole number above 0', isCount] }
+const SIGNAL = { signal: ['an AbortSignal', (signal) => signal instanceof AbortSignal] }
+export const FEATURES = { pool: ["'head', 'cls' or 'mean'", (pool) => POOLS.includes(pool)] }
+export const ATTENTION = {
+  method: ["'rollout', 'mean' or 'head'", (method) => ['rollout', 'mean', 'head'].includes(method)],
+  layer: ['a whole number', (layer) => isIndex(Math.abs(layer))],
+  head: ['a whole number', isIndex],
+  query: ["'cls', 'mean', 'all' or the number of a patch", (query) => ['cls', 'mean', 'all'].includes(query) || isIndex(query)]
+}
+export const INSPECT = {
+  filters: { count: ['a whole number above 0', (count) => count > 0 && isIndex(count)] },
+  positions: { size: LOAD.size }
+}
+export const FEW_SHOT = { l2: ['a number above 0', (l2) => l2 > 0 && Number.isFinite(l2)] }
+export const PROBE = { ...CLASSIFY, neighbours: ['a whole number above 0', (count) => count > 0 && isIndex(count)] }
+
+export function show(value) {
+  try {
+    return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value)
+  } catch {
+    return typeof value
+  }
+}
+
+// The options themselves, {} for none.
+export function checkOptions(call, options, known) {
+  const all = { ...known, ...SIGNAL }
+  if (typeof (options ?? {}) !== 'object') throw argument(`${call}: options are an object, not ${show(options)}`)
+  for (const [name, value] of Object.entries(options ?? {})) {
+    if (value === undefined) continue
+    if (!Object.hasOwn(all, name)) throw argument(`${call}: there is no option '${name}'; there are ${Object.keys(all).join(', ')}`)
+    const [words, test] = all[name]
+    if (!test(value)) throw argument(`${call}: ${name} is ${words}, not ${show(value)}`)
+  }
+  return options ?? {}
+}
