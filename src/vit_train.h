@@ -171,7 +171,8 @@ typedef struct vit_feed vit_feed;
 typedef struct vit_feed_options {
     vit_augment augment;
     vit_preprocess preprocess; /* mean, std; and with no augmentation all of it */
-    int height, width, batch, classes;
+    int height, width, batch;
+    int classes;               /* 0: of a model that predicts patches */
     int threads;               /* that make batches; 0: none, they are made when they are asked for */
     uint64_t seed;
     const uint8_t *held_out;   /* [vit_dataset_count]: not 0 for pictures that are left out; NULL: none. Read while

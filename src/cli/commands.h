@@ -12,6 +12,7 @@
     X(fewshot, "classes learnt from a few pictures of each, in no time")  \
     X(eval, "accuracy on a folder of pictures named by class")           \
     X(train, "trains a network on pictures, from scratch")               \
+    X(pretrain, "trains a network to fill in pictures, without labels")  \
     X(finetune, "trains a trained network on other pictures")            \
     X(plot, "curves of training runs")                                   \
     X(trace, "every intermediate result of a forward pass")              \

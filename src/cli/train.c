@@ -43,6 +43,22 @@ static const vit_cli_command finetune_command = {
     .most = 1,
 };
 
+static const vit_cli_command pretrain_command = {
+    .name = "pretrain",
+    .summary = "trains a network to fill in pictures, without labels",
+    .arguments = "[options] --out DIR DATA",
+    .details = "Masked patch prediction (the paper's appendix B.1.2): part of the patches of each picture is corrupted, "
+               "and their colours are predicted: the mean in 3 bits, that of 4x4 cells, or the pixels. Tests hide half of "
+               "the patches and say how many colours are right and how far off they are, for the model and for what needs "
+               "no network. The model is for 'vit masked' and 'vit finetune'. " DATA_DETAILS
+               " Recipes: plain, paper, tiny-imagenet.",
+    .examples = "  vit pretrain --recipe tiny-imagenet --val tiny/val --out run tiny/train\n"
+                "  vit masked --model run/best.gguf --out filled.png photo.jpg\n"
+                "  vit finetune --model run/best.gguf --val cifar10/test --out tuned cifar10/train\n",
+    .least = 1,
+    .most = 1,
+};
+
 typedef struct request {
     const vit_cli_command *command;
     vit_cli_settings settings;
@@ -90,7 +106,7 @@ static int open_pictures(const request *r, material *m) {
     if (vit_dataset_open(&m->data, r->data, NULL, &error) != VIT_OK ||
         (r->val && vit_dataset_open(&m->test, r->val, NULL, &error) != VIT_OK))
         return complain(&error);
-    if (m->test && !same_classes(m, r->val))
+    if (m->test && r->command != &pretrain_command && !same_classes(m, r->val))
         return VIT_CLI_FAILED;
     const int count = vit_dataset_count(m->data), classes = vit_dataset_classes(m->data);
     m->labels = malloc((size_t)classes * sizeof *m->labels);
@@ -126,6 +142,14 @@ static int open_model(const request *r, material *m) {
         vit_model_close(base);
         return adapted == VIT_OK ? VIT_CLI_OK : complain(&error);
     }
+    if (r->command == &pretrain_command) {
+        if (vit_cli_network(s, 0, &config, &error) != VIT_OK)
+            return complain(&error);
+        config.decoder.kind = (vit_decoder_kind)(VIT_DECODER_MEAN3BIT + s->target);
+        if (vit_model_init(&m->model, &config, (uint64_t)r->seed, &options, &error) != VIT_OK)
+            return complain(&error);
+        return VIT_CLI_OK;
+    }
     if (vit_cli_network(s, classes, &config, &error) != VIT_OK ||
         vit_model_init(&m->model, &config, (uint64_t)r->seed, &options, &error) != VIT_OK ||
         vit_model_set_labels(m->model, m->labels, classes, &error) != VIT_OK)
@@ -143,8 +167,11 @@ static void close_material(material *m) {
 
 static void introduce(const material *m, int pictures, const vit_cli_training *t) {
     const vit_config *c = vit_model_config(m->model);
-    vit_cli_line(stderr, "vit: %s, %lld parameters, %dx%d pixels, %d classes", c->architecture,
-                 (long long)vit_model_parameters(m->model), c->image_height, c->image_width, c->classes);
+    char classes[32] = "";
+    if (c->classes)
+        snprintf(classes, sizeof classes, ", %d classes", c->classes);
+    vit_cli_line(stderr, "vit: %s, %lld parameters, %dx%d pixels%s", c->architecture,
+                 (long long)vit_model_parameters(m->model), c->image_height, c->image_width, classes);
     vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %d pictures, %.0f MB", pictures,
                  (long long)t->options.updates, t->options.batch * t->options.accumulate,
                  (double)vit_trainer_bytes(m->model, &t->options) * 1e-6);
@@ -242,7 +269,7 @@ static int train(const request *r, material *m) {
 
 static int run(request *r, int argc, char **argv) {
     int count;
-    const int is_train = r->command == &train_command;
+    const int is_new = r->command != &finetune_command, is_pretrain = r->command == &pretrain_command;
     vit_cli_settings *s = &r->settings;
     if (!vit_cli_settings_begin(s, r->command->name, argc, argv))
         return VIT_CLI_USAGE;
@@ -257,6 +284,11 @@ static int run(request *r, int argc, char **argv) {
         {"pos", "network|none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &s->pos, 0, 0, "position embeddings"},
         {"placement", "network|input|layers|shared", VIT_CLI_CHOICE, &s->placement, 0, 0,
          "where they are added: before the first layer, in each (tables of its own), in each (one table)"},
+    };
+    const vit_cli_option patches[] = {
+        {"target", "mean3bit|down4x4|pixels", VIT_CLI_CHOICE, &s->target, 0, 0,
+         "what is predicted of a patch: its mean colour of 3 bits, those of 4x4 cells, its pixels"},
+        {"corrupt", "R", VIT_CLI_NUMBER, &s->corrupt, 0, 1, "share of the patches that are corrupted (default: 0.5)"},
     };
     const vit_cli_option base[] = {
         VIT_CLI_MODEL_OPTIONS(r->model),
@@ -281,12 +313,16 @@ static int run(request *r, int argc, char **argv) {
         {"threads", "N", VIT_CLI_INT, &r->run.threads, 1, 256, "default: one for each processor, at most 8"},
         {"kernels", "NAME", VIT_CLI_TEXT, &r->run.kernels, 0, 0, "one of those 'vit version' lists"},
     };
-    vit_cli_option options[sizeof network / sizeof *network + sizeof base / sizeof *base +
+    vit_cli_option options[sizeof network / sizeof *network + sizeof patches / sizeof *patches + sizeof base / sizeof *base +
                            sizeof shared / sizeof *shared + 1];
     size_t rows = 0;
-    const size_t special = is_train ? sizeof network / sizeof *network : sizeof base / sizeof *base;
-    memcpy(options, is_train ? network : base, special * sizeof *options);
+    const size_t special = is_new ? sizeof network / sizeof *network : sizeof base / sizeof *base;
+    memcpy(options, is_new ? network : base, special * sizeof *options);
     rows += special;
+    if (is_pretrain) {
+        memcpy(options + rows, patches, sizeof patches);
+        rows += sizeof patches / sizeof *patches;
+    }
     memcpy(options + rows, shared, sizeof shared);
     rows += sizeof shared / sizeof *shared;
     options[rows] = (vit_cli_option){0};
@@ -311,5 +347,10 @@ int vit_cli_train(int argc, char **argv) {
 
 int vit_cli_finetune(int argc, char **argv) {
     request r = {.command = &finetune_command, .evaluate = 1, .save_minutes = 5, .loaders = 1};
+    return run(&r, argc, argv);
+}
+
+int vit_cli_pretrain(int argc, char **argv) {
+    request r = {.command = &pretrain_command, .evaluate = 1, .save_minutes = 5, .loaders = 1};
     return run(&r, argc, argv);
 }

@@ -1,5 +1,6 @@
 #include "train_run.h"
 
+#include "patch_score.h"
 #include "progress.h"
 #include "text_out.h"
 
@@ -24,6 +25,7 @@ typedef struct progress {
     double began, saved;          /* seconds */
     int64_t first;                /* update that this process began with */
     double best, accuracy;        /* percent; -1: none yet */
+    vit_cli_patch_scores scores;  /* of a model that predicts patches, its last evaluation */
     double loss;                  /* sums since the last line of the log */
     int64_t correct, seen, bad;
     int batches, shown;
@@ -76,6 +78,17 @@ static void show(progress *p) {
 
 /* ---- Evaluation ---- */
 
+/* Percent of hidden patches whose colours are right. */
+static double evaluate_patches(progress *p, const vit_model *model, double *loss) {
+    const vit_cli_training *run = p->run;
+    const vit_session_options options = {.threads = run->options.threads, .kernels = run->options.kernels};
+    if (!vit_cli_score_patches(model, run->test ? run->test : run->data, run->test ? NULL : run->held_out, 0.5, 0, options,
+                               &interrupted, &p->scores))
+        return -1;
+    *loss = p->scores.loss;
+    return p->scores.pictures && !interrupted ? p->scores.of[VIT_CLI_BY_MODEL].accuracy : -1;
+}
+
 /* Percent of the pictures that are right, by the network as it would be saved; -1 and a complaint where that fails. */
 static double evaluate(progress *p, double *loss) {
     const vit_cli_training *run = p->run;
@@ -83,6 +96,8 @@ static double evaluate(progress *p, double *loss) {
     const vit_model *average = vit_trainer_average(p->trainer);
     const vit_model *model = average ? average : vit_trainer_model(p->trainer);
     const vit_config *c = vit_model_config(model);
+    if (c->decoder.kind != VIT_DECODER_NONE)
+        return evaluate_patches(p, model, loss);
     const vit_session_options options = {.batch = TEST_BATCH, .threads = run->options.threads,
                                          .kernels = run->options.kernels};
     vit_session *session;
@@ -140,7 +155,7 @@ static int log_step(progress *p) {
             "{\"update\":%lld,\"epoch\":%.4f,\"loss\":%.6g,\"accuracy\":%.4f,\"rate\":%.6g,\"gradient_norm\":%.6g,"
             "\"images_per_second\":%.1f,\"bad_images\":%lld}\n",
             (long long)p->last.update, epochs_at(p, p->last.update), p->loss / p->batches,
-            100.0 * (double)p->correct / (double)p->seen, p->last.rate, p->last.gradient_norm,
+            p->seen ? 100.0 * (double)p->correct / (double)p->seen : 0, p->last.rate, p->last.gradient_norm,
             (double)(p->last.update - p->first) * p->run->options.batch * p->run->options.accumulate / seconds,
             (long long)p->bad);
     p->loss = 0;
@@ -152,11 +167,17 @@ static int log_step(progress *p) {
 static int log_evaluation(progress *p, double loss) {
     vit_cli_line(stdout, "epoch %.2f  update %lld  test accuracy %.2f %%  loss %.4f", epochs_at(p, p->last.update),
                  (long long)p->last.update, p->accuracy, loss);
+    if (p->scores.pictures)
+        vit_cli_print_patch_scores(&p->scores);
     fflush(stdout);
     if (!p->log)
         return 1;
-    fprintf(p->log, "{\"update\":%lld,\"epoch\":%.4f,\"test_accuracy\":%.4f,\"test_loss\":%.6g}\n",
+    fprintf(p->log, "{\"update\":%lld,\"epoch\":%.4f,\"test_accuracy\":%.4f,\"test_loss\":%.6g",
             (long long)p->last.update, epochs_at(p, p->last.update), p->accuracy, loss);
+    for (int i = 0; i < VIT_CLI_PREDICTORS && p->scores.pictures; i++)
+        fprintf(p->log, ",\"%s_accuracy\":%.4f,\"%s_color_error\":%.4f", vit_cli_predictors[i],
+                p->scores.of[i].accuracy, vit_cli_predictors[i], p->scores.of[i].error);
+    fputs("}\n", p->log);
     return fflush(p->log) == 0;
 }
 
@@ -253,7 +274,7 @@ static int open_files(progress *p) {
 /* ---- The run ---- */
 
 static int evaluate_and_note(progress *p) {
-    double loss;
+    double loss = 0;
     if (!p->run->test && !p->run->tests_held_out)
         return VIT_CLI_OK;
     hide(p);
@@ -291,7 +312,7 @@ static int batch(progress *p) {
     p->loss += p->last.loss;
     p->batches++;
     p->correct += p->last.correct;
-    p->seen += run->options.batch;
+    p->seen += p->last.predictions;
     if (!p->last.updated)
         return VIT_CLI_OK;
     show(p);

@@ -85,7 +85,8 @@ static vit_status make_sample(const vit_feed *f, int64_t number, slot *s, int pl
         if (!make_picture(f, index, key, s->input + (size_t)place * pixels, error))
             continue;
         memset(target, 0, (size_t)o->classes * sizeof *target);
-        target[vit_dataset_entry(f->dataset, index)->class_index] = 1;
+        if (o->classes)
+            target[vit_dataset_entry(f->dataset, index)->class_index] = 1;
         return VIT_OK;
     }
     return error->status;
@@ -207,7 +208,7 @@ static vit_status check(const vit_dataset *d, const vit_feed_options *o, vit_err
         double value, least, most;
     } ranges[] = {
         {"batch", o->batch, 1, 65536},
-        {"classes", o->classes, d->class_count, 1e9},
+        {"classes", o->classes, o->classes ? d->class_count : 0, 1e9},
         {"height", o->height, 1, 65535},
         {"width", o->width, 1, 65535},
         {"threads", o->threads, 0, 256},

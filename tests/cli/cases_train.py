@@ -76,6 +76,33 @@ def test_train(vit, tally, folder):
     tally.check(result.status == 0 and "class 1" in result.out, "classify with it", result)
 
 
+def test_pretrain(vit, tally, folder):
+    """Without labels: what a run says, that it goes on to the bit, what the model is good for."""
+    data = pictures(f"{folder}/data")
+    command = ["pretrain", *SMALL, "--epochs", "3", "--lr", "0.003", "--crop", "0", "--average", "0.5"]
+    result = vit.run(*command, "--val", data, "--out", f"{folder}/a", data)
+    tally.check(result.status == 0 and "distance^-6" in result.out, "pretrain", result)
+    last = log(f"{folder}/a")[-1]
+    tally.check(last["model_accuracy"] == last["test_accuracy"] and 0 < last["test_loss"] < 6.3, "log", last)
+    for who in ("model", "frequent", "mean", "distance"):
+        tally.check(0 <= last[f"{who}_accuracy"] <= 100 and 0 < last[f"{who}_color_error"] < 128, f"{who}'s figures", last)
+    result = vit.run(*command, "--threads", "1", "--loaders", "0", "--out", f"{folder}/b", data)
+    same_run(tally, f"{folder}/a", f"{folder}/b", "threads change nothing")
+    result = vit.run(*command, "--corrupt", "0.15", "--out", f"{folder}/c", data)
+    tally.check(read(f"{folder}/c/model.gguf") != read(f"{folder}/a/model.gguf"), "another share is another model")
+    for target in ("down4x4", "pixels"):
+        result = vit.run(*command, "--target", target, "--steps", "2", "--holdout", "0.2", "--out", f"{folder}/{target}", data)
+        tally.check(result.status == 0 and "distance^-6" in result.out, target, result)
+        result = vit.run("masked", "--model", f"{folder}/{target}/model.gguf", "--json", f"{data}/class 1/03.png")
+        tally.check(result.status == 0 and len(json.loads(result.out)["colors"]) == 16, f"masked by {target}", result)
+    result = vit.run("finetune", "--model", f"{folder}/a/model.gguf", "--epochs", "1", "--batch", "6", "--out", f"{folder}/d", data)
+    tally.check(result.status == 0, "finetune what was pre-trained", result)
+    result = vit.run("classify", "--model", f"{folder}/d/model.gguf", f"{data}/class 1/03.png")
+    tally.check(result.status == 0 and "class 1" in result.out, "classify with it", result)
+    result = vit.run(*command, "--target", "down4x4", "--patch", "2", "--out", f"{folder}/e", data)
+    tally.check(result.status == 1 and "2x2" in result.err, "patches that cannot be 4x4", result)
+
+
 def test_train_killed(vit, tally, folder):
     """Killed at moments of no choice, and gone on with: the same bytes as without."""
     if vit.wasi:
