@@ -102,10 +102,10 @@ export class Engine {
   // last: milliseconds of the last call.
   #tell(last) {
     const wasm = this.#wasm
-    const { architecture, parameters, weights, input, warnings } = this.#model
+    const { architecture, parameters, layers, heads, weights, input, warnings } = this.#model
     const { kernels, threads, bytes } = wasm.describeSession()
     this.info = {
-      architecture, parameters, labels: this.#labels, input, compute: this.#options.compute, kernels, threads, isolated,
+      architecture, parameters, layers, heads, labels: this.#labels, input, compute: this.#options.compute, kernels, threads, isolated,
       memory: { weights, activations: bytes, wasm: wasm.bytes }, last,
       warnings: Array.from({ length: warnings }, (_, i) => wasm.warning(i))
     }

@@ -251,6 +251,9 @@ export interface Info {
   /** For people, e.g. `'vit_tiny_patch16_224'`. */
   architecture: string
   parameters: number
+  /** Layers of attention, and heads of each; 0 where there are none, as in a ResNet. */
+  layers: number
+  heads: number
   /** Names of the classes; null where the model has none. */
   labels: string[] | null
   /** What the network is fed. */

@@ -1,7 +1,7 @@
 // The demo page's tabs beside Classify, as a visitor uses them.
 
 import { join } from 'node:path'
-import { answered, check, drop, openPage, sample, text, tiny, until, visible } from './visit.mjs'
+import { answered, check, drop, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 
 const compared = (page, types) => until(page, (wanted) => !document.querySelector('#compare .result').hidden
@@ -55,6 +55,179 @@ async function testCompare(base) {
   await broken.close('compare, broken')
 }
 
-export async function testTabs(base) {
+// What of the picture's patches is dark: the alpha of each on the canvas over it.
+const looked = (page, words) => until(page, (start) => document.querySelector('#look .how').checkVisibility()
+  && document.querySelector('#look .how').textContent === start, words)
+const heat = (page) => page.evaluate(() => {
+  const canvas = document.querySelector('#patches')
+  const { width, height } = canvas
+  return canvas.getContext('2d').getImageData(0, height >> 1, width, 1).data.join()
+})
+const filled = (key, values) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
+
+async function testLook(base, browserName) {
+  const { page, foreign, close } = await openPage(`${base}#look?sample=coffee`)
+  check(await looked(page, filled('look.says.rollout', { layer: 2 })), `look: the rollout: ${await text(page, '#look')}`)
+  const says = () => text(page, '#look .most')
+  check(/ [0-9.<]+ % /.test(await says()), `look: ${await says()}`)
+  const rollout = await heat(page)
+  check(new Set(rollout.split(',').filter((_, i) => i % 4 === 3)).size > 3, 'look: patches of several brightnesses')
+  await page.focus('#layer')
+  await page.keyboard.press('ArrowLeft')
+  check(await looked(page, filled('look.says.rollout', { layer: 1 })), 'look: the layer slider, by keyboard')
+  check((await heat(page)) !== rollout, 'look: another layer looks elsewhere')
+  check(page.url().includes('layer=1'), `look: the link is ${page.url()}`)
+  await page.focus('#heads input:checked')
+  await page.keyboard.press('ArrowRight')
+  check(await looked(page, filled('look.says.mean', { layer: 1 })), 'look: the mean of a layer')
+  await page.keyboard.press('ArrowRight')
+  check(await looked(page, filled('look.says.head', { layer: 1, head: 1 })), 'look: one head')
+  const ofAnswer = await says()
+  const box = await (await page.$('#patches')).boundingBox()
+  await page.mouse.move(box.x + box.width * 0.4, box.y + box.height * 0.4)
+  check(await until(page, (start) => document.querySelector('#look .most').textContent.startsWith(start), 'Patch '), 'look: a patch under the pointer')
+  check((await text(page, '#caption .grid')).startsWith('patch '), 'look: the caption names it')
+  await page.mouse.move(2, 2)
+  check(await until(page, (before) => document.querySelector('#look .most').textContent === before, ofAnswer), 'look: without it, the answer again')
+  await page.focus('#patches')
+  await page.keyboard.press('ArrowUp')
+  const first = await says()
+  check(await until(page, () => /^Patch \d/.test(document.querySelector('#live').textContent)), 'look: a patch by keyboard is said')
+  await page.keyboard.press('ArrowRight')
+  check(await until(page, (before) => document.querySelector('#look .most').textContent !== before, first), 'look: the next patch')
+  await page.keyboard.press('Escape')
+  check(await until(page, (before) => document.querySelector('#look .most').textContent === before, ofAnswer), 'look: Escape leaves the patches')
+  if (browserName === 'chromium') {
+    await page.click('#camera')
+    check(await until(page, () => document.querySelector('#viewfinder').videoWidth > 0), 'look: the camera')
+    const before = await heat(page)
+    check(await until(page, (before) => {
+      const canvas = document.querySelector('#patches')
+      return canvas.getContext('2d').getImageData(0, canvas.height >> 1, canvas.width, 1).data.join() !== before
+    }, before), 'look: follows the camera')
+    await page.click('#camera-off')
+    check(await until(page, (before) => document.querySelector('#look .most').textContent === before, ofAnswer), 'look: after the camera the picture again')
+  }
+  await page.click('#tabs [data-tab="classify"]')
+  check(await answered(page, 'coffee.jpg'), 'look: the picture goes to the next tab')
+  check(!foreign().length, `look: requests to ${foreign()}`)
+  await close('look')
+
+  const link = await openPage(`${base}#look?see=2&layer=2`)
+  check(await looked(link.page, filled('look.says.head', { layer: 2, head: 2 })), 'look: a link with layer and head')
+  await link.close('look, link')
+}
+
+const addClass = async (page, name) => {
+  await page.type('#class-name', name)
+  await page.keyboard.press('Enter')
+}
+const dropOn = (page, label, ...files) => page.evaluate((label, list) => {
+  const transfer = new DataTransfer()
+  for (const { name, type, bytes } of list) transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type }))
+  const item = [...document.querySelectorAll('#classes > li')].find((one) => one.dataset.label === label)
+  for (const kind of ['dragenter', 'dragover', 'drop']) item.querySelector('h3').dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }))
+}, label, files)
+const counted = (page, ...wanted) => until(page, (wanted) => [...document.querySelectorAll('#classes .count')].map((one) => parseInt(one.textContent)).join() === wanted, wanted.join())
+const says = (page, label) => until(page, (wanted) => document.querySelector('#teach .verdict').textContent === wanted, filled('teach.says', { label }))
+
+async function testTeach(base, browserName) {
+  const { page, foreign, close } = await openPage(`${base}#teach?sample=horse`)
+  await until(page, () => document.querySelector('#runs') && document.querySelector('#model-button .dot').hasAttribute('data-on'))
+  await page.click('#class-form button')
+  check((await text(page, '#class-problem')) === words['teach.nameless'], 'teach: a class without a name')
+  await addClass(page, 'warm')
+  await addClass(page, 'warm')
+  check((await text(page, '#class-problem')) === words['teach.twice'], 'teach: a class twice')
+  await page.$eval('#class-name', (input) => { input.value = '' })
+  await addClass(page, 'dark')
+  await dropOn(page, 'warm', sample('cat'), sample('coffee'))
+  check(await counted(page, 2, 0), 'teach: pictures dropped on a class')
+  const input = (await page.$$('#classes input[type=file]'))[1]
+  await input.uploadFile(...['rocket', 'camera'].map((name) => join(root, `web/samples/${name}.jpg`)))
+  check(await counted(page, 2, 2), 'teach: pictures from files')
+  check((await page.$$('#classes .thumbs canvas')).length === 4, 'teach: a thumbnail of each')
+  check(await until(page, () => /^[0-9.]+ % .*: \d of 4 /.test(document.querySelector('#teach .accuracy').textContent)), `teach: leave-one-out: ${await text(page, '#teach .accuracy')}`)
+  for (const [name, label] of [['coffee', 'warm'], ['rocket', 'dark']]) {
+    await page.click(`[data-sample="${name}"]`)
+    check(await says(page, label), `teach: ${name} is ${label}: ${await text(page, '#teach')}`)
+  }
+  check(await until(page, () => document.querySelectorAll('#classes .value')[1].textContent > '0'), 'teach: scores')
+  await dropOn(page, 'dark', { name: 'broken.jpg', type: 'image/jpeg', bytes: '' }, sample('horse'))
+  check(await counted(page, 2, 3), 'teach: a broken picture is left out, the next one is not')
+  check(await visible(page, '#notice'), 'teach: a broken picture is told')
+
+  await page.evaluate(() => {
+    const make = URL.createObjectURL.bind(URL)
+    URL.createObjectURL = (blob) => {
+      globalThis.saved = blob
+      return make(blob)
+    }
+    HTMLAnchorElement.prototype.click = () => {}
+  })
+  await page.click('#probe-save')
+  check(await until(page, () => globalThis.saved?.size > 100), 'teach: downloaded')
+  await page.click('#classes .thumbs li:first-child button')
+  check(await counted(page, 1, 3), 'teach: an example is removed')
+  await page.click('#classes header button')
+  check(await counted(page, 3) && (await text(page, '#teach .accuracy')) === words['teach.more'], 'teach: a class is removed')
+  await page.evaluate(() => {
+    const input = document.querySelector('#probe-input')
+    const transfer = new DataTransfer()
+    transfer.items.add(new File([saved], 'classes.safetensors'))
+    input.files = transfer.files
+    input.dispatchEvent(new Event('change'))
+  })
+  check(await counted(page, 2, 3) && await says(page, 'dark'), 'teach: loaded, it answers as before')
+  await page.evaluate(() => {
+    const input = document.querySelector('#probe-input')
+    const transfer = new DataTransfer()
+    transfer.items.add(new File(['no such thing'], 'classes.safetensors'))
+    input.files = transfer.files
+    input.dispatchEvent(new Event('change'))
+  })
+  check(await until(page, (title) => document.querySelector('#notice h2')?.textContent === title, words['error.probe.title']), 'teach: a file that is none')
+  check(await counted(page, 2, 3), 'teach: then all is as before')
+
+  if (browserName === 'chromium') {
+    await addClass(page, 'live')
+    await page.keyboard.press('Enter') // the new class's button has the focus: it starts the camera
+    check(await until(page, () => document.querySelector('#viewfinder').videoWidth > 0), 'teach: the camera')
+    await page.keyboard.down('Enter')
+    check(await until(page, () => parseInt(document.querySelectorAll('#classes .count')[2].textContent) > 2), 'teach: a button that is held')
+    await page.keyboard.up('Enter')
+    check(await says(page, 'live'), `teach: live prediction: ${await text(page, '#teach .verdict')}`)
+    const button = await (await page.$$('#classes .hold'))[2].boundingBox()
+    const before = await page.$$eval('#classes .count', (all) => parseInt(all[2].textContent))
+    await page.mouse.move(button.x + 5, button.y + 5)
+    await page.mouse.down()
+    check(await until(page, (before) => parseInt(document.querySelectorAll('#classes .count')[2].textContent) > before + 1, before), 'teach: held by pointer')
+    await page.mouse.up()
+    await page.click('#camera-off')
+    check(await says(page, 'dark'), 'teach: after the camera the picture again')
+  }
+  check(!foreign().length, `teach: requests to ${foreign()}`)
+  await close('teach')
+}
+
+// What every tab owes: it fits, its controls have names, the empty page has no errors.
+async function testFit(base) {
+  for (const tab of ['look', 'teach', 'compare']) {
+    const { page, close } = await openPage(`${base}#${tab}`, { width: 360, height: 740 })
+    await until(page, () => document.querySelector('#model-button .dot').hasAttribute('data-on'))
+    if (tab === 'teach') await addClass(page, 'averylongnamewithoutabreak'.repeat(3))
+    await new Promise((done) => setTimeout(done, 300))
+    check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${tab}: 360 px scroll sideways`)
+    const nameless = await page.$$eval('button, a, input:not([hidden]), canvas[tabindex], progress', (all) => all.filter((element) =>
+      !(element.textContent.trim() || element.getAttribute('aria-label') || element.querySelector('img[alt]') || element.labels?.length)).map((element) => element.outerHTML))
+    check(!nameless.length, `${tab}: names for screen readers: none for ${nameless}`)
+    await close(tab)
+  }
+}
+
+export async function testTabs(base, browserName) {
+  await testLook(base, browserName)
+  await testTeach(base, browserName)
+  await testFit(base)
   await testCompare(base)
 }

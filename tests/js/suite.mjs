@@ -764,7 +764,7 @@ export function defineSuite({ base, options, expected, has, long }) {
         const labels = await (await fetch(url('wasm/imagenet_labels.json'))).json()
         await using(url(MODEL), {}, async (vit) => {
           equal(vit.info.labels, labels, 'labels')
-          equal(vit.info.parameters, 5717416)
+          equal([vit.info.parameters, vit.info.layers, vit.info.heads], [5717416, 12, 3])
           for (let i = 0; i < images.length; i += inNode && !options.worker ? 1 : 10) {
             const photo = await bytesOf(`data/imagenet_50/${images[i]}`)
             const logits = await vit.logits(photo)

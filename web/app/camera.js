@@ -3,21 +3,30 @@
 import { $ } from './dom.js';
 import { t } from './words.js';
 import { Problem } from './errors.js';
+import { showLive } from './stage.js';
 
 const stage = $('#stage');
 const video = $('#viewfinder');
 const shutter = $('.shutter', stage);
 let stream = null;
 
+let changed = () => {};
+
+// The element that shows what the camera sees, or null while it is off.
+export const viewfinder = () => (stream && video.videoWidth ? video : null);
+
 export function closeCamera() {
-    stream?.getTracks().forEach((track) => track.stop());
+    if (!stream) return;
+    stream.getTracks().forEach((track) => track.stop());
     stream = null;
     video.srcObject = null;
     video.hidden = shutter.hidden = true;
     delete stage.dataset.camera;
+    showLive(null);
+    changed();
 }
 
-async function open() {
+export async function openCamera() {
     if (stream) return;
     try {
         const video = { facingMode: 'environment', width: { ideal: 1280 } };
@@ -29,8 +38,9 @@ async function open() {
     video.hidden = shutter.hidden = false;
     stage.dataset.camera = '';
     await video.play();
+    showLive(video);
+    changed();
     $('#live').textContent = t('camera.on');
-    $('#shoot').focus();
 }
 
 async function shoot() {
@@ -42,13 +52,15 @@ async function shoot() {
     return new File([blob], `${t('picture.photo')}.jpg`, { type: blob.type });
 }
 
-// take(files) gets each photograph, fail(error) what went wrong.
-export function startCamera(take, fail) {
+// take(files) gets each photograph, fail(error) what went wrong; change() is told when it goes on or off. follows():
+// whether what is open looks at every frame, so that it wants the viewfinder on a phone too.
+export function startCamera({ take, fail, change, follows }) {
+    changed = change;
     const input = $('#camera-input');
     const phone = matchMedia('(pointer: coarse)').matches;
     $('#camera').addEventListener('click', () => {
-        if (phone || !navigator.mediaDevices?.getUserMedia) input.click();
-        else open().catch(fail);
+        if ((phone && !follows()) || !navigator.mediaDevices?.getUserMedia) input.click();
+        else openCamera().then(() => $('#shoot').focus(), fail);
     });
     input.addEventListener('change', () => {
         if (input.files.length) take([...input.files]);

@@ -56,7 +56,8 @@ export function startDrops(veil, take) {
         show(() => 0);
         if (!carriesFiles(event)) return;
         event.preventDefault();
-        droppedFiles(event.dataTransfer).then(take);
+        const { target } = event;
+        droppedFiles(event.dataTransfer).then((files) => take(files, target));
     });
     addEventListener('paste', (event) => {
         const files = [...(event.clipboardData?.files ?? [])];

@@ -19,6 +19,8 @@ export function milliseconds(ms) {
     return ms < 10 ? `${one.format(ms)} ms` : `${whole.format(Math.round(ms))} ms`;
 }
 
+export const number = (n) => two.format(n).replace('-', '−');
+
 // A difference of two shares 0..1, in percentage points.
 export function points(difference) {
     const value = difference * 100;

@@ -7,7 +7,7 @@ import { readHash, writeHash } from './hash.js';
 import { Problem, describe, isCancel } from './errors.js';
 import { clearNotice, showNotice } from './notice.js';
 import { pastedPicture, sort, startDrops } from './files.js';
-import { closeCamera, startCamera } from './camera.js';
+import { closeCamera, startCamera, viewfinder } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
 import { cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
 import { openDrawer, startDrawer } from './drawer.js';
@@ -16,8 +16,10 @@ import { startLoading } from './loading.js';
 import { viewOf } from './view.js';
 import classify from '../tabs/classify.js';
 import compare, { setBeside } from '../tabs/compare.js';
+import lookTab from '../tabs/look.js';
+import teach from '../tabs/teach.js';
 
-const tabs = [classify, compare];
+const tabs = [classify, lookTab, teach, compare];
 const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 
 let current = null;     // the picture on the stage: { name, alt, blob }
@@ -36,16 +38,23 @@ async function look(picture) {
     await lookAgain(showPicture(picture));
 }
 
-// The tab looks at the picture; shown: a promise of its being seen.
+// The tab looks at the picture, or, if it can follow, at what the camera sees for as long as that is on; shown: a
+// promise of the picture's being seen.
 async function lookAgain(shown, ...options) {
     looking?.abort();
-    if (!model.vit || !current) return void await shown;
+    const video = viewfinder();
+    const picture = video ? { name: t('picture.photo'), blob: video } : current;
+    if (!model.vit || !picture || (video && !tab.live)) return void await shown;
     const { signal } = looking = new AbortController();
     const slow = setTimeout(() => {
         $('#live').textContent = t('looking');
     }, 500);
     try {
-        await tab.look(current, signal, shown, ...options);
+        do {
+            await tab.look(picture, signal, shown, ...options);
+            clearTimeout(slow);
+            if (video) await new Promise(requestAnimationFrame);
+        } while (video && !signal.aborted);
     } catch (error) {
         if (signal.aborted || isCancel(error)) return;
         tab.clear();
@@ -65,8 +74,10 @@ function lookAt(row) {
     if (row.error) showNotice(describe(row.error, 'picture'));
 }
 
-function take(files) {
+// target: the element that they were dropped on.
+function take(files, target) {
     const { pictures, weights, configs } = sort(files);
+    if (pictures.length && tab.taken?.(pictures, target)) return;
     if (weights.length || (configs.length && !pictures.length)) return takeModel({ weights, configs });
     if (!pictures.length) {
         return showNotice(describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
@@ -232,7 +243,9 @@ async function start() {
     showTabs();
     openTab(readHash().tab);
     startDrops($('#drop'), take);
-    startCamera(take, (error) => showNotice(describe(error)));
+    startCamera({
+        take, fail: (error) => showNotice(describe(error)), change: () => lookAgain(), follows: () => tab.live,
+    });
     startDrawer({ files: (list, purpose) => takeModel(sort(list), purpose), url: takeAddress });
     startLoading({ cancel: cancelLoad, clear: setClear });
     model.on('change', modelChanged);

@@ -20,11 +20,14 @@ let means = null;       // canvas of rows x columns pixels: the mean colour of e
 let clear = 0;          // 0..1: how much of the picture has cleared up
 let showGrid = true;
 let hovered = null;     // { row, column }
+let heat = null;        // canvas of rows x columns pixels that darkens what is not looked at
+let live = null;        // { name, width, height } of the camera's picture while that is shown
+let pointed = () => {}; // told of each patch that is chosen
 let overtaken = () => {}; // ends the wait for a picture when another one comes
 
 // The part of the picture that the model is fed, in pixels: { left, top, width, height }.
 function seenArea() {
-    const { width, height } = picture;
+    const { width, height } = live ?? picture;
     return view.seen?.(width, height) ?? centreSquare(width, height);
 }
 
@@ -92,22 +95,40 @@ function lines(left, top, width, height, sharp) {
     pen.stroke();
 }
 
+// The picture stays bright where values [rows * columns] are high, and is dark where they are lowest.
+function shade({ grid: [rows, columns], values }) {
+    const canvas = new OffscreenCanvas(columns, rows);
+    const context = canvas.getContext('2d');
+    const pixels = context.createImageData(columns, rows);
+    const least = values.reduce((a, b) => Math.min(a, b)), most = values.reduce((a, b) => Math.max(a, b));
+    const range = most - least || 1;
+    values.forEach((value, i) => {
+        pixels.data[4 * i + 3] = Math.round(215 * (1 - Math.sqrt((value - least) / range)));
+    });
+    context.putImageData(pixels, 0, 0);
+    return canvas;
+}
+
 function draw() {
     const sharp = devicePixelRatio || 1;
     const width = frame.clientWidth, height = frame.clientHeight;
     canvas.width = Math.round(width * sharp);
     canvas.height = Math.round(height * sharp);
-    if (!picture || !width) return;
+    const source = live ?? picture;
+    if (!source || !width) return;
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
     const seen = seenArea();
-    const across = (x) => Math.round(x * width / picture.width * sharp) / sharp;
-    const down = (y) => Math.round(y * height / picture.height * sharp) / sharp;
+    const across = (x) => Math.round(x * width / source.width * sharp) / sharp;
+    const down = (y) => Math.round(y * height / source.height * sharp) / sharp;
     const left = across(seen.left), right = across(seen.left + seen.width);
     const top = down(seen.top), bottom = down(seen.top + seen.height);
-    if (clear < 1 && means) drawMeans(left, top, right - left, bottom - top);
-    if (!showGrid && clear === 1) return;
-    veil(left, top, right, bottom, width, height);
-    lines(left, top, right - left, bottom - top, sharp);
+    if (clear < 1 && means && !live) drawMeans(left, top, right - left, bottom - top);
+    if (heat) {
+        pen.imageSmoothingEnabled = false;
+        pen.drawImage(heat, left, top, right - left, bottom - top);
+    }
+    if (showGrid || heat || clear < 1) veil(left, top, right, bottom, width, height);
+    if (showGrid || clear < 1) lines(left, top, right - left, bottom - top, sharp);
     if (hovered) {
         const side = (right - left) / view.columns, tall = (bottom - top) / view.rows;
         pen.lineWidth = 4;
@@ -120,9 +141,10 @@ function draw() {
 }
 
 function captions() {
-    if (!picture) return;
-    const size = t('caption.size', { width: count(picture.width), height: count(picture.height) });
-    fileLine.textContent = `${picture.name} · ${size}`;
+    const source = live ?? picture;
+    if (!source) return;
+    const size = t('caption.size', { width: count(source.width), height: count(source.height) });
+    fileLine.textContent = `${source.name} · ${size}`;
     const { rows, columns, patch } = view;
     if (hovered) {
         const { row, column } = hovered;
@@ -130,21 +152,62 @@ function captions() {
     } else gridLine.textContent = patch ? t('caption.grid', { rows, columns, patch }) : '';
 }
 
-function hover(event) {
-    let next = null;
-    if (picture && showGrid) {
-        const box = frame.getBoundingClientRect();
-        const seen = seenArea();
-        const x = (event.clientX - box.left) * picture.width / box.width - seen.left;
-        const y = (event.clientY - box.top) * picture.height / box.height - seen.top;
-        const column = Math.floor(x * view.columns / seen.width), row = Math.floor(y * view.rows / seen.height);
-        if (column >= 0 && row >= 0 && column < view.columns && row < view.rows) next = { row, column };
-    }
+function choose(next) {
     if (next?.row === hovered?.row && next?.column === hovered?.column) return;
     hovered = next;
     captions();
     draw();
+    pointed(next);
 }
+
+function hover(event) {
+    let next = null;
+    const source = live ?? picture;
+    if (source && (showGrid || heat)) {
+        const box = frame.getBoundingClientRect();
+        const seen = seenArea();
+        const x = (event.clientX - box.left) * source.width / box.width - seen.left;
+        const y = (event.clientY - box.top) * source.height / box.height - seen.top;
+        const column = Math.floor(x * view.columns / seen.width), row = Math.floor(y * view.rows / seen.height);
+        if (column >= 0 && row >= 0 && column < view.columns && row < view.rows) next = { row, column };
+    }
+    choose(next);
+}
+
+const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+
+function step(event) {
+    if (event.key === 'Escape') return choose(null);
+    const [down, right] = STEPS[event.key] ?? [];
+    if (down === undefined || !(live ?? picture)) return;
+    event.preventDefault();
+    const { rows, columns } = view;
+    const from = hovered ?? { row: Math.floor(rows / 2) - down, column: Math.floor(columns / 2) - right };
+    const within = (n, count) => Math.min(Math.max(n, 0), count - 1);
+    choose({ row: within(from.row + down, rows), column: within(from.column + right, columns) });
+    $('#live').textContent = gridLine.textContent;
+}
+
+// What the camera sees instead of the picture; null: the picture again.
+export function showLive(video) {
+    live = video && { name: t('camera'), width: video.videoWidth, height: video.videoHeight };
+    const source = live ?? picture;
+    if (source) frame.style.setProperty('--ratio', source.width / source.height);
+    hovered = heat = null;
+    captions();
+    draw();
+}
+
+// Where something looks: { grid, values }, or null.
+export function setHeat(map) {
+    heat = map && shade(map);
+    draw();
+}
+
+// listener({ row, column } or null) is told of each patch that is chosen.
+export const onPatch = (listener) => {
+    pointed = listener;
+};
 
 // Shows a picture: { name, alt, blob }. Resolves to false where the browser cannot show it.
 export async function showPicture(next) {
@@ -166,7 +229,7 @@ export async function showPicture(next) {
     img.alt = t('picture.alt', { name: next.alt ?? next.name });
     stage.toggleAttribute('data-broken', !shown);
     $('.broken', stage).hidden = shown;
-    means = hovered = null;
+    means = hovered = heat = null;
     if (shown) {
         frame.style.setProperty('--ratio', picture.width / picture.height);
         captions();
@@ -182,7 +245,7 @@ export async function showPicture(next) {
 // What the model sees: rows and columns of patches, their side in pixels, and seen(width, height) -> area.
 export function setView(next) {
     view = next;
-    means = hovered = null;
+    means = hovered = heat = null;
     captions();
     draw();
 }
@@ -197,7 +260,10 @@ export function setClear(fraction) {
 export function startStage(gridButton) {
     new ResizeObserver(draw).observe(frame);
     stage.addEventListener('pointermove', (event) => event.pointerType === 'mouse' && hover(event));
-    stage.addEventListener('pointerleave', hover);
+    stage.addEventListener('pointerdown', (event) => event.pointerType !== 'mouse' && hover(event));
+    stage.addEventListener('pointerleave', (event) => event.pointerType === 'mouse' && hover(event));
+    canvas.addEventListener('keydown', step);
+    canvas.addEventListener('blur', () => choose(null));
     gridButton.addEventListener('click', () => {
         showGrid = !showGrid;
         gridButton.setAttribute('aria-pressed', showGrid);

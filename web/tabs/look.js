@@ -1,0 +1,146 @@
+// Look: where the network looks, over the picture: through all layers (rollout), or in one layer and head; for the
+// answer, or for the patch that is pointed at.
+
+import { $, el } from '../app/dom.js';
+import { t } from '../app/words.js';
+import { percent } from '../app/format.js';
+import { readable } from '../app/classify.js';
+import { Problem } from '../app/errors.js';
+import { readHash, writeHash } from '../app/hash.js';
+import { model } from '../app/model.js';
+import { showRuns } from '../app/runs.js';
+import { onPatch, setHeat } from '../app/stage.js';
+import { viewOf } from '../app/view.js';
+
+const MOST = 1024; // patches whose maps are fetched and kept all at once
+
+const box = $('#look');
+const slider = $('#layer');
+
+let shown = 'rollout';  // or 'mean', or the number of a head, from 1
+let layer = 0;          // from 1; 0: the last
+let patch = null;       // { row, column } that is pointed at
+let job = null;         // the picture in work: { image, live, signal, all }
+let busy = false;
+let lookAgain = () => {};
+
+const layers = () => model.vit.info.layers;
+const layerShown = () => Math.min(layer || layers(), layers());
+
+function asked() {
+    const at = layerShown() - 1;
+    return ['rollout', 'mean'].includes(shown) ? { method: shown, layer: at } : { method: 'head', layer: at, head: shown - 1 };
+}
+
+// The map of the patch that is pointed at, or (null) of what the answer is made of: { grid, values }.
+async function mapOf(patch, { image, live, signal }) {
+    const { vit } = model;
+    if (!patch) return vit.attention(image, { ...asked(), signal });
+    const { rows, columns } = viewOf(vit.info.input);
+    const query = patch.row * columns + patch.column;
+    const count = rows * columns;
+    if (live || count > MOST) return vit.attention(image, { ...asked(), query, signal });
+    const wanted = job;
+    wanted.all ??= await vit.attention(image, { ...asked(), query: 'all', signal });
+    return { grid: wanted.all.grid, values: wanted.all.values.subarray(query * count, (query + 1) * count) };
+}
+
+function explain({ grid: [, columns], values }) {
+    const names = { layer: layerShown(), layers: layers(), head: shown };
+    const how = t(['rollout', 'mean'].includes(shown) ? `look.says.${shown}` : 'look.says.head', names);
+    const best = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+    const where = { row: Math.floor(best / columns) + 1, column: best % columns + 1, share: percent(values[best]) };
+    const most = patch ? t('look.most.patch', { ...where, from: `${patch.row + 1}, ${patch.column + 1}` }) : t('look.most', where);
+    $('.how', box).textContent = how;
+    $('.most', box).textContent = most;
+    return most;
+}
+
+// Shows the map of the patch that is pointed at now, and of the next one if that changed meanwhile.
+async function show() {
+    if (busy || !job) return;
+    busy = true;
+    const now = job;
+    try {
+        for (let of; of !== patch && !now.signal.aborted;) {
+            of = patch;
+            const map = await mapOf(of, now);
+            if (now.signal.aborted) break;
+            setHeat(map);
+            const most = explain(map);
+            if (!now.live) $('#live').textContent = most;
+        }
+    } finally {
+        busy = false;
+    }
+}
+
+function choices() {
+    const { heads } = model.vit.info;
+    const names = ['rollout', 'mean', ...Array.from({ length: heads }, (_, head) => head + 1)];
+    if (!names.includes(shown)) shown = 'rollout';
+    const legend = el('legend', { textContent: t('look.shown') });
+    $('#heads').replaceChildren(legend, ...names.map((name) => el('label', {},
+        el('input', { type: 'radio', name: 'head', value: name, checked: name === shown, 'aria-label': Number(name) ? t('look.head', { head: name }) : t(`look.${name}`),
+            onchange: () => change(() => {
+                shown = name;
+            }) }),
+        el('span', { textContent: Number(name) ? name : t(`look.${name}`) }))));
+    slider.max = layers();
+    slider.value = layerShown();
+    $('#layer-number').textContent = t('look.layer.number', { layer: layerShown(), layers: layers() });
+    box.hidden = false;
+}
+
+function change(set) {
+    set();
+    writeHash({ see: shown === 'rollout' ? undefined : shown, layer: layer || undefined });
+    $('#layer-number').textContent = t('look.layer.number', { layer: layerShown(), layers: layers() });
+    lookAgain();
+}
+
+export default {
+    name: 'look',
+    live: true,
+
+    start(again) {
+        lookAgain = again;
+        const { see, layer: at } = readHash();
+        if (see) shown = Number(see) || see;
+        layer = Math.max(0, Math.trunc(Number(at)) || 0);
+        slider.addEventListener('input', () => change(() => {
+            layer = Number(slider.value);
+        }));
+        onPatch((next) => {
+            patch = next;
+            show().catch(() => {}); // what is wrong with the picture, look() has said
+        });
+    },
+
+    async look(picture, signal, ready) {
+        if (!layers()) throw new Problem('no-attention', model.name);
+        const live = !(picture.blob instanceof Blob);
+        job = { image: await readable(picture.blob), live, signal };
+        await ready;
+        if (signal.aborted) return;
+        await show();
+        const { decode, resize, forward, head } = model.vit.info.last;
+        $('.controls', box).hidden = false;
+        showRuns({ decode, resize, encode: forward, head });
+    },
+
+    clear() {
+        job = null;
+        setHeat(null);
+        $('.controls', box).hidden = true;
+    },
+
+    leave() {
+        job = null;
+        setHeat(null);
+    },
+
+    modelChanged() {
+        if (model.vit?.info.layers) choices();
+    },
+};

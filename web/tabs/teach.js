@@ -1,0 +1,250 @@
+// Teach: classes of one's own, from a few examples each; the network's features and a linear classifier of them.
+
+import { $, el, save } from '../app/dom.js';
+import { t } from '../app/words.js';
+import { count, number, percent } from '../app/format.js';
+import { openCamera, viewfinder } from '../app/camera.js';
+import { readable } from '../app/classify.js';
+import { Problem, describe, isCancel } from '../app/errors.js';
+import { model } from '../app/model.js';
+import { showNotice } from '../app/notice.js';
+import { showRuns } from '../app/runs.js';
+
+const EVERY = 200;  // ms between the examples of a button that is held
+const THUMB = 48;   // px
+
+const box = $('#teach');
+const list = $('#classes');
+
+let probe = null;
+const labels = [];          // classes in the order they were made, also those without examples
+const thumbs = new Map();   // label to [{ id, canvas }]: those that were shown here, not those of a loaded file
+let last = Promise.resolve(); // changes of the probe, one after the other
+let lookAgain = () => {};
+
+const examplesOf = (label) => probe?.classes.find((one) => one.label === label)?.examples ?? 0;
+const trained = () => probe?.classes.length > 1;
+
+function fail(error) {
+    if (isCancel(error)) return;
+    const other = /another network/.test(error?.message);
+    showNotice(describe(other ? new Problem('probe-other', error.message) : error, 'picture'));
+}
+
+// One change after the other; what goes wrong with one is told and the next goes on.
+function inTurn(change) {
+    last = last.then(change).catch(fail).then(draw);
+    return last;
+}
+
+async function thumbOf(image) {
+    const bitmap = await createImageBitmap(image);
+    const side = Math.min(bitmap.width, bitmap.height);
+    const canvas = el('canvas', { width: 2 * THUMB, height: 2 * THUMB });
+    canvas.getContext('2d').drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side,
+        0, 0, canvas.width, canvas.height);
+    bitmap.close();
+    return canvas;
+}
+
+async function addExample(label, image) {
+    const { vit } = model;
+    if (!vit) throw new Problem('no-model');
+    const thumb = await thumbOf(image).catch(() => null);
+    probe ??= await vit.fitFewShot([]);
+    const id = await probe.add({ image: await readable(image), label });
+    if (thumb && labels.includes(label)) thumbs.set(label, [...thumbs.get(label) ?? [], { id, canvas: thumb }]);
+}
+
+function addFiles(label, files) {
+    for (const file of files) inTurn(() => addExample(label, file));
+    inTurn(() => {
+        $('#live').textContent = t('teach.now', { label, count: count(examplesOf(label)) });
+        lookAgain();
+    });
+}
+
+// Examples from the camera for as long as held() holds, at least one.
+async function hold(label, held) {
+    if (!viewfinder()) {
+        await openCamera();
+        return;
+    }
+    do {
+        const frame = await createImageBitmap(viewfinder());
+        await inTurn(() => addExample(label, frame).finally(() => frame.close()));
+        await new Promise((done) => setTimeout(done, EVERY));
+    } while (held() && viewfinder());
+    $('#live').textContent = t('teach.now', { label, count: count(examplesOf(label)) });
+}
+
+function holdButton(label) {
+    let held = false;
+    const button = el('button', { type: 'button', className: 'hold', textContent: t('teach.hold') });
+    const start = (event) => {
+        if (event.type === 'keydown' && ![' ', 'Enter'].includes(event.key)) return;
+        if (event.type === 'keydown') event.preventDefault(); // else it scrolls
+        if (held) return;
+        held = true;
+        hold(label, () => held).catch(fail);
+    };
+    const end = () => {
+        held = false;
+    };
+    button.addEventListener('pointerdown', start);
+    button.addEventListener('keydown', start);
+    for (const kind of ['pointerup', 'pointerleave', 'pointercancel', 'keyup', 'blur']) button.addEventListener(kind, end);
+    button.addEventListener('contextmenu', (event) => event.preventDefault()); // of a long press
+    return button;
+}
+
+function classItem(label) {
+    const input = el('input', { type: 'file', accept: 'image/*', multiple: true, hidden: true, onchange: () => {
+        const files = [...input.files];
+        input.value = '';
+        addFiles(label, files);
+    } });
+    const item = el('li', {},
+        el('header', {},
+            el('h3', { textContent: label, title: label }),
+            el('span', { className: 'count' }),
+            el('button', { type: 'button', className: 'quiet', textContent: '×', title: t('teach.remove-class', { label }),
+                'aria-label': t('teach.remove-class', { label }), onclick: () => removeClass(label) })),
+        el('div', { className: 'score' },
+            el('span', { className: 'bar', 'aria-hidden': 'true' }, el('i')), el('span', { className: 'value' })),
+        el('ul', { className: 'thumbs', 'aria-label': t('teach.examples', { label }) }),
+        el('div', { className: 'actions' }, holdButton(label),
+            el('button', { type: 'button', textContent: t('teach.files'), onclick: () => input.click() }), input));
+    item.dataset.label = label;
+    return item;
+}
+
+function thumbItem(label, { id, canvas }) {
+    const name = t('teach.remove', { label });
+    const remove = () => inTurn(async () => {
+        await probe.remove(id);
+        thumbs.set(label, thumbs.get(label).filter((one) => one.id !== id));
+        lookAgain();
+    });
+    const item = el('li', {}, el('button', { type: 'button', title: name, 'aria-label': name, onclick: remove }, canvas));
+    item.dataset.id = id;
+    return item;
+}
+
+// Only what changed, so that a button that is held or focused stays.
+function draw() {
+    for (const item of [...list.children]) if (!labels.includes(item.dataset.label)) item.remove();
+    for (const label of labels) {
+        let item = [...list.children].find((one) => one.dataset.label === label);
+        if (!item) list.append(item = classItem(label));
+        const examples = examplesOf(label);
+        $('.count', item).textContent = t(examples === 1 ? 'teach.example' : 'teach.count', { count: count(examples) });
+        const strip = $('.thumbs', item);
+        const kept = thumbs.get(label) ?? [];
+        for (const one of [...strip.children]) if (!kept.some(({ id }) => String(id) === one.dataset.id)) one.remove();
+        for (const one of kept) {
+            if (![...strip.children].some((item) => item.dataset.id === String(one.id))) strip.prepend(thumbItem(label, one));
+        }
+    }
+    $('.accuracy', box).textContent = !trained() ? t('teach.more')
+        : t('teach.accuracy', { percent: percent(probe.accuracy), right: count(Math.round(probe.accuracy * probe.examples)), examples: count(probe.examples) });
+    $('#probe-save').disabled = !probe?.examples;
+    if (!trained()) showScores([]);
+}
+
+function showScores(top) {
+    for (const item of list.children) {
+        const score = top.find(({ label }) => label === item.dataset.label)?.score;
+        item.toggleAttribute('data-best', top[0]?.label === item.dataset.label);
+        $('.value', item).textContent = score === undefined ? '' : number(score);
+        $('.bar i', item).style.transform = `scaleX(${score === undefined ? 0 : Math.min(Math.max((score + 1) / 2, 0), 1)})`;
+    }
+    $('.verdict', box).textContent = top.length ? t('teach.says', { label: top[0].label }) : t('teach.title');
+}
+
+function removeClass(label) {
+    labels.splice(labels.indexOf(label), 1);
+    thumbs.delete(label);
+    inTurn(async () => {
+        if (examplesOf(label)) await probe.remove(label);
+        lookAgain();
+    });
+    $('#class-name').focus();
+}
+
+function addClass(event) {
+    event.preventDefault();
+    const input = $('#class-name');
+    const label = input.value.trim();
+    const problem = !label ? 'teach.nameless' : labels.includes(label) ? 'teach.twice' : '';
+    $('#class-problem').textContent = problem && t(problem);
+    if (problem) return input.focus();
+    input.value = '';
+    labels.push(label);
+    draw();
+    $('.hold', list.lastElementChild).focus();
+}
+
+async function load(file) {
+    if (!model.vit) throw new Problem('no-model');
+    const loaded = await model.vit.loadProbe(file).catch((error) => {
+        throw /another network/.test(error?.message) || isCancel(error) ? error : new Problem('probe', error.message);
+    });
+    probe?.dispose();
+    probe = loaded;
+    labels.splice(0, labels.length, ...probe.classes.map(({ label }) => label));
+    thumbs.clear();
+    list.replaceChildren();
+    $('#live').textContent = t('teach.loaded', { classes: count(labels.length) });
+    lookAgain();
+}
+
+export default {
+    name: 'teach',
+    live: true,
+
+    start(again) {
+        lookAgain = again;
+        $('#class-form').addEventListener('submit', addClass);
+        $('#probe-save').addEventListener('click', () => inTurn(async () => {
+            save('classes.safetensors', 'application/octet-stream', await probe.save());
+        }));
+        $('#probe-load').addEventListener('click', () => $('#probe-input').click());
+        $('#probe-input').addEventListener('change', ({ target }) => {
+            const [file] = target.files;
+            target.value = '';
+            if (file) inTurn(() => load(file));
+        });
+        draw();
+    },
+
+    async look(picture, signal, shown) {
+        await shown;
+        if (!trained()) return;
+        const image = await readable(picture.blob);
+        const top = await probe.classify(image, { topK: labels.length, signal });
+        if (signal.aborted) return;
+        showScores(top);
+        if (picture.blob instanceof Blob) $('#live').textContent = t('teach.says', { label: top[0].label });
+        const { decode, resize, forward, head } = model.vit.info.last;
+        showRuns({ decode, resize, encode: forward, head });
+    },
+
+    clear: () => showScores([]),
+
+    // Pictures that were dropped on a class are examples of it.
+    taken(pictures, target) {
+        const label = target?.closest?.('#classes li[data-label]')?.dataset.label;
+        if (label === undefined) return false;
+        addFiles(label, pictures);
+        return true;
+    },
+
+    // Examples are features of the model that was: they go with it.
+    modelChanged() {
+        probe?.dispose();
+        probe = null;
+        thumbs.clear();
+        draw();
+    },
+};
