@@ -108,6 +108,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
         *:src/kernels/* | *:src/image/resize.c | *:src/model/convert.c) ;; # every pixel, weight, token
+        wasm*:src/tasks/least_squares.c) extra+=(-Os) ;; # as fast, and smaller
         *:src/tasks/least_squares.c | *:src/tasks/linear_algebra.c | *:src/tasks/search.c) ;;
         wasm*:src/model/stages*.c | wasm*:src/model/convolution.c) extra+=(-Os) ;;
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
