@@ -71,6 +71,8 @@ bench_tasks() {
     build/bench_tasks
     title 'tasks, wasmtime'
     "$PYTHON" tests/wasi_run.py build/bench_tasks.wasm
+    title 'few-shot, Node and Chromium'
+    "$NODE" tests/bench/fewshot.mjs "$BENCH_MODELS"
 }
 
 bench_native() {
