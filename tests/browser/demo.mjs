@@ -9,6 +9,7 @@ import { launch } from './launch.mjs'
 import { testTabs } from './tabs.mjs'
 import { answered, check, drop, encoded, fileOf, invited, noticed, openPage, results, root, sample, setBrowser, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
+import korean from '../../web/words/ko.js'
 
 const browserName = process.argv[2] ?? 'chromium'
 const real = join(process.env.VIT_DATA ?? join(root, '../shared'), 'data/vit_tiny_patch16_224')
@@ -108,6 +109,9 @@ function testWords() {
   const source = files.map((name) => readFileSync(join(root, 'web', name), 'utf8')).join('\n')
   const named = [...source.matchAll(/data-t(?:-label)?="([^"]+)"|\bt\('([^']+)'/g)].map((found) => found[1] ?? found[2])
   for (const key of named) check(key in words, `words: there are none for ${key}`)
+  const braces = (text) => [...text.matchAll(/\{\w+\}/g)].map(String).sort().join()
+  check(Object.keys(korean).join() === Object.keys(words).join(), 'words: the keys of Korean are those of English, in their order')
+  for (const [key, text] of Object.entries(words)) check(braces(korean[key] ?? '') === braces(text), `words: Korean fills in ${korean[key]}, English ${text}`)
   const made = [...source.matchAll(/[`']([a-z]+(?:\.[a-z]+)*\.)\$\{/g)].map((found) => found[1]) // `sample.${id}`
   for (const key of Object.keys(words))
     check(source.includes(`'${key}'`) || source.includes(`"${key}"`) || made.some((start) => key.startsWith(start)), `words: ${key} is never used`)

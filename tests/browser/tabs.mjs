@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { answered, check, drop, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
+import korean from '../../web/words/ko.js'
 
 const compared = (page, types) => until(page, (wanted) => !document.querySelector('#compare .result').hidden
   && document.querySelector('#compare .result').getAttribute('aria-busy') === 'false'
@@ -63,7 +64,7 @@ const heat = (page) => page.evaluate(() => {
   const { width, height } = canvas
   return canvas.getContext('2d').getImageData(0, height >> 1, width, 1).data.join()
 })
-const filled = (key, values) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
+const filled = (key, values, language = words) => language[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
 
 async function testLook(base, browserName) {
   const { page, foreign, close } = await openPage(`${base}#look?sample=coffee`)
@@ -225,7 +226,24 @@ async function testFit(base) {
   }
 }
 
+async function testLanguage(base) {
+  const { page, close } = await openPage(`${base}#look`, { width: 360, height: 740 })
+  const shown = (language, title) => until(page, (language, title) => document.documentElement.lang === language
+    && document.documentElement.dataset.ready === '' && document.querySelector('#tabs [aria-current]').textContent === title, language, title)
+  check(await shown('en', words['tab.look']), 'language: English at first')
+  await page.click('#language')
+  check(await shown('ko', korean['tab.look']), 'language: Korean')
+  check(await until(page, (start) => document.querySelector('#look .how').textContent === start, filled('look.says.rollout', { layer: 2 }, korean)), 'language: answers in Korean')
+  check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'language: Korean scrolls sideways at 360 px')
+  const narrow = await page.$$eval('#tabs a, .top button', (all) => all.filter((one) => one.checkVisibility() && one.getBoundingClientRect().width < 24).map((one) => one.id))
+  check(!narrow.length, `language: no room for ${narrow}`)
+  await page.click('#language')
+  check(await shown('en', words['tab.look']), 'language: English again')
+  await close('language')
+}
+
 export async function testTabs(base, browserName) {
+  await testLanguage(base)
   await testLook(base, browserName)
   await testTeach(base, browserName)
   await testFit(base)

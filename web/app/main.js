@@ -1,7 +1,7 @@
 // The page: starts everything and says what follows from what.
 
 import { $, el } from './dom.js';
-import { fillIn, t } from './words.js';
+import { fillIn, startLanguage, t } from './words.js';
 import { startTheme } from './theme.js';
 import { readHash, writeHash } from './hash.js';
 import { Problem, describe, isCancel } from './errors.js';
@@ -237,6 +237,7 @@ function showTabs() {
 async function start() {
     fillIn();
     startTheme($('#theme'));
+    startLanguage($('#language'));
     startStage($('#grid'));
     startRequests();
     showSamples();

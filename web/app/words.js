@@ -1,16 +1,31 @@
 // The page's words in the reader's language. A new language is a file in words/ and a line here.
 
 import en from '../words/en.js';
+import ko from '../words/ko.js';
+import { recall, remember } from './memory.js';
 
-const languages = { en };
+const languages = { en, ko };
+const names = Object.keys(languages);
 
-export const language = navigator.languages.map((tag) => tag.split('-')[0]).find((tag) => tag in languages) ?? 'en';
+// The one the reader chose, else the first of the browser's.
+export const language = [recall('language'), ...navigator.languages.map((tag) => tag.split('-')[0])]
+    .find((name) => names.includes(name)) ?? 'en';
 const words = languages[language];
 
 export const known = (key) => key in words;
 
 export function t(key, values = {}) {
     return (words[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+// A button that leads to the next language; its word for that language is 'language'.
+export function startLanguage(button) {
+    const next = names[(names.indexOf(language) + 1) % names.length];
+    button.lang = next;
+    button.addEventListener('click', () => {
+        remember('language', next);
+        location.reload();
+    });
 }
 
 // Fills in the document: data-t is an element's text, data-t-label its label for screen readers.

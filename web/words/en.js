@@ -12,6 +12,7 @@ export default {
     'tab.teach': 'Teach',
     'tab.compare': 'Compare',
     'theme': 'Switch between light and dark',
+    'language': '한국어',
     'close': 'Close',
     'load': 'Load',
     'cancel': 'Cancel',
