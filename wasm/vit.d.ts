@@ -340,7 +340,7 @@ export class ViT {
   attention(image: ImageInput, options?: AttentionOptions): Promise<Attention>
   attention(images: readonly ImageInput[], options?: AttentionOptions): Promise<Attention[]>
 
-  /** What the first layer looks for. Not with `compute: 'int8'`, but of a ResNet. */
+  /** What the first layer looks for. With `compute: 'int8'` only of models that begin with convolutions: others keep no such weights. */
   inspect(what: 'filters', options?: FilterOptions): Promise<Filters>
   /** Which places the network takes for alike. */
   inspect(what: 'positions', options?: PositionOptions): Promise<Positions>
