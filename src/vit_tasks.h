@@ -203,8 +203,8 @@ vit_status vit_session_colors(const vit_session *session, int image, float *colo
  * colour; or smooth, between the centres of cells. Of decoder.norm_pixels means and deviations are guessed from visible
  * patches. */
 vit_status vit_session_fill(const vit_session *session, int image, int smooth, vit_image *picture, vit_error *error);
-/* What is trained with, on average over the hidden patches of an image and their cells or pixels: cross-entropy, or squared
- * difference. */
+/* On average over the hidden patches of an image and their cells or pixels: cross-entropy, or the squared difference of
+ * normalised pixels. What the paper's models are trained with. */
 vit_status vit_session_masked_loss(const vit_session *session, int image, double *loss, vit_error *error);
 /* To mean 0 and variance 1, each patch for itself: (x - mean) / sqrt(var + 1e-6), var over n - 1. patches [count,n] */
 void vit_normalize_patches(float *patches, int count, int n);

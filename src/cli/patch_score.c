@@ -9,8 +9,6 @@
 
 enum { BATCH = 16, COLORS = 512, BINS = 8 };
 
-const char *const vit_cli_predictors[VIT_CLI_PREDICTORS] = {"model", "frequent", "mean", "distance"};
-
 typedef struct work {
     const vit_config *config;
     vit_session *session;
@@ -210,6 +208,13 @@ int vit_cli_score_patches(const vit_model *model, const vit_dataset *data, const
         finish(&w);
     release(&w);
     return good;
+}
+
+void vit_cli_write_patch_scores(FILE *out, const vit_cli_patch_scores *scores) {
+    static const char *const keys[] = {"model", "frequent", "mean", "distance"};
+    for (int i = 0; i < VIT_CLI_PREDICTORS; i++)
+        fprintf(out, "%s\"%s_accuracy\":%.4f,\"%s_color_error\":%.4f", i ? "," : "", keys[i], scores->of[i].accuracy, keys[i],
+                scores->of[i].error);
 }
 
 void vit_cli_print_patch_scores(const vit_cli_patch_scores *scores) {

@@ -174,9 +174,10 @@ static int log_evaluation(progress *p, double loss) {
         return 1;
     fprintf(p->log, "{\"update\":%lld,\"epoch\":%.4f,\"test_accuracy\":%.4f,\"test_loss\":%.6g",
             (long long)p->last.update, epochs_at(p, p->last.update), p->accuracy, loss);
-    for (int i = 0; i < VIT_CLI_PREDICTORS && p->scores.pictures; i++)
-        fprintf(p->log, ",\"%s_accuracy\":%.4f,\"%s_color_error\":%.4f", vit_cli_predictors[i],
-                p->scores.of[i].accuracy, vit_cli_predictors[i], p->scores.of[i].error);
+    if (p->scores.pictures) {
+        fputc(',', p->log);
+        vit_cli_write_patch_scores(p->log, &p->scores);
+    }
     fputs("}\n", p->log);
     return fflush(p->log) == 0;
 }

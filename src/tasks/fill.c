@@ -71,7 +71,7 @@ static double read_scores(const view *v, int patch, int cell, float rgb[3], int 
             mean[channel] += e * center(k, channel);
     }
     for (int channel = 0; channel < 3; channel++)
-        rgb[channel] = (float)(mean[channel] / sum);
+        rgb[channel] = fminf(fmaxf((float)(mean[channel] / sum), 0), 255);
     *probability = (float)(1 / sum);
     return log(sum);
 }
@@ -179,10 +179,13 @@ static double cell_loss(const view *v, int patch, int cell) {
     for (int channel = 0; channel < 3; channel++) {
         int64_t sum = 0;
         for (int i = 0; i < count; i++)
-            sum += (int64_t)(level(v, input_at(v, patch, row + i / v->cell_width, column + i % v->cell_width, channel), channel) +
+            sum += (int64_t)(fminf(fmaxf(level(v, input_at(v, patch, row + i / v->cell_width, column + i % v->cell_width,
+                                                           channel),
+                                               channel),
+                                         0),
+                                   255) +
                              0.5f);
-        const int bin = (int)(sum / (32 * (int64_t)count));
-        label = 8 * label + (bin < 0 ? 0 : bin > 7 ? 7 : bin);
+        label = 8 * label + (int)(sum / (32 * (int64_t)count));
     }
     const double rest = read_scores(v, patch, cell, rgb, &best, &probability, &top);
     const float *z = vit_token_lane(v->s, v->s->wide, v->image, v->s->prefix + patch, vit_prediction_values(v->c));
@@ -195,15 +198,19 @@ vit_status vit_session_masked_loss(const vit_session *s, int image, double *loss
     int64_t terms = 0;
     VIT_TRY(look(&v, s, image, error));
     const int cells = v.cell_rows * v.cell_columns;
-    for (int patch = 0; patch < s->patches; patch++)
+    for (int patch = 0; patch < s->patches; patch++) {
+        float mean = 0, deviation = 1;
+        if (is_hidden(&v, patch) && v.c->decoder.norm_pixels)
+            guess_scale(&v, patch, &mean, &deviation);
         for (int cell = 0; cell < cells && is_hidden(&v, patch); cell++)
             for (int channel = 0; channel < (v.is_scores ? 1 : 3); channel++, terms++) {
                 const int y = cell / v.cell_columns, x = cell % v.cell_columns;
                 const double difference = v.is_scores ? 0
-                                                      : (double)pixel_at(&v, patch, y, x, channel) -
+                                                      : (double)pixel_at(&v, patch, y, x, channel) * deviation + mean -
                                                             input_at(&v, patch, y, x, channel);
                 sum += v.is_scores ? cell_loss(&v, patch, cell) : difference * difference;
             }
+    }
     *loss = terms ? sum / (double)terms : 0;
     return VIT_OK;
 }
