@@ -2,7 +2,7 @@
 
 import re
 
-COMMANDS = ["classify", "features", "search", "attention", "fewshot", "eval", "train", "finetune", "plot", "trace", "init", "info", "convert", "inspect", "bench"]
+COMMANDS = ["classify", "features", "search", "attention", "masked", "fewshot", "eval", "train", "pretrain", "finetune", "plot", "trace", "init", "info", "convert", "inspect", "bench"]
 
 # arguments: the first line on stderr. All end with exit status 2 and an empty stdout.
 USAGE_ERRORS = {
