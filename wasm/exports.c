@@ -180,6 +180,13 @@ static void quote(char *out, const char *text) {
     strcpy(out, "\"");
 }
 
+/* Side in pixels of what one token sees, whose patch is so many cells of the last map of a convolutional part; of a
+ * ResNet, which has no patches, of one such cell. */
+static int pixels_of(const vit_config *c, int patch) {
+    const int stages = c->resnet.stages, stride = !c->resnet.stem_width ? 1 : stages > 1 ? 4 << (stages - 1) : 4;
+    return stride * (patch ? patch : 1);
+}
+
 /* The model as JSON. */
 EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
     const vit_config *c = vit_model_config(e->model);
@@ -192,7 +199,8 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
              "\"std\":[%.9g,%.9g,%.9g],\"filter\":\"%s\",\"crop\":\"%s\",\"cropPct\":%.9g}}",
              architecture, label_set, (long long)vit_model_parameters(e->model),
              (unsigned long long)vit_model_bytes(e->model), c->classes, c->width, vit_feature_width(c),
-             c->layers, c->heads, vit_model_warning_count(e->model), e->rules.height, e->rules.width, c->patch_height, c->patch_width,
+             c->layers, c->heads, vit_model_warning_count(e->model), e->rules.height, e->rules.width,
+             pixels_of(c, c->patch_height), pixels_of(c, c->patch_width),
              e->rules.mean[0], e->rules.mean[1], e->rules.mean[2], e->rules.std[0], e->rules.std[1], e->rules.std[2],
              vit_filter_name(e->rules.filter), vit_crop_name(e->rules.crop), e->rules.crop_pct);
     return e->text;

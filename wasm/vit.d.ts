@@ -260,7 +260,7 @@ export interface Info {
   input: {
     height: number
     width: number
-    /** [height, width] in pixels. */
+    /** [height, width] in pixels; of a hybrid what one token stands for, of a ResNet a cell of its last map. */
     patch: [number, number]
     mean: [number, number, number]
     std: [number, number, number]

@@ -1,7 +1,7 @@
 // The demo page's tabs beside Classify, as a visitor uses them.
 
 import { join } from 'node:path'
-import { answered, check, drop, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
+import { answered, check, drop, fileOf, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
 
@@ -113,6 +113,14 @@ async function testLook(base, browserName) {
   check(await answered(page, 'coffee.jpg'), 'look: the picture goes to the next tab')
   check(!foreign().length, `look: requests to ${foreign()}`)
   await close('look')
+
+  const { page: resnet, close: closeResnet } = await openPage(`${base}#look`)
+  await looked(resnet, filled('look.says.rollout', { layer: 2 }))
+  const bit = (name) => fileOf(join(root, 'tests/golden/bit/timm', name), name)
+  await drop(resnet, bit('config.json'), bit('model.safetensors'))
+  check(await until(resnet, (title) => document.querySelector('#notice h2')?.textContent === title, words['error.no-attention.title']), 'look: a ResNet has no attention')
+  check(!(await visible(resnet, '#look .how')), 'look: a ResNet leaves no controls')
+  await closeResnet('look, ResNet')
 
   const link = await openPage(`${base}#look?see=2&layer=2`)
   check(await looked(link.page, filled('look.says.head', { layer: 2, head: 2 })), 'look: a link with layer and head')

@@ -59,6 +59,19 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
       })
     })
 
+    test('of hybrids, whose patches are cells of a map; not of ResNets', async () => {
+      for (const [folder, patch, grid] of [['hybrid/timm_stem_only', 16, 4], ['bit/timm', 8, 0]]) {
+        await using(url(`golden/${folder}/`), {}, async (vit) => {
+          const { height, width } = vit.info.input
+          equal(vit.info.input.patch, [patch, patch], folder)
+          const attention = vit.attention(some(height, width))
+          if (grid) equal((await attention).grid, [grid, grid])
+          else await rejects(attention, 'argument')
+          equal(vit.info.layers > 0 && vit.info.heads > 0, grid > 0, folder)
+        })
+      }
+    })
+
     test('costs nothing when it is off', async () => {
       await using(url(TIMM), {}, async (vit) => {
         const image = some(32, 32)

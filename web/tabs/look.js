@@ -10,7 +10,6 @@ import { readHash, writeHash } from '../app/hash.js';
 import { model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
 import { onPatch, setHeat } from '../app/stage.js';
-import { viewOf } from '../app/view.js';
 
 const MOST = 1024; // patches whose maps are fetched and kept all at once
 
@@ -20,7 +19,7 @@ const slider = $('#layer');
 let shown = 'rollout';  // or 'mean', or the number of a head, from 1
 let layer = 0;          // from 1; 0: the last
 let patch = null;       // { row, column } that is pointed at
-let job = null;         // the picture in work: { image, live, signal, all }
+let job = null;         // the picture in work: { image, live, signal }, then its grid and all maps
 let busy = false;
 let lookAgain = () => {};
 
@@ -33,16 +32,17 @@ function asked() {
 }
 
 // The map of the patch that is pointed at, or (null) of what the answer is made of: { grid, values }.
-async function mapOf(patch, { image, live, signal }) {
-    const { vit } = model;
-    if (!patch) return vit.attention(image, { ...asked(), signal });
-    const { rows, columns } = viewOf(vit.info.input);
+async function mapOf(patch, job) {
+    const attention = (options) => model.vit.attention(job.image, { ...asked(), ...options, signal: job.signal });
+    const answer = patch && job.grid ? null : await attention();
+    job.grid ??= answer.grid;
+    if (!patch) return answer;
+    const [rows, columns] = job.grid;
     const query = patch.row * columns + patch.column;
     const count = rows * columns;
-    if (live || count > MOST) return vit.attention(image, { ...asked(), query, signal });
-    const wanted = job;
-    wanted.all ??= await vit.attention(image, { ...asked(), query: 'all', signal });
-    return { grid: wanted.all.grid, values: wanted.all.values.subarray(query * count, (query + 1) * count) };
+    if (job.live || count > MOST) return attention({ query });
+    job.all ??= await attention({ query: 'all' });
+    return { grid: job.grid, values: job.all.values.subarray(query * count, (query + 1) * count) };
 }
 
 function explain({ grid: [, columns], values }) {
