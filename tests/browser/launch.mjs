@@ -1,6 +1,8 @@
 // Starts a browser, for tests.
-// Programs: CHROMIUM and FIREFOX, else Debian's. puppeteer-core: PUPPETEER_CORE (its folder), else in the cache folder.
+// Programs: CHROMIUM and FIREFOX, else Debian's. puppeteer-core: PUPPETEER_CORE (its folder), else in the cache folder; axe-core
+// beside it.
 
+import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -14,6 +16,9 @@ export const BROWSERS = {
   },
   firefox: { browser: 'firefox', executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr' }
 }
+
+// A script that finds what shuts people out of a page.
+export const axe = () => readFileSync(join(folder, '../axe-core/axe.min.js'), 'utf8')
 
 // flags: more arguments of the program.
 export async function launch(name, flags = []) {

@@ -1,6 +1,7 @@
 // The demo page's tabs beside Classify, as a visitor uses them.
 
 import { join } from 'node:path'
+import { axe } from './launch.mjs'
 import { answered, check, drop, fileOf, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
@@ -219,9 +220,10 @@ async function testTeach(base, browserName) {
   await close('teach')
 }
 
-// What every tab owes: it fits, its controls have names, the empty page has no errors.
+// What every tab owes: it fits, its controls have names, and nobody is shut out of it in light or in dark.
 async function testFit(base) {
-  for (const tab of ['look', 'teach', 'compare']) {
+  const script = axe()
+  for (const tab of ['classify', 'look', 'teach', 'compare']) {
     const { page, close } = await openPage(`${base}#${tab}`, { width: 360, height: 740 })
     await until(page, () => document.querySelector('#model-button .dot').hasAttribute('data-on'))
     if (tab === 'teach') await addClass(page, 'averylongnamewithoutabreak'.repeat(3))
@@ -230,6 +232,15 @@ async function testFit(base) {
     const nameless = await page.$$eval('button, a, input:not([hidden]), canvas[tabindex], progress', (all) => all.filter((element) =>
       !(element.textContent.trim() || element.getAttribute('aria-label') || element.querySelector('img[alt]') || element.labels?.length)).map((element) => element.outerHTML))
     check(!nameless.length, `${tab}: names for screen readers: none for ${nameless}`)
+    await page.evaluate(script)
+    for (const theme of ['light', 'dark']) {
+      await page.evaluate((theme) => {
+        document.documentElement.dataset.theme = theme
+        return Promise.all(document.getAnimations().map((one) => one.finished.catch(() => {})))
+      }, theme)
+      const violations = await page.evaluate(async () => (await globalThis.axe.run(document)).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' '))}`))
+      check(!violations.length, `${tab}, ${theme}: ${violations}`)
+    }
     await close(tab)
   }
 }
