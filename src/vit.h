@@ -129,12 +129,12 @@ typedef enum vit_pos_placement { VIT_POS_INPUT, VIT_POS_LAYERS, VIT_POS_SHARED }
 typedef enum vit_mlp { VIT_MLP_PLAIN, VIT_MLP_SWIGLU /* fc1 [2F,D], the gate first */ } vit_mlp;
 
 /* Whose convolutions: fixes standardisation of weights, epsilons and padding. */
-typedef enum vit_resnet_kind {
-    VIT_RESNET_HYBRID_JAX, VIT_RESNET_HYBRID_TIMM, VIT_BIT_TRANSFER, VIT_BIT_TIMM, VIT_BIT_VISION
-} vit_resnet_kind;
+typedef enum vit_resnet_kind { VIT_RESNET_HYBRID_JAX, VIT_RESNET_HYBRID_TIMM, VIT_BIT_TRANSFER, VIT_BIT_TIMM,
+                               VIT_BIT_VISION } vit_resnet_kind;
 typedef struct vit_resnet {
     int stages, units[4];  /* how many, and residual units in each; 0: the stem alone */
     int stem_width, width; /* channels of the stem, 0: no convolutional part; the middle ones of the first stage */
+    int root_size, root_stride; /* of the stem's convolution; 0: 7 and 2 */
     vit_resnet_kind kind;
 } vit_resnet;
 

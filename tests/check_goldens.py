@@ -22,7 +22,7 @@ import tempfile
 
 CODES = {'F32': 'f', 'F64': 'd', 'I32': 'i', 'U8': 'B', 'I64': 'q'}
 FAMILIES = r'(clip|deit|dino|dinov2|mae|msn|siglip|vit)/'
-KINDS = (r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/|fewshot/|gguf/|augment/|mpp/|train/(?!grad_(hybrid|bit))|'
+KINDS = (r'preprocess/(?!resize_short_side)|posemb/|forward/|(hybrid|bit)/|fewshot/|gguf/|augment/|mpp/|train/|'
          r'real/(pixels_|logits_|rollout|attention_distance|posemb_similarity|filter_pca)|' + FAMILIES)
 TRACED = r'(?!mae/hf)(forward/|(hybrid|bit)/|posemb/variant_|' + FAMILIES + ')'
 # (part of a tensor's name, key of its tolerance)

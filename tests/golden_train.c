@@ -24,8 +24,15 @@ static training training_open(golden *g) {
     const char *file = path_in(g->folder, "model.npz");
     if (!vit_file_exists(file))
         file = path_in(g->folder, "model.safetensors");
-    must(vit_model_open(&t.model, file, config, &g->options, &error), &error);
+    vit_options options = g->options;
+    options.raw_weights = 1;
+    must(vit_model_open(&t.model, file, config, &options, &error), &error);
     tensors_open(&t.input, path_in(g->folder, "input.safetensors"), g);
+    if (t.model->config.network == VIT_NETWORK_BIT) { /* no file of its says for which pictures it is */
+        const vit_tensor_info *x = tensors_find(&t.input, "x");
+        t.model->config.image_height = (int)x->shape[1];
+        t.model->config.image_width = (int)x->shape[2];
+    }
     must(vit_read_file(&t.text, config, 1 << 20, &error), &error);
     must(vit_json_parse(&t.settings, config, t.text.data, t.text.size, 64, &g->options.allocator, &error), &error);
     return t;
@@ -94,7 +101,10 @@ static void store_parameters(golden *g, const vit_trainer *trainer, const char *
         if (strncmp(name, prefix, length) != 0 || name[length] != '.')
             continue;
         const vit_name translated = vit_translate(name + length + 1);
+        char within[128];
+        snprintf(within, sizeof within, "%s%s", vit_units_name(&trainer->model->config), translated.own);
         const vit_slot *slot = vit_model_slot(trainer->model, translated.own);
+        slot = slot ? slot : vit_model_slot(trainer->model, within);
         if (!slot)
             die("%s: no weight is called %s", g->folder, name);
         const size_t rows = (size_t)slot->shape[0] / (size_t)translated.parts, count = slot->count / (size_t)translated.parts;

@@ -183,6 +183,19 @@ typedef struct vit_norm_backward {
     int width;
 } vit_norm_backward;
 
+/* The gradient of a group norm's input, of an image as in vit_group_norm. */
+typedef struct vit_group_backward {
+    const float *x, *y;   /* y: what relu gave; NULL: there was none */
+    const float *gain;
+    float *dy;            /* becomes that before relu; pad lanes are 0 */
+    float *dx;            /* may be dy */
+    float *dresidual;     /* gets dy before relu, or NULL */
+    float *sums;          /* [2,C]: become the gradients of gain and bias */
+    int channels, groups, tokens;
+    float eps;
+    int adds, residual_adds; /* to what dx and dresidual hold, instead of replacing it */
+} vit_group_backward;
+
 /* For the f32 tables of the instruction set that is its name. */
 typedef struct vit_train_kernels {
     const char *name;
@@ -197,6 +210,8 @@ typedef struct vit_train_kernels {
     void (*sum_tokens)(const float *x, int channels, float *sums, int begin, int end);
     /* Panels [begin,end). */
     void (*layernorm_backward)(const vit_norm_backward *b, int begin, int end);
+    /* Groups [begin,end). */
+    void (*groupnorm_backward)(const vit_group_backward *b, int begin, int end);
     /* `count` values, a multiple of R: x = epilogue(x); the same with dy times the derivative at the x that was. GELUs. */
     void (*activate)(vit_epilogue epilogue, float *x, size_t count);
     void (*activation_backward)(vit_epilogue epilogue, float *x, float *dy, size_t count);

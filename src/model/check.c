@@ -24,6 +24,9 @@ static vit_status check_resnet(const vit_config *c, const vit_limits *limits, co
     for (int i = 0; i < r->stages; i++)
         if (r->units[i] < 1)
             return vit_fail(error, VIT_ERR_CONFIG, "%s: stage %d of %d has no residual unit", name, i + 1, r->stages);
+    if (vit_root_size(r) < 2)
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: a stem with windows of %d pixel: expected 2 to 7", name,
+                        vit_root_size(r));
     if (r->stem_width < 1 || (r->stages && r->width < 1) || r->stem_width % VIT_NORM_GROUPS ||
         r->width % VIT_NORM_GROUPS)
         return vit_fail(error, VIT_ERR_CONFIG,

@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#define MOST_LANES 16
-#define MOST_TAPS 49       /* pixels of a window: 7 x 7 */
 #define BLOCK_BYTES 262144 /* of the columns that a GEMM reads again and again */
 #define BLOCK_DEPTH 768    /* of them, as many channels at a time as a GEMM takes */
 
@@ -99,14 +97,7 @@ static void pixel_columns(const float *x, const vit_windows *w, int channels, in
         }
 }
 
-/* Where each tap of a panel's windows is in a map's first channel; those outside it are missing, their place is some
- * other pixel's of the same window. Lanes past the last window miss all. */
-typedef struct place {
-    uint32_t missing;
-    ptrdiff_t at[MOST_LANES];
-} place;
-
-static int find_places(const vit_windows *w, int channels, int panel, int r, place *places) {
+int vit_find_places(const vit_windows *w, int channels, int panel, int r, vit_place *places) {
     const int count = w->size * w->size;
     for (int tap = 0; tap < count; tap++) {
         places[tap].missing = (uint32_t)((1ull << r) - 1);
@@ -128,11 +119,11 @@ static int find_places(const vit_windows *w, int channels, int panel, int r, pla
     return count;
 }
 
-/* Windows that are apart: pixel by pixel. */
-static void apart_columns(const float *x, const vit_windows *w, int channels, int panel, int r, float *out) {
-    place places[MOST_TAPS];
-    const int count = find_places(w, channels, panel, r, places);
-    for (int c = 0; c < channels; c++, x += r)
+/* Windows that are apart: pixel by pixel. Of some of the map's channels, from x on. */
+static void apart_columns(const float *x, const vit_windows *w, int channels, int some, int panel, int r, float *out) {
+    vit_place places[VIT_MOST_TAPS];
+    const int count = vit_find_places(w, channels, panel, r, places);
+    for (int c = 0; c < some; c++, x += r)
         for (int tap = 0; tap < count; tap++, out += r) {
             for (int lane = 0; lane < r; lane++)
                 out[lane] = x[places[tap].at[lane]];
@@ -142,12 +133,12 @@ static void apart_columns(const float *x, const vit_windows *w, int channels, in
 }
 
 /* Windows at every pixel: a tap's pixels are neighbours. */
-static void dense_columns(const vit_kernels *kernels, const float *x, const vit_windows *w, int channels, int panel,
-                          float *out) {
-    vit_tap taps[MOST_TAPS];
-    place places[MOST_TAPS];
+static void dense_columns(const vit_kernels *kernels, const float *x, const vit_windows *w, int channels, int some,
+                          int panel, float *out) {
+    vit_tap taps[VIT_MOST_TAPS];
+    vit_place places[VIT_MOST_TAPS];
     const int r = kernels->panel, panels = divide_up(w->height * w->width, r);
-    const int count = find_places(w, channels, panel, r, places);
+    const int count = vit_find_places(w, channels, panel, r, places);
     for (int i = 0; i < count; i++) {
         const int ahead = w->size * panels; /* of the first panel, to stay positive */
         const int pixel = (panel + ahead) * r + (i / w->size - w->top) * w->width + i % w->size - w->left;
@@ -157,7 +148,18 @@ static void dense_columns(const vit_kernels *kernels, const float *x, const vit_
         taps[i].first = (ptrdiff_t)(p < 0 ? 0 : least(p, panels - 1)) * channels * r + taps[i].split;
         taps[i].second = (ptrdiff_t)(p < -1 ? 0 : least(p + 1, panels - 1)) * channels * r;
     }
-    kernels->columns(x, taps, count, channels, out);
+    kernels->columns(x, taps, count, some, out);
+}
+
+void vit_make_columns(const vit_kernels *kernels, const vit_convolution *c, const float *x, int panel, int first,
+                      int some, float *out) {
+    const int r = kernels->panel;
+    if (c->is_input)
+        pixel_columns(x, &c->windows, c->channels, panel, r, out);
+    else if (c->windows.stride > 1)
+        apart_columns(x + first * r, &c->windows, c->channels, some, panel, r, out);
+    else
+        dense_columns(kernels, x + first * r, &c->windows, c->channels, some, panel, out);
 }
 
 /* ---- The product ---- */
@@ -186,15 +188,9 @@ static void convolve_items(void *context, int begin, int end, int thread) {
         const int first = item / job->parts % job->blocks * job->block, panels = least(job->block, job->panels - first);
         const float *x = job->x + (size_t)image * map;
         if (!is_direct(w) && (item == begin || part == 0))
-            for (int p = 0; p < panels; p++) {
-                float *out = columns + (size_t)p * (size_t)depth * (size_t)r;
-                if (c->is_input)
-                    pixel_columns(x, w, c->channels, first + p, r, out);
-                else if (w->stride > 1)
-                    apart_columns(x, w, c->channels, first + p, r, out);
-                else
-                    dense_columns(s->kernels, x, w, c->channels, first + p, out);
-            }
+            for (int p = 0; p < panels; p++)
+                vit_make_columns(s->kernels, c, x, first + p, 0, c->channels,
+                                 columns + (size_t)p * (size_t)depth * (size_t)r);
         const vit_gemm g = {.w = c->weight,
                             .x = is_direct(w) ? x + (size_t)first * (size_t)depth * (size_t)r : columns,
                             .y = job->y + (size_t)(image * job->panels + first) * (size_t)c->outputs * (size_t)r,
@@ -243,12 +239,12 @@ static void pool_panels(void *context, int begin, int end, int thread) {
     const vit_windows *w = job->windows;
     const int r = job->session->kernels->panel;
     for (int item = begin; item < end; item++) {
-        place places[MOST_TAPS];
+        vit_place places[VIT_MOST_TAPS];
         const int panel = item % job->out_panels, windows = w->out_height * w->out_width - panel * r;
-        const int count = find_places(w, job->channels, panel, r, places);
+        const int count = vit_find_places(w, job->channels, panel, r, places);
         const size_t image = (size_t)(item / job->out_panels) * (size_t)job->in_panels;
         const float *x = job->x + image * (size_t)job->channels * (size_t)r;
-        float *y = job->y + (size_t)item * (size_t)job->channels * (size_t)r, outside[MOST_LANES];
+        float *y = job->y + (size_t)item * (size_t)job->channels * (size_t)r, outside[VIT_MOST_LANES];
         uint32_t missing = 0;
         for (int i = 0; i < count; i++)
             missing |= places[i].missing;

@@ -28,6 +28,20 @@ typedef struct vit_convolution {
     vit_epilogue epilogue;
 } vit_convolution;
 
+/* Where each tap of a panel's windows is in a map's first channel; those outside it are missing, their place is some
+ * other pixel's of the same window. Lanes past the last window miss all. */
+enum { VIT_MOST_LANES = 16, VIT_MOST_TAPS = 49 /* pixels of a window: 7 x 7 */ };
+typedef struct vit_place {
+    uint32_t missing;
+    ptrdiff_t at[VIT_MOST_LANES];
+} vit_place;
+/* places: [size * size]; returns how many. */
+int vit_find_places(const vit_windows *windows, int channels, int panel, int r, vit_place *places);
+/* What the product of a panel of windows takes: [some][taps][R], in the order of the weights, of that many channels of
+ * an image x from `first` on, which are all where x is the input. */
+void vit_make_columns(const vit_kernels *kernels, const vit_convolution *c, const float *x, int panel, int first,
+                      int some, float *out);
+
 /* Panels of an image's map, and floats of memory that a thread needs for a convolution. */
 int vit_map_panels(const vit_kernels *kernels, int height, int width);
 size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *windows, int channels);

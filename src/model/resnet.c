@@ -24,8 +24,16 @@ int vit_resnet_channels(const vit_resnet *r) {
     return r->stages ? 4 * r->width << (r->stages - 1) : r->stem_width ? r->stem_width : 3;
 }
 
+int vit_root_size(const vit_resnet *r) {
+    return r->root_size ? r->root_size : 7;
+}
+
+int vit_root_stride(const vit_resnet *r) {
+    return r->root_stride ? r->root_stride : 2;
+}
+
 int vit_resnet_stride(const vit_resnet *r) {
-    return !r->stem_width ? 1 : r->stages > 1 ? 4 << (r->stages - 1) : 4;
+    return !r->stem_width ? 1 : 2 * vit_root_stride(r) << (r->stages > 1 ? r->stages - 1 : 0);
 }
 
 const char *vit_units_name(const vit_config *c) {
@@ -54,23 +62,24 @@ int vit_grid_side(const vit_config *c, int pixels, int patch) {
     return (pixels + stride - 1) / stride / patch;
 }
 
-int vit_map_side(int pixels, int stage) {
-    const int stride = stage < -1 ? 1 : stage < 0 ? 2 : 4 << stage;
+int vit_map_side(const vit_resnet *r, int pixels, int stage) {
+    const int root = vit_root_stride(r), stride = stage < -1 ? 1 : stage < 0 ? root : 2 * root << stage;
     return (pixels + stride - 1) / stride;
 }
 
-static double map_pixels(int height, int width, int stage) {
-    return (double)vit_map_side(height, stage) * vit_map_side(width, stage);
+static double map_pixels(const vit_resnet *r, int height, int width, int stage) {
+    return (double)vit_map_side(r, height, stage) * vit_map_side(r, width, stage);
 }
 
 double vit_stem_multiply_adds(const vit_config *c, int height, int width) {
-    return map_pixels(height, width, -1) * c->resnet.stem_width * 3 * 49;
+    const vit_resnet *r = &c->resnet;
+    return map_pixels(r, height, width, -1) * r->stem_width * 3 * vit_root_size(r) * vit_root_size(r);
 }
 
 double vit_unit_multiply_adds(const vit_config *c, int unit, int height, int width) {
     const vit_unit_shape u = vit_unit_at(&c->resnet, unit);
-    const double middle = u.middle, in = map_pixels(height, width, u.stride > 1 ? u.stage - 1 : u.stage),
-                 out = map_pixels(height, width, u.stage);
+    const double middle = u.middle, in = map_pixels(&c->resnet, height, width, u.stride > 1 ? u.stage - 1 : u.stage),
+                 out = map_pixels(&c->resnet, height, width, u.stage);
     return in * u.channels * middle + out * middle * (9 * middle + 4 * middle) +
            (u.projects ? out * u.channels * 4 * middle : 0);
 }

@@ -14,6 +14,9 @@ typedef struct vit_unit_shape {
 
 int vit_unit_count(const vit_resnet *resnet);
 vit_unit_shape vit_unit_at(const vit_resnet *resnet, int unit);
+/* Side of the stem's windows, and their stride. */
+int vit_root_size(const vit_resnet *resnet);
+int vit_root_stride(const vit_resnet *resnet);
 /* Channels of the last map, and pixels of the input that one of its own stands for along each side; 3 and 1 without
  * convolutions. */
 int vit_resnet_channels(const vit_resnet *resnet);
@@ -46,7 +49,7 @@ double vit_unit_multiply_adds(const vit_config *config, int unit, int height, in
 double vit_resnet_multiply_adds(const vit_config *config, int height, int width);
 
 /* A side of the maps that leave a stage, pixels; of stage -1, the stem's convolution; -2, the input. */
-int vit_map_side(int pixels, int stage);
+int vit_map_side(const vit_resnet *resnet, int pixels, int stage);
 
 /* Patches of an input of so many pixels. */
 int vit_grid_side(const vit_config *config, int pixels, int patch);

@@ -12,7 +12,13 @@ static int is_same(const vit_session *s) {
 
 /* Windows on the maps of a stage, stage -1 being the stem's convolution, -2 the input. */
 static vit_windows windows_on(const vit_session *s, int stage, int size, int stride) {
-    return vit_windows_make(vit_map_side(s->height, stage), vit_map_side(s->width, stage), size, stride, is_same(s));
+    return vit_windows_make(vit_map_side(&s->model->config.resnet, s->height, stage),
+                            vit_map_side(&s->model->config.resnet, s->width, stage), size, stride, is_same(s));
+}
+
+static vit_windows root_windows(const vit_session *s) {
+    const vit_resnet *r = &s->model->config.resnet;
+    return windows_on(s, -2, vit_root_size(r), vit_root_stride(r));
 }
 
 /* Windows of a unit on what comes in. */
@@ -31,7 +37,7 @@ static void grow(size_t *most, size_t size) {
 
 vit_map_sizes vit_measure_maps(const vit_session *s) {
     const vit_resnet *r = &s->model->config.resnet;
-    const vit_windows stem = windows_on(s, -2, 7, 2), pool = windows_on(s, -1, 3, 2);
+    const vit_windows stem = root_windows(s), pool = windows_on(s, -1, 3, 2);
     vit_map_sizes sizes = {.side = map_floats(s, stem.out_height, stem.out_width, r->stem_width),
                            .main = map_floats(s, pool.out_height, pool.out_width, r->stem_width),
                            .scratch = vit_convolution_scratch(s->kernels, &stem, 3)};
@@ -60,7 +66,7 @@ static void group_norm(vit_session *s, const float *x, const float *weight, cons
 
 void vit_run_conv_root(vit_session *s, int index) {
     (void)index;
-    const vit_convolution c = {windows_on(s, -2, 7, 2), 3, s->model->config.resnet.stem_width,
+    const vit_convolution c = {root_windows(s), 3, s->model->config.resnet.stem_width,
                                s->model->weights.stem->weight, 1, VIT_EPILOGUE_STORE};
     vit_convolve(s, &c, s->input, s->maps.side);
 }
@@ -162,7 +168,8 @@ void vit_map_patches(void *context, int begin, int end, int thread) {
     const vit_config *c = &s->model->config;
     const int r = s->kernels->panel, channels = vit_resnet_channels(&c->resnet);
     const int area = c->patch_height * c->patch_width;
-    const int height = vit_map_side(s->height, last_stage(c)), width = vit_map_side(s->width, last_stage(c));
+    const int height = vit_map_side(&c->resnet, s->height, last_stage(c)),
+              width = vit_map_side(&c->resnet, s->width, last_stage(c));
     const size_t depth = (size_t)channels * (size_t)area;
     for (int p = begin; p < end; p++) {
         const size_t image = (size_t)(p / s->panels) * (size_t)vit_map_panels(s->kernels, height, width);
@@ -184,5 +191,6 @@ void vit_map_patches(void *context, int begin, int end, int thread) {
 }
 
 vit_view vit_map_view(const vit_session *s, const float *map, int stage, int channels) {
-    return (vit_view){VIT_VIEW_MAP, map, vit_map_side(s->width, stage), vit_map_side(s->height, stage), channels};
+    const vit_resnet *r = &s->model->config.resnet;
+    return (vit_view){VIT_VIEW_MAP, map, vit_map_side(r, s->width, stage), vit_map_side(r, s->height, stage), channels};
 }

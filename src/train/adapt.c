@@ -2,6 +2,7 @@
 #include "trainer.h"
 
 #include "../model/posemb.h"
+#include "../model/resnet.h"
 
 #include <string.h>
 
@@ -26,8 +27,10 @@ vit_status vit_model_empty(vit_model **out, const vit_config *config, const vit_
 /* Positions of another grid; the rows before the patches' are copied. */
 static vit_status resample(const vit_model *from, vit_model *to, vit_error *error) {
     const vit_config *a = &from->config, *b = &to->config;
-    const int rows = a->image_height / a->patch_height, columns = a->image_width / a->patch_width;
-    const int new_rows = b->image_height / b->patch_height, new_columns = b->image_width / b->patch_width;
+    const int rows = vit_grid_side(a, a->image_height, a->patch_height),
+              columns = vit_grid_side(a, a->image_width, a->patch_width),
+              new_rows = vit_grid_side(b, b->image_height, b->patch_height),
+              new_columns = vit_grid_side(b, b->image_width, b->patch_width);
     const size_t first = (size_t)vit_pos_prefix(a) * (size_t)a->width;
     const vit_interpolation rule = vit_interpolation_of(a->pos_resample);
     void *workspace;

@@ -1,6 +1,6 @@
 /* The ends of the network and their gradients: pixels to tokens with positions; tokens to one feature vector an image,
  * and to logits. */
-#include "trainer.h"
+#include "convnet.h"
 
 #include <string.h>
 
@@ -31,6 +31,55 @@ static void patch_panel(const vit_trainer *t, int panel, float *out) {
     }
 }
 
+/* Where pixel i of a patch is in the first channel of the last map. */
+static ptrdiff_t map_lane(const vit_trainer *t, int patch, int i) {
+    const vit_config *c = &t->model->config;
+    const vit_map_shape map = vit_convnet_shape(t);
+    const int row = patch / t->columns * c->patch_height + i / c->patch_width, r = t->kernels->panel;
+    const int pixel = row * map.width + patch % t->columns * c->patch_width + i % c->patch_width;
+    return (ptrdiff_t)(pixel / r) * map.channels * r + pixel % r;
+}
+
+/* The same of the last map, with the weight [C,P,P]. */
+static void map_patch_panel(const vit_trainer *t, int panel, float *out) {
+    const vit_config *c = &t->model->config;
+    const vit_map_shape map = vit_convnet_shape(t);
+    const int r = t->kernels->panel, area = c->patch_height * c->patch_width;
+    memset(out, 0, vit_panel_bytes(t, map.channels * area, 1));
+    for (int lane = 0; lane < r; lane++) {
+        const int token = panel * r + lane, patch = token < t->lanes ? vit_patch_source(t, token) : -1;
+        for (int i = 0; i < area && patch >= 0; i++) {
+            const float *from = vit_convnet_map(t, token / t->tokens) + map_lane(t, patch, i);
+            float *to = out + i * r + lane;
+            for (int channel = 0; channel < map.channels; channel++, from += r, to += area * r)
+                *to = *from;
+        }
+    }
+}
+
+/* Work items: images. Gradients of patches to those of the map, whose pixels beyond the last patch get none. */
+static void map_patches_backward(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_trainer *t = context;
+    const vit_config *c = &t->model->config;
+    const vit_map_shape map = vit_convnet_shape(t);
+    const int r = t->kernels->panel, area = c->patch_height * c->patch_width;
+    for (int image = begin; image < end; image++) {
+        float *gradient = vit_convnet_gradient(t, image);
+        memset(gradient, 0, map.floats * sizeof *gradient);
+        for (int patch = 0; patch < t->patches; patch++) {
+            const int token = image * t->tokens + t->prefix + patch;
+            const float *panel = vit_panel(t, t->pixels, map.channels * area, token / r) + token % r;
+            for (int i = 0; i < area; i++) {
+                float *to = gradient + map_lane(t, patch, i);
+                const float *from = panel + i * r;
+                for (int channel = 0; channel < map.channels; channel++, to += r, from += area * r)
+                    *to = *from;
+            }
+        }
+    }
+}
+
 /* Tokens before the patches are put in their places; pad lanes become 0. */
 static void put_tokens(const vit_trainer *t, int panel, float *x) {
     const vit_config *c = &t->model->config;
@@ -49,7 +98,7 @@ static void put_tokens(const vit_trainer *t, int panel, float *x) {
 }
 
 static int patch_pixels(const vit_config *c) {
-    return 3 * c->patch_height * c->patch_width;
+    return vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width;
 }
 
 /* Where tokens begin: before their norm, where there is one before the layers. */
@@ -67,7 +116,7 @@ static void input_blocks(void *context, int begin, int end, int thread) {
         float *pixels = vit_panel(t, t->pixels, patch_pixels(c), s.begin);
         float *x = vit_panel(t, first_tokens(t), c->width, s.begin);
         for (int p = 0; p < s.count; p++)
-            patch_panel(t, s.begin + p, vit_panel(t, pixels, patch_pixels(c), p));
+            (t->convnet ? map_patch_panel : patch_panel)(t, s.begin + p, vit_panel(t, pixels, patch_pixels(c), p));
         vit_train_linear(t, pixels, patch_pixels(c), w->patch_weight.f32, w->patch_bias, patch_pixels(c), c->width,
                          s.count, VIT_EPILOGUE_STORE, x);
         for (int p = 0; p < s.count; p++)
@@ -83,11 +132,26 @@ static void input_blocks(void *context, int begin, int end, int thread) {
 }
 
 void vit_forward_input(vit_trainer *t) {
+    if (t->model->config.network == VIT_NETWORK_BIT)
+        return;
     if (vit_has_table(&t->model->config))
         vit_make_positions(t, 0);
     if (t->kinds)
         vit_corrupt(t);
     vit_team_run(t->team, t->blocks, 1, input_blocks, t);
+}
+
+/* Of the patches, over what they were. */
+static void pixel_blocks_backward(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_trainer *t = context;
+    const vit_config *c = &t->model->config;
+    const int pixels = patch_pixels(c);
+    for (int b = begin; b < end; b++) {
+        const vit_span s = vit_span_of(t, b);
+        vit_train_linear_backward(t, vit_panel(t, t->dx[0], c->width, s.begin), t->model->weights.patch_weight.f32,
+                                  pixels, c->width, s.count, pixels, vit_panel(t, t->pixels, pixels, s.begin));
+    }
 }
 
 static void drop_blocks(void *context, int begin, int end, int thread) {
@@ -137,6 +201,8 @@ static void norm_backward(vit_trainer *t, const float *x, const float *gain, con
 void vit_backward_input(vit_trainer *t) {
     const vit_config *c = &t->model->config;
     const vit_weights *w = &t->model->weights;
+    if (c->network == VIT_NETWORK_BIT)
+        return;
     if (t->embedded) {
         float *after = t->dx[0];
         norm_backward(t, t->embedded, w->pre_norm_weight, w->pre_norm_bias, after, t->dx[1]);
@@ -151,17 +217,25 @@ void vit_backward_input(vit_trainer *t) {
     vit_tokens_backward(t, t->dx[0]);
     if (t->kinds)
         vit_mask_token_backward(t);
+    if (t->convnet) {
+        vit_team_run(t->team, t->blocks, 1, pixel_blocks_backward, t);
+        vit_team_run(t->team, t->options.batch, 1, map_patches_backward, t);
+    }
 }
 
 /* ---- Pooling ---- */
 
+static int is_bit(const vit_trainer *t) {
+    return t->model->config.network == VIT_NETWORK_BIT;
+}
+
 /* Mean pooling takes the final norm of every token, class pooling only that of the class token, once it is apart. */
 static int norms_tokens(const vit_trainer *t) {
-    return t->model->config.final_norm && t->model->config.pool != VIT_POOL_CLASS;
+    return !is_bit(t) && t->model->config.final_norm && t->model->config.pool != VIT_POOL_CLASS;
 }
 
 static int norms_class(const vit_trainer *t) {
-    return t->model->config.final_norm && t->model->config.pool == VIT_POOL_CLASS;
+    return !is_bit(t) && t->model->config.final_norm && t->model->config.pool == VIT_POOL_CLASS;
 }
 
 static void final_norm_blocks(void *context, int begin, int end, int thread) {
@@ -189,6 +263,32 @@ static vit_transfer pooled_tokens(const vit_trainer *t, int image, int is_class,
 static int pools(const vit_trainer *t, int is_class) {
     const vit_pool pool = t->model->config.pool;
     return pool == VIT_POOL_CLASS_MEAN || pool == (is_class ? VIT_POOL_CLASS : VIT_POOL_MEAN);
+}
+
+/* Of a BiT, whose last map is normed already. */
+static void pool_maps(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_trainer *t = context;
+    const vit_map_shape map = vit_convnet_shape(t);
+    const vit_session workers = vit_map_workers(t);
+    for (int image = begin; image < end; image++)
+        vit_average_pool(&workers, vit_convnet_map(t, image), map.height * map.width, map.channels,
+                         t->pooled_rows + (size_t)image * (size_t)map.channels, 1);
+}
+
+static void spread_maps(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const vit_trainer *t = context;
+    const vit_map_shape map = vit_convnet_shape(t);
+    const int r = t->kernels->panel, pixels = map.height * map.width;
+    for (int image = begin; image < end; image++) {
+        const float *from = t->pooled_rows + (size_t)image * (size_t)map.channels;
+        float *to = vit_convnet_gradient(t, image);
+        for (int p = 0; p * r < pixels; p++)
+            for (int c = 0; c < map.channels; c++, to += r)
+                for (int lane = 0; lane < r; lane++)
+                    to[lane] = p * r + lane < pixels ? from[c] / (float)pixels : 0;
+    }
 }
 
 static void pool_images(void *context, int begin, int end, int thread) {
@@ -288,7 +388,7 @@ void vit_forward_output(vit_trainer *t) {
     const vit_weights *w = &t->model->weights;
     if (norms_tokens(t))
         vit_final_norm(t);
-    vit_team_run(t->team, t->options.batch, 1, pool_images, t);
+    vit_team_run(t->team, t->options.batch, 1, is_bit(t) ? pool_maps : pool_images, t);
     const int width = vit_pooled_width(c);
     const vit_transfer pooled = images(t, t->pooled_rows, t->pooled[0], width);
     t->train->to_panels(&pooled);
@@ -360,6 +460,10 @@ void vit_backward_output(vit_trainer *t) {
         dpooled = head_norm_backward(t, t->pooled[0], w->norm_weight, w->norm_bias, dpooled);
     const vit_transfer pooled = images(t, t->pooled_rows, dpooled, width);
     t->train->to_rows(&pooled);
+    if (is_bit(t)) {
+        vit_team_run(t->team, t->options.batch, 1, spread_maps, t);
+        return;
+    }
     struct spread_job spread = {t, norms_tokens(t) ? t->dx[1] : t->dx[0]};
     memset(spread.out, 0, vit_panel_bytes(t, c->width, t->panels));
     vit_team_run(t->team, t->options.batch, 1, spread_images, &spread);

@@ -19,7 +19,6 @@ static vit_status check_network(const vit_model *model, vit_error *error) {
         int present;
         const char *what;
     } parts[] = {
-        {c->network != VIT_NETWORK_VIT || c->resnet.stem_width, "convolutions"},
         {c->pool == VIT_POOL_MAP, "attention pooling"},
         {c->pool == VIT_POOL_CLASS_MEAN && (c->pool_norm || !c->final_norm), "this pooling and these norms"},
         {c->dist_token || c->head_dist, "a distillation token"},
@@ -31,6 +30,9 @@ static vit_status check_network(const vit_model *model, vit_error *error) {
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].present)
             return vit_fail(error, VIT_ERR_UNSUPPORTED, "a network with %s cannot be trained yet", parts[i].what);
+    if (c->resnet.stem_width && !model->options.raw_weights)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "the convolutions were standardised when they were loaded: expected "
+                        "them as stored (raw_weights) to train them");
     if (model->options.compute != VIT_COMPUTE_F32)
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "the model is held as int8: load it as f32 to train it");
     if (!c->classes && !vit_is_patch_predictor(c))
@@ -93,8 +95,8 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
                         options->kernels ? options->kernels : "");
     t->drops = options->dropout > 0 || options->drop_path > 0;
     t->apart = t->drops || c->layer_scale;
-    t->rows = c->image_height / c->patch_height;
-    t->columns = c->image_width / c->patch_width;
+    t->rows = vit_grid_side(c, c->image_height, c->patch_height);
+    t->columns = vit_grid_side(c, c->image_width, c->patch_width);
     t->patches = t->rows * t->columns;
     t->prefix = vit_prefix_tokens(c);
     t->tokens = t->patches + t->prefix;
@@ -102,7 +104,7 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
         return vit_fail(error, VIT_ERR_LIMIT, "a batch of %d with %d tokens each: too many to train on", options->batch,
                         t->tokens);
     const int r = t->kernels->panel;
-    t->lanes = t->tokens * options->batch;
+    t->lanes = c->network == VIT_NETWORK_BIT ? 0 : t->tokens * options->batch; /* a BiT has no tokens */
     t->panels = (t->lanes + r - 1) / r;
     t->image_panels = (options->batch + r - 1) / r;
     /* Blocks of up to 128 tokens, fewer where there would be too few blocks to share. Never a matter of threads. */
@@ -163,7 +165,8 @@ static void take_buffers(vit_trainer *t, int threads) {
     t->pieces = vit_arena_take(arena, (size_t)t->piece_count * sizeof *t->pieces);
     t->input = take(arena, batch, (size_t)c->image_height * (size_t)c->image_width, 3);
     t->targets = take(arena, batch, classes, 1);
-    t->pixels = take(arena, lanes, 3 * (size_t)c->patch_height * (size_t)c->patch_width, 1);
+    t->pixels = take(arena, lanes, (size_t)vit_resnet_channels(&c->resnet),
+                     (size_t)c->patch_height * (size_t)c->patch_width);
     t->positions = take(arena, (size_t)t->tokens, width, 1);
     t->dpositions = take(arena, (size_t)t->tokens, width, 1);
     if (c->pos_kind == VIT_POS_RELATIVE)
@@ -198,8 +201,10 @@ static void take_buffers(vit_trainer *t, int threads) {
     t->logits = take(arena, batch, classes, 1);
     t->dlogits = take(arena, batch, classes, 1);
     const size_t block = (size_t)t->block * r * (width + (size_t)vit_fc1_rows(c)) + 2 * width * r;
-    t->thread_scratch = larger(vit_train_attention_scratch(t), block);
+    t->thread_scratch = c->heads ? larger(vit_train_attention_scratch(t), block) : block;
     t->thread_scratch = larger(t->thread_scratch, (size_t)t->tokens * larger(width, 2 * width));
+    if (c->resnet.stem_width)
+        t->thread_scratch = larger(t->thread_scratch, vit_convnet_take(t));
     if (vit_is_patch_predictor(c))
         take_patches(t);
     t->scratch = take(arena, (size_t)threads, t->thread_scratch, 1);
@@ -313,6 +318,8 @@ int64_t vit_trainer_updates(const vit_trainer *t) {
 }
 
 static void forward(vit_trainer *t) {
+    if (t->convnet)
+        vit_convnet_forward(t);
     vit_forward_input(t);
     for (int layer = 0; layer < t->model->config.layers; layer++)
         vit_forward_layer(t, layer, 0);
@@ -333,6 +340,8 @@ static void backward(vit_trainer *t) {
         t->dx[0] = before;
     }
     vit_backward_input(t);
+    if (t->convnet)
+        vit_convnet_backward(t);
 }
 
 vit_status vit_trainer_step(vit_trainer *t, vit_train_result *result, vit_error *error) {

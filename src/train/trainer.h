@@ -34,6 +34,9 @@ typedef struct vit_piece {
     double squares; /* of its gradient */
 } vit_piece;
 
+/* The convolutional part: convnet.h. */
+typedef struct vit_convnet vit_convnet;
+
 /* Where dropout is. PATH_*: stochastic depth of a branch. */
 typedef enum vit_site { VIT_SITE_POSITIONS, VIT_SITE_PROJ, VIT_SITE_HIDDEN, VIT_SITE_FC2 } vit_site;
 
@@ -72,7 +75,8 @@ struct vit_trainer {
     int *patch_right;
     float *chunk_x, *chunk_y, *chunk_dx; /* panels of D, of what is predicted, of D: as many chosen as the head takes at once */
     float *targets;                     /* [B,N] */
-    float *pixels;                      /* panels of 3 P P */
+    vit_convnet *convnet;               /* or NULL */
+    float *pixels;                      /* panels of C P P: the patches; of maps, then their gradients */
     float *positions, *dpositions;      /* [T,D]: of the input or the present layer */
     float *distances;                   /* [B H][2T-1,K]: gradients of relative positions, by head; else NULL */
     vit_kept *kept;                     /* [L]; all the same buffers but for x where they are recomputed */
@@ -173,6 +177,20 @@ void vit_add_positions(const vit_trainer *t, vit_span span, float *x); /* x: of 
  * tables. */
 void vit_positions_backward(vit_trainer *t, int layer, const float *dx);
 void vit_tokens_backward(vit_trainer *t, const float *dx);
+
+/* convnet.c: takes its buffers from the arena, returns the floats that a thread needs. Pixels to the last map; the
+ * gradient of that to those of all convolutions and norms. */
+size_t vit_convnet_take(vit_trainer *t);
+void vit_convnet_forward(vit_trainer *t);
+void vit_convnet_backward(vit_trainer *t);
+/* The last map and its gradient, of one image. */
+typedef struct vit_map_shape {
+    int height, width, channels;
+    size_t floats; /* of an image */
+} vit_map_shape;
+vit_map_shape vit_convnet_shape(const vit_trainer *t);
+const float *vit_convnet_map(const vit_trainer *t, int image);
+float *vit_convnet_gradient(const vit_trainer *t, int image);
 
 /* ends.c: pixels to tokens, tokens to logits, and back. */
 void vit_forward_input(vit_trainer *t);

@@ -1,0 +1,247 @@
+/* The steps of the convolutional part: stem and residual units, before activation in BiT, after it in hybrids. */
+#include "convnet.h"
+
+#include <string.h>
+
+enum { INPUT = -1, NONE = -1 };
+
+/* What is planned: first only to measure. */
+typedef struct plan {
+    vit_trainer *t;
+    vit_convnet *net;
+    int is_real;
+    size_t lent; /* floats of a thread */
+} plan;
+
+static float *take(plan *p, size_t count) {
+    return vit_arena_take(&p->t->arena, vit_size_mul(count, sizeof(float)));
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+size_t vit_map_floats(const vit_trainer *t, const vit_map *map) {
+    const size_t lanes = (size_t)vit_map_panels(t->kernels, map->height, map->width) * (size_t)t->kernels->panel;
+    return vit_size_mul(lanes, (size_t)map->channels);
+}
+
+vit_session vit_map_workers(const vit_trainer *t) {
+    return (vit_session){.kernels = t->kernels, .team = t->team, .threads = vit_team_threads(t->team),
+                         .batch = t->options.batch, .scratch = t->scratch, .thread_scratch = t->thread_scratch};
+}
+
+static int make_map(plan *p, vit_map map, int shares) {
+    const size_t count = vit_size_mul(vit_map_floats(p->t, &map), (size_t)p->t->options.batch);
+    map.value = take(p, count);
+    if (shares == NONE)
+        map.gradient = take(p, count);
+    else if (p->is_real)
+        map.gradient = p->net->maps[shares].gradient;
+    if (p->is_real)
+        p->net->maps[p->net->map_count] = map;
+    return p->net->map_count++;
+}
+
+static void add_step(plan *p, vit_map_step step) {
+    if (p->is_real)
+        p->net->steps[p->net->step_count] = step;
+    p->net->step_count++;
+}
+
+static vit_map after(vit_windows w, int channels) {
+    return (vit_map){.height = w.out_height, .width = w.out_width, .channels = channels};
+}
+
+/* A convolution of x, `channels` wide, into a map of its own or, to add to what is there, into y. */
+static int convolve(plan *p, int x, int y, vit_windows w, const float *weight, int channels, int outputs) {
+    const size_t weights = (size_t)outputs * (size_t)channels * (size_t)(w.size * w.size);
+    const vit_windows back = vit_windows_make(w.out_height, w.out_width, w.size, 1, 0);
+    vit_convnet *net = p->net;
+    float *standard = take(p, weights);
+    net->partial_size = larger(net->partial_size, weights * (size_t)vit_convolution_chunks(p->t, weights));
+    net->turned_size = larger(net->turned_size, weights);
+    p->lent = larger(p->lent, vit_convolution_scratch(p->t->kernels, &w, channels));
+    p->lent = larger(p->lent, vit_convolution_scratch(p->t->kernels, &back, outputs));
+    p->lent = larger(p->lent, vit_convolve_backward_scratch(p->t, &w, channels));
+    const int adds = y != NONE, to = adds ? y : make_map(p, after(w, outputs), NONE);
+    add_step(p, (vit_map_step){.kind = VIT_MAP_CONVOLVE, .x = x, .y = to, .windows = w,
+                               .weight = weight, .standard = standard, .adds_value = adds});
+    return to;
+}
+
+/* shares: 1 where nothing else reads x. */
+static int normalize(plan *p, int x, vit_windows at, const float *gain, const float *bias, int channels, int residual,
+                     int relu, int shares) {
+    const vit_map map = {.height = at.height, .width = at.width, .channels = channels};
+    p->net->norm_size = larger(p->net->norm_size, vit_size_mul((size_t)p->t->options.batch, 2 * (size_t)channels));
+    const int y = make_map(p, map, shares ? x : NONE);
+    add_step(p, (vit_map_step){.kind = VIT_MAP_NORMALIZE, .x = x, .y = y, .gain = gain, .bias = bias,
+                               .residual = residual, .relu = relu});
+    return y;
+}
+
+/* ResNet v1.5, as vit_run_unit. */
+static int add_unit(plan *p, const vit_unit_shape *u, const vit_unit *w, vit_windows windows, vit_windows pixel,
+                    vit_windows in, vit_windows out, int x) {
+    const int middle = u->middle, wide = 4 * middle;
+    int y = convolve(p, x, NONE, in, w->conv1_weight, u->channels, middle), shortcut = x;
+    y = normalize(p, y, in, w->norm1_weight, w->norm1_bias, middle, NONE, 1, 1);
+    y = convolve(p, y, NONE, windows, w->conv2_weight, middle, middle);
+    y = normalize(p, y, out, w->norm2_weight, w->norm2_bias, middle, NONE, 1, 1);
+    if (u->projects) {
+        shortcut = convolve(p, x, NONE, pixel, w->shortcut_weight, u->channels, wide);
+        shortcut = normalize(p, shortcut, out, w->shortcut_norm_weight, w->shortcut_norm_bias, wide, NONE, 0, 1);
+    }
+    y = convolve(p, y, NONE, out, w->conv3_weight, middle, wide);
+    return normalize(p, y, out, w->norm3_weight, w->norm3_bias, wide, shortcut, 1, 1);
+}
+
+/* ResNet v2, as vit_run_unit_v2. */
+static int add_unit_v2(plan *p, const vit_unit_shape *u, const vit_unit *w, vit_windows windows, vit_windows pixel,
+                       vit_windows in, vit_windows out, int x) {
+    const int middle = u->middle, wide = 4 * middle;
+    const int a = normalize(p, x, in, w->norm1_weight, w->norm1_bias, u->channels, NONE, 1, u->projects);
+    int sum;
+    if (u->projects) {
+        sum = convolve(p, a, NONE, pixel, w->shortcut_weight, u->channels, wide);
+    } else {
+        sum = make_map(p, after(out, wide), NONE);
+        add_step(p, (vit_map_step){.kind = VIT_MAP_PASS, .x = x, .y = sum});
+    }
+    int y = convolve(p, a, NONE, in, w->conv1_weight, u->channels, middle);
+    y = normalize(p, y, in, w->norm2_weight, w->norm2_bias, middle, NONE, 1, 1);
+    y = convolve(p, y, NONE, windows, w->conv2_weight, middle, middle);
+    y = normalize(p, y, out, w->norm3_weight, w->norm3_bias, middle, NONE, 1, 1);
+    return convolve(p, y, sum, out, w->conv3_weight, middle, wide);
+}
+
+static int adds(vit_map *map) {
+    return map->is_written++ > 0;
+}
+
+/* The backward pass in its order: the first gradient of a map is stored, the others are added. */
+static void find_additions(vit_convnet *net) {
+    for (int i = net->step_count - 1; i >= 0; i--) {
+        vit_map_step *step = &net->steps[i];
+        step->residual_adds = step->residual != NONE && step->kind == VIT_MAP_NORMALIZE &&
+                              adds(&net->maps[step->residual]);
+        step->adds = step->x != INPUT && adds(&net->maps[step->x]);
+    }
+}
+
+size_t vit_convnet_take(vit_trainer *t) {
+    const vit_config *c = &t->model->config;
+    const vit_resnet *r = &c->resnet;
+    const vit_weights *w = &t->model->weights;
+    const int units = vit_unit_count(r), is_bit = c->network == VIT_NETWORK_BIT,
+              same = vit_resnet_rules_of(r->kind)->same;
+    vit_convnet *net = vit_arena_take(&t->arena, sizeof *net), measured = {0};
+    const int most = 4 + 9 * units;
+    vit_map *maps = vit_arena_take(&t->arena, vit_size_mul((size_t)most, sizeof *maps));
+    vit_map_step *steps = vit_arena_take(&t->arena, vit_size_mul((size_t)most, sizeof *steps));
+    plan p = {.t = t, .net = &measured, .is_real = t->arena.base != NULL};
+    if (p.is_real) {
+        *net = (vit_convnet){.maps = maps, .steps = steps};
+        p.net = net;
+    }
+    const vit_windows root = vit_windows_make(c->image_height, c->image_width, vit_root_size(r), vit_root_stride(r), same),
+                      pool = vit_windows_make(root.out_height, root.out_width, 3, 2, same);
+    int x = convolve(&p, INPUT, NONE, root, w->stem->weight, 3, r->stem_width);
+    if (!is_bit)
+        x = normalize(&p, x, pool, w->stem->norm_weight, w->stem->norm_bias, r->stem_width, NONE, 1, 1);
+    const int pooled = make_map(&p, after(pool, r->stem_width), NONE);
+    add_step(&p, (vit_map_step){.kind = VIT_MAP_POOL, .x = x, .y = pooled, .windows = pool});
+    x = pooled;
+    vit_windows last = vit_windows_make(pool.out_height, pool.out_width, 1, 1, 0);
+    for (int i = 0; i < units; i++) {
+        const vit_unit_shape u = vit_unit_at(r, i);
+        const vit_windows windows = vit_windows_make(last.height, last.width, 3, u.stride, same),
+                          pixel = vit_windows_make(last.height, last.width, 1, u.stride, same), in = last;
+        last = vit_windows_make(windows.out_height, windows.out_width, 1, 1, 0);
+        x = (is_bit ? add_unit_v2 : add_unit)(&p, &u, &w->units[i], windows, pixel, in, last, x);
+    }
+    if (is_bit)
+        x = normalize(&p, x, last, w->norm_weight, w->norm_bias, c->width, NONE, 1, 1);
+    p.net->last = x;
+    p.net->partial = take(&p, p.net->partial_size);
+    p.net->turned = take(&p, p.net->turned_size);
+    p.net->norm_sums = take(&p, p.net->norm_size);
+    t->convnet = net;
+    if (p.is_real)
+        find_additions(net);
+    return p.lent;
+}
+
+/* ---- The last map ---- */
+
+static const vit_map *last_map(const vit_trainer *t) {
+    return &t->convnet->maps[t->convnet->last];
+}
+
+const float *vit_convnet_map(const vit_trainer *t, int image) {
+    return last_map(t)->value + (size_t)image * vit_map_floats(t, last_map(t));
+}
+
+float *vit_convnet_gradient(const vit_trainer *t, int image) {
+    return last_map(t)->gradient + (size_t)image * vit_map_floats(t, last_map(t));
+}
+
+vit_map_shape vit_convnet_shape(const vit_trainer *t) {
+    const vit_map *map = last_map(t);
+    return (vit_map_shape){map->height, map->width, map->channels, vit_map_floats(t, map)};
+}
+
+/* ---- A pass ---- */
+
+vit_convolution vit_convolution_of(const vit_trainer *t, const vit_map_step *step) {
+    const vit_map *maps = t->convnet->maps;
+    return (vit_convolution){step->windows, step->x < 0 ? 3 : maps[step->x].channels, maps[step->y].channels,
+                             step->standard, step->x < 0, step->adds_value ? VIT_EPILOGUE_ADD : VIT_EPILOGUE_STORE};
+}
+
+static void run_step(vit_trainer *t, const vit_map_step *step) {
+    const vit_map *maps = t->convnet->maps, *x = &maps[step->x < 0 ? step->y : step->x], *y = &maps[step->y];
+    const vit_resnet_rules *rules = vit_resnet_rules_of(t->model->config.resnet.kind);
+    vit_session workers = vit_map_workers(t);
+    if (step->kind == VIT_MAP_CONVOLVE) {
+        const vit_convolution c = vit_convolution_of(t, step);
+        vit_standardize_step(t, step);
+        vit_convolve(&workers, &c, step->x < 0 ? t->input : x->value, y->value);
+    } else if (step->kind == VIT_MAP_NORMALIZE) {
+        const vit_group_norm g = {x->value, step->gain, step->bias,
+                                  step->residual < 0 ? NULL : maps[step->residual].value, y->value, x->channels,
+                                  VIT_NORM_GROUPS, x->height * x->width, rules->norm_eps, step->relu};
+        vit_group_normalize(&workers, &g);
+    } else if (step->kind == VIT_MAP_POOL) {
+        vit_max_pool(&workers, &step->windows, x->channels, rules->pool_outside, x->value, y->value);
+    } else {
+        memcpy(y->value, x->value, (size_t)t->options.batch * vit_map_floats(t, y) * sizeof(float));
+    }
+}
+
+void vit_convnet_forward(vit_trainer *t) {
+    for (int i = 0; i < t->convnet->step_count; i++)
+        run_step(t, &t->convnet->steps[i]);
+}
+
+static void pass_backward(const vit_trainer *t, const vit_map_step *step) {
+    const vit_map *x = &t->convnet->maps[step->x], *y = &t->convnet->maps[step->y];
+    const size_t count = (size_t)t->options.batch * vit_map_floats(t, y);
+    if (!step->adds)
+        memcpy(x->gradient, y->gradient, count * sizeof(float));
+    for (size_t i = 0; i < count && step->adds; i++)
+        x->gradient[i] += y->gradient[i];
+}
+
+void vit_convnet_backward(vit_trainer *t) {
+    for (int i = t->convnet->step_count - 1; i >= 0; i--) {
+        const vit_map_step *step = &t->convnet->steps[i];
+        switch (step->kind) {
+        case VIT_MAP_CONVOLVE: vit_convolve_backward(t, step); break;
+        case VIT_MAP_NORMALIZE: vit_normalize_backward(t, step); break;
+        case VIT_MAP_POOL: vit_pool_backward(t, step); break;
+        case VIT_MAP_PASS: pass_backward(t, step); break;
+        }
+    }
+}

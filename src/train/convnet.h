@@ -1,0 +1,58 @@
+/* The convolutional part of a network as a list of steps over maps, run forwards and backwards. Maps are as in
+ * model/convolution.h, each image of the batch at a panel border; pad lanes of gradients are 0. Sums over images are
+ * made in chunks of a number that depends on shapes alone, and then over the chunks in order. */
+#ifndef VIT_TRAIN_CONVNET_H
+#define VIT_TRAIN_CONVNET_H
+
+#include "trainer.h"
+
+#include "../model/convolution.h"
+
+/* [B] maps [H,W,C] in panels. A norm's output shares its gradient's memory with its input where only it reads that. */
+typedef struct vit_map {
+    int height, width, channels;
+    float *value, *gradient;
+    int is_written; /* by the backward pass as it is planned: what comes next adds */
+} vit_map;
+
+typedef enum vit_map_kind { VIT_MAP_CONVOLVE, VIT_MAP_NORMALIZE, VIT_MAP_POOL, VIT_MAP_PASS } vit_map_kind;
+
+/* y of x; indices of maps, -1: of x, the pixels; of residual, none. */
+typedef struct vit_map_step {
+    vit_map_kind kind;
+    int x, y;
+    vit_windows windows;                /* of a convolution or pool */
+    const float *weight, *gain, *bias;  /* parameters */
+    float *standard;                    /* the weight as standardised for this step */
+    int residual, relu;                 /* of a norm */
+    int adds_value;                     /* y has a value that this adds to */
+    int adds, residual_adds;            /* the same of the gradients of x and residual */
+} vit_map_step;
+
+struct vit_convnet {
+    vit_map *maps;
+    vit_map_step *steps;
+    int map_count, step_count, last; /* last: the map that the network goes on from */
+    float *partial;                  /* [chunks][N,K]: gradients of a convolution's standardised weights */
+    float *turned;                   /* its weights for the gradient of its input: [C,N,taps], windows turned around */
+    float *norm_sums;                /* [B][2C] */
+    size_t partial_size, turned_size, norm_size;
+};
+
+/* What the functions of model/convolution.h need of a session, which the trainer lends them. */
+vit_session vit_map_workers(const vit_trainer *t);
+/* Of an image, in a map's values or gradients. */
+size_t vit_map_floats(const vit_trainer *t, const vit_map *map);
+
+/* map_convolution.c, map_steps.c: the gradients of a step, of its input and its parameters. */
+void vit_convolve_backward(vit_trainer *t, const vit_map_step *step);
+void vit_normalize_backward(vit_trainer *t, const vit_map_step *step);
+void vit_pool_backward(vit_trainer *t, const vit_map_step *step);
+/* standard = the standardised weight, [N,C,size,size] of this step. */
+void vit_standardize_step(vit_trainer *t, const vit_map_step *step);
+/* What a chunk's sums and the scratch memory of a thread take. */
+int vit_convolution_chunks(const vit_trainer *t, size_t weights);
+size_t vit_convolve_backward_scratch(const vit_trainer *t, const vit_windows *windows, int channels);
+vit_convolution vit_convolution_of(const vit_trainer *t, const vit_map_step *step);
+
+#endif

@@ -1,0 +1,219 @@
+/* Gradients of convolutions. Of their weights: dyT columns, the columns laid out anew. Of their input: where windows are
+ * at every pixel, a convolution of dy by the weights turned around; else the columns' gradients, added where the
+ * columns came from. */
+#include "convnet.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CHUNKS = 16, WEIGHTS = 1 << 20 /* of all chunks, about */, CHANNELS = 32 /* laid out at a time */,
+       LANES = 256 /* of columns, so that they stay in a cache */ };
+
+static int least(int a, int b) {
+    return a < b ? a : b;
+}
+
+static int parts(int count, int size) {
+    return (count + size - 1) / size;
+}
+
+int vit_convolution_chunks(const vit_trainer *t, size_t weights) {
+    const int most = (int)(WEIGHTS / (weights < WEIGHTS ? weights : WEIGHTS));
+    return least(least(most, CHUNKS), t->options.batch);
+}
+
+static int is_direct(const vit_windows *w) {
+    return w->size == 1 && w->stride == 1;
+}
+
+size_t vit_convolve_backward_scratch(const vit_trainer *t, const vit_windows *w, int channels) {
+    const size_t taps = (size_t)(w->size * w->size), some = (size_t)least(channels, CHANNELS) * taps * LANES;
+    const size_t scattered = w->stride > 1 ? (size_t)channels * taps * (size_t)t->kernels->panel : 0;
+    return is_direct(w) ? 0 : some > scattered ? some : scattered;
+}
+
+/* ---- Weights ---- */
+
+struct convolve_job {
+    vit_trainer *trainer;
+    const vit_map_step *step;
+    vit_convolution c;
+    int depth, chunks, ranges, range; /* range: input channels of one of the ranges */
+};
+
+static void standardize_rows(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const struct convolve_job *job = context;
+    const size_t at = (size_t)begin * (size_t)job->depth, count = (size_t)(end - begin);
+    float *out = job->step->standard + at;
+    memcpy(out, job->step->weight + at, count * (size_t)job->depth * sizeof *out);
+    vit_standardize(out, count, (size_t)job->depth,
+                    vit_resnet_rules_of(job->trainer->model->config.resnet.kind)->weights);
+}
+
+static struct convolve_job job_of(vit_trainer *t, const vit_map_step *step) {
+    struct convolve_job job = {.trainer = t, .step = step, .c = vit_convolution_of(t, step)};
+    job.depth = job.c.channels * step->windows.size * step->windows.size;
+    job.chunks = vit_convolution_chunks(t, (size_t)job.depth * (size_t)job.c.outputs);
+    job.range = least(job.c.channels, CHANNELS);
+    job.ranges = parts(job.c.channels, job.range);
+    return job;
+}
+
+void vit_standardize_step(vit_trainer *t, const vit_map_step *step) {
+    struct convolve_job job = job_of(t, step);
+    vit_team_run(t->team, job.c.outputs, 8, standardize_rows, &job);
+}
+
+/* dw += of some lanes that lie one after another: panels of dy, and columns of them or the map itself. */
+static void multiply(const struct convolve_job *job, const float *dy, const float *x, int x_channels, int columns,
+                     int lanes, float *dw) {
+    const ptrdiff_t r = job->trainer->kernels->panel;
+    const vit_gemm_tn g = {.dy = dy, .x = x, .dw = dw, .dy_stride = job->c.outputs * r, .x_stride = x_channels * r,
+                           .n = job->c.outputs, .k = job->depth, .tokens = lanes};
+    job->trainer->train->gemm_tn(&g, 0, columns);
+}
+
+/* Work items: chunk of images, range of input channels. */
+static void weight_items(void *context, int begin, int end, int thread) {
+    const struct convolve_job *job = context;
+    vit_trainer *t = job->trainer;
+    const vit_convnet *net = t->convnet;
+    const vit_windows *w = &job->step->windows;
+    const vit_map *y = &net->maps[job->step->y];
+    const int r = t->kernels->panel, taps = w->size * w->size, pixels = y->height * y->width;
+    const int panels = vit_map_panels(t->kernels, y->height, y->width), batch = t->options.batch;
+    const size_t x_image = job->c.is_input ? (size_t)(w->height * w->width) * 3
+                                           : vit_map_floats(t, &net->maps[job->step->x]);
+    const float *input = job->c.is_input ? t->input : net->maps[job->step->x].value;
+    for (int item = begin; item < end; item++) {
+        const int chunk = item / job->ranges, first = item % job->ranges * job->range;
+        const int some = least(job->range, job->c.channels - first), columns = some * taps;
+        const int from = (int)((int64_t)batch * chunk / job->chunks), to = (int)((int64_t)batch * (chunk + 1) / job->chunks);
+        float *dw = net->partial + (size_t)chunk * (size_t)job->depth * (size_t)job->c.outputs + first * taps;
+        float *out = vit_scratch(t, thread);
+        for (int n = 0; n < job->c.outputs; n++)
+            memset(dw + (size_t)n * (size_t)job->depth, 0, (size_t)columns * sizeof *dw);
+        /* Without pad lanes images are one long row of panels. */
+        const int whole = pixels % r == 0, step = whole ? to - from : 1;
+        for (int image = from; image < to; image += step) {
+            const float *dy = y->gradient + (size_t)image * vit_map_floats(t, y);
+            const float *x = input + (size_t)image * x_image;
+            if (is_direct(w) && !job->c.is_input) {
+                multiply(job, dy, x + first * r, job->c.channels, columns, whole ? pixels * step : pixels, dw);
+                continue;
+            }
+            for (int p = 0, count; p < panels * step; p += count) {
+                count = least(LANES / r, panels * step - p);
+                for (int i = 0; i < count; i++)
+                    vit_make_columns(t->kernels, &job->c, x + (size_t)((p + i) / panels) * x_image, (p + i) % panels,
+                                     first, some, out + (size_t)i * (size_t)columns * (size_t)r);
+                const int lanes = whole ? count * r : least(count * r, pixels - p * r);
+                multiply(job, dy + (size_t)p * (size_t)job->c.outputs * (size_t)r, out, columns, columns, lanes, dw);
+            }
+        }
+    }
+}
+
+/* With u = w - mean, d = sqrt(mean(u^2) + inside), s = 1 / (d + outside) and g the gradient of u s:
+ * dw = s (g - mean(g)) - u s^2 mean(g u) / d. */
+static void standardize_backward(const float *w, const float *g, size_t k, vit_standardization rule, float *dw) {
+    double mean = 0, g_mean = 0, squares = 0, product = 0;
+    for (size_t i = 0; i < k; i++) {
+        mean += w[i];
+        g_mean += g[i];
+    }
+    mean /= (double)k;
+    g_mean /= (double)k;
+    for (size_t i = 0; i < k; i++) {
+        squares += (w[i] - mean) * (w[i] - mean);
+        product += (w[i] - mean) * g[i];
+    }
+    const double d = sqrt(squares / (double)k + rule.inside), s = 1 / (d + rule.outside);
+    const double across = d > 0 ? s * s * product / ((double)k * d) : 0; /* a constant w: u is 0 */
+    for (size_t i = 0; i < k; i++)
+        dw[i] += (float)(s * (g[i] - g_mean) - (w[i] - mean) * across);
+}
+
+/* The chunks' sums, row by row, into the gradient of what was standardised. */
+static void weight_rows(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const struct convolve_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const size_t depth = (size_t)job->depth, all = depth * (size_t)job->c.outputs;
+    const vit_standardization rule = vit_resnet_rules_of(t->model->config.resnet.kind)->weights;
+    for (size_t row = (size_t)begin; row < (size_t)end; row++) {
+        float *sum = t->convnet->partial + row * depth;
+        for (int chunk = 1; chunk < job->chunks; chunk++) {
+            const float *more = sum + (size_t)chunk * all;
+            for (size_t i = 0; i < depth; i++)
+                sum[i] += more[i];
+        }
+        standardize_backward(job->step->weight + row * depth, sum, depth, rule,
+                             vit_gradient(t, job->step->weight) + row * depth);
+    }
+}
+
+/* ---- Input ---- */
+
+/* [N,C,taps] as [C,N,taps], the taps from the last to the first. */
+static void turn(const float *w, int outputs, int channels, int taps, float *out) {
+    for (int n = 0; n < outputs; n++)
+        for (int c = 0; c < channels; c++)
+            for (int tap = 0; tap < taps; tap++)
+                out[((size_t)c * (size_t)outputs + (size_t)n) * (size_t)taps + (size_t)(taps - 1 - tap)] = *w++;
+}
+
+static void input_by_convolution(vit_trainer *t, const struct convolve_job *job) {
+    const vit_windows *w = &job->step->windows;
+    const vit_windows back = {w->out_height, w->out_width, w->height, w->width, w->size, 1, w->size - 1 - w->top,
+                              w->size - 1 - w->left};
+    const vit_convolution c = {back, job->c.outputs, job->c.channels, t->convnet->turned, 0,
+                               job->step->adds ? VIT_EPILOGUE_ADD : VIT_EPILOGUE_STORE};
+    vit_session workers = vit_map_workers(t);
+    turn(job->step->standard, job->c.outputs, job->c.channels, w->size * w->size, t->convnet->turned);
+    vit_convolve(&workers, &c, t->convnet->maps[job->step->y].gradient, t->convnet->maps[job->step->x].gradient);
+}
+
+/* Work items: images. */
+static void scatter_images(void *context, int begin, int end, int thread) {
+    const struct convolve_job *job = context;
+    vit_trainer *t = job->trainer;
+    const vit_windows *w = &job->step->windows;
+    const vit_map *x = &t->convnet->maps[job->step->x], *y = &t->convnet->maps[job->step->y];
+    const ptrdiff_t r = t->kernels->panel;
+    const int panels = vit_map_panels(t->kernels, y->height, y->width);
+    float *columns = vit_scratch(t, thread);
+    for (int image = begin; image < end; image++) {
+        float *dx = x->gradient + (size_t)image * vit_map_floats(t, x);
+        if (!job->step->adds)
+            memset(dx, 0, vit_map_floats(t, x) * sizeof *dx);
+        for (int p = 0; p < panels; p++) {
+            vit_place places[VIT_MOST_TAPS];
+            const int taps = vit_find_places(w, x->channels, p, (int)r, places);
+            const vit_gemm g = {.w = job->step->standard, .y = columns, .x_stride = y->channels * r,
+                                .x = y->gradient + (size_t)image * vit_map_floats(t, y) + p * y->channels * r,
+                                .y_stride = job->depth * r, .n = y->channels, .k = job->depth, .panels = 1};
+            t->train->gemm_nn(&g, 0, job->depth);
+            for (int tap = 0; tap < taps; tap++)
+                for (int lane = 0; lane < r; lane++) {
+                    float *to = dx + places[tap].at[lane];
+                    const float *from = columns + tap * r + lane;
+                    for (int c = 0; c < x->channels && !(places[tap].missing >> lane & 1); c++, to += r, from += taps * r)
+                        *to += *from;
+                }
+        }
+    }
+}
+
+void vit_convolve_backward(vit_trainer *t, const vit_map_step *step) {
+    struct convolve_job job = job_of(t, step);
+    vit_team_run(t->team, job.chunks * job.ranges, 1, weight_items, &job);
+    vit_team_run(t->team, job.c.outputs, 4, weight_rows, &job);
+    if (step->x < 0)
+        return;
+    if (step->windows.stride > 1)
+        vit_team_run(t->team, t->options.batch, 1, scatter_images, &job);
+    else
+        input_by_convolution(t, &job);
+}
