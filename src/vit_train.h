@@ -127,6 +127,10 @@ double vit_train_rate(const vit_train_options *options, int64_t update);
 /* How many updates there were. */
 int64_t vit_trainer_updates(const vit_trainer *trainer);
 
+/* A copy of the average, or of the model where there is none, as a session runs it: the convolutions, which trainers hold
+ * as stored, standardised. The caller's to close. */
+vit_status vit_trainer_snapshot(vit_model **out, const vit_trainer *trainer, vit_error *error);
+
 /* All state, at an update: the file appears when it is complete. Load wants a trainer of the same network; it then goes
  * on as the saved one would have, to the bit. `note` [8] is the caller's, kept in the file. */
 vit_status vit_trainer_save(const vit_trainer *trainer, const char *path, const int64_t *note, vit_error *error);

@@ -24,7 +24,7 @@ enum { AS_NAMED = -1 };
 
 typedef struct request {
     const char *architecture;
-    int classes, size[2], seed, pos, type;
+    int classes, size[2], patch, stem_size, stem_stride, seed, pos, type;
 } request;
 
 static int list(int json) {
@@ -79,6 +79,13 @@ static int init(const request *request, const char *out) {
         config.image_height = config.preprocess.height = request->size[0];
         config.image_width = config.preprocess.width = request->size[1];
     }
+    if (request->patch)
+        config.patch_height = config.patch_width = request->patch;
+    if ((request->stem_size || request->stem_stride) && !config.resnet.stem_width)
+        return vit_cli_usage(&command, "--stem-size and --stem-stride are for convolutions, which %s has not",
+                             config.architecture);
+    config.resnet.root_size = request->stem_size;
+    config.resnet.root_stride = request->stem_stride;
     if (request->pos != AS_NAMED && config.network == VIT_NETWORK_BIT)
         return vit_cli_usage(&command, "--pos is for networks with tokens, which %s has not", config.architecture);
     if (request->pos != AS_NAMED) {
@@ -109,6 +116,9 @@ int vit_cli_init(int argc, char **argv) {
          "of the head; 0: none (default: 1000, or none where the network is one for features)"},
         {"size", "N|HxW", VIT_CLI_SIZE, request.size, 0, 0,
          "pixels of its pictures, height x width (default: as the name says)"},
+        {"patch", "N", VIT_CLI_INT, &request.patch, 1, 65535, "pixels of a patch, or of the last map (as the name says)"},
+        {"stem-size", "N", VIT_CLI_INT, &request.stem_size, 2, 7, "windows of the first convolution (default: 7)"},
+        {"stem-stride", "N", VIT_CLI_INT, &request.stem_stride, 1, 4, "pixels from one to the next (default: 2)"},
         {"seed", "N", VIT_CLI_INT, &request.seed, 0, 2147483647, "default: 0"},
         {"pos", "none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &request.pos, 0, 0,
          "position embeddings (default: 1d, one for each token)"},

@@ -218,6 +218,22 @@ static int count_rates(const char *text, double *first) {
     }
 }
 
+/* "2,2": units of each stage, the others 0. */
+static int read_units(const char *text, int units[4]) {
+    int stages = 0;
+    memset(units, 0, 4 * sizeof *units);
+    for (const char *at = text;; at++, stages++) {
+        char *end;
+        const long count = stages < 4 ? strtol(at, &end, 10) : 0;
+        if (count < 1 || count > 1000 || (*end && *end != ','))
+            return 0;
+        units[stages] = (int)count;
+        at = end;
+        if (!*at)
+            return 1;
+    }
+}
+
 static int train(const request *r, material *m) {
     vit_session_options session;
     int status = vit_cli_session_options(&session, r->command, &r->run);
@@ -280,6 +296,11 @@ static int run(request *r, int argc, char **argv) {
         {"heads", "N", VIT_CLI_INT, &s->heads, 1, 1024, "the same"},
         {"mlp", "N", VIT_CLI_INT, &s->mlp, 1, 1 << 20, "the same: width of the hidden layers"},
         {"patch", "N", VIT_CLI_INT, &s->patch, 1, 1024, "the same: pixels"},
+        {"stem-width", "N", VIT_CLI_INT, &s->stem_width, 32, 65536, "the same: channels of the first convolution"},
+        {"stem-size", "N", VIT_CLI_INT, &s->stem_size, 2, 7, "the same: pixels of its windows"},
+        {"stem-stride", "N", VIT_CLI_INT, &s->stem_stride, 1, 4, "the same: from one window to the next"},
+        {"unit-width", "N", VIT_CLI_INT, &s->unit_width, 32, 65536, "the same: channels in the first residual units"},
+        {"units", "N[,N...]", VIT_CLI_TEXT, &s->units_text, 0, 0, "the same: residual units of up to 4 stages"},
         {"pool", "network|cls|mean", VIT_CLI_CHOICE, &s->pool, 0, 0, "a class token, or the mean of the patches"},
         {"pos", "network|none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &s->pos, 0, 0, "position embeddings"},
         {"placement", "network|input|layers|shared", VIT_CLI_CHOICE, &s->placement, 0, 0,
@@ -330,6 +351,8 @@ static int run(request *r, int argc, char **argv) {
     if (status >= 0)
         return status;
     r->data = argv[0];
+    if (s->units_text && !read_units(s->units_text, s->units))
+        return vit_cli_usage(r->command, "--units '%s': expected 1 to 4 numbers with commas between", s->units_text);
     if (!r->out)
         return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
     if (r->rates && !count_rates(r->rates, &s->rate))

@@ -94,19 +94,21 @@ static double evaluate(progress *p, double *loss) {
     const vit_cli_training *run = p->run;
     const vit_dataset *data = run->test ? run->test : run->data;
     const vit_model *average = vit_trainer_average(p->trainer);
-    const vit_model *model = average ? average : vit_trainer_model(p->trainer);
-    const vit_config *c = vit_model_config(model);
+    const vit_config *c = vit_model_config(vit_trainer_model(p->trainer));
     if (c->decoder.kind != VIT_DECODER_NONE)
-        return evaluate_patches(p, model, loss);
+        return evaluate_patches(p, average ? average : vit_trainer_model(p->trainer), loss);
     const vit_session_options options = {.batch = TEST_BATCH, .threads = run->options.threads,
                                          .kernels = run->options.kernels};
+    vit_model *model = NULL;
     vit_session *session;
     vit_error error;
     int classes[TEST_BATCH], filled = 0, right = 0, count = 0;
     double sum = 0;
     float *probabilities = malloc((size_t)c->classes * sizeof *probabilities);
-    if (!probabilities || vit_session_open(&session, model, &options, &error) != VIT_OK) {
+    if (!probabilities || vit_trainer_snapshot(&model, p->trainer, &error) != VIT_OK ||
+        vit_session_open(&session, model, &options, &error) != VIT_OK) {
         vit_cli_complain("%s", probabilities ? error.text : "out of memory");
+        vit_model_close(model);
         free(probabilities);
         return -1;
     }
@@ -139,6 +141,7 @@ static double evaluate(progress *p, double *loss) {
         filled = 0;
     }
     vit_session_close(session);
+    vit_model_close(model);
     free(probabilities);
     *loss = count ? sum / count : 0;
     return count && !interrupted ? 100.0 * right / count : -1;

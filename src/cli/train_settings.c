@@ -21,6 +21,12 @@ static const struct recipe {
       .pool = MEAN, .epochs = 70, .batch = 128, .accumulate = 1, .rate = 1.5e-3, .warmup_epochs = 3, .weight_decay = 0.05,
       .clip = 1, .average = 0.9995, .schedule = VIT_SCHEDULE_COSINE, .smoothing = 0.1, .pad = 4, .flip = 0.5,
       .operations = 1, .magnitude = 9}},
+    {"cifar10-hybrid", "train", "a small hybrid for 32x32 pictures",
+     {.arch = "vit_tiny_r_s16_p8_224", .layers = 5, .width = 128, .heads = 4, .mlp = 256, .patch = 1, .size = {32, 32},
+      .stem_width = 64, .stem_size = 3, .stem_stride = 1, .unit_width = 32, .units = {2, 2}, .pool = MEAN, .epochs = 60,
+      .batch = 128, .accumulate = 1, .rate = 1.5e-3, .warmup_epochs = 3, .weight_decay = 0.05, .clip = 1,
+      .average = 0.9995, .schedule = VIT_SCHEDULE_COSINE, .smoothing = 0.1, .drop_path = 0.1, .pad = 4, .flip = 0.5,
+      .operations = 1, .magnitude = 9, .erase = 0.25}},
     {"paper-imagenet", "train", "table 3: ViT on ImageNet, 300 epochs",
      {.arch = "vit_base_patch16_224", .epochs = 300, .batch = 32, .accumulate = 128, .rate = 3e-3, .warmup = 10000,
       .weight_decay = 0.3, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .dropout = 0.1, .crop = 0.05, .flip = 0.5}},
@@ -158,6 +164,18 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
         c->image_height = c->preprocess.height = s->size[0];
         c->image_width = c->preprocess.width = s->size[1];
     }
+    set(&c->resnet.stem_width, s->stem_width);
+    set(&c->resnet.root_size, s->stem_size);
+    set(&c->resnet.root_stride, s->stem_stride);
+    set(&c->resnet.width, s->unit_width);
+    if (s->units[0]) {
+        memcpy(c->resnet.units, s->units, sizeof s->units);
+        c->resnet.stages = 0;
+        while (c->resnet.stages < 4 && s->units[c->resnet.stages])
+            c->resnet.stages++;
+    }
+    if (c->network == VIT_NETWORK_BIT)
+        c->width = 4 * c->resnet.width << (c->resnet.stages ? c->resnet.stages - 1 : 0);
     if (s->size[0] && s->size[0] < 128)
         c->preprocess.crop_pct = 1; /* small pictures are taken whole */
     if (s->pool == MEAN) {
@@ -178,8 +196,13 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
     c->classes = classes;
     c->pre_logits = 0;
     c->label_set[0] = 0;
-    if (s->layers || s->width || s->patch)
-        snprintf(c->architecture, sizeof c->architecture, "vit_d%d_l%d_patch%d_%d", c->width, c->layers, c->patch_height,
-                 c->image_height);
+    const char *kind = c->resnet.stem_width ? "hybrid" : "vit";
+    if (c->network == VIT_NETWORK_BIT) {
+        if (s->units[0] || s->unit_width || s->stem_width)
+            snprintf(c->architecture, sizeof c->architecture, "bit_d%d_%d", c->width, c->image_height);
+    } else if (s->layers || s->width || s->patch || s->units[0]) {
+        snprintf(c->architecture, sizeof c->architecture, "%s_d%d_l%d_patch%d_%d", kind, c->width, c->layers,
+                 c->patch_height, c->image_height);
+    }
     return VIT_OK;
 }

@@ -1,8 +1,8 @@
 /* Models made from others: for fine-tuning, and the trainer's own. */
 #include "trainer.h"
 
+#include "../model/convolution.h"
 #include "../model/posemb.h"
-#include "../model/resnet.h"
 
 #include <string.h>
 
@@ -22,6 +22,33 @@ vit_status vit_model_empty(vit_model **out, const vit_config *config, const vit_
     model->ready_slots = model->slot_count;
     *out = model;
     return VIT_OK;
+}
+
+vit_status vit_model_copy(vit_model **out, const vit_model *from, const vit_options *options, vit_error *error) {
+    vit_model *model;
+    *out = NULL;
+    VIT_TRY(vit_model_empty(&model, &from->config, options, error));
+    for (int i = 0; i < from->slot_count; i++) {
+        memcpy(model->slots[i].held.f32, from->slots[i].held.f32, from->slots[i].count * sizeof(float));
+        if (from->options.raw_weights)
+            vit_standardize_slot(model, &model->slots[i]);
+    }
+    const vit_status status =
+        from->labels ? vit_model_set_labels(model, (const char *const *)from->labels, from->config.classes, error)
+                     : VIT_OK;
+    if (status != VIT_OK) {
+        vit_model_close(model);
+        return status;
+    }
+    *out = model;
+    return VIT_OK;
+}
+
+vit_status vit_trainer_snapshot(vit_model **out, const vit_trainer *t, vit_error *error) {
+    const vit_model *model = t->average ? t->average : t->model;
+    vit_options options = model->options;
+    options.raw_weights = 0;
+    return vit_model_copy(out, model, &options, error);
 }
 
 /* Positions of another grid; the rows before the patches' are copied. */

@@ -145,7 +145,8 @@ size_t vit_convnet_take(vit_trainer *t) {
         *net = (vit_convnet){.maps = maps, .steps = steps};
         p.net = net;
     }
-    const vit_windows root = vit_windows_make(c->image_height, c->image_width, vit_root_size(r), vit_root_stride(r), same),
+    const vit_windows root = vit_windows_make(c->image_height, c->image_width, vit_root_size(r), vit_root_stride(r),
+                                              same),
                       pool = vit_windows_make(root.out_height, root.out_width, 3, 2, same);
     int x = convolve(&p, INPUT, NONE, root, w->stem->weight, 3, r->stem_width);
     if (!is_bit)

@@ -1,5 +1,5 @@
-/* Gradients of convolutions. Of their weights: dyT columns, the columns laid out anew. Of their input: where windows are
- * at every pixel, a convolution of dy by the weights turned around; else the columns' gradients, added where the
+/* Gradients of convolutions. Of their weights: dyT columns, the columns laid out anew. Of their input: where windows
+ * are at every pixel, a convolution of dy by the weights turned around; else the columns' gradients, added where the
  * columns came from. */
 #include "convnet.h"
 
@@ -89,7 +89,8 @@ static void weight_items(void *context, int begin, int end, int thread) {
     for (int item = begin; item < end; item++) {
         const int chunk = item / job->ranges, first = item % job->ranges * job->range;
         const int some = least(job->range, job->c.channels - first), columns = some * taps;
-        const int from = (int)((int64_t)batch * chunk / job->chunks), to = (int)((int64_t)batch * (chunk + 1) / job->chunks);
+        const int from = (int)((int64_t)batch * chunk / job->chunks),
+                  to = (int)((int64_t)batch * (chunk + 1) / job->chunks);
         float *dw = net->partial + (size_t)chunk * (size_t)job->depth * (size_t)job->c.outputs + first * taps;
         float *out = vit_scratch(t, thread);
         for (int n = 0; n < job->c.outputs; n++)
@@ -199,7 +200,8 @@ static void scatter_images(void *context, int begin, int end, int thread) {
                 for (int lane = 0; lane < r; lane++) {
                     float *to = dx + places[tap].at[lane];
                     const float *from = columns + tap * r + lane;
-                    for (int c = 0; c < x->channels && !(places[tap].missing >> lane & 1); c++, to += r, from += taps * r)
+                    const int is_missing = (int)(places[tap].missing >> lane & 1);
+                    for (int c = 0; c < x->channels && !is_missing; c++, to += r, from += taps * r)
                         *to += *from;
                 }
         }

@@ -210,20 +210,10 @@ static void take_buffers(vit_trainer *t, int threads) {
     t->scratch = take(arena, (size_t)threads, t->thread_scratch, 1);
 }
 
-/* A model of the same network with weights of its own. */
-static vit_status copy_model(vit_model **out, const vit_model *from, vit_error *error) {
-    VIT_TRY(vit_model_empty(out, &from->config, &from->options, error));
-    for (int i = 0; i < from->slot_count; i++)
-        memcpy((*out)->slots[i].held.f32, from->slots[i].held.f32, from->slots[i].count * sizeof(float));
-    if (from->labels)
-        VIT_TRY(vit_model_set_labels(*out, (const char *const *)from->labels, from->config.classes, error));
-    return VIT_OK;
-}
-
 static vit_status allocate(vit_trainer *t, const vit_model *model, vit_error *error) {
-    VIT_TRY(copy_model(&t->model, model, error));
+    VIT_TRY(vit_model_copy(&t->model, model, &model->options, error));
     if (t->options.polyak > 0)
-        VIT_TRY(copy_model(&t->average, model, error));
+        VIT_TRY(vit_model_copy(&t->average, model, &model->options, error));
     t->parameters = t->model->slots[0].held.f32;
     t->parameter_count = t->model->weight_arena.size / sizeof(float);
     VIT_TRY(vit_team_open(&t->team, t->options.threads, &t->allocator, error));

@@ -217,6 +217,8 @@ double vit_loss_backward(vit_trainer *t, double scale, int *correct);
 
 /* adapt.c: a model of a configuration with all weights 0, for others' to be copied to. */
 vit_status vit_model_empty(vit_model **out, const vit_config *config, const vit_options *options, vit_error *error);
+/* A model of the same network with weights of its own, the same ones; standardised where the options have them so. */
+vit_status vit_model_copy(vit_model **out, const vit_model *from, const vit_options *options, vit_error *error);
 
 /* optimizer.c */
 void vit_make_pieces(vit_trainer *t); /* counts where pieces is NULL */
