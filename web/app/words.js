@@ -1,16 +1,15 @@
 // The page's words in the reader's language. A new language is a file in words/ and a line here.
 
 import en from '../words/en.js';
-import ko from '../words/ko.js';
 import { recall, remember } from './memory.js';
 
-const languages = { en, ko };
+const languages = { en: () => en, ko: () => import('../words/ko.js').then((file) => file.default) };
 const names = Object.keys(languages);
 
 // The one the reader chose, else the first of the browser's.
 export const language = [recall('language'), ...navigator.languages.map((tag) => tag.split('-')[0])]
     .find((name) => names.includes(name)) ?? 'en';
-const words = languages[language];
+const words = await languages[language]();
 
 export const known = (key) => key in words;
 
