@@ -60,7 +60,7 @@ bench_kernels() {
 bench_train() {
     local network threads=$(($(nproc) > 1 ? 2 : 1))
     title "training, $threads threads"
-    for network in ti16_224_b32 d192_l9_p4_32_b128; do
+    for network in ti16_224_b32 d192_l9_p4_32_b128 hybrid_32_b128; do
         build/bench_train --threads $threads $network
         [[ -z ${PEERS:-} ]] || "$PEERS/venv/bin/python" "$PEERS/train_torch.py" --threads $threads --cases $network
     done

@@ -1,10 +1,10 @@
-/* How fast a training step is (forward, backward, AdamW, f32), and what memory it takes: two networks with random weights
- * on random pictures.
+/* How fast a training step is (forward, backward, AdamW, f32), and what memory it takes: three networks with random
+ * weights on random pictures.
  *
- *     train [--threads N] [--steps N] [--kernels NAME] [--recompute] [ti16_224_b32|d192_l9_p4_32_b128]...
+ *     train [--threads N] [--steps N] [--kernels NAME] [--recompute] [ti16_224_b32|d192_l9_p4_32_b128|hybrid_32_b128]
  *
- * One JSON object a line, with the words that the comparison with PyTorch prints: the best of the steps counts, since other
- * work on the machine only ever makes one longer; cpu_ms is what its threads worked. */
+ * One JSON object a line, with the words that the comparison with PyTorch prints: the best of the steps counts, since
+ * other work on the machine only ever makes one longer; cpu_ms is what its threads worked. */
 #include "../../src/base/clock.h"
 #include "../../src/vit_train.h"
 
@@ -16,9 +16,11 @@
 static const struct {
     const char *name;
     int batch, size, patch, layers, classes;
+    int is_hybrid; /* the network of the recipe cifar10-hybrid */
 } cases[] = {
-    {"ti16_224_b32", 32, 224, 16, 12, 1000},
-    {"d192_l9_p4_32_b128", 128, 32, 4, 9, 10},
+    {"ti16_224_b32", 32, 224, 16, 12, 1000, 0},
+    {"d192_l9_p4_32_b128", 128, 32, 4, 9, 10, 0},
+    {"hybrid_32_b128", 128, 32, 1, 5, 10, 1},
 };
 
 enum { CASES = sizeof cases / sizeof *cases };
@@ -40,7 +42,7 @@ static double cpu_ms(void) {
 
 static void measure(int which, vit_train_options options, int steps) {
     vit_config c;
-    vit_model *model;
+    vit_model *model, *plan;
     vit_trainer *trainer;
     double best = 1e300, cpu = 1e300;
     must(vit_architecture_config(&c, "vit_tiny_patch16_224", &error));
@@ -48,8 +50,19 @@ static void measure(int which, vit_train_options options, int steps) {
     c.classes = cases[which].classes;
     c.patch_height = c.patch_width = cases[which].patch;
     c.image_height = c.image_width = c.preprocess.height = c.preprocess.width = cases[which].size;
+    if (cases[which].is_hybrid) {
+        c.resnet = (vit_resnet){.stages = 2, .units = {2, 2}, .stem_width = 64, .width = 32, .root_size = 3,
+                                .root_stride = 1, .kind = VIT_RESNET_HYBRID_TIMM};
+        c.width = 128;
+        c.heads = 4;
+        c.mlp_width = 256;
+        c.pool = VIT_POOL_MEAN;
+        c.class_token = c.pos_class = 0;
+    }
     options.batch = cases[which].batch;
-    must(vit_model_init(&model, &c, 0, NULL, &error));
+    vit_options stored = vit_default_options();
+    stored.raw_weights = 1;
+    must(vit_model_init(&model, &c, 0, &stored, &error));
     must(vit_trainer_open(&trainer, model, &options, &error));
     const size_t values = (size_t)options.batch * (size_t)c.image_height * (size_t)c.image_width * 3;
     for (size_t i = 0; i < values; i++)
@@ -66,7 +79,8 @@ static void measure(int which, vit_train_options options, int steps) {
     }
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    const double flops = 3 * vit_model_flops(model, c.image_height, c.image_width) * options.batch;
+    must(vit_model_plan(&plan, &c, NULL, &error)); /* as sessions run it */
+    const double flops = 3 * vit_model_flops(plan, c.image_height, c.image_width) * options.batch;
     printf("{\"case\":\"%s\",\"threads\":%d,\"min_ms\":%.1f,\"cpu_ms\":%.1f,\"images_per_s\":%.1f,\"gflops\":%.1f,"
            "\"planned_mb\":%.0f,\"peak_rss_mb\":%ld}\n",
            cases[which].name, options.threads, best, cpu, options.batch * 1e3 / best, flops / best * 1e-6,
@@ -74,6 +88,7 @@ static void measure(int which, vit_train_options options, int steps) {
     fflush(stdout);
     vit_trainer_close(trainer);
     vit_model_close(model);
+    vit_model_close(plan);
 }
 
 int main(int count, char **arguments) {
