@@ -134,8 +134,8 @@ typedef enum vit_resnet_kind { VIT_RESNET_HYBRID_JAX, VIT_RESNET_HYBRID_TIMM, VI
 typedef struct vit_resnet {
     int stages, units[4];  /* how many, and residual units in each; 0: the stem alone */
     int stem_width, width; /* channels of the stem, 0: no convolutional part; the middle ones of the first stage */
-    int root_size, root_stride; /* of the stem's convolution; 0: 7 and 2 */
     vit_resnet_kind kind;
+    int root_size, root_stride; /* of the stem's convolution; 0: 7 and 2 */
 } vit_resnet;
 
 /* From tokens to hidden patches: a network that only visible tokens enter (MAE); or a layer, where a learned token stands
