@@ -147,7 +147,7 @@ static int side_of(int cells) {
 /* Pixels of the picture that one of the last map stands for along each side; 1 where there are no convolutions. */
 static int claimed_stride(const vit_claims *c) {
     const vit_resnet resnet = {.stages = c->resnet_stages, .stem_width = c->resnet_stem_width > 0,
-                               .root_stride = c->resnet_root_stride};
+                               .root_stride = c->resnet_root_stride > 0 ? c->resnet_root_stride : 0};
     return vit_resnet_stride(&resnet);
 }
 
