@@ -202,16 +202,14 @@ int vit_cli_attention(int argc, char **argv) {
         return status;
     if (!look.out && !look.json)
         return vit_cli_usage(&command, "say where the attention goes: --out O.png or --json");
-    if (look.out && !vit_cli_has_extension(look.out, ".png"))
-        return vit_cli_usage(&command, "--out '%s': expected a name that ends in .png", look.out);
     if (method == VIT_ATTENTION_MEAN && head >= 0)
         return vit_cli_usage(&command, "--head %d does not go with --method mean", head);
     if (method == VIT_ATTENTION_HEAD && head < 0)
         return vit_cli_usage(&command, "--method head needs --head H");
     if (query >= 0 && patch >= 0)
         return vit_cli_usage(&command, "--query and --patch do not go together");
-    if (look.out && !vit_cli_can_write(look.out))
-        return VIT_CLI_FAILED;
+    if ((status = vit_cli_check_png(&command, look.out)) >= 0)
+        return status;
     look.options.method = head >= 0 ? VIT_ATTENTION_HEAD : (vit_attention_method)method;
     look.options.head = head >= 0 ? head : 0;
     look.query = patch >= 0 ? patch : query == 0 ? VIT_QUERY_CLASS : query == 1 ? VIT_QUERY_MEAN : VIT_QUERY_DEFAULT;

@@ -342,17 +342,10 @@ static const vit_cli_command command = {
     .most = -1,
 };
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-} kinds[] = {{"fit", vit_cli_fewshot_fit}, {"predict", vit_cli_fewshot_predict}, {"eval", vit_cli_fewshot_eval}};
-
 int vit_cli_fewshot(int argc, char **argv) {
-    static const vit_cli_option none[] = {{0}};
-    int count;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && argc > 1; i++)
-        if (strcmp(argv[1], kinds[i].name) == 0)
-            return kinds[i].run(argc - 1, argv + 1);
-    const int status = vit_cli_parse(&command, none, argc, argv, &count);
-    return status >= 0 ? status : vit_cli_usage(&command, "'%s': expected fit, predict or eval", argv[0]);
+    static const vit_cli_subcommand kinds[] = {{"fit", vit_cli_fewshot_fit},
+                                               {"predict", vit_cli_fewshot_predict},
+                                               {"eval", vit_cli_fewshot_eval},
+                                               {0}};
+    return vit_cli_run_kind(&command, kinds, argc, argv);
 }

@@ -223,10 +223,8 @@ int vit_cli_fewshot_eval(int argc, char **argv) {
     if (study.shots_text && !read_shots(&study, study.shots_text))
         return vit_cli_usage(&command, "--shots '%s': expected up to %d whole numbers, as in 1,5,10", study.shots_text,
                              MOST_SHOTS);
-    if (study.out && !vit_cli_has_extension(study.out, ".png"))
-        return vit_cli_usage(&command, "--out '%s': expected a name that ends in .png", study.out);
-    if (study.out && !vit_cli_can_write(study.out))
-        return VIT_CLI_FAILED;
+    if ((status = vit_cli_check_png(&command, study.out)) >= 0)
+        return status;
     vit_cli_engine engine;
     vit_probe *probe = NULL;
     int failed = 0;

@@ -144,8 +144,9 @@ static void print_parts(const vit_config *c) {
 static void print_resnet(const vit_resnet *r) {
     if (!r->stem_width)
         return;
-    const int size = r->root_size ? r->root_size : 7, stride = r->root_stride ? r->root_stride : 2;
-    printf("  convolutions   stem of %d channels, %dx%d/%d", r->stem_width, size, size, stride);
+    const int size = vit_root_size(r);
+    printf("  convolutions   stem of %d channels, %dx%d/%d", r->stem_width, size, size,
+           vit_root_stride(r));
     for (int i = 0; i < r->stages; i++)
         printf("%s%d", i ? ", " : "; units ", r->units[i]);
     if (r->stages)
@@ -302,7 +303,7 @@ static void print_model_json(const vit_model *model, const request *request) {
                "\"stem_size\":%d,\"stem_stride\":%d}",
                vit_resnet_name(c->resnet.kind), c->resnet.units[0], c->resnet.units[1], c->resnet.units[2],
                c->resnet.units[3], c->resnet.width, c->resnet.stem_width,
-               c->resnet.root_size ? c->resnet.root_size : 7, c->resnet.root_stride ? c->resnet.root_stride : 2);
+               vit_root_size(&c->resnet), vit_root_stride(&c->resnet));
     printf(",\"config\":{");
     const char *key;
     char value[VIT_CONFIG_VALUE];

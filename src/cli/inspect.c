@@ -3,8 +3,6 @@
 #include "commands.h"
 #include "options.h"
 
-#include <string.h>
-
 static const vit_cli_command command = {
     .name = "inspect",
     .summary = "what networks have learnt, and what they cost",
@@ -21,22 +19,11 @@ static const vit_cli_command command = {
     .most = -1,
 };
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-} kinds[] = {{"filters", vit_cli_inspect_filters},
-             {"positions", vit_cli_inspect_positions},
-             {"distance", vit_cli_inspect_distance},
-             {"cost", vit_cli_inspect_cost}};
-
 int vit_cli_inspect(int argc, char **argv) {
-    static const vit_cli_option none[] = {{0}};
-    int count;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && argc > 1; i++)
-        if (strcmp(argv[1], kinds[i].name) == 0)
-            return kinds[i].run(argc - 1, argv + 1);
-    const int status = vit_cli_parse(&command, none, argc, argv, &count);
-    if (status >= 0)
-        return status;
-    return vit_cli_usage(&command, "'%s': expected filters, positions, distance or cost", argv[0]);
+    static const vit_cli_subcommand kinds[] = {{"filters", vit_cli_inspect_filters},
+                                               {"positions", vit_cli_inspect_positions},
+                                               {"distance", vit_cli_inspect_distance},
+                                               {"cost", vit_cli_inspect_cost},
+                                               {0}};
+    return vit_cli_run_kind(&command, kinds, argc, argv);
 }

@@ -172,10 +172,8 @@ int vit_cli_inspect_distance(int argc, char **argv) {
         return status;
     if (!study.out && !study.json)
         return vit_cli_usage(&command, "say where it goes: --out O.png or --json");
-    if (study.out && !vit_cli_has_extension(study.out, ".png"))
-        return vit_cli_usage(&command, "--out '%s': expected a name that ends in .png", study.out);
-    if (study.out && !vit_cli_can_write(study.out))
-        return VIT_CLI_FAILED;
+    if ((status = vit_cli_check_png(&command, study.out)) >= 0)
+        return status;
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &command, &model, &run);
     if (status == VIT_CLI_OK)

@@ -21,9 +21,7 @@ typedef struct request {
 static int check(const vit_cli_command *command, const request *request) {
     if (!request->out && !request->json)
         return vit_cli_usage(command, "say where it goes: --out O.png or --json");
-    if (request->out && !vit_cli_has_extension(request->out, ".png"))
-        return vit_cli_usage(command, "--out '%s': expected a name that ends in .png", request->out);
-    return request->out && !vit_cli_can_write(request->out) ? VIT_CLI_FAILED : -1;
+    return vit_cli_check_png(command, request->out);
 }
 
 static int save(vit_image *canvas, const char *path) {

@@ -219,10 +219,8 @@ int vit_cli_masked(int argc, char **argv) {
         return vit_cli_usage(&command, "expected --out O.png, --json, or both");
     if (r.mask && r.ratio >= 0)
         return vit_cli_usage(&command, "--mask and --ratio: expected one of them");
-    if (r.out && !vit_cli_has_extension(r.out, ".png"))
-        return vit_cli_usage(&command, "--out '%s': expected a name that ends in .png", r.out);
-    if (r.out && !vit_cli_can_write(r.out))
-        return VIT_CLI_FAILED;
+    if ((status = vit_cli_check_png(&command, r.out)) >= 0)
+        return status;
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &command, &model, &run);
     if (status == VIT_CLI_OK)

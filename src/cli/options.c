@@ -236,3 +236,25 @@ int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options,
         return vit_cli_usage(command, "'%s' is one argument too many", argv[command->most]);
     return -1;
 }
+
+/* "a, b or c" */
+static void list_kinds(const vit_cli_subcommand *kinds, char *out, size_t size) {
+    size_t used = 0;
+    for (const vit_cli_subcommand *kind = kinds; kind->name && used < size; kind++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s",
+                                 kind == kinds ? "" : kind[1].name ? ", " : " or ", kind->name);
+}
+
+int vit_cli_run_kind(const vit_cli_command *command, const vit_cli_subcommand *kinds, int argc, char **argv) {
+    static const vit_cli_option none[] = {{0}};
+    int count;
+    for (const vit_cli_subcommand *kind = kinds; kind->name && argc > 1; kind++)
+        if (strcmp(argv[1], kind->name) == 0)
+            return kind->run(argc - 1, argv + 1);
+    const int status = vit_cli_parse(command, none, argc, argv, &count);
+    if (status >= 0)
+        return status;
+    char expected[80];
+    list_kinds(kinds, expected, sizeof expected);
+    return vit_cli_usage(command, "'%s': expected %s", argv[0], expected);
+}

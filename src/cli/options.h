@@ -34,6 +34,13 @@ typedef struct vit_cli_command {
  * *count of them. Returns -1 to go on, or the exit status: help was printed (0) or an error was (2). */
 int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *count);
 
+/* A command of several kinds, each with options of its own: runs the one that argv[1] names. The table ends with NULL. */
+typedef struct vit_cli_subcommand {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} vit_cli_subcommand;
+int vit_cli_run_kind(const vit_cli_command *command, const vit_cli_subcommand *kinds, int argc, char **argv);
+
 /* "vit NAME: ..." and where to find help, on stderr; returns VIT_CLI_USAGE. */
 int vit_cli_usage(const vit_cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

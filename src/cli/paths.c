@@ -137,3 +137,9 @@ void vit_cli_paths_release(vit_cli_paths *paths) {
     free(paths->items);
     *paths = (vit_cli_paths){0};
 }
+
+int vit_cli_check_png(const vit_cli_command *command, const char *path) {
+    if (path && !vit_cli_has_extension(path, ".png"))
+        return vit_cli_usage(command, "--out '%s': expected a name that ends in .png", path);
+    return path && !vit_cli_can_write(path) ? VIT_CLI_FAILED : -1;
+}

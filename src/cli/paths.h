@@ -2,6 +2,8 @@
 #ifndef VIT_CLI_PATHS_H
 #define VIT_CLI_PATHS_H
 
+#include "options.h"
+
 #include <stddef.h>
 
 typedef struct vit_cli_paths {
@@ -24,5 +26,7 @@ long long vit_cli_file_time(const char *path);
 int vit_cli_has_extension(const char *path, const char *extension);
 /* 0 and a complaint if a file of this name can surely not be written: asked before long work. */
 int vit_cli_can_write(const char *path);
+/* For --out of a picture, or NULL: -1 to go on, or the exit status after a complaint about its name or place. */
+int vit_cli_check_png(const vit_cli_command *command, const char *path);
 
 #endif

@@ -24,6 +24,11 @@ typedef enum vit_epilogue {
     VIT_EPILOGUE_TANH
 } vit_epilogue;
 
+/* K rounded up to the groups of 4 that int8 kernels read. */
+static inline size_t vit_int8_columns(size_t k) {
+    return (k + 3) / 4 * 4;
+}
+
 /* ---- f32 ---- */
 
 /* A linear layer y = x wT + bias, and the product of its backward pass that has the same form. Panel matrices may be

@@ -72,7 +72,7 @@ static vit_status fill_slot(const vit_model *model, vit_slot *slot, uint64_t see
         vit_standardize_slot(model, slot);
         return VIT_OK;
     }
-    const size_t k = vit_slot_row(slot), columns = (k + 3) / 4 * 4;
+    const size_t k = vit_slot_row(slot), columns = vit_int8_columns(k);
     float *row;
     VIT_TRY(vit_alloc_for((void **)&row, &model->options.allocator, k * sizeof *row, "a row of weights", error));
     for (size_t i = 0; i < (size_t)slot->shape[0]; i++) {

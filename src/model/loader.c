@@ -401,7 +401,7 @@ static void arrive(vit_model *model, vit_slot *slot, size_t count) {
 /* count values from data to a slot of integers, from `at` on: by way of a row of floats. */
 static void quantize(vit_loader *loader, vit_slot *slot, size_t at, const unsigned char *data, size_t count,
                      vit_dtype dtype) {
-    const size_t k = vit_slot_row(slot), columns = (k + 3) / 4 * 4;
+    const size_t k = vit_slot_row(slot), columns = vit_int8_columns(k);
     while (count) {
         const size_t row = at / k, column = at % k, piece = count < k - column ? count : k - column;
         vit_values_to_f32(loader->row + column, data, piece, dtype);

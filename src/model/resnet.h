@@ -2,6 +2,7 @@
 #ifndef VIT_MODEL_RESNET_H
 #define VIT_MODEL_RESNET_H
 
+#include "../vit_tasks.h"
 #include "config.h"
 
 /* One residual unit: 1x1, 3x3 with the stride, 1x1, and a shortcut around them. */
@@ -14,9 +15,6 @@ typedef struct vit_unit_shape {
 
 int vit_unit_count(const vit_resnet *resnet);
 vit_unit_shape vit_unit_at(const vit_resnet *resnet, int unit);
-/* Side of the stem's windows, and their stride. */
-int vit_root_size(const vit_resnet *resnet);
-int vit_root_stride(const vit_resnet *resnet);
 /* Channels of the last map, and pixels of the input that one of its own stands for along each side; 3 and 1 without
  * convolutions. */
 int vit_resnet_channels(const vit_resnet *resnet);

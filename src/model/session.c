@@ -122,11 +122,11 @@ static void take_quantized(vit_session *s, size_t lanes) {
     const size_t bytes = 4 / (size_t)s->int8->depth, own_heads = c->decoder.heads ? (size_t)c->decoder.heads : 1;
     const size_t head_lanes = vit_size_mul(lanes, max3((size_t)c->heads, own_heads, 0));
     const size_t head_width = max3((size_t)(c->width / c->heads), (size_t)c->decoder.width / own_heads, 0);
-    s->quantized.tokens = vit_arena_take(&s->arena, vit_size_mul(lanes, ((size_t)deepest(c) + 3) / 4 * 4 * bytes));
+    s->quantized.tokens = vit_arena_take(&s->arena, vit_size_mul(lanes, vit_int8_columns((size_t)deepest(c)) * bytes));
     s->quantized.scale = take(&s->arena, lanes, 1, 1);
     s->quantized.zero = vit_arena_take(&s->arena, vit_size_mul(lanes, sizeof(int32_t)));
-    s->quantized.q = vit_arena_take(&s->arena, vit_size_mul(head_lanes, (head_width + 3) / 4 * 4 * bytes));
-    s->quantized.k = vit_arena_take(&s->arena, vit_size_mul(head_lanes, (head_width + 3) / 4 * 4 * bytes));
+    s->quantized.q = vit_arena_take(&s->arena, vit_size_mul(head_lanes, vit_int8_columns(head_width) * bytes));
+    s->quantized.k = vit_arena_take(&s->arena, vit_size_mul(head_lanes, vit_int8_columns(head_width) * bytes));
     s->quantized.q_scale = take(&s->arena, head_lanes, 1, 1);
     s->quantized.k_scale = take(&s->arena, head_lanes, 1, 1);
     s->quantized.q_zero = vit_arena_take(&s->arena, vit_size_mul(head_lanes, sizeof(int32_t)));

@@ -2,7 +2,7 @@
 #include "stages.h"
 
 size_t vit_quantized_bytes(const vit_session *s, int k) {
-    return (size_t)((k + 3) / 4 * 4 / s->int8->depth) * (size_t)s->int8->panel * 4;
+    return vit_int8_columns((size_t)k) / (size_t)s->int8->depth * (size_t)s->int8->panel * 4;
 }
 
 struct linear_job {

@@ -161,11 +161,23 @@ static void distances_backward(const head *h, int panel, const float *ds, float 
     t->train->gemm_nn(&g, 0, h->width);
 }
 
+/* Attention of one layer. */
+struct heads_job {
+    const vit_trainer *trainer;
+    const vit_kept *kept;
+    const float *rel; /* its table of distances, or NULL */
+};
+
+static struct heads_job heads_of(const vit_trainer *t, int layer) {
+    return (struct heads_job){t, &t->kept[layer], t->model->weights.blocks[layer].rel_embed};
+}
+
 /* The gradient of a layer's table: heads and images add up in their order. */
 static void sum_distances(void *context, int begin, int end, int thread) {
     (void)thread;
-    const vit_trainer *t = ((const void **)context)[0];
-    float *gradient = vit_gradient(t, ((const void **)context)[1]);
+    const struct heads_job *job = context;
+    const vit_trainer *t = job->trainer;
+    float *gradient = vit_gradient(t, job->rel);
     const vit_config *c = &t->model->config;
     const size_t width = (size_t)(c->width / c->heads), count = (2 * (size_t)t->tokens - 1) * width;
     for (int head = 0; head < t->options.batch * c->heads; head++)
@@ -200,12 +212,13 @@ static void mix(const head *h, float *weights, const float *rows_of_keys, int pa
 }
 
 static void forward_heads(void *context, int begin, int end, int thread) {
-    const vit_trainer *t = ((const void **)context)[0];
-    const vit_kept *kept = ((const void **)context)[1];
+    const struct heads_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const vit_kept *kept = job->kept;
     size_t floats;
     for (int item = begin; item < end; item++) {
         head h = head_of(t, item, vit_scratch(t, thread), &floats);
-        h.rel = ((const void **)context)[2];
+        h.rel = job->rel;
         read_rows(&h, kept->qkv, 3, Q, h.q);
         read_rows(&h, kept->qkv, 3, K, h.k);
         read_rows(&h, kept->qkv, 3, V, h.v);
@@ -230,12 +243,13 @@ static void gather(const head *h, const float *weights, const float *x, int pane
 }
 
 static void backward_heads(void *context, int begin, int end, int thread) {
-    const vit_trainer *t = ((const void **)context)[0];
-    const vit_kept *kept = ((const void **)context)[1];
+    const struct heads_job *job = context;
+    const vit_trainer *t = job->trainer;
+    const vit_kept *kept = job->kept;
     size_t floats;
     for (int item = begin; item < end; item++) {
         head h = head_of(t, item, vit_scratch(t, thread), &floats);
-        h.rel = ((const void **)context)[2];
+        h.rel = job->rel;
         if (h.rel) {
             const size_t count = (2 * (size_t)t->tokens - 1) * (size_t)h.width;
             h.drel = t->distances + (size_t)item * count;
@@ -268,14 +282,13 @@ static void backward_heads(void *context, int begin, int end, int thread) {
 }
 
 void vit_train_attention_forward(vit_trainer *t, int layer) {
-    const void *context[] = {t, &t->kept[layer], t->model->weights.blocks[layer].rel_embed};
-    vit_team_run(t->team, t->options.batch * t->model->config.heads, 1, forward_heads, context);
+    struct heads_job job = heads_of(t, layer);
+    vit_team_run(t->team, t->options.batch * t->model->config.heads, 1, forward_heads, &job);
 }
 
 void vit_train_attention_backward(vit_trainer *t, int layer) {
-    const float *rel = t->model->weights.blocks[layer].rel_embed;
-    const void *context[] = {t, &t->kept[layer], rel}, *sums[] = {t, rel};
-    vit_team_run(t->team, t->options.batch * t->model->config.heads, 1, backward_heads, context);
-    if (rel)
-        vit_team_run(t->team, 2 * t->tokens - 1, 8, sum_distances, sums);
+    struct heads_job job = heads_of(t, layer);
+    vit_team_run(t->team, t->options.batch * t->model->config.heads, 1, backward_heads, &job);
+    if (job.rel)
+        vit_team_run(t->team, 2 * t->tokens - 1, 8, sum_distances, &job);
 }

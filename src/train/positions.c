@@ -72,17 +72,22 @@ void vit_add_positions(const vit_trainer *t, vit_span s, float *x) {
 
 /* ---- Gradients ---- */
 
+struct sum_job {
+    const vit_trainer *trainer;
+    const float *dx;
+};
+
 /* Channels [begin,end) of dpositions: tokens of all images added up. */
 static void sum_channels(void *context, int begin, int end, int thread) {
-    const vit_trainer *t = ((const void **)context)[0];
-    const float *dx = ((const void **)context)[1];
+    const struct sum_job *job = context;
+    const vit_trainer *t = job->trainer;
     const int r = t->kernels->panel, channels = end - begin, width = t->model->config.width;
     const size_t count = (size_t)t->tokens * (size_t)channels;
     float *sum = vit_scratch(t, thread), *rows = sum + count;
     memset(sum, 0, count * sizeof *sum);
     for (int image = 0; image < t->options.batch; image++) {
         const int lane = image * t->tokens;
-        const vit_transfer part = {.panels = vit_panel(t, (float *)dx, width, lane / r) + begin * r,
+        const vit_transfer part = {.panels = vit_panel(t, (float *)job->dx, width, lane / r) + begin * r,
                                    .stride = (ptrdiff_t)width * r, .rows = rows, .row_stride = channels,
                                    .first = lane % r, .tokens = t->tokens, .channels = channels};
         t->train->to_rows(&part);
@@ -123,8 +128,8 @@ static void add_to_tables(const vit_trainer *t, int layer) {
 }
 
 static void sum_images(vit_trainer *t, const float *dx) {
-    const void *context[] = {t, dx};
-    vit_team_run(t->team, t->model->config.width, t->kernels->panel, sum_channels, context);
+    struct sum_job job = {t, dx};
+    vit_team_run(t->team, t->model->config.width, t->kernels->panel, sum_channels, &job);
 }
 
 void vit_positions_backward(vit_trainer *t, int layer, const float *dx) {

@@ -1,10 +1,6 @@
 /* Masked patch prediction: which patches are corrupted, gradients against differences of the loss, that a step depends on
  * nothing else, and that a session predicts what the trainer learns. Targets and gradients are in the goldens too. */
-#include "test.h"
-
-#include "../../src/train/trainer.h"
-
-static vit_error error;
+#include "trainers.h"
 
 static vit_config small(vit_decoder_kind kind) {
     vit_config c;
@@ -22,78 +18,7 @@ static vit_config small(vit_decoder_kind kind) {
     return c;
 }
 
-/* Random weights everywhere: init leaves the head 0. */
-static vit_model *model_of(const vit_config *c) {
-    vit_model *model = NULL;
-    if (!CHECK_STATUS(VIT_OK, vit_model_init(&model, c, 7, NULL, &error)))
-        puts(error.text);
-    for (int i = 0; model && i < model->slot_count; i++)
-        for (size_t j = 0; j < model->slots[i].count; j++)
-            model->slots[i].held.f32[j] += 0.2f * sinf((float)(j * 7919 % 1009 + (size_t)i));
-    return model;
-}
-
-static vit_trainer *trainer_of(const vit_model *model, vit_train_options options) {
-    vit_trainer *t = NULL;
-    if (!CHECK_STATUS(VIT_OK, vit_trainer_open(&t, model, &options, &error)))
-        puts(error.text);
-    return t;
-}
-
-static vit_train_options options_of(int batch) {
-    vit_train_options o = vit_default_train_options();
-    o.batch = batch;
-    o.updates = 10;
-    o.schedule = VIT_SCHEDULE_CONSTANT;
-    return o;
-}
-
-static vit_train_result step(vit_trainer *t) {
-    const vit_config *c = &t->model->config;
-    vit_train_result r = {0};
-    for (int i = 0; i < t->options.batch; i++)
-        for (int j = 0; j < c->image_height * c->image_width * 3; j++)
-            vit_trainer_input(t, i)[j] = cosf((float)(j * (i + 3) % 977));
-    if (!CHECK_STATUS(VIT_OK, vit_trainer_step(t, &r, &error)))
-        puts(error.text);
-    return r;
-}
-
 /* ---- Gradients ---- */
-
-/* Moves every weight of one slot along its gradient, and compares the change of the loss with what the gradient says. */
-static void check_slots(const vit_config *c, vit_train_options o, const char *what) {
-    vit_model *model = model_of(c);
-    o.rate = 0;
-    vit_trainer *t = trainer_of(model, o);
-    step(t);
-    for (int i = 0; i < t->model->slot_count; i++) {
-        const vit_slot *slot = &t->model->slots[i];
-        float *p = slot->held.f32, *copy = malloc(2 * slot->count * sizeof *copy), *direction = copy + slot->count;
-        double squares = 0, loss[2];
-        memcpy(copy, p, slot->count * sizeof *p);
-        for (size_t j = 0; j < slot->count; j++) {
-            direction[j] = vit_gradient(t, p)[j];
-            squares += (double)direction[j] * direction[j];
-        }
-        const double h = 4e-3 / sqrt(squares + 1e-12);
-        for (int side = 0; side < 2; side++) {
-            for (size_t j = 0; j < slot->count; j++)
-                p[j] = copy[j] + (float)((side ? h : -h) * direction[j]);
-            t->batches = 0; /* the same corruption */
-            loss[side] = step(t).loss;
-        }
-        memcpy(p, copy, slot->count * sizeof *p);
-        t->batches = 0;
-        step(t);
-        const double slope = (loss[1] - loss[0]) / (2 * h);
-        if (!CHECK(fabs(slope - squares) <= 2e-2 * squares + 2e-4 * sqrt(squares)))
-            printf("%s: %s: the loss moves by %g, its gradient says %g\n", what, slot->name, slope, squares);
-        free(copy);
-    }
-    vit_trainer_close(t);
-    vit_model_close(model);
-}
 
 static void test_gradients(void) {
     vit_train_options o = options_of(3);
@@ -123,7 +48,7 @@ static void test_corruption(void) {
     vit_model *model = model_of(&c);
     vit_train_options o = options_of(500);
     vit_trainer *t = trainer_of(model, o);
-    CHECK(step(t).predictions == 500 * 10); /* half of 20 patches */
+    CHECK(step(t, 0).predictions == 500 * 10); /* half of 20 patches */
     int counts[4] = {0}, sources[20] = {0}, own = 0;
     for (int i = 0; i < 500 * 20; i++) {
         counts[t->kinds[i]]++;
@@ -137,10 +62,10 @@ static void test_corruption(void) {
         CHECK(abs(sources[i] - 500) < 120);
     uint8_t first[20 * 500];
     memcpy(first, t->kinds, sizeof first);
-    step(t);
+    step(t, 0);
     CHECK(memcmp(first, t->kinds, sizeof first) != 0);
     t->batches = 0;
-    step(t);
+    step(t, 0);
     CHECK(memcmp(first, t->kinds, sizeof first) == 0);
     vit_trainer_close(t);
     vit_model_close(model);
@@ -169,7 +94,7 @@ static void test_threads(void) {
     o.threads = 3;
     vit_trainer *three = trainer_of(model, o);
     for (int i = 0; i < 6; i++)
-        CHECK(step(one).loss == step(three).loss);
+        CHECK(step(one, 0).loss == step(three, 0).loss);
     CHECK(memcmp(one->parameters, three->parameters, one->parameter_count * sizeof(float)) == 0);
     CHECK(memcmp(one->parameters, model->slots[0].held.f32, one->parameter_count * sizeof(float)) != 0);
     vit_trainer_close(one);
@@ -184,10 +109,10 @@ static void test_learning(void) {
     vit_train_options o = options_of(2);
     o.rate = 3e-3;
     vit_trainer *t = trainer_of(model, o);
-    const double before = step(t).loss;
+    const double before = step(t, 0).loss;
     vit_train_result r = {0};
     for (int i = 0; i < 120; i++)
-        r = step(t);
+        r = step(t, 0);
     CHECK(r.loss < before / 4 && r.correct > r.predictions / 2);
     const vit_save_options save = {.type = VIT_F32};
     CHECK_STATUS(VIT_OK, vit_model_save(vit_trainer_model(t), "build/patches.gguf", &save, &error));
@@ -234,7 +159,7 @@ static void test_refusals(void) {
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
     o.corrupt = 0; /* nothing to learn from, and nothing that is not finite */
     t = trainer_of(model, o);
-    CHECK(step(t).loss == 0);
+    CHECK(step(t, 0).loss == 0);
     vit_trainer_close(t);
     vit_model_close(model);
 }
