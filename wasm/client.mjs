@@ -25,13 +25,14 @@ export class Client {
 
   // source: as openSource() makes it; it is read here, while the worker starts.
   static async open(source, options, { signal, onProgress, first }) {
-    const { module, ...chosen } = prepare(options)
-    const client = new Client(chosen.count - 1)
-    const fail = (error) => client.#fail(error)
+    let client
+    const fail = (error) => client?.#fail(error)
     // Cancelling ends the worker: threads and memory go with it.
     const stop = () => fail(cancelled(signal))
     signal?.addEventListener('abort', stop)
     try {
+      const { module, ...chosen } = prepare(options)
+      client = new Client(chosen.count - 1)
       module.then((module) => client.#worker?.postMessage({ module }), fail)
       source.head.then((head) => client.#worker?.postMessage({ head }), fail)
       await client.#request({ open: [{ ...options, ...chosen }, first && compact(first)] }, [], { onProgress, source, files: new Map() })

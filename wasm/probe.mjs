@@ -61,8 +61,8 @@ export class Probe {
     }
     // a copy: it may be part of a large buffer, which a worker would get as well
     const copy = new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength).slice()
-    const probe = new Probe(vit, ask, { op: 'decode', name: (isBlob && source.name) || 'probe', bytes: copy }, options)
     throwIfCancelled(options.signal)
+    const probe = new Probe(vit, ask, { op: 'decode', name: (isBlob && source.name) || 'probe', bytes: copy }, options)
     await probe.#opening
     return probe
   }

@@ -76,6 +76,7 @@ export async function startServer({ isolated = true } = {}) {
     }
     if (query.has('cut') || (flaky && end < body.length)) return setTimeout(() => response.destroy(), 20)
     if (!query.has('stall')) return response.end()
+    if (response.destroyed) return // the other side left meanwhile
     stalled.add(query.get('name'))
     response.on('close', () => stalled.delete(query.get('name')))
   }

@@ -49,6 +49,11 @@ async function testCompare(base) {
   check(!foreign().length, `compare: requests to ${foreign()}`)
   await close('compare')
 
+  const link = await openPage(`${base}#compare?other=${encodeURIComponent(new URL('/model/model.safetensors', base).href)}&beside=int8`)
+  check(await until(link.page, () => !document.querySelector('#beside-same').hidden) && await compared(link.page, 'f32,int8'), 'compare: a link with a model and its type')
+  check(link.page.url().includes('beside=int8'), `compare: the link stays: ${link.page.url()}`)
+  await link.close('compare, link')
+
   const broken = await openPage(`${base}#compare`, { quiet: true })
   await compared(broken.page, 'f32,int8')
   await drop(broken.page, { name: 'broken.jpg', type: 'image/jpeg', bytes: '' })
@@ -122,6 +127,17 @@ async function testLook(base, browserName) {
   check(await until(resnet, (title) => document.querySelector('#notice h2')?.textContent === title, words['error.no-attention.title']), 'look: a ResNet has no attention')
   check(!(await visible(resnet, '#look .how')), 'look: a ResNet leaves no controls')
   await closeResnet('look, ResNet')
+
+  const other = await openPage(`${base}#look`)
+  check(await looked(other.page, filled('look.says.rollout', { layer: 2 })), 'look: before another model')
+  await other.page.click('#tabs [data-tab="classify"]')
+  await until(other.page, () => document.querySelector('#look').hidden)
+  await other.page.$eval('#heads legend', (legend) => legend.setAttribute('data-before', ''))
+  const model = (name) => fileOf(join(tiny, name), name)
+  await drop(other.page, model('config.json'), model('model.safetensors'))
+  check(await until(other.page, () => !document.querySelector('#heads [data-before]')), 'look: knows of another model')
+  check(!(await visible(other.page, '#look')), 'look: another model leaves the tab closed')
+  await other.close('look, another model')
 
   const link = await openPage(`${base}#look?see=2&layer=2`)
   check(await looked(link.page, filled('look.says.head', { layer: 2, head: 2 })), 'look: a link with layer and head')

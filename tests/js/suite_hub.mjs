@@ -62,6 +62,20 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       await rejects(load(url(`${FILE}?busy`), { signal: controller.signal }), 'cancelled')
     })
 
+    test('a load that cannot begin closes its download', async () => {
+      const validate = WebAssembly.validate
+      const name = `validate-${Math.random()}`
+      const isOpen = async () => (await (await fetch(url(`stalled?name=${name}`))).json()).open
+      WebAssembly.validate = () => false
+      try {
+        await rejects(load(url(`${FILE}?stall=1&name=${name}`)), 'unsupported', 'SIMD')
+      } finally {
+        WebAssembly.validate = validate
+      }
+      await new Promise((done) => setTimeout(done, 200)) // for the request to reach the server, if one goes on
+      equal(await isOpen(), false, 'a download is open')
+    })
+
     test('SHA-256 in pieces is what the host says', async () => {
       const bytes = Uint8Array.from({ length: 300 }, (_, i) => (i * 167) ^ (i >> 3))
       for (let length = 0; length <= 300; length += length < 130 ? 1 : 17) {

@@ -267,6 +267,7 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
         await rejects(vit.loadProbe(await bytesOf(TIMM + 'model.safetensors')), 'format')
         for (const source of ['probe.bin', undefined, [file]]) await rejects(vit.loadProbe(source), 'argument')
         await rejects(vit.loadProbe(new Uint8Array(0)), 'truncated')
+        await rejects(vit.loadProbe(new Uint8Array(4), { signal: AbortSignal.abort() }), 'cancelled') // and nothing else fails later
         equal((await vit.loadProbe(new DataView(new Uint8Array([1, ...file]).buffer, 1))).examples, 10, 'part of a buffer')
       })
     })

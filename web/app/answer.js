@@ -8,7 +8,7 @@ const box = $('#answer');
 const list = $('#scores');
 
 export const labelOf = ({ index, label }) => label ?? t('class', { index });
-const first = (label) => label.split(',')[0]; // "tabby, tabby cat" has synonyms
+export const short = (label) => label.split(',')[0]; // "tabby, tabby cat" has synonyms
 
 function sureness(score) {
     if (score >= 0.9) return t('sure.certain');
@@ -41,13 +41,13 @@ function showTimes({ ms, parts }) {
 export function showAnswer(result) {
     const [best, ...others] = result.top;
     $('.sure', box).textContent = sureness(best.score);
-    $('.top-label', box).textContent = first(labelOf(best));
+    $('.top-label', box).textContent = short(labelOf(best));
     list.replaceChildren(...result.top.map(row));
     showTimes(result);
     box.hidden = false;
     setBusy(false);
-    const values = { sure: sureness(best.score), label: first(labelOf(best)), score: percent(best.score) };
-    const rest = others.map((entry) => `${first(labelOf(entry))}, ${percent(entry.score)}`).join('; ');
+    const values = { sure: sureness(best.score), label: short(labelOf(best)), score: percent(best.score) };
+    const rest = others.map((entry) => `${short(labelOf(entry))}, ${percent(entry.score)}`).join('; ');
     $('#live').textContent = rest ? t('answer.spoken', { ...values, rest }) : t('answer.only', values);
 }
 

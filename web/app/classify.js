@@ -11,12 +11,14 @@ export async function readable(blob) {
     return createImageBitmap(blob).catch(() => blob); // the engine says what is wrong with it
 }
 
+// Milliseconds of the parts of a run, from vit.info.last.
+export const partsOf = ({ decode, resize, forward, head }) => ({ decode, resize, encode: forward, head });
+
 // -> { top: [{ index, label, score }], ms, parts: { decode, resize, encode, head } }, milliseconds
 export async function classify(blob, signal) {
     const start = performance.now();
     const image = await readable(blob);
     const top = await model.vit.classify(image, { topK: 5, signal });
     const ms = performance.now() - start;
-    const { decode, resize, forward, head } = model.vit.info.last;
-    return { top, ms, parts: { decode, resize, encode: forward, head } };
+    return { top, ms, parts: partsOf(model.vit.info.last) };
 }

@@ -29,7 +29,7 @@ async function filesUnder(entry, found) {
 }
 
 // The entries must be taken before the first await: a drop is only readable while its event runs.
-export async function droppedFiles(transfer) {
+async function droppedFiles(transfer) {
     const items = [...transfer.items].filter((item) => item.kind === 'file');
     const entries = items.map((item) => item.webkitGetAsEntry?.() ?? null);
     const plain = items.map((item) => item.getAsFile());

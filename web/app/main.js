@@ -15,7 +15,7 @@ import { showModelButton, showRuns, startRequests } from './runs.js';
 import { startLoading } from './loading.js';
 import { viewOf } from './view.js';
 import classify from '../tabs/classify.js';
-import compare, { setBeside } from '../tabs/compare.js';
+import compare, { setBeside, typeOfLink } from '../tabs/compare.js';
 import lookTab from '../tabs/look.js';
 import teach from '../tabs/teach.js';
 
@@ -159,9 +159,9 @@ function takeModel(files, purpose = 'use') {
     }
 }
 
-function takeAddress(url, purpose = 'use') {
+function takeAddress(url, purpose = 'use', type) {
     const origin = fromAddress(url);
-    if (purpose === 'beside') return setBeside(origin, url.href);
+    if (purpose === 'beside') return setBeside(origin, url.href, type);
     writeHash({ model: url.href });
     use(origin);
 }
@@ -173,7 +173,7 @@ function askAbout(wanted) {
         title: t('ask.title'), text: t('ask.text'), detail: wanted.map(({ url }) => url.href).join('\n'),
         actions: [{
             label: t('ask.load', { host: hosts }), main: true,
-            run: () => wanted.forEach(({ url, purpose }) => takeAddress(url, purpose)),
+            run: () => wanted.forEach(({ url, purpose }) => takeAddress(url, purpose, typeOfLink())),
         }],
     });
 }
@@ -215,7 +215,6 @@ function openTab(name) {
         else link.removeAttribute('aria-current');
     }
     clearNotice();
-    tab.open?.();
     lookAgain();
 }
 
@@ -271,7 +270,7 @@ async function start() {
     const here = named.filter(({ url }) => url.origin === location.origin);
     const elsewhere = named.filter((one) => !here.includes(one));
     const first = lookAtSample(samples.includes(sample) ? sample : samples[0]);
-    for (const { url, purpose } of here) takeAddress(url, purpose);
+    for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
     if (elsewhere.length) first.then(() => askAbout(elsewhere));
     if (named.some(({ purpose }) => purpose === 'use')) return;
     const served = await fromHost();

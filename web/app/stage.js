@@ -22,7 +22,7 @@ let showGrid = true;
 let hovered = null;     // { row, column }
 let heat = null;        // canvas of rows x columns pixels that darkens what is not looked at
 let live = null;        // { name, width, height } of the camera's picture while that is shown
-let pointed = () => {}; // told of each patch that is chosen
+let pointed = () => {}; // called when another patch is chosen
 let overtaken = () => {}; // ends the wait for a picture when another one comes
 
 // The part of the picture that the model is fed, in pixels: { left, top, width, height }.
@@ -157,7 +157,7 @@ function choose(next) {
     hovered = next;
     captions();
     draw();
-    pointed(next);
+    pointed();
 }
 
 function hover(event) {
@@ -204,7 +204,10 @@ export function setHeat(map) {
     draw();
 }
 
-// listener({ row, column } or null) is told of each patch that is chosen.
+// The patch that is pointed at, { row, column }, or null.
+export const chosenPatch = () => hovered;
+
+// listener() is called when another one is chosen.
 export const onPatch = (listener) => {
     pointed = listener;
 };

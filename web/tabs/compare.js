@@ -4,19 +4,23 @@
 import { $, el } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { bytes, milliseconds, percent, points } from '../app/format.js';
-import { readable } from '../app/classify.js';
-import { labelOf } from '../app/answer.js';
+import { partsOf, readable } from '../app/classify.js';
+import { labelOf, short } from '../app/answer.js';
 import { openDrawer } from '../app/drawer.js';
 import { readHash, writeHash } from '../app/hash.js';
 import { loadBeside, model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
 
+const TYPES = ['f32', 'int8'];
 const RUNS = 5;     // of each, when times are measured
 const SHOWN = 5;    // classes of each side
 
 const box = $('#compare');
 const [first, second] = box.querySelectorAll('.side');
 const result = $('.result', box);
+
+// What a link says of it.
+export const typeOfLink = () => TYPES.find((type) => type === readHash().beside);
 
 let compute = 'int8';
 let origin = null;      // { name, source } of another model; null: the page's own
@@ -101,7 +105,6 @@ function largestDifference(a, b) {
 }
 
 const bestOf = (classes) => classes.keys().next().value;
-const short = (label) => label.split(',')[0];
 
 function showResult(a, b) {
     const bests = { a: short(bestOf(a.classes)), b: short(bestOf(b.classes)) };
@@ -139,14 +142,13 @@ async function look(picture, signal, shown, runs = 1) {
     showSide(second, sides[1]);
     showResult(...sides);
     result.setAttribute('aria-busy', false);
-    const { decode, resize, forward, head } = model.vit.info.last;
-    showRuns({ decode, resize, encode: forward, head });
+    showRuns(partsOf(model.vit.info.last));
 }
 
-// What to set beside: { name, source }, or null for the page's own model.
-export function setBeside(next, address) {
+// What to set beside: { name, source }, or null for the page's own model; and its compute type.
+export function setBeside(next, address, type = next ? 'f32' : 'int8') {
     origin = next;
-    compute = next ? 'f32' : 'int8';
+    compute = type;
     writeHash({ other: address, beside: compute });
     showChoice();
     lookAgain();
@@ -157,7 +159,7 @@ export default {
 
     start(again) {
         lookAgain = again;
-        $('#beside-compute').append(...['f32', 'int8'].map((type) => el('label', {},
+        $('#beside-compute').append(...TYPES.map((type) => el('label', {},
             el('input', { type: 'radio', name: 'beside', value: type, onchange: () => {
                 compute = type;
                 writeHash({ beside: type });
@@ -167,7 +169,7 @@ export default {
         $('#beside-same').addEventListener('click', () => setBeside(null));
         $('#measure').textContent = t('compare.measure', { runs: RUNS });
         $('#measure').addEventListener('click', () => lookAgain(RUNS));
-        if (['f32', 'int8'].includes(readHash().beside)) compute = readHash().beside;
+        compute = typeOfLink() ?? compute;
         showChoice();
     },
 

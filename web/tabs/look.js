@@ -4,12 +4,12 @@
 import { $, el } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { percent } from '../app/format.js';
-import { readable } from '../app/classify.js';
+import { partsOf, readable } from '../app/classify.js';
 import { Problem } from '../app/errors.js';
 import { readHash, writeHash } from '../app/hash.js';
 import { model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
-import { onPatch, setHeat } from '../app/stage.js';
+import { chosenPatch, onPatch, setHeat } from '../app/stage.js';
 
 const MOST = 1024; // patches whose maps are fetched and kept all at once
 
@@ -18,7 +18,6 @@ const slider = $('#layer');
 
 let shown = 'rollout';  // or 'mean', or the number of a head, from 1
 let layer = 0;          // from 1; 0: the last
-let patch = null;       // { row, column } that is pointed at
 let job = null;         // the picture in work: { image, live, signal }, then its grid and all maps
 let busy = false;
 let lookAgain = () => {};
@@ -45,7 +44,7 @@ async function mapOf(patch, job) {
     return { grid: job.grid, values: job.all.values.subarray(query * count, (query + 1) * count) };
 }
 
-function explain({ grid: [, columns], values }) {
+function explain({ grid: [, columns], values }, patch) {
     const names = { layer: layerShown(), layers: layers(), head: shown };
     const how = t(['rollout', 'mean'].includes(shown) ? `look.says.${shown}` : 'look.says.head', names);
     const best = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
@@ -62,12 +61,12 @@ async function show() {
     busy = true;
     const now = job;
     try {
-        for (let of; of !== patch && !now.signal.aborted;) {
-            of = patch;
+        for (let of; of !== chosenPatch() && !now.signal.aborted;) {
+            of = chosenPatch();
             const map = await mapOf(of, now);
             if (now.signal.aborted) break;
             setHeat(map);
-            const most = explain(map);
+            const most = explain(map, of);
             if (!now.live) $('#live').textContent = most;
         }
     } finally {
@@ -89,7 +88,6 @@ function choices() {
     slider.max = layers();
     slider.value = layerShown();
     $('#layer-number').textContent = t('look.layer.number', { layer: layerShown(), layers: layers() });
-    box.hidden = false;
 }
 
 function change(set) {
@@ -111,8 +109,7 @@ export default {
         slider.addEventListener('input', () => change(() => {
             layer = Number(slider.value);
         }));
-        onPatch((next) => {
-            patch = next;
+        onPatch(() => {
             show().catch(() => {}); // what is wrong with the picture, look() has said
         });
     },
@@ -124,9 +121,8 @@ export default {
         await ready;
         if (signal.aborted) return;
         await show();
-        const { decode, resize, forward, head } = model.vit.info.last;
         $('.controls', box).hidden = false;
-        showRuns({ decode, resize, encode: forward, head });
+        showRuns(partsOf(model.vit.info.last));
     },
 
     clear() {

@@ -4,7 +4,7 @@ import { $, el, save } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { count, number, percent } from '../app/format.js';
 import { openCamera, viewfinder } from '../app/camera.js';
-import { readable } from '../app/classify.js';
+import { partsOf, readable } from '../app/classify.js';
 import { Problem, describe, isCancel } from '../app/errors.js';
 import { model } from '../app/model.js';
 import { showNotice } from '../app/notice.js';
@@ -226,8 +226,7 @@ export default {
         if (signal.aborted) return;
         showScores(top);
         if (picture.blob instanceof Blob) $('#live').textContent = t('teach.says', { label: top[0].label });
-        const { decode, resize, forward, head } = model.vit.info.last;
-        showRuns({ decode, resize, encode: forward, head });
+        showRuns(partsOf(model.vit.info.last));
     },
 
     clear: () => showScores([]),
