@@ -53,7 +53,7 @@ typedef struct vit_attention_options {
     int image;             /* of the session's batch */
 } vit_attention_options;
 
-/* Follows a session that was opened with capture_attention, which must outlive it. Holds T x T floats, three times that
+/* Follows a session that was opened with capture_attention, not masked, which must outlive it. Holds T x T floats, three times that
  * for a rollout, whatever the number of layers. */
 typedef struct vit_attention vit_attention;
 vit_status vit_attention_open(vit_attention **out, vit_session *session, const vit_attention_options *options,
@@ -74,7 +74,7 @@ vit_status vit_attention_read(const vit_attention *attention, int query, float *
 
 /* ---- What a network has learnt (figure 7) ---- */
 
-/* After the advance of an attention stage of a session with capture_attention: out [H] = mean over query patches of the
+/* After the advance of an attention stage of such a session: out [H] = mean over query patches of the
  * distance in pixels to the patches they look at, weighted by attention. renormalize: 1 = weights of a query's patches
  * are made to sum to 1, 0 = as they are. Returns the layer, or -1 after any other stage. */
 int vit_attention_distance(const vit_session *session, int image, int renormalize, double *out);

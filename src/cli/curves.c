@@ -195,6 +195,20 @@ static void draw(FILE *out, const char *title, curve (*runs)[SERIES], char **nam
     fputs("</svg>\n", out);
 }
 
+/* An exit status, after a complaint where there is one. */
+static int write_plot(const char *path, const char *title, curve (*runs)[SERIES], char **names, int count) {
+    FILE *out = fopen(path, "w");
+    int failed = !out;
+    if (out) {
+        draw(out, title, runs, names, count);
+        failed = ferror(out);
+        failed |= fclose(out) != 0;
+    }
+    if (failed)
+        vit_cli_complain("%s: cannot be written", path);
+    return failed ? VIT_CLI_FAILED : VIT_CLI_OK;
+}
+
 int vit_cli_plot(int argc, char **argv) {
     const char *path = NULL, *title = "training";
     int count, status;
@@ -212,19 +226,12 @@ int vit_cli_plot(int argc, char **argv) {
         return VIT_CLI_FAILED;
     curve(*runs)[SERIES] = calloc((size_t)count, sizeof *runs);
     status = runs ? VIT_CLI_OK : VIT_CLI_FAILED;
+    if (!runs)
+        vit_cli_complain("out of memory");
     for (int i = 0; i < count && status == VIT_CLI_OK; i++)
         status = read_log(argv[i], runs[i]);
-    FILE *out = status == VIT_CLI_OK ? fopen(path, "w") : NULL;
-    if (out) {
-        draw(out, title, runs, argv, count);
-        const int failed = ferror(out);
-        if (fclose(out) != 0 || failed)
-            status = VIT_CLI_FAILED;
-    }
-    if (status == VIT_CLI_OK && !out)
-        status = VIT_CLI_FAILED;
-    if (out && status != VIT_CLI_OK)
-        vit_cli_complain("%s: cannot be written", path);
+    if (status == VIT_CLI_OK)
+        status = write_plot(path, title, runs, argv, count);
     for (int i = 0; i < count && runs; i++)
         for (int s = 0; s < SERIES; s++)
             free(runs[i][s].points);

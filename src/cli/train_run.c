@@ -115,20 +115,28 @@ static double evaluate(progress *p, double *loss) {
     const int all = vit_dataset_count(data);
     for (int i = 0; i < all && !interrupted; i++) {
         vit_image image;
-        const int counts = run->test || run->held_out[i] == 1;
-        if (counts && vit_dataset_picture(data, i, &image, &error) == VIT_OK) {
-            if (vit_image_preprocess(&image, &c->preprocess, c->image_height, c->image_width,
-                                     vit_session_input(session, filled), NULL, &error) == VIT_OK)
+        if (run->test || run->held_out[i] == 1) {
+            vit_status status = vit_dataset_picture(data, i, &image, &error);
+            if (status == VIT_OK) {
+                status = vit_image_preprocess(&image, &c->preprocess, c->image_height, c->image_width,
+                                              vit_session_input(session, filled), NULL, &error);
+                vit_image_close(&image);
+            }
+            if (status == VIT_OK) {
                 classes[filled++] = vit_dataset_class(data, i);
-            vit_image_close(&image);
-        } else if (counts) {
-            hide(p);
-            vit_cli_complain("%s", error.text);
+            } else {
+                hide(p);
+                vit_cli_complain("%s", error.text);
+            }
         }
         if (filled < TEST_BATCH && (i + 1 < all || !filled))
             continue;
-        if (vit_session_run(session, &error) != VIT_OK)
+        if (vit_session_run(session, &error) != VIT_OK) {
+            hide(p);
+            vit_cli_complain("%s", error.text);
+            count = 0;
             break;
+        }
         for (int j = 0; j < filled; j++) {
             vit_score top;
             const float *logits = vit_session_logits(session, j);

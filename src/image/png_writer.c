@@ -1,4 +1,5 @@
 /* Writing PNG: 8-bit RGB, the row filter that leaves least, LZ77 with one candidate a place, fixed Huffman codes. */
+#include "check.h"
 #include "image.h"
 
 #include "../base/file.h"
@@ -125,16 +126,6 @@ static void put_u32(vit_buffer *out, uint32_t value) {
         put_byte(out, value >> shift & 255);
 }
 
-static uint32_t crc32(const unsigned char *data, size_t size) {
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
-    }
-    return ~crc;
-}
-
 static uint32_t adler32(const unsigned char *data, size_t size) {
     uint32_t a = 1, b = 0;
     for (size_t i = 0; i < size; i++) {
@@ -156,7 +147,7 @@ static void end_chunk(vit_buffer *out, size_t kind) {
     uint32_t length = (uint32_t)(out->size - kind - 4);
     for (int i = 0; i < 4; i++)
         out->data[kind - 4 + (size_t)i] = (unsigned char)(length >> (24 - 8 * i));
-    put_u32(out, crc32(out->data + kind, out->size - kind));
+    put_u32(out, vit_png_crc(out->data + kind, out->size - kind));
 }
 
 static int paeth(int left, int up, int corner) {

@@ -149,6 +149,10 @@ static vit_status bind_tensor(const vit_import_job *in, int index, vit_target *t
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
                         "%s: tensor \"%.120s\": type %s is not supported (F32, F16, BF16, Q8_0 and Q4_0 are)", in->file,
                         tensor->name, tensor->type);
+    if (target->rest && in->model->container.places && in->model->container.places[index].fortran)
+        return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
+                        "%s: tensor \"%.120s\": several weights in one, in Fortran's order, are not supported", in->file,
+                        tensor->name);
     target->scattered = own->name.kernel || own->name.stacked;
     if (target->scattered && vit_block_values(tensor->dtype) > 1)
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED, "%s: tensor \"%.120s\": blocks of type %s cannot be transposed",

@@ -83,10 +83,3 @@ double vit_unit_multiply_adds(const vit_config *c, int unit, int height, int wid
     return in * u.channels * middle + out * middle * (9 * middle + 4 * middle) +
            (u.projects ? out * u.channels * 4 * middle : 0);
 }
-
-double vit_resnet_multiply_adds(const vit_config *c, int height, int width) {
-    double sum = vit_stem_multiply_adds(c, height, width);
-    for (int i = 0; i < vit_unit_count(&c->resnet); i++)
-        sum += vit_unit_multiply_adds(c, i, height, width);
-    return sum;
-}

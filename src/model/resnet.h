@@ -41,10 +41,9 @@ const vit_resnet_rules *vit_resnet_rules_of(vit_resnet_kind kind);
 /* Group norm always has so many groups. */
 enum { VIT_NORM_GROUPS = 32 };
 
-/* Of one image of so many pixels; all of the convolutions. */
+/* Of one image of so many pixels. */
 double vit_stem_multiply_adds(const vit_config *config, int height, int width);
 double vit_unit_multiply_adds(const vit_config *config, int unit, int height, int width);
-double vit_resnet_multiply_adds(const vit_config *config, int height, int width);
 
 /* A side of the maps that leave a stage, pixels; of stage -1, the stem's convolution; -2, the input. */
 int vit_map_side(const vit_resnet *resnet, int pixels, int stage);

@@ -6,15 +6,13 @@
 #include <math.h>
 #include <string.h>
 
-#define VIT_STEM_SIDE 7 /* of the first convolution of a ResNet */
-
 /* ---- How far heads look ---- */
 
 int vit_attention_distance(const vit_session *s, int image, int renormalize, double *out) {
     const vit_stage *stage = s->next ? &s->stages[s->next - 1] : NULL;
     const vit_config *c = &s->model->config;
-    const int first = s->tokens - s->patches, stride = vit_resnet_stride(&c->resnet);
-    if (!stage || stage->view.kind != VIT_VIEW_ATTENTION || image < 0 || image >= s->batch)
+    const int first = s->prefix, stride = vit_resnet_stride(&c->resnet);
+    if (!stage || stage->view.kind != VIT_VIEW_ATTENTION || s->masked || image < 0 || image >= s->batch)
         return -1;
     const float *row = s->attention + (size_t)image * (size_t)c->heads * (size_t)s->tokens * (size_t)s->tokens;
     for (int head = 0; head < c->heads; head++) {
@@ -54,7 +52,7 @@ vit_status vit_position_similarity(vit_session *s, float *out, vit_error *error)
     const size_t width = (size_t)s->model->config.width, count = (size_t)s->patches;
     double *unit;
     VIT_TRY(make_positions(s, error));
-    const float *rows = s->positions + (size_t)(s->tokens - s->patches) * width;
+    const float *rows = s->positions + (size_t)s->prefix * width;
     VIT_TRY(vit_alloc_for((void **)&unit, &s->allocator, vit_size_mul(vit_size_mul(count, width), sizeof *unit),
                           "position embeddings", error));
     for (size_t i = 0; i < count; i++) {
@@ -174,8 +172,8 @@ void vit_filter_shape(const vit_model *model, int shape[3]) {
     const vit_config *c = &model->config;
     const int is_resnet = c->resnet.stem_width > 0;
     shape[0] = is_resnet ? c->resnet.stem_width : c->width;
-    shape[1] = is_resnet ? VIT_STEM_SIDE : c->patch_height;
-    shape[2] = is_resnet ? VIT_STEM_SIDE : c->patch_width;
+    shape[1] = is_resnet ? vit_root_size(&c->resnet) : c->patch_height;
+    shape[2] = is_resnet ? vit_root_size(&c->resnet) : c->patch_width;
 }
 
 vit_status vit_filter_components(const vit_model *model, int count, float *components, float *strengths, float *mean,

@@ -50,6 +50,8 @@ vit_status vit_attention_open(vit_attention **out, vit_session *session, const v
                         session->batch);
     if (!session->attention)
         return vit_fail(error, VIT_ERR_ARGUMENT, "attention: the session was opened without capture_attention");
+    if (session->masked)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "attention: not of a session that hides patches");
     VIT_TRY(vit_alloc_for((void **)&a, &session->allocator, sizeof *a, "attention", error));
     *a = planned;
     take_memory(a);
@@ -172,7 +174,7 @@ static int default_query(const vit_config *c) {
 
 vit_status vit_attention_read(const vit_attention *a, int query, float *values, vit_error *error) {
     const vit_session *s = a->session;
-    const int first = s->tokens - s->patches;
+    const int first = s->prefix;
     if (query == VIT_QUERY_DEFAULT)
         query = default_query(&s->model->config);
     if (!a->complete)

@@ -146,6 +146,12 @@ def test_fortran_order(vit, tally, folder):
             _, one = trace(vit, f"{source}/model.npz", f"{folder}/one.safetensors", *words)
             result, two = trace(vit, f"{folder}/{case}.npz", f"{folder}/two.safetensors", *words)
             tally.check(one and bits(one) == bits(two), f"{case} in Fortran's order, {compute}", result)
+    source = "tests/golden/siglip/hf_vision"  # q, k and v of its head's attention are one tensor
+    write_npz(f"{folder}/c.npz", read_safetensors(f"{source}/model.safetensors"))
+    write_in_fortran_order(f"{folder}/siglip.npz", f"{folder}/c.npz")
+    for name, status in (("c", 0), ("siglip", 1)):
+        result = vit.run("info", "--config", f"{source}/config.json", f"{folder}/{name}.npz")
+        tally.equal((result.status, "in_proj_weight" in result.err), (status, status == 1), f"{name}.npz")
 
 
 def test_npz(vit, tally, folder):

@@ -423,6 +423,12 @@ static void test_masks_refused(void) {
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_session_hide(session, hidden, &error));
     CHECK_STATUS(VIT_OK, vit_session_run(session, &error)); /* with what was hidden before: nothing */
     vit_session_close(session);
+    CHECK_STATUS(VIT_OK, vit_session_open(
+                             &session, model, &(vit_session_options){.masked = 1, .capture_attention = 1}, &error));
+    vit_attention *attention;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_attention_open(&attention, session, &(vit_attention_options){.layer = -1}, &error));
+    CHECK_MENTIONS(error.text, "hides patches");
+    vit_session_close(session);
     vit_model_close(model);
 }
 

@@ -357,6 +357,27 @@ static void test_positions(void) {
     vit_model_close(model);
 }
 
+/* A stem's filters are as large as its windows. */
+static void test_stem_filters(void) {
+    vit_config c;
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&c, "bit_r50x1", &error));
+    c.resnet = (vit_resnet){.stages = 1, .units = {1}, .stem_width = 32, .width = 32, .kind = c.resnet.kind,
+                            .root_size = 3, .root_stride = 1};
+    c.width = 128;
+    vit_model *model;
+    CHECK_STATUS(VIT_OK, vit_model_init(&model, &c, 3, NULL, &error));
+    int shape[3];
+    vit_filter_shape(model, shape);
+    CHECK(shape[0] == 32 && shape[1] == 3 && shape[2] == 3);
+    float components[27], strength, mean[27];
+    CHECK_STATUS(VIT_OK, vit_filter_components(model, 1, components, &strength, mean, &error));
+    double sum = 0;
+    for (int filter = 0; filter < 32; filter++)
+        sum += (double)model->weights.stem->weight[filter * 27];
+    CHECK_CLOSE(mean[0], sum / 32, 1e-6);
+    vit_model_close(model);
+}
+
 /* Filters are as far from their mean as the components with their strengths say, along each and in all. */
 static void test_filters(void) {
     enum { D = 36, LENGTH = 192 };
@@ -440,4 +461,4 @@ static void test_png(void) {
 }
 
 TEST_MAIN(TEST(test_eigen), TEST(test_cholesky), TEST(test_attention), TEST(test_attention_errors), TEST(test_distance),
-          TEST(test_positions), TEST(test_filters), TEST(test_png))
+          TEST(test_positions), TEST(test_stem_filters), TEST(test_filters), TEST(test_png))
