@@ -30,6 +30,15 @@ static int clamp(int value, int low, int high) {
     return value < low ? low : value > high ? high : value;
 }
 
+int vit_cli_canvas_save(vit_image *canvas, const char *path) {
+    vit_error error;
+    const vit_status status = vit_image_save(canvas, path, NULL, &error);
+    if (status != VIT_OK)
+        vit_cli_complain("%s", error.text);
+    vit_image_close(canvas);
+    return status == VIT_OK ? VIT_CLI_OK : VIT_CLI_FAILED;
+}
+
 void vit_cli_fill(vit_image *canvas, int x, int y, int width, int height, vit_cli_color color) {
     const int left = clamp(x, 0, canvas->width), right = clamp(x + width, 0, canvas->width),
               top = clamp(y, 0, canvas->height), bottom = clamp(y + height, 0, canvas->height);

@@ -12,6 +12,9 @@ enum { VIT_CLI_WHITE = 0xffffff, VIT_CLI_INK = 0x24292f, VIT_CLI_GREY = 0x8b949e
 /* A picture of one colour, to be closed by vit_image_close; 0 and a complaint where there is no memory. */
 int vit_cli_canvas_open(vit_image *canvas, int width, int height, vit_cli_color color);
 
+/* Writes a PNG and closes the canvas; an exit status, after a complaint where there is one. */
+int vit_cli_canvas_save(vit_image *canvas, const char *path);
+
 void vit_cli_fill(vit_image *canvas, int x, int y, int width, int height, vit_cli_color color);
 /* Smooth, with round ends; width in pixels. */
 void vit_cli_stroke(vit_image *canvas, double x0, double y0, double x1, double y1, double width, vit_cli_color color);

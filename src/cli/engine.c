@@ -79,6 +79,12 @@ int vit_cli_feature_width(const vit_cli_engine *engine, vit_feature feature) {
     return feature == VIT_FEATURE_HEAD ? vit_feature_width(config) : config->width;
 }
 
+int vit_cli_check_feature(const vit_cli_command *command, const vit_cli_engine *engine, vit_feature feature) {
+    if (feature == VIT_FEATURE_CLASS && !vit_model_config(engine->model)->class_token)
+        return vit_cli_usage(command, "--pool cls: this model has no class token; use head or mean");
+    return -1;
+}
+
 vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error) {
     vit_image image;
     vit_status status = vit_image_open(&image, path, NULL, error);
@@ -97,4 +103,10 @@ vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_erro
     if (engine->runs++ == 0) /* there may be more pictures */
         vit_session_tune(engine->session);
     return status;
+}
+
+vit_status vit_cli_engine_features(vit_cli_engine *engine, const char *path, vit_feature feature, float *row,
+                                   vit_error *error) {
+    const vit_status status = vit_cli_engine_run(engine, path, error);
+    return status == VIT_OK ? vit_session_features(engine->session, 0, feature, row, error) : status;
 }

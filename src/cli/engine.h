@@ -27,6 +27,10 @@ typedef struct vit_cli_run {
     {"crop-pct", "F", VIT_CLI_NUMBER, &(run).crop_pct, 0.01, 1,                                     \
      "share of the picture's short side that is looked at (default: the model's)"}
 
+#define VIT_CLI_POOL_OPTION(pool)                                \
+    {"pool", "head|cls|mean", VIT_CLI_CHOICE, &(pool), 0, 0,     \
+     "what the head sees (default), the class token, the mean of the patches"}
+
 typedef struct vit_cli_engine {
     vit_model *model;
     vit_session *session;
@@ -49,10 +53,15 @@ int vit_cli_session_failed(const vit_cli_command *command, const vit_cli_run *ru
 
 /* Numbers of a feature vector. */
 int vit_cli_feature_width(const vit_cli_engine *engine, vit_feature feature);
+/* -1 to go on, or the exit status: --pool asks for what the model does not have. */
+int vit_cli_check_feature(const vit_cli_command *command, const vit_cli_engine *engine, vit_feature feature);
 
 /* Decodes and preprocesses a picture into the session. */
 vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error);
 /* The same, and runs it. */
 vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error);
+/* The same, and its features: row [vit_cli_feature_width()]. */
+vit_status vit_cli_engine_features(vit_cli_engine *engine, const char *path, vit_feature feature, float *row,
+                                   vit_error *error);
 
 #endif

@@ -59,10 +59,7 @@ static int compute_all(vit_cli_engine *engine, const vit_cli_paths *paths, table
     for (size_t i = 0; i < paths->count; i++) {
         vit_error error;
         vit_cli_progress_show(&progress, (double)i, (double)paths->count);
-        vit_status status = vit_cli_engine_run(engine, paths->items[i], &error);
-        if (status == VIT_OK)
-            status = vit_session_features(engine->session, 0, table->pool, table->row, &error);
-        if (status != VIT_OK) {
+        if (vit_cli_engine_features(engine, paths->items[i], table->pool, table->row, &error) != VIT_OK) {
             vit_cli_progress_hide(&progress);
             vit_cli_complain("%s", error.text);
             failed++;
@@ -81,8 +78,9 @@ static int compute_all(vit_cli_engine *engine, const vit_cli_paths *paths, table
 
 static int run_features(vit_cli_engine *engine, table *table, int count, char **arguments) {
     vit_cli_paths paths = {0};
-    if (table->pool == VIT_FEATURE_CLASS && !vit_model_config(engine->model)->class_token)
-        return vit_cli_usage(&command, "--pool cls: this model has no class token; use head or mean");
+    const int status = vit_cli_check_feature(&command, engine, table->pool);
+    if (status >= 0)
+        return status;
     table->width = (size_t)vit_cli_feature_width(engine, table->pool);
     table->row = malloc(table->width * sizeof *table->row);
     if (!table->row) {
@@ -112,8 +110,7 @@ int vit_cli_features(int argc, char **argv) {
     int count, pool = 0;
     const vit_cli_option options[] = {
         VIT_CLI_MODEL_OPTIONS(model),
-        {"pool", "head|cls|mean", VIT_CLI_CHOICE, &pool, 0, 0,
-         "what the head sees (default), the class token, the mean of the patches"},
+        VIT_CLI_POOL_OPTION(pool),
         {"out", "F.npy", VIT_CLI_TEXT, &table.out, 0, 0,
          "write one array with a row for each picture; F.safetensors will do as well"},
         {"json", NULL, VIT_CLI_FLAG, &table.json, 0, 0,

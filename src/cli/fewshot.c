@@ -17,8 +17,9 @@ int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vi
     char backbone[32];
     vit_error error;
     *out = NULL;
-    if (feature == VIT_FEATURE_CLASS && !vit_model_config(engine->model)->class_token)
-        return vit_cli_usage(command, "--pool cls: this model has no class token; use head or mean");
+    const int status = vit_cli_check_feature(command, engine, feature);
+    if (status >= 0)
+        return status;
     vit_model_backbone(engine->model, feature, backbone);
     if (vit_probe_open(out, vit_cli_feature_width(engine, feature), backbone, NULL, &error) == VIT_OK)
         return VIT_CLI_OK;
@@ -35,11 +36,9 @@ static char *label_of(const char *path, size_t root) {
 static vit_status add_picture(vit_probe *probe, vit_cli_engine *engine, vit_feature feature, const char *path,
                               size_t root, float *row, vit_error *error) {
     char *label = label_of(path, root);
-    vit_status status = label ? vit_cli_engine_run(engine, path, error) : VIT_ERR_ARGUMENT;
+    vit_status status = label ? vit_cli_engine_features(engine, path, feature, row, error) : VIT_ERR_ARGUMENT;
     if (!label)
         snprintf(error->text, sizeof error->text, "%.300s: lies in no folder that names its class", path);
-    if (status == VIT_OK)
-        status = vit_session_features(engine->session, 0, feature, row, error);
     if (status == VIT_OK)
         status = vit_probe_add(probe, label, row, NULL, error);
     free(label);
@@ -247,9 +246,7 @@ static void print_prediction(const prediction *p, const char *path) {
 }
 
 static vit_status predict_one(const prediction *p, vit_cli_engine *engine, const char *path, vit_error *error) {
-    vit_status status = vit_cli_engine_run(engine, path, error);
-    if (status == VIT_OK)
-        status = vit_session_features(engine->session, 0, p->feature, p->features, error);
+    const vit_status status = vit_cli_engine_features(engine, path, p->feature, p->features, error);
     if (status != VIT_OK)
         return status;
     return p->neighbours ? vit_probe_vote(p->probe, p->features, p->neighbours, p->scores, error)

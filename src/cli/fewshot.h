@@ -8,11 +8,6 @@ int vit_cli_fewshot_fit(int argc, char **argv);
 int vit_cli_fewshot_predict(int argc, char **argv);
 int vit_cli_fewshot_eval(int argc, char **argv);
 
-/* --pool of fit and eval. */
-#define VIT_CLI_POOL_OPTION(pool)                                \
-    {"pool", "head|cls|mean", VIT_CLI_CHOICE, &(pool), 0, 0,     \
-     "what the head sees (default), the class token, the mean of the patches"}
-
 /* A probe of these features; 0, or the exit status after a complaint. */
 int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vit_cli_engine *engine,
                        vit_feature feature);

@@ -123,7 +123,6 @@ static int draw(const study *study, const point *points, const vit_probe_info *i
     static const char *const names[] = {"linear classifier", "nearest examples"};
     double ticks[MOST_SHOTS], least = 100;
     char title[96];
-    vit_error error;
     vit_cli_plot plot;
     for (int i = 0; i < study->shots_count; i++) {
         ticks[i] = study->shots[i];
@@ -153,11 +152,7 @@ static int draw(const study *study, const point *points, const vit_probe_info *i
     }
     for (int way = 0; way < 2; way++)
         vit_cli_plot_legend(&plot, colors[way], names[way]);
-    const vit_status status = vit_image_save(&plot.canvas, study->out, NULL, &error);
-    if (status != VIT_OK)
-        vit_cli_complain("%s", error.text);
-    vit_image_close(&plot.canvas);
-    return status == VIT_OK ? VIT_CLI_OK : VIT_CLI_FAILED;
+    return vit_cli_canvas_save(&plot.canvas, study->out);
 }
 
 static int run_study(study *study, const vit_probe *probe) {

@@ -94,7 +94,6 @@ static void print(const study *study) {
 static int draw(const study *study) {
     double most = 0;
     char title[96];
-    vit_error error;
     vit_cli_plot plot;
     for (int i = 0; i < study->layers * study->heads; i++)
         most = fmax(most, study->sums[i]);
@@ -118,11 +117,7 @@ static int draw(const study *study) {
                            vit_cli_scale_color((i % study->heads + 0.5) / study->heads));
     vit_cli_plot_legend(&plot, vit_cli_scale_color(0.5), "a head");
     vit_cli_plot_legend(&plot, VIT_CLI_GREY, "mean of the layer");
-    const vit_status status = vit_image_save(&plot.canvas, study->out, NULL, &error);
-    if (status != VIT_OK)
-        vit_cli_complain("%s", error.text);
-    vit_image_close(&plot.canvas);
-    return status == VIT_OK ? VIT_CLI_OK : VIT_CLI_FAILED;
+    return vit_cli_canvas_save(&plot.canvas, study->out);
 }
 
 static int run_study(study *study, vit_cli_engine *engine, int count, char **arguments) {

@@ -24,15 +24,6 @@ static int check(const vit_cli_command *command, const request *request) {
     return vit_cli_check_png(command, request->out);
 }
 
-static int save(vit_image *canvas, const char *path) {
-    vit_error error;
-    const vit_status status = vit_image_save(canvas, path, NULL, &error);
-    if (status != VIT_OK)
-        vit_cli_complain("%s", error.text);
-    vit_image_close(canvas);
-    return status == VIT_OK ? VIT_CLI_OK : VIT_CLI_FAILED;
-}
-
 static void print_floats(const float *values, size_t count) {
     putchar('[');
     for (size_t i = 0; i < count; i++) {
@@ -84,7 +75,7 @@ static int draw_filters(const float *components, int count, int height, int widt
     for (int i = 0; i < count; i++)
         draw_filter(&canvas, components + (size_t)i * 3 * (size_t)height * (size_t)width, height, width,
                     MARGIN + i % columns * step_x, MARGIN + i / columns * step_y, times);
-    return save(&canvas, path);
+    return vit_cli_canvas_save(&canvas, path);
 }
 
 static int run_filters(const vit_model *model, int count, const request *request) {
@@ -207,7 +198,7 @@ static int draw_positions(const float *cosines, int rows, int columns, const cha
     vit_cli_text(&canvas, (LEFT + right) / 2.0, bottom + BOTTOM - 12, LETTER, 0.5, VIT_CLI_INK, "column of the patch");
     vit_cli_text_upwards(&canvas, 24, (MARGIN + bottom) / 2.0, LETTER, 0.5, VIT_CLI_INK, "row of the patch");
     draw_scale(&canvas, right + 20, MARGIN, bottom, least, 1);
-    return save(&canvas, path);
+    return vit_cli_canvas_save(&canvas, path);
 }
 
 static int run_positions(vit_session *session, const request *request) {

@@ -41,9 +41,8 @@ typedef struct search {
 
 /* The unit vector of a picture, in search->query. */
 static vit_status embed(search *search, const char *path, vit_error *error) {
-    vit_status status = vit_cli_engine_run(&search->engine, path, error);
-    if (status == VIT_OK)
-        status = vit_session_features(search->engine.session, 0, search->feature, search->query, error);
+    const vit_status status =
+        vit_cli_engine_features(&search->engine, path, search->feature, search->query, error);
     if (status != VIT_OK)
         return status;
     vit_make_unit(search->query, search->index.width);
@@ -203,8 +202,7 @@ int vit_cli_search(int argc, char **argv) {
         VIT_CLI_MODEL_OPTIONS(model),
         {"index", "F", VIT_CLI_TEXT, &search.file, 0, 0, "where the features of FOLDER are kept"},
         {"top", "K", VIT_CLI_INT, &search.top, 1, 100000, "how many pictures to print (default: 5)"},
-        {"pool", "head|cls|mean", VIT_CLI_CHOICE, &pool, 0, 0,
-         "what the head sees (default), the class token, the mean of the patches"},
+        VIT_CLI_POOL_OPTION(pool),
         {"json", NULL, VIT_CLI_FLAG, &search.json, 0, 0,
          "one object a line: {\"path\", \"nearest\": [{\"path\", \"score\"}]}"},
         VIT_CLI_CROP_OPTION(run),
@@ -230,10 +228,7 @@ int vit_cli_search(int argc, char **argv) {
         return VIT_CLI_FAILED;
     search.feature = (vit_feature)pool;
     status = vit_cli_engine_open(&search.engine, &command, &model, &run);
-    if (status == VIT_CLI_OK && search.feature == VIT_FEATURE_CLASS &&
-        !vit_model_config(search.engine.model)->class_token)
-        status = vit_cli_usage(&command, "--pool cls: this model has no class token; use head or mean");
-    if (status == VIT_CLI_OK)
+    if (status == VIT_CLI_OK && (status = vit_cli_check_feature(&command, &search.engine, search.feature)) < 0)
         status = run_search(&search, place, count - 1, argv + 1);
     vit_cli_index_close(&search.index);
     vit_cli_engine_close(&search.engine);
