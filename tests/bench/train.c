@@ -16,7 +16,7 @@
 static const struct {
     const char *name;
     int batch, size, patch, layers, classes;
-    int is_hybrid; /* the network of the recipe cifar10-hybrid */
+    int is_hybrid; /* the small hybrid of peers/train_torch.py */
 } cases[] = {
     {"ti16_224_b32", 32, 224, 16, 12, 1000, 0},
     {"d192_l9_p4_32_b128", 128, 32, 4, 9, 10, 0},
