@@ -97,12 +97,12 @@ async function readHead({ configs, beside }, located, reader) {
 
 async function readConfigs(parts, reader) {
   const configs = []
-  let timm = false // whose config already says what a preprocessor_config would
+  let enough = false // timm's config says all that is optional; else one of those does
   for (const part of parts) {
-    if (part.optional && timm) continue
+    if (part.optional && enough) continue
     const bytes = await readConfig(part, reader)
     if (!bytes) continue
-    timm ||= new TextDecoder().decode(bytes).includes('"pretrained_cfg"')
+    enough ||= part.optional || new TextDecoder().decode(bytes).includes('"pretrained_cfg"')
     configs.push({ name: part.name, bytes })
   }
   return configs

@@ -53,8 +53,9 @@ async function describeUrl(given) {
   const weights = { ...describeFile(url), folder: url.pathname.endsWith('/') }
   if (!weights.folder && !/\.(safetensors|npz|index\.json)$/.test(url.pathname)) return { configs: [], weights }
   // Most hold tensors only: what they mean stands beside them.
-  const preprocessor = describeFile(new URL('preprocessor_config.json', url))
-  return { configs: [describeFile(new URL('config.json', url)), { ...preprocessor, optional: true }], weights, beside: true }
+  const config = (name) => describeFile(new URL(name, url))
+  const processors = ['preprocessor_config.json', 'processor_config.json'].map((name) => ({ ...config(name), optional: true }))
+  return { configs: [config('config.json'), ...processors], weights, beside: true }
 }
 
 // What a model's or a file's page on the Hugging Face hub is about; and a repository's folder is one without a slash too.

@@ -39,14 +39,14 @@ export type ImageInput =
 /** A weight file: where it is, or its bytes. In Node a string that is no URL is a path. */
 export type WeightSource = string | URL | Blob | ArrayBuffer | ArrayBufferView | ReadableStream<Uint8Array>
 
-/** A `config.json` or `preprocessor_config.json`: its URL, its text, its bytes, or the object it says. */
+/** A `config.json`, `preprocessor_config.json` or `processor_config.json`: its URL, its text, its bytes, or the object it says. */
 export type ConfigSource = string | URL | Blob | ArrayBuffer | ArrayBufferView | object
 
 /**
  * A model: a GGUF file, which holds everything; a safetensors file, an index of several, or an npz file, beside whose URL its
- * `config.json` (and `preprocessor_config.json`) is looked up; the URL of a folder with them, ending in `/`, such as
- * `https://host/owner/name/resolve/main/`, or a model's page on the Hugging Face hub; or the configs (later ones win) and the
- * weights apart. A download that breaks goes on where it broke.
+ * `config.json` (and `preprocessor_config.json`, or else `processor_config.json`) is looked up; the URL of a folder with them,
+ * ending in `/`, such as `https://host/owner/name/resolve/main/`, or a model's page on the Hugging Face hub; or the configs (later
+ * ones win) and the weights apart. A download that breaks goes on where it broke.
  */
 export type ModelSource = WeightSource | { weights: WeightSource; config?: ConfigSource | ConfigSource[] }
 

@@ -52,7 +52,7 @@ async function modelFiles(path) {
     const wanted = found.isDirectory()
         ? (name) => /\.(safetensors|gguf|json)$/i.test(name)
         : (name) => name === basename(path)
-            || (extname(path) === '.safetensors' && /^(preprocessor_)?config\.json$/.test(name));
+            || (extname(path) === '.safetensors' && /^((pre)?processor_)?config\.json$/.test(name));
     for (const name of (await readdir(folder)).sort()) {
         const at = join(folder, name);
         const info = await stat(at).catch(() => null);

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 
 const CONFIG = 'config.json'
+const PREPROCESSOR = 'preprocessor_config.json'
 
 // -> [name, dtype, shape, bytes] in the file's order
 function tensorsOf(file) {
@@ -49,6 +50,17 @@ function npz(tensors) {
   const listed = Buffer.concat(directory)
   const count = tensors.length
   return Buffer.concat([...members, listed, little([0x06054b50, 4], [0, 2], [0, 2], [count, 2], [count, 2], [listed.length, 4], [at, 4], [0, 2])])
+}
+
+// A Hugging Face model that says in processor_config.json how pictures are fed; `processor` alone, `processors` beside what counts.
+export function makeProcessors(from, to) {
+  const rules = readFileSync(join(from, PREPROCESSOR))
+  const changed = JSON.stringify({ image_processor: { ...JSON.parse(rules), image_mean: [0.2, 0.3, 0.4] } })
+  for (const [name, files] of [['processor', {}], ['processors', { [PREPROCESSOR]: rules }]]) {
+    mkdirSync(join(to, name), { recursive: true })
+    for (const file of [CONFIG, 'model.safetensors']) copyFileSync(join(from, file), join(to, name, file))
+    for (const [file, bytes] of Object.entries({ 'processor_config.json': changed, ...files })) writeFileSync(join(to, name, file), bytes)
+  }
 }
 
 // from: a folder with config.json and model.safetensors of f32 tensors; gguf: the same model. Folders below `to`.

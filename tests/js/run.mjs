@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hasRelaxedSimd } from '../../wasm/module.mjs'
 import { dataFolder, root, startServer } from '../browser/server.mjs'
-import { makeFolders } from './files.mjs'
+import { makeFolders, makeProcessors } from './files.mjs'
 import { run } from './harness.mjs'
 import { defineSuite } from './suite.mjs'
 import { EXAMPLES } from './suite_look.mjs'
@@ -20,6 +20,7 @@ export function runNative(data) {
   const found = runProgram(data)
   const built = join(root, 'build/js-test')
   makeFolders(join(root, 'tests/golden/forward/timm_cls'), join(built, 'timm_cls.gguf'), built)
+  makeProcessors(join(root, 'tests/golden/forward/hf_vit'), built)
   return found
 }
 

@@ -168,6 +168,11 @@ export function defineSuite({ base, options, expected, has, long }) {
       const image = await bytesOf(PHOTO)
       const wanted = await using(url(HF), {}, (vit) => vit.logits(image))
       equal(await using({ config: configs, weights }, {}, (vit) => vit.logits(image)), wanted)
+      const processor = [configs[0], url('built/processor/processor_config.json')]
+      const other = await using({ config: processor, weights }, {}, (vit) => vit.logits(image))
+      equal(await using(url('built/processor/'), {}, (vit) => vit.logits(image)), other, 'processor_config.json alone')
+      equal(await using(url('built/processors/'), {}, (vit) => vit.logits(image)), wanted, 'both: preprocessor_config.json counts')
+      assert(other[0] !== wanted[0], 'the two configs give the same logits')
     })
 
     if (has.native)

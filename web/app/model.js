@@ -90,9 +90,10 @@ function nameOf(path) {
     }
 }
 
-// config.json says what the network is; preprocessor_config.json, which may stand beside it, how it is fed pictures.
+// config.json says what the network is; preprocessor_config.json or, before it, processor_config.json, how it is fed
+// pictures.
 function inOrder(configs, name) {
-    const known = ['config.json', 'preprocessor_config.json']
+    const known = ['config.json', 'processor_config.json', 'preprocessor_config.json']
         .flatMap((wanted) => configs.filter((one) => name(one) === wanted));
     return known.length || configs.length !== 1 ? known : configs;
 }
