@@ -15,6 +15,7 @@ export class Engine {
   #wasm
   #options
   #model // as exports.c describes it
+  #grid // patches of its input, [rows, columns]
   #labels = null
   #tail = Promise.resolve() // the last call in the queue
   #naming // labels on their way
@@ -63,6 +64,7 @@ export class Engine {
       const { classes, labelSet, input } = this.#model
       if (classes && wasm.label(0) === undefined && labelSet === 'imagenet-1k') this.#naming = readLabels()
       wasm.session(input.height, input.width, 1)
+      this.#grid = wasm.describeSession().grid
       if (first) {
         this.#going = true
         this.#first = this.call('classify', [first], { topK: 5 }, signal)
@@ -105,13 +107,13 @@ export class Engine {
     const { architecture, parameters, layers, heads, weights, input, warnings } = this.#model
     const { kernels, threads, bytes } = wasm.describeSession()
     this.info = {
-      architecture, parameters, layers, heads, labels: this.#labels, input, compute: this.#options.compute, kernels, threads, isolated,
+      architecture, parameters, layers, heads, labels: this.#labels, input: { ...input, grid: this.#grid }, compute: this.#options.compute, kernels, threads, isolated,
       memory: { weights, activations: bytes, wasm: wasm.bytes }, last,
       warnings: Array.from({ length: warnings }, (_, i) => wasm.warning(i))
     }
   }
 
-  // method: 'classify', 'logits', 'features' or 'attention'; images: what snapshot() made of them. An answer for each image.
+  // method: 'classify', 'logits', 'features', 'attention' or 'distance'; images: what snapshot() made of them. An answer for each image.
   // Or 'inspect' or 'probe', without images: one answer.
   call(method, images, options, signal) {
     if (method === 'first') return this.#first
@@ -158,9 +160,10 @@ export class Engine {
     if (method === 'inspect') return [this.#inspect(options)]
     if ((method === 'classify' || method === 'logits') && !this.#model.classes)
       throw new VitError('unsupported', `${method}: ${this.#model.architecture || 'the model'} has no head; features() works`)
+    const look = method === 'attention' || method === 'distance'
+    if (look && !this.#model.layers) throw new VitError('argument', `${method}: this network has no attention`)
     const last = { decode: 0, resize: 0, forward: 0, head: 0 }
     const answers = []
-    const look = method === 'attention' && options
     for (let begin = 0; begin < images.length; begin = answers.length) {
       const [height, width, count] = this.#batch(images, begin, look ? 1 : BATCH)
       this.#wasm.session(height, width, count, look)
@@ -170,12 +173,13 @@ export class Engine {
         this.#check(signal)
         await this.#breathe(signal)
       }
-      await this.#forward(signal, look)
+      const distances = []
+      await this.#forward(signal, this.#watch(method, options, distances))
       while (!this.#loaded) await this.#more(signal)
       const { forward, head } = this.#wasm.times()
       last.forward += forward
       last.head += head
-      for (let i = 0; i < count; i++) answers.push(this.#result(method, i, options))
+      for (let i = 0; i < count; i++) answers.push(method === 'distance' ? distances : this.#result(method, i, options))
     }
     this.#tell(last)
     return answers
@@ -201,12 +205,24 @@ export class Engine {
     last.resize += performance.now() - decoded
   }
 
-  // look: undefined, or whose attention is looked for: only as far as it takes.
-  async #forward(signal, look) {
+  // What is called after each stage, and brings true where the rest of the pass need not be run. distances: gets each layer's.
+  #watch(method, options, distances) {
     const wasm = this.#wasm
-    if (look) wasm.followAttention(METHODS.indexOf(look.method), look.layer, look.head)
+    const { layers, heads } = this.#model
+    if (method === 'attention') wasm.followAttention(METHODS.indexOf(options.method), options.layer, options.head)
+    if (method === 'attention') return () => wasm.hasAttention
+    if (method !== 'distance') return () => false
+    return () => {
+      const layer = wasm.distance(heads, options.renormalize)
+      if (layer) distances.push(layer)
+      return distances.length === layers
+    }
+  }
+
+  async #forward(signal, watch) {
+    const wasm = this.#wasm
     wasm.restart()
-    for (let more; (more = wasm.advance()) && !(look && wasm.hasAttention); ) await (more > 0 ? this.#breathe(signal) : this.#more(signal))
+    for (let more; (more = wasm.advance()) && !(more > 0 && watch()); ) await (more > 0 ? this.#breathe(signal) : this.#more(signal))
   }
 
   #attention({ query }) {

@@ -199,7 +199,7 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
              "\"std\":[%.9g,%.9g,%.9g],\"filter\":\"%s\",\"crop\":\"%s\",\"cropPct\":%.9g}}",
              architecture, label_set, (long long)vit_model_parameters(e->model),
              (unsigned long long)vit_model_bytes(e->model), c->classes, c->width, vit_feature_width(c),
-             c->layers, c->heads, vit_model_warning_count(e->model), e->rules.height, e->rules.width,
+             c->axial ? 2 * c->layers : c->layers, c->heads, vit_model_warning_count(e->model), e->rules.height, e->rules.width,
              pixels_of(c, c->patch_height), pixels_of(c, c->patch_width),
              e->rules.mean[0], e->rules.mean[1], e->rules.mean[2], e->rules.std[0], e->rules.std[1], e->rules.std[2],
              vit_filter_name(e->rules.filter), vit_crop_name(e->rules.crop), e->rules.crop_pct);
@@ -326,6 +326,11 @@ EMSCRIPTEN_KEEPALIVE int vit_js_attention_follow(engine *e) {
 
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_attention_read(engine *e, int query, float *values) {
     return vit_attention_read(e->attention, query, values, &e->error);
+}
+
+/* After vit_js_advance() in such a session, as vit_attention_distance() has it: out [heads]. */
+EMSCRIPTEN_KEEPALIVE int vit_js_distance(const engine *e, int renormalize, double *out) {
+    return vit_attention_distance(e->session, 0, renormalize, out);
 }
 
 EMSCRIPTEN_KEEPALIVE void vit_js_filter_shape(const engine *e, int shape[3]) {

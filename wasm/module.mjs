@@ -352,6 +352,11 @@ export class Wasm {
     return this.#floats(queries.length * count, (values) => queries.forEach((query, i) => this.#do('attention_read', query, values + 4 * i * count)))
   }
 
+  // After each stage: how far each of `heads` looks, in pixels; undefined after one that is not attention.
+  distance(heads, renormalize) {
+    return this.#room(8 * heads, (out) => (this.#call('distance', renormalize, out) < 0 ? undefined : [...this.#view(Float64Array, out, heads)]))
+  }
+
   // [filters, height, width]
   filterShape() {
     return this.#room(12, (shape) => {

@@ -34,7 +34,8 @@ export const ATTENTION = {
 }
 export const INSPECT = {
   filters: { count: ['a whole number above 0', (count) => count > 0 && isIndex(count)] },
-  positions: { size: LOAD.size }
+  positions: { size: LOAD.size },
+  distance: { images: ['an image or an array of them', () => true], renormalize: ['true or false', (on) => typeof on === 'boolean'] }
 }
 export const FEW_SHOT = { l2: ['a number above 0', (l2) => l2 > 0 && Number.isFinite(l2)] }
 export const PROBE = { ...CLASSIFY, neighbours: ['a whole number above 0', (count) => count > 0 && isIndex(count)] }

@@ -177,6 +177,20 @@ export interface Positions {
   similarity: Float32Array
 }
 
+export interface DistanceOptions extends CallOptions {
+  /** The pictures, at least one. */
+  images: ImageInput | readonly ImageInput[]
+  /** Divides by the attention that goes to patches at all; else what goes to other tokens counts as no distance. Default: false. */
+  renormalize?: boolean
+}
+
+export interface Distances {
+  /** How many pictures these are the means of. */
+  pictures: number
+  /** [layers][heads]: pixels of the input between a patch and those it attends to, weighted by the attention. */
+  distance: number[][]
+}
+
 /** A picture and what it shows; or, where they are there already, its `features()` by the same pool. */
 export type Example = { image: ImageInput; features?: undefined; label: string } | { features: Float32Array; image?: undefined; label: string }
 
@@ -262,6 +276,8 @@ export interface Info {
     width: number
     /** [height, width] in pixels; of a hybrid what one token stands for, of a ResNet a cell of its last map. */
     patch: [number, number]
+    /** Patches, or cells of a ResNet's last map: [rows, columns]. */
+    grid: [number, number]
     mean: [number, number, number]
     std: [number, number, number]
     /** `'nearest'`, `'box'`, `'bilinear'`, `'hamming'`, `'bicubic'`, `'lanczos'` or `'tf_bilinear'`. */
@@ -340,10 +356,22 @@ export class ViT {
   attention(image: ImageInput, options?: AttentionOptions): Promise<Attention>
   attention(images: readonly ImageInput[], options?: AttentionOptions): Promise<Attention[]>
 
-  /** What the first layer looks for. With `compute: 'int8'` only of models that begin with convolutions: others keep no such weights. */
+  /**
+   * What the network has learnt.
+   *
+   * ```js
+   * const { components, shape } = await vit.inspect('filters')
+   * const { grid, similarity } = await vit.inspect('positions')
+   * const { distance } = await vit.inspect('distance', { images: [photo, other] })
+   * console.log(distance.map((heads, layer) => `layer ${layer}: ${heads.map(Math.round)} px`))
+   * ```
+   *
+   * `'filters'`: what the first layer looks for. With `compute: 'int8'` only of models that begin with convolutions: others keep no such weights.
+   * `'positions'`: which places it takes for alike. `'distance'`: how far each head looks.
+   */
   inspect(what: 'filters', options?: FilterOptions): Promise<Filters>
-  /** Which places the network takes for alike. */
   inspect(what: 'positions', options?: PositionOptions): Promise<Positions>
+  inspect(what: 'distance', options: DistanceOptions): Promise<Distances>
 
   /** A classifier of examples, which may be none yet. */
   fitFewShot(examples: readonly Example[], options?: FewShotOptions): Promise<Probe>

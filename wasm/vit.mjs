@@ -92,8 +92,9 @@ export class ViT {
   }
 
   async inspect(what, options) {
-    if (!Object.hasOwn(INSPECT, what)) throw argument(`inspect: there are 'filters' and 'positions', not ${show(what)}`)
-    const { count, size, signal } = checkOptions('inspect', options, INSPECT[what])
+    if (!Object.hasOwn(INSPECT, what)) throw argument(`inspect: there are 'filters', 'positions' and 'distance', not ${show(what)}`)
+    const { count, size, images, renormalize = false, signal } = checkOptions('inspect', options, INSPECT[what])
+    if (what === 'distance') return this.#distance(images, renormalize, signal)
     return this.#ask('inspect', { what, count, size: sides(size) }, signal)
   }
 
@@ -111,6 +112,15 @@ export class ViT {
     if (this.#disposed) return
     this.#disposed = true
     this.#engine.close()
+  }
+
+  // Means over the images.
+  async #distance(images, renormalize, signal) {
+    const list = Array.isArray(images) ? images : [images]
+    if (images === undefined || !list.length) throw argument("inspect: 'distance' needs images")
+    const each = await this.#call('distance', list, { renormalize }, signal)
+    const mean = (layer, head) => each.reduce((sum, one) => sum + one[layer][head], 0) / list.length
+    return { pictures: list.length, distance: each[0].map((heads, layer) => heads.map((_, head) => mean(layer, head))) }
   }
 
   // Never cancelled half-way: a probe knows what it holds.

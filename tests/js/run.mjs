@@ -50,6 +50,8 @@ function lookInside(model, made, call) {
     tell(`attention.${name}.json`, 'attention', ...args, picture)
   tell('filters.json', 'inspect', 'filters', '--count', '9')
   tell('positions.json', 'inspect', 'positions', '--size', '32x48')
+  tell('distance.json', 'inspect', 'distance', picture, join(root, 'web/samples/cat.jpg'))
+  tell('distance.renormalized.json', 'inspect', 'distance', '--renormalize', picture)
   rmSync(made('classes'), { recursive: true, force: true })
   for (const [label, files] of Object.entries(EXAMPLES)) {
     mkdirSync(made(`classes/${label}`), { recursive: true })

@@ -66,7 +66,9 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
           equal(vit.info.input.patch, [patch, patch], folder)
           const attention = vit.attention(some(height, width))
           if (grid) equal((await attention).grid, [grid, grid])
-          else await rejects(attention, 'argument')
+          else await rejects(attention, 'argument', 'no attention')
+          if (grid) equal(vit.info.input.grid, [grid, grid])
+          else await rejects(vit.inspect('distance', { images: some(height, width) }), 'argument', 'no attention')
           equal(vit.info.layers > 0 && vit.info.heads > 0, grid > 0, folder)
         })
       }
@@ -132,6 +134,13 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
         const positions = await vit.inspect('positions', { size: [32, 48] })
         equal(positions.grid, grid)
         close(positions.similarity, similarity.flat(), 1e-5, 'similarity')
+        const images = await Promise.all([PHOTO, '../web/samples/cat.jpg'].map(bytesOf))
+        for (const [name, asked] of [['distance', { images }], ['distance.renormalized', { images: images[0], renormalize: true }]]) {
+          const { pictures, distance } = await native(name)
+          const made = await vit.inspect('distance', asked)
+          equal([made.pictures, made.distance.map(({ length }) => length)], [pictures, [3, 3]], name)
+          close(made.distance.flat(), distance.flat(), 1e-4, name)
+        }
       })
     })
 
@@ -144,7 +153,8 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
         equal(grid, [4, 4])
         close(Array.from({ length: 16 }, (_, i) => similarity[17 * i]), new Array(16).fill(1), 1e-6, 'each is as itself')
         for (const [what, asked, ...words] of [['thoughts', {}, 'filters', 'thoughts'], [undefined, {}], ['filters', { count: 0 }, 'count'],
-          ['filters', { count: 9999 }, '9999'], ['filters', { count: 2 ** 31 }, 'count'], ['filters', { size: 32 }, 'size'], ['positions', { count: 3 }, 'count'], ['positions', { size: 0 }, 'size']])
+          ['filters', { count: 9999 }, '9999'], ['filters', { count: 2 ** 31 }, 'count'], ['filters', { size: 32 }, 'size'], ['positions', { count: 3 }, 'count'], ['positions', { size: 0 }, 'size'],
+          ['distance', {}, 'images'], ['distance', { images: [] }, 'images'], ['distance', { images: 'photo.jpg' }], ['distance', { images: some(32, 32), renormalize: 1 }, 'renormalize']])
           await rejects(vit.inspect(what, asked), 'argument', ...words)
         equal((await vit.classify(some(32, 32))).length, 5, 'and the model works')
       })
@@ -311,6 +321,9 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
             for (let head = 0; head < 3; head++)
               close((await vit.attention(png, { head })).values, wanted[`${name}.cls_attn_last`].data.slice(196 * head, 196 * (head + 1)), 2e-5, `${name} head ${head}`)
           }
+          const { first_image: distances } = await tensorsOf(folder + 'attention_distance/expected.safetensors')
+          const { distance } = await vit.inspect('distance', { images: await bytesOf(`${folder}rollout/0007.png`) })
+          distance.flat().forEach((one, i) => close([one], [distances.data[i]], 1e-3 * distances.data[i], `distance ${i}`))
           const { similarity } = await tensorsOf(folder + 'posemb_similarity/expected.safetensors')
           close((await vit.inspect('positions')).similarity, similarity.data, 1e-5, 'positions')
           const { components, singular_values: strengths } = await tensorsOf(folder + 'filter_pca/expected.safetensors')

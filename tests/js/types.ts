@@ -26,12 +26,13 @@ export async function look(vit: ViT, image: ImageInput): Promise<number> {
   const { grid: [rows, cols], values } = await vit.attention(image, { method: 'head', layer: -1, head: 2, query: 'all' })
   const { components } = await vit.inspect('filters', { count: 3 })
   const { similarity } = await vit.inspect('positions', { size: 64 })
+  const { distance: [[first]] } = await vit.inspect('distance', { images: [image], renormalize: true })
   using probe: Probe = await vit.fitFewShot([{ image, label: 'mug' }, { features: await vit.features(image), label: 'cup' }], { l2: 1 })
   const id: number = await probe.add({ image, label: 'mug' })
   await probe.remove(id)
   const best: Classification[] = await probe.classify(image, { neighbours: 5 })
   const copy = await vit.loadProbe(await probe.save())
-  return rows * cols + values.length + components.length + similarity.length + best.length + (copy.accuracy ?? 0)
+  return rows * cols + values.length + components.length + similarity.length + best.length + (copy.accuracy ?? 0) + first
 }
 
 export function reason(error: unknown): string {
@@ -44,5 +45,7 @@ new ViT()
 ViT.load('model.gguf', { thread: 2 })
 // @ts-expect-error the number of components is not asked of positions
 export const wrong = (vit: ViT) => vit.inspect('positions', { count: 3 })
+// @ts-expect-error distances are of images
+export const nothing = (vit: ViT) => vit.inspect('distance')
 // @ts-expect-error no such code
 reason(new VitError('no-such-code', ''))

@@ -1,10 +1,8 @@
 // Which part of a picture the model is fed, and how it is cut into patches, from vit.info.input.
 
-export function viewOf({ height, width, patch: [tall, wide], crop, cropPct }) {
+export function viewOf({ height, width, patch: [patch], grid: [rows, columns], crop, cropPct }) {
     return {
-        rows: Math.floor(height / tall),
-        columns: Math.floor(width / wide),
-        patch: tall,
+        rows, columns, patch,
         // Picture size to the area seen, in its pixels. squash: all of it; border: all of it and a margin;
         // center: what is left after the resize to size / cropPct.
         seen(pictureWidth, pictureHeight) {
