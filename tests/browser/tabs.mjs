@@ -2,6 +2,7 @@
 
 import { join } from 'node:path'
 import { axe } from './launch.mjs'
+import { testFind } from './tab_find.mjs'
 import { answered, check, drop, fileOf, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
@@ -239,7 +240,7 @@ async function testTeach(base, browserName) {
 // What every tab owes: it fits, its controls have names, and nobody is shut out of it in light or in dark.
 async function testFit(base) {
   const script = axe()
-  for (const tab of ['classify', 'look', 'teach', 'compare']) {
+  for (const tab of ['classify', 'look', 'teach', 'find', 'compare']) {
     const { page, close } = await openPage(`${base}#${tab}`, { width: 360, height: 740 })
     await until(page, () => document.querySelector('#model-button .dot').hasAttribute('data-on'))
     if (tab === 'teach') await addClass(page, 'averylongnamewithoutabreak'.repeat(3))
@@ -281,6 +282,7 @@ export async function testTabs(base, browserName) {
   await testLanguage(base)
   await testLook(base, browserName)
   await testTeach(base, browserName)
+  await testFind(base, browserName)
   await testFit(base)
   await testCompare(base)
 }

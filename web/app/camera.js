@@ -1,6 +1,6 @@
 // A picture from the camera: the phone's own camera where there is one, else a viewfinder on the stage.
 
-import { $ } from './dom.js';
+import { $, onPick } from './dom.js';
 import { t } from './words.js';
 import { Problem } from './errors.js';
 import { showLive } from './stage.js';
@@ -62,10 +62,7 @@ export function startCamera({ take, fail, change, follows }) {
         if ((phone && !follows()) || !navigator.mediaDevices?.getUserMedia) input.click();
         else openCamera().then(() => $('#shoot').focus(), fail);
     });
-    input.addEventListener('change', () => {
-        if (input.files.length) take([...input.files]);
-        input.value = '';
-    });
+    onPick(input, take);
     $('#shoot').addEventListener('click', () => shoot().then((file) => take([file]), fail));
     $('#camera-off').addEventListener('click', () => {
         closeCamera();

@@ -13,6 +13,15 @@ export function el(tag, properties = {}, ...children) {
     return element;
 }
 
+// Calls take(files) with what was picked by a file input, which can then be asked for the same again.
+export function onPick(input, take) {
+    input.addEventListener('change', () => {
+        const files = [...input.files];
+        input.value = '';
+        if (files.length) take(files);
+    });
+}
+
 // Offers bytes or text as a file to save.
 export function save(name, type, content) {
     const url = URL.createObjectURL(new Blob([content], { type }));

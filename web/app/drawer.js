@@ -1,6 +1,6 @@
 // The model drawer: what is loaded, and the ways to another one.
 
-import { $, el } from './dom.js';
+import { $, el, onPick } from './dom.js';
 import { t } from './words.js';
 import { bytes, count } from './format.js';
 import { model, readAddress } from './model.js';
@@ -33,10 +33,7 @@ export function openDrawer(purpose = 'use', focus) {
 export function startDrawer({ files, url }) {
     const pick = (button, input) => {
         $(button).addEventListener('click', () => $(input).click());
-        $(input).addEventListener('change', () => {
-            const list = [...$(input).files];
-            $(input).value = '';
-            if (!list.length) return;
+        onPick($(input), (list) => {
             drawer.close();
             files(list, chosenFor);
         });

@@ -3,7 +3,7 @@
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|bmp|heic|heif|tiff?)$/i;
 const MODEL = /\.(safetensors|gguf)$/i;
 const CONFIG = /\.json$/i;
-const MOST = 5000; // files taken from dropped folders
+const MOST = 20_000; // files taken from dropped folders
 
 export function sort(files) {
     const pictures = files.filter((file) => file.type.startsWith('image/') || PICTURE.test(file.name));

@@ -1,6 +1,6 @@
 // The page: starts everything and says what follows from what.
 
-import { $, el } from './dom.js';
+import { $, el, onPick } from './dom.js';
 import { fillIn, startLanguage, t } from './words.js';
 import { startTheme } from './theme.js';
 import { readHash, writeHash } from './hash.js';
@@ -16,10 +16,11 @@ import { startLoading } from './loading.js';
 import { viewOf } from './view.js';
 import classify from '../tabs/classify.js';
 import compare, { setBeside, typeOfLink } from '../tabs/compare.js';
+import find from '../tabs/find.js';
 import lookTab from '../tabs/look.js';
 import teach from '../tabs/teach.js';
 
-const tabs = [classify, lookTab, teach, compare];
+const tabs = [classify, lookTab, teach, find, compare];
 const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 
 let current = null;     // the picture on the stage: { name, alt, blob }
@@ -228,7 +229,13 @@ function showTabs() {
         link.dataset.tab = name;
         return link;
     }));
-    for (const one of tabs) one.start?.((...options) => one === tab && lookAgain(undefined, ...options));
+    for (const one of tabs) {
+        one.start?.((...options) => one === tab && lookAgain(undefined, ...options), (picture) => {
+            if (one !== tab) return;
+            markSample();
+            look(picture);
+        });
+    }
 }
 
 // ---- Start ----
@@ -251,11 +258,7 @@ async function start() {
     model.on('change', modelChanged);
     model.on('failed', modelFailed);
     $('#choose').addEventListener('click', () => $('#choose-input').click());
-    $('#choose-input').addEventListener('change', (event) => {
-        const files = [...event.target.files];
-        event.target.value = '';
-        if (files.length) take(files);
-    });
+    onPick($('#choose-input'), take);
     $('#paste').addEventListener('click', paste);
     $('#skip').addEventListener('click', () => $('#panel').focus());
     addEventListener('hashchange', () => location.reload()); // another link of this page; its own changes fire no event

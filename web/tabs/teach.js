@@ -1,6 +1,6 @@
 // Teach: classes of one's own, from a few examples each; the network's features and a linear classifier of them.
 
-import { $, el, save } from '../app/dom.js';
+import { $, el, onPick, save } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { count, number, percent } from '../app/format.js';
 import { openCamera, viewfinder } from '../app/camera.js';
@@ -99,11 +99,8 @@ function holdButton(label) {
 }
 
 function classItem(label) {
-    const input = el('input', { type: 'file', accept: 'image/*', multiple: true, hidden: true, onchange: () => {
-        const files = [...input.files];
-        input.value = '';
-        addFiles(label, files);
-    } });
+    const input = el('input', { type: 'file', accept: 'image/*', multiple: true, hidden: true });
+    onPick(input, (files) => addFiles(label, files));
     const item = el('li', {},
         el('header', {},
             el('h3', { textContent: label, title: label }),
@@ -210,11 +207,7 @@ export default {
             save('classes.safetensors', 'application/octet-stream', await probe.save());
         }));
         $('#probe-load').addEventListener('click', () => $('#probe-input').click());
-        $('#probe-input').addEventListener('change', ({ target }) => {
-            const [file] = target.files;
-            target.value = '';
-            if (file) inTurn(() => load(file));
-        });
+        onPick($('#probe-input'), ([file]) => inTurn(() => load(file)));
         draw();
     },
 
