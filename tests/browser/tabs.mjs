@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { axe } from './launch.mjs'
 import { testFind } from './tab_find.mjs'
-import { answered, check, drop, fileOf, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
+import { answered, check, drop, encoded, fileOf, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
 
@@ -47,6 +47,17 @@ async function testCompare(base) {
   await page.focus('#tabs [data-tab="compare"]')
   await page.keyboard.press('Enter')
   check(await compared(page, 'f32,int8'), 'tabs: by keyboard')
+  await page.click('#beside-other')
+  await (await page.$('#model-input')).uploadFile(join(tiny, 'config.json'), join(tiny, 'model.safetensors'))
+  check(await until(page, () => !document.querySelector('#beside-same').hidden) && await compared(page, 'f32,f32'), 'compare: another model once more')
+  await page.evaluate(() => {
+    globalThis.loads = 0
+    new MutationObserver(() => { loads += /%/.test(document.querySelector('.side.second .facts').textContent) }).observe(document.querySelector('.side.second .facts'), { childList: true })
+  })
+  await page.click('#tabs [data-tab="classify"]')
+  check(await answered(page, 'my horse.jpg'), 'tabs: once more')
+  await page.click('#tabs [data-tab="compare"]')
+  check(await compared(page, 'f32,f32') && (await page.evaluate(() => loads)) === 0, 'compare: the other model is still there')
   check(!foreign().length, `compare: requests to ${foreign()}`)
   await close('compare')
 
@@ -116,6 +127,25 @@ async function testLook(base, browserName) {
     await page.click('#camera-off')
     check(await until(page, (before) => document.querySelector('#look .most').textContent === before, ofAnswer), 'look: after the camera the picture again')
   }
+  await page.focus('#learnt summary')
+  await page.keyboard.press('Enter')
+  const learnt = (count) => until(page, (words) => document.querySelector('#learnt figure:last-child figcaption').textContent === words, filled('learnt.distance', { count }))
+  check(await learnt(1), `look: what it has learnt: ${await text(page, '#learnt')}`)
+  const [filters, positions] = await page.$$eval('#learnt canvas', (all) => all.map(({ width, height }) => [width, height]))
+  check(`${filters}; ${positions}` === `${[7 * 9 - 1, 4 * 9 - 1]}; ${[4 * 5 - 1, 4 * 5 - 1]}`, `look: filters and positions of ${filters}, ${positions}`)
+  const heads = () => page.$$eval('#learnt circle', (all) => all.map((one) => one.getAttribute('cx') + ' ' + one.getAttribute('cy')).join())
+  const distances = await heads()
+  check(distances.split(',').length === 6 && (await page.$$('#learnt polyline')).length === 1, `look: distances of heads: ${distances}`)
+  await drop(page, sample('rocket'), encoded('broken.jpg', 'image/jpeg', 'no picture'), sample('cat'))
+  check(await learnt(3), `look: distances of all pictures that can be read: ${await text(page, '#learnt figure:last-child figcaption')}`)
+  check((await heads()) !== distances && (await text(page, '#caption .file')).startsWith('my rocket'), 'look: they change, and the first picture is seen')
+  await page.focus('#patches')
+  await page.keyboard.press('ArrowUp')
+  check(await visible(page, '#learnt i'), 'look: the chosen patch is marked among the positions')
+  await page.keyboard.press('Escape')
+  check(!(await visible(page, '#learnt i')), 'look: and no longer')
+  await page.click('[data-sample="coffee"]')
+
   await page.click('#tabs [data-tab="classify"]')
   check(await answered(page, 'coffee.jpg'), 'look: the picture goes to the next tab')
   check(!foreign().length, `look: requests to ${foreign()}`)
@@ -244,6 +274,15 @@ async function testFit(base) {
     const { page, close } = await openPage(`${base}#${tab}`, { width: 360, height: 740 })
     await until(page, () => document.querySelector('#model-button .dot').hasAttribute('data-on'))
     if (tab === 'teach') await addClass(page, 'averylongnamewithoutabreak'.repeat(3))
+    if (tab === 'look') {
+      await until(page, () => document.querySelector('#learnt').checkVisibility())
+      await page.click('#learnt summary')
+      await until(page, () => !document.querySelector('#learnt figure:last-child').hidden)
+    }
+    if (tab === 'find') {
+      await drop(page, sample('cat'), sample('horse'))
+      await until(page, () => document.querySelectorAll('#tiles li').length === 2)
+    }
     await new Promise((done) => setTimeout(done, 300))
     check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${tab}: 360 px scroll sideways`)
     const nameless = await page.$$eval('button, a, input:not([hidden]), canvas[tabindex], progress', (all) => all.filter((element) =>

@@ -180,9 +180,6 @@ export default {
         showSide(second, { name: t('compare.nothing') });
     },
 
-    // Two models are held only while they are compared.
-    leave: close,
-
     modelChanged() {
         if (!origin) close();
     },

@@ -7,6 +7,7 @@ import { percent } from '../app/format.js';
 import { partsOf, readable } from '../app/classify.js';
 import { Problem } from '../app/errors.js';
 import { readHash, writeHash } from '../app/hash.js';
+import { forget, learnFrom, markPosition, startLearnt, stopLearning } from '../app/learnt.js';
 import { model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
 import { chosenPatch, onPatch, setHeat } from '../app/stage.js';
@@ -21,6 +22,7 @@ let layer = 0;          // from 1; 0: the last
 let job = null;         // the picture in work: { image, live, signal }, then its grid and all maps
 let busy = false;
 let lookAgain = () => {};
+let showPicture = () => {};
 
 const layers = () => model.vit.info.layers;
 const layerShown = () => Math.min(layer || layers(), layers());
@@ -101,15 +103,18 @@ export default {
     name: 'look',
     live: true,
 
-    start(again) {
+    start(again, put) {
         lookAgain = again;
+        showPicture = put;
         const { see, layer: at } = readHash();
         if (see) shown = Number(see) || see;
         layer = Math.max(0, Math.trunc(Number(at)) || 0);
         slider.addEventListener('input', () => change(() => {
             layer = Number(slider.value);
         }));
+        startLearnt();
         onPatch(() => {
+            markPosition(chosenPatch());
             show().catch(() => {}); // what is wrong with the picture, look() has said
         });
     },
@@ -122,6 +127,7 @@ export default {
         if (signal.aborted) return;
         await show();
         $('.controls', box).hidden = false;
+        if (!live) learnFrom([picture]);
         showRuns(partsOf(model.vit.info.last));
     },
 
@@ -134,9 +140,20 @@ export default {
     leave() {
         job = null;
         setHeat(null);
+        stopLearning();
+    },
+
+    // Several pictures: the first one is looked at, and how far heads look is the mean over all.
+    taken(pictures) {
+        if (pictures.length < 2) return false;
+        const named = pictures.map((file) => ({ name: file.webkitRelativePath || file.name, blob: file }));
+        showPicture(named[0]);
+        learnFrom(named);
+        return true;
     },
 
     modelChanged() {
+        forget();
         if (model.vit?.info.layers) choices();
     },
 };

@@ -144,6 +144,18 @@ export default {
     'look.hint': 'Point at a patch, or go there with the arrow keys, to see where that one looks. Rollout multiplies the '
         + 'attention of the layers, so it shows what can reach the answer through all of them.',
 
+    'learnt.title': 'What it has learnt',
+    'learnt.filters': 'What the first layer looks for in a patch: the {count} strongest principal components of its filters.',
+    'learnt.filters.alt': 'Principal components of the filters',
+    'learnt.positions': 'Which places it takes for alike: a small map for each patch, bright where position embeddings are '
+        + 'similar to its own.',
+    'learnt.positions.alt': 'Similarity of position embeddings',
+    'learnt.distance': 'How far each head looks, in pixels, layer by layer; the line is their mean. Mean of the pictures seen '
+        + 'here: {count}. Drop a folder to have more.',
+    'learnt.distance.some': 'How far each head looks, in pixels, layer by layer; the line is their mean. Mean of {count} '
+        + 'pictures, {left} are still to be seen.',
+    'learnt.distance.alt': 'Mean attention distance: {first} pixels in the first of {layers} layers, {last} in the last.',
+
     'teach.title': 'Teach it classes of your own',
     'teach.says': 'This is {label}',
     'teach.classes': 'Classes',

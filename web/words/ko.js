@@ -144,6 +144,17 @@ export default {
     'look.hint': '패치를 가리키거나 화살표 키로 옮기면 그 패치가 어디를 보는지 나타납니다. 롤아웃은 층마다의 어텐션을 곱한 것으로, '
         + '모든 층을 거쳐 답에 이를 수 있는 곳을 보여 줍니다.',
 
+    'learnt.title': '무엇을 배웠나',
+    'learnt.filters': '첫 층이 패치에서 찾는 것: 필터의 가장 강한 주성분 {count}개입니다.',
+    'learnt.filters.alt': '필터의 주성분',
+    'learnt.positions': '어느 위치를 비슷하게 여기는가: 패치마다 작은 지도가 하나씩 있고, 위치 임베딩이 비슷한 곳이 밝습니다.',
+    'learnt.positions.alt': '위치 임베딩의 유사도',
+    'learnt.distance': '각 헤드가 층마다 얼마나 멀리 보는지를 픽셀로 나타냅니다. 선은 평균입니다. 여기서 본 사진 {count}장의 '
+        + '평균이며, 폴더를 놓으면 더 늘어납니다.',
+    'learnt.distance.some': '각 헤드가 층마다 얼마나 멀리 보는지를 픽셀로 나타냅니다. 선은 평균입니다. 사진 {count}장의 평균이며, '
+        + '{left}장이 남았습니다.',
+    'learnt.distance.alt': '평균 주의 거리: {layers}개 층 중 첫 층에서 {first}픽셀, 마지막 층에서 {last}픽셀.',
+
     'teach.title': '나만의 클래스를 가르쳐 보세요',
     'teach.says': '{label}입니다',
     'teach.classes': '클래스',
