@@ -42,7 +42,7 @@ SANITIZE_FLAGS=(
     -fno-sanitize-recover=all # undefined behaviour ends the test
     -fno-omit-frame-pointer
 )
-WASM_FLAGS=(                  # emcc, all four modules
+WASM_FLAGS=(                  # emcc, all modules
     -O3
     -msimd128 -mbulk-memory -mnontrapping-fptoint # both older than SIMD in every browser
 )
@@ -110,7 +110,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/* | *:src/image/resize.c | *:src/model/convert.c) ;; # every pixel, weight, token
         wasm*:src/tasks/least_squares.c) extra+=(-Os) ;; # as fast, and smaller
         *:src/tasks/least_squares.c | *:src/tasks/linear_algebra.c | *:src/tasks/search.c) ;;
-        wasm*:src/model/stages*.c | wasm*:src/model/convolution.c) extra+=(-Os) ;;
+        wasm*:src/model/stages*.c | wasm*:src/model/convolution.c | wasm*:src/train/*.c) extra+=(-Os) ;;
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;
     esac
 }
@@ -460,24 +460,25 @@ build_native() {
     finish
 }
 
-# module NAME CONFIG: wasm/dist/NAME.wasm, and NAME.mjs that says where it lies, for whoever wants the module alone.
+# module NAME CONFIG EXPORTS: wasm/dist/NAME.wasm, and NAME.mjs that says where it lies, for whoever wants the module alone.
 module() {
-    program "wasm/dist/$1.wasm" "$2" wasm/exports.c wasm/libc.c
+    program "wasm/dist/$1.wasm" "$2" wasm/exports_load.c "$3" wasm/libc.c
     mkdir -p wasm/dist
     echo "export default new URL('./$1.wasm', import.meta.url)" > "wasm/dist/$1.mjs"
 }
 
-# wasm/index.js, the JavaScript of the package in one small file.
+# The JavaScript of the package: wasm/index.js, one small file, and what it fetches when something is to be trained.
 pack_js() {
     find_npm packer $PACKER
-    TOOL="esbuild $("$NODE_MODULES/.bin/esbuild" --version)"
+    local pack=("$NODE_MODULES/.bin/esbuild" --bundle --minify --format=esm --target=es2022 --log-level=warning)
+    TOOL="esbuild $("${pack[0]}" --version)"
     begin
-    make_file wasm/index.js "$(echo wasm/*.mjs)" "$NODE_MODULES/.bin/esbuild" wasm/vit.mjs --bundle --minify --format=esm --target=es2022 \
-        --log-level=warning --outfile=wasm/index.js
-    finish wasm/index.js
+    make_file wasm/index.js "$(echo wasm/*.mjs)" "${pack[@]}" '--external:./dist/*' --outfile=wasm/index.js wasm/vit.mjs
+    make_file wasm/dist/vit-train.mjs wasm/train.mjs "${pack[@]}" --outfile=wasm/dist/vit-train.mjs wasm/train.mjs
+    finish wasm/index.js wasm/dist/vit-train.mjs
 }
 
-# The package: its JavaScript and its four modules.
+# The package: its JavaScript and its modules, four to run networks and four to train them.
 build_wasm() {
     local suffix
     [[ -n ${INSIDE_ROOT:-} ]] || pack_js
@@ -494,10 +495,14 @@ build_wasm() {
         compile wasm$suffix "${LIBRARY[@]}"
         local library=("${OBJECTS[@]}")
         kernels wasm$suffix simd128
-        module vit-simd128$suffix wasm$suffix
+        module vit-simd128$suffix wasm$suffix wasm/exports.c
+        compile wasm$suffix "${TRAIN[@]}"
+        module vit-train-simd128$suffix wasm$suffix wasm/exports_train.c
         OBJECTS=("${library[@]}")
         kernels wasm-relaxed$suffix relaxed
-        module vit-relaxed$suffix wasm$suffix
+        module vit-relaxed$suffix wasm$suffix wasm/exports.c
+        compile wasm$suffix "${TRAIN[@]}"
+        module vit-train-relaxed$suffix wasm$suffix wasm/exports_train.c
         finish
     done
 }
@@ -541,7 +546,7 @@ site() {
     mkdir -p build/site/model
     cp -R web wasm build/site/
     echo '{"files":[]}' > build/site/model/index.json # the page asks for it; no model is served
-    rm -f build/site/web/serve.mjs build/site/wasm/*.{c,mjs}
+    rm -f build/site/web/serve.mjs build/site/wasm/*.{c,h,mjs}
     printf '<!doctype html>\n<meta charset="utf-8">\n<meta http-equiv="refresh" content="0; url=web/">\n<title>vit-wasm</title>\n' > build/site/index.html
     say "build/site: $(du -sh build/site | cut -f 1)"
 }
@@ -556,7 +561,7 @@ usage() {
 usage: ./build.sh [VERB] [OPTION]...
 
   native       build/vit, the command line program (the default), and build/golden, its test helper
-  wasm         the npm package: wasm/index.js, and wasm/dist, its four modules
+  wasm         the npm package: wasm/index.js, and wasm/dist, its modules
   wasi         build/vit.wasm and build/vit-relaxed.wasm: the command line program for WASI
   demo [--port N] [--model FILE|FOLDER]
                builds everything and serves the demo page on this machine

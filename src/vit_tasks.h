@@ -256,6 +256,9 @@ typedef struct vit_save_options {
  * The name's ending says which: .safetensors (not with blocks; the configuration is text in its metadata), else GGUF.
  * VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. It is written under a temporary name and renamed. */
 vit_status vit_model_save(const vit_model *model, const char *path, const vit_save_options *options, vit_error *error);
+/* The GGUF file as bytes, which the model's allocator releases (vit_release_bytes). */
+vit_status vit_model_encode(const vit_model *model, const vit_save_options *options, void **bytes, size_t *size,
+                            vit_error *error);
 
 /* ---- Networks by name, and models that come from no file ---- */
 

@@ -183,6 +183,10 @@ typedef struct vit_feed_options {
                                 * opening */
     int64_t first;             /* the first batch */
 } vit_feed_options;
+/* One picture as a feed of those options makes it, [height,width,3] into out: what is done to it is a function of seed and
+ * number. options: of the picture. */
+vit_status vit_feed_picture(const vit_feed_options *feed, const vit_image *image, uint64_t number, float *out,
+                            const vit_options *options, vit_error *error);
 vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_feed_options *options, vit_error *error);
 void vit_feed_close(vit_feed *feed);
 /* Pictures of a pass. */

@@ -1,72 +1,8 @@
-/* exports.c - the C library as flat functions for module.mjs, over vit.h and vit_tasks.h alone.
- *
- * An engine is what one JavaScript ViT owns: a loader or a model, one session, one decoded picture, the last error.
- * Functions that can fail return a vit_status, and vit_js_error the sentence. Pointers into the engine's memory are valid
- * until its next call. All memory goes through vit_js_alloc's counter, so a test can see that none is kept. */
-#include "../src/vit_tasks.h"
+/* exports.c - the C library as flat functions for module.mjs, over vit.h and vit_tasks.h alone: all but exports_load.c's. */
+#include "exports.h"
 
-#include <emscripten.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define HELPER_STACK 131072 /* bytes */
-
-typedef struct engine {
-    _Alignas(16) void *space;   /* module.mjs reads these: where the next bytes of a weight file may be put, */
-    size_t room;                /* how many, */
-    const vit_model *model;     /* whether there is a model: from its header's arrival on, */
-    int wanted;                 /* whether more bytes are wanted, */
-    const char *file;           /* and of which of several files */
-    vit_options options;
-    vit_error error;
-    vit_loader *loader;         /* has the model until it is whole */
-    vit_model *loaded;
-    vit_session *session;
-    vit_session_options opened; /* what session was opened with; kernels is kept in kernels[] */
-    char kernels[64];
-    char tuned[64];             /* kernels of the last session */
-    vit_preprocess rules;
-    vit_image image;
-    vit_attention *attention;
-    int blocks;                 /* allocated and not yet released */
-    char text[2048];
-} engine;
-
-static void *counted_alloc(void *context, size_t bytes) {
-    void *block = malloc(bytes);
-    if (block)
-        ((engine *)context)->blocks++;
-    return block;
-}
-
-static void counted_release(void *context, void *block) {
-    ((engine *)context)->blocks--;
-    free(block);
-}
-
-static vit_status fail(engine *e, vit_status status, const char *text) {
-    e->error.status = status;
-    snprintf(e->error.text, sizeof e->error.text, "%s", text);
-    return status;
-}
-
-/* ---- The engine ---- */
-
-/* With room behind it for the stacks of so many helper threads. */
-EMSCRIPTEN_KEEPALIVE engine *vit_js_open(int helpers) {
-    engine *e = calloc(1, sizeof *e + (size_t)helpers * HELPER_STACK);
-    if (!e)
-        return NULL;
-    e->options = vit_default_options();
-    e->options.allocator = (vit_allocator){.alloc = counted_alloc, .release = counted_release, .context = e};
-    return e;
-}
-
-/* Where the stack of a helper begins, 0 and up; stacks grow downwards. */
-EMSCRIPTEN_KEEPALIVE void *vit_js_stack(engine *e, int helper) {
-    return (char *)(e + 1) + (size_t)(helper + 1) * HELPER_STACK;
-}
 
 EMSCRIPTEN_KEEPALIVE void vit_js_session_close(engine *e) {
     vit_attention_close(e->attention);
@@ -77,90 +13,15 @@ EMSCRIPTEN_KEEPALIVE void vit_js_session_close(engine *e) {
 
 /* Gives back all but the engine itself and its probes, which come before, and returns how many blocks are still held: 0 unless something leaks. */
 EMSCRIPTEN_KEEPALIVE int vit_js_reset(engine *e) {
-    vit_image_close(&e->image);
-    e->image = (vit_image){0};
     vit_js_session_close(e);
-    vit_model_close(e->loaded);
-    vit_loader_close(e->loader);
-    e->model = e->loaded = NULL;
-    e->loader = NULL;
-    return e->blocks;
-}
-
-EMSCRIPTEN_KEEPALIVE const char *vit_js_error(const engine *e) {
-    return e->error.text;
-}
-
-EMSCRIPTEN_KEEPALIVE const char *vit_js_status_name(int status) {
-    return vit_status_name((vit_status)status);
-}
-
-/* NULL when the memory cannot grow. Released by vit_js_free. */
-EMSCRIPTEN_KEEPALIVE void *vit_js_alloc(engine *e, size_t bytes) {
-    return counted_alloc(e, bytes ? bytes : 1);
-}
-
-EMSCRIPTEN_KEEPALIVE void vit_js_free(engine *e, void *block) {
-    if (block)
-        counted_release(e, block);
-}
-
-/* ---- Loading ---- */
-
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_load(engine *e, const char *name, int int8) {
-    e->options.compute = int8 ? VIT_COMPUTE_INT8 : VIT_COMPUTE_F32;
-    return vit_loader_open(&e->loader, name, &e->options, &e->error);
-}
-
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_config(engine *e, const char *name, const void *json, size_t bytes) {
-    return vit_loader_config(e->loader, name, json, bytes, &e->error);
-}
-
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_index(engine *e, const char *name, const void *json, size_t bytes) {
-    return vit_loader_index(e->loader, name, json, bytes, &e->error);
-}
-
-/* Fills space, room, wanted and file. */
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_space(engine *e) {
-    uint64_t offset;
-    e->wanted = vit_loader_next(e->loader, &e->file, &offset);
-    return vit_loader_space(e->loader, &e->space, &e->room, &e->error);
-}
-
-static void take_model(engine *e, const vit_model *model) {
-    if (model && !e->model)
-        e->rules = vit_model_config(model)->preprocess;
-    e->model = model;
-}
-
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_commit(engine *e, size_t bytes) {
-    vit_status status = vit_loader_commit(e->loader, bytes, &e->error);
-    take_model(e, vit_loader_model(e->loader));
-    return status;
-}
-
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_finish(engine *e) {
-    vit_status status = vit_loader_finish(e->loader, &e->loaded, &e->error);
-    if (status != VIT_OK)
-        return status;
-    take_model(e, e->loaded);
-    vit_loader_close(e->loader);
-    e->loader = NULL;
-    return VIT_OK;
+    return engine_reset(e);
 }
 
 /* Labels as one text, a class a line. */
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_set_labels(engine *e, char *lines, int count) {
-    const char **labels = vit_js_alloc(e, (size_t)count * sizeof *labels);
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_set_labels(engine *e, char *text, int count) {
+    const char **labels = engine_lines(e, text, count);
     if (!labels)
-        return fail(e, VIT_ERR_OUT_OF_MEMORY, "out of memory: labels");
-    for (int i = 0; i < count; i++) {
-        char *end = strchr(lines, '\n');
-        labels[i] = lines;
-        if (end)
-            *end = 0;
-        lines = end ? end + 1 : lines + strlen(lines);
-    }
+        return engine_fail(e, VIT_ERR_OUT_OF_MEMORY, "out of memory: labels");
     vit_status status = vit_model_set_labels(e->loaded, labels, count, &e->error);
     vit_js_free(e, labels);
     return status;
@@ -224,15 +85,7 @@ EMSCRIPTEN_KEEPALIVE void vit_js_rules(engine *e, int height, int width, double 
         e->rules.crop_pct = crop_pct;
 }
 
-/* ---- Pictures: decoded one at a time, then preprocessed into the session's input ---- */
-
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_decode(engine *e, const char *name, const void *data, size_t bytes) {
-    return vit_image_decode(&e->image, name, data, bytes, &e->options, &e->error);
-}
-
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_pixels(engine *e, const uint8_t *rgba, int width, int height) {
-    return vit_image_from_pixels(&e->image, rgba, width, height, 4, &e->options, &e->error);
-}
+/* ---- Pictures into the session's input ---- */
 
 /* Closes the picture, whatever comes of it. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_preprocess(engine *e, int index) {

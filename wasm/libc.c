@@ -329,6 +329,14 @@ long lround(double x) {
     return (long)(x + __builtin_copysign(0.5, x));
 }
 
+float roundf(float x) {
+    return (float)__builtin_trunc(x + __builtin_copysign(0.5, x));
+}
+
+long lrintf(float x) {
+    return (long)__builtin_rintf(x);
+}
+
 /* The next smaller positive number; the library asks for no other. */
 double nextafter(double from, double to) {
     (void)to;
@@ -358,6 +366,60 @@ float expf(float x) {
         double number;
     } power = {(uint64_t)(1023 + (int64_t)k) << 52};
     return (float)(horner(c, 9, x - k * 0.6931471805599453) * power.number);
+}
+
+/* What is left of half of log 2 at most, its Taylor series, a power of two. */
+double exp(double x) {
+    static const double c[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,
+                               1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800, 1.0 / 87178291200};
+    if (!(x > -708))
+        return x < 0 ? 0 : x;
+    if (x > 709)
+        return __builtin_inf();
+    const double k = __builtin_rint(x * 1.4426950408889634);
+    union {
+        uint64_t bits;
+        double number;
+    } power = {(uint64_t)(1023 + (int64_t)k) << 52};
+    return horner(c, 15, (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10) * power.number;
+}
+
+/* Of positive numbers, no subnormal ones: log m of a factor near 1 by the series of s = (m - 1) / (m + 1), and the exponent. */
+double log(double x) {
+    static const double c[] = {2, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
+    if (!(x > 0 && x < __builtin_inf()))
+        return x > 0 ? x : x < 0 ? __builtin_nan("") : x == 0 ? -__builtin_inf() : x;
+    union {
+        double number;
+        uint64_t bits;
+    } m = {x};
+    int k = (int)(m.bits >> 52) - 1023;
+    m.bits = (m.bits & 0xfffffffffffffu) | 1023ull << 52;
+    if (m.number > 1.4142135623730951) {
+        m.number /= 2;
+        k++;
+    }
+    const double s = (m.number - 1) / (m.number + 1);
+    return k * 6.93147180369123816490e-01 + (s * horner(c, 11, s * s) + k * 1.90821492927058770002e-10);
+}
+
+/* x above -1: log of 1 + x, set right for what the sum lost. */
+double log1p(double x) {
+    const double sum = 1 + x;
+    return sum == 1 ? x : log(sum) * x / (sum - 1);
+}
+
+/* Of positive numbers. */
+double pow(double x, double y) {
+    return x == 0 ? y == 0 : exp(y * log(x));
+}
+
+double fmin(double a, double b) {
+    return a < b ? a : b;
+}
+
+double fmax(double a, double b) {
+    return a > b ? a : b;
 }
 
 /* Of the small angles that filters ask for: what is left of a quarter turn, musl's polynomials. */

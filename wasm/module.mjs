@@ -68,11 +68,12 @@ const notStarted = (name, error) =>
   new VitError('internal', `the module vit-${name} did not start: ${error.message}`, { cause: error })
 
 // What can be begun before there is a worker for the engine: { count, name, module }, of the threads, of the module, and the
-// promise of it. threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs.
-export function prepare({ threads, kernels }) {
+// promise of it. threads: how many, or undefined for the default. kernels: 'simd128', 'relaxed', or a table of theirs. modules: for
+// training, where they are.
+export function prepare({ threads, kernels, modules = MODULES }) {
   const count = chooseThreads(threads)
   const name = chooseKernels(kernels) + (count > 1 ? '-mt' : '')
-  const module = load(MODULES[name]).catch((error) => Promise.reject(notStarted(name, error)))
+  const module = load(new URL(modules[name])).catch((error) => Promise.reject(notStarted(name, error)))
   module.catch(() => {}) // it is awaited, but maybe later
   return { count, name, module }
 }
@@ -86,15 +87,17 @@ export class Wasm {
   #engine
   #threads // workers
   #int8 // compute with integers
+  #raw // weights as they are stored, to train them
   #variant // tables inside the module, e.g. 'relaxed:6x16,dot'; '' for the best
 
   // options: with what prepare() made of them, or it is done here. begin(message): gives a helper thread its message, where
   // they are not started here.
   static async open(options) {
-    const { kernels, compute, begin, count, name, module: coming } = 'count' in options ? options : { ...options, ...prepare(options) }
+    const { kernels, compute, modules, begin, count, name, module: coming } = 'count' in options ? options : { ...options, ...prepare(options) }
     const wasm = new Wasm()
     wasm.threads = count
     wasm.#int8 = compute === 'int8'
+    wasm.#raw = !!modules
     wasm.#variant = /[:,]/.test(kernels) ? kernels : ''
     wasm.#threads = begin ? [] : startThreads(count - 1)
     try {
@@ -195,7 +198,7 @@ export class Wasm {
   // ---- Loading: begin, configs, pieces of the weight file, finish
 
   begin(name) {
-    this.#lendText(name, (text) => this.#do('load', text, this.#int8))
+    this.#lendText(name, (text) => this.#do('load', text, this.#int8, this.#raw))
   }
 
   config(name, bytes) {
@@ -438,12 +441,30 @@ export class Wasm {
   }
 
   encodeProbe(probe) {
+    return this.#encoded('probe_encode', probe)
+  }
+
+  #encoded(name, of) {
     return this.#room(8, (out) => {
-      this.#do('probe_encode', probe, out)
+      this.#do(name, of, out)
       const [data, size] = this.#view(Uint32Array, out, 2)
       const bytes = this.#view(Uint8Array, data, size).slice()
       this.#call('free', data)
       return bytes
     })
+  }
+
+  // ---- Training, of the modules for it: train.mjs
+
+  // What the function of that name makes of these values, and of more that are numbers, as floats of 64 bits or as this type.
+  train(name, values, count = 0, Type = Float64Array, ...more) {
+    return this.#lend(new Uint8Array(values.buffer), (given) => this.#room(8 * count, (out) => {
+      this.#do('train_' + name, given, out, ...more)
+      return [...this.#view(Type, out, count)]
+    }))
+  }
+
+  encodeModel(type) {
+    return this.#encoded('train_encode', type)
   }
 }

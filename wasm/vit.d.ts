@@ -252,6 +252,107 @@ export interface Probe {
   [Symbol.dispose](): void
 }
 
+export interface TrainOptions extends CallOptions {
+  /** Names of the classes, for a new head of zeros. Default: the model's own head goes on being trained. */
+  classes?: readonly string[]
+  /** What is trained: everything (the default), the head alone, or the last so many layers with all that follows them. */
+  layers?: 'all' | 'head' | number
+  /** Pictures of a step. Default: as many as the first step has. */
+  batch?: number
+  /** Default `'sgd'`, with momentum 0.9, as the paper fine-tunes. `'adam'` adds weight decay to the gradient, `'adamw'` to the step. */
+  optimizer?: 'sgd' | 'adam' | 'adamw'
+  /** The highest learning rate. Default 0.01 of SGD, 0.001 of Adam. */
+  rate?: number
+  /** How many steps the schedule has; more are taken at its last rate. */
+  steps?: number
+  /** Steps in which the rate grows from 0. Default 0. */
+  warmup?: number
+  /** Of the rate, down to 0. Default `'cosine'` where `steps` is given, else `'constant'`. */
+  schedule?: 'constant' | 'linear' | 'cosine'
+  /** Default 0. */
+  weightDecay?: number
+  /** What weight decay is for: weights of linear layers and convolutions (the default), or all. */
+  decay?: 'matrices' | 'all'
+  /** The gradient is scaled down to this norm; 0: never. Default 1. */
+  clip?: number
+  /** 0 to 1. Default 0. */
+  labelSmoothing?: number
+  /** After every linear layer but qkv. Default 0. */
+  dropout?: number
+  /** Stochastic depth: the rate of the last layer. Default 0. */
+  dropPath?: number
+  /** Random resized crops keep at least this share of a picture; 0: no crops, as for `classify`. Default 0.35. */
+  crop?: number
+  /** Chance of a mirror image. Default 0.5. */
+  flip?: number
+  /** Less memory, a third more time. */
+  recompute?: boolean
+  /** Of crops, mirror images and dropout: the same seed and pictures give the same bytes, for any number of threads. Default 0. */
+  seed?: number
+  /** Pixels that the new head's network is fed, one number or [height, width]; positions are interpolated. Default: the model's. */
+  size?: number | readonly [height: number, width: number]
+  /** Default: as the model was loaded. */
+  threads?: number
+}
+
+/** A picture and its class: the name, or the number. */
+export interface TrainExample {
+  image: ImageInput
+  label: string | number
+}
+
+export interface TrainStep {
+  /** Mean cross-entropy of the batch, before the step. */
+  loss: number
+  /** The learning rate of the step. */
+  rate: number
+  /** The share, 0 to 1, of the batch that was right before the step. */
+  accuracy: number
+  /** Steps so far, this one included. */
+  steps: number
+  /** Decoding and augmentation included. */
+  imagesPerSecond: number
+}
+
+export interface SaveOptions extends CallOptions {
+  /** Of matrices; vectors stay f32. Default `'f32'`, which loses nothing. */
+  type?: 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0'
+}
+
+/**
+ * A model that is being trained, in a worker (or place) and memory of its own: the ViT that it came from goes on as it is.
+ *
+ * ```js
+ * const trainer = await vit.train({ classes: ['mug', 'plant'], steps: 30 })
+ * for (let i = 0; i < 30; i++) {
+ *   const { loss, accuracy } = await trainer.step([{ image: canvas, label: 'mug' }, { image: file, label: 'plant' }])
+ *   console.log(loss, accuracy)
+ * }
+ * const mine = await ViT.load(await trainer.save())
+ * trainer.dispose()
+ * ```
+ *
+ * Calls made at once are answered in order. A call that is refused is no step.
+ */
+export interface Trainer {
+  /** Names of the classes; null where the model has none. */
+  readonly labels: string[] | null
+  /** How many were taken, as far as they were answered. */
+  readonly steps: number
+
+  /**
+   * One step on these pictures, all of which are in the batch. Pictures of 'pixels' are taken as they are, without crops; they have
+   * the network's size. A step whose signal fires while gradients are computed may still be taken.
+   */
+  step(batch: readonly TrainExample[], options?: CallOptions): Promise<TrainStep>
+  /** A GGUF file with configuration and labels in it, for `ViT.load` or `vit classify --model`. */
+  save(options?: SaveOptions): Promise<Uint8Array>
+
+  /** Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`. */
+  dispose(): void
+  [Symbol.dispose](): void
+}
+
 export interface Classification {
   /** Class number. */
   index: number
@@ -379,6 +480,12 @@ export class ViT {
    * One that was saved here or by `vit fewshot fit`; of another network it is refused. Its examples are numbered from 0 on.
    */
   loadProbe(file: Blob | ArrayBuffer | ArrayBufferView, options?: LoadProbeOptions): Promise<Probe>
+
+  /**
+   * Fine-tunes: a trainer that starts from this model's weights, which are read again from where `load` had them (bytes must still
+   * be as they were; a stream cannot be read again). What trains is fetched when it is first asked for.
+   */
+  train(options?: TrainOptions): Promise<Trainer>
 
   /** Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`. */
   dispose(): void

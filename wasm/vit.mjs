@@ -12,6 +12,7 @@ import { Probe } from './probe.mjs'
 import { openSource } from './read.mjs'
 import { describeSource } from './source.mjs'
 import { help } from './thread.mjs'
+import { training } from './training.mjs'
 import { serve } from './worker.mjs'
 
 export { VitError }
@@ -19,6 +20,7 @@ export { VitError }
 export class ViT {
   #engine
   #disposed = false
+  #loaded // what load() was told: the described source and options
   #posted = Promise.resolve() // snapshots are handed on in the order of the calls
   first
 
@@ -45,8 +47,10 @@ export class ViT {
     try {
       throwIfCancelled(signal)
       const vit = new ViT()
-      const engine = await (worker ? Client : Engine).open(openSource(await describeSource(source), { signal, cache }), chosen, { signal, onProgress: report, first })
+      const described = await describeSource(source)
+      const engine = await (worker ? Client : Engine).open(openSource(described, { signal, cache }), chosen, { signal, onProgress: report, first })
       vit.#engine = engine
+      vit.#loaded = { source: described, cache, worker, threads, decode, kernels }
       vit.first = taken?.then(() => unlessCancelled(engine.call('first', [], {}, signal), signal)).then(([top]) => top)
       vit.first?.catch(() => {}) // nobody need look
       return vit
@@ -108,9 +112,20 @@ export class ViT {
     return Probe.load(this, this.#askProbe, source, options)
   }
 
+  async train(options) {
+    try {
+      this.#check(options?.signal)
+      const { Trainer } = await training()
+      return await Trainer.open(this.#loaded, this.info.labels, options)
+    } catch (error) {
+      throw asVitError(error, options?.signal)
+    }
+  }
+
   dispose() {
     if (this.#disposed) return
     this.#disposed = true
+    this.#loaded = undefined
     this.#engine.close()
   }
 

@@ -4,6 +4,7 @@
 
 import { asVitError } from './errors.mjs'
 import { Engine } from './engine.mjs'
+import { training } from './training.mjs'
 
 const AHEAD = 3 // parts that are asked for before they are needed
 
@@ -33,7 +34,8 @@ export function serve(port) {
     const begin = (thread) => port.postMessage({ id, thread })
     const onProgress = (progress) => port.postMessage({ id, progress })
     const source = { head, open: (file) => pull(id, file), end() {} }
-    engine = await Engine.open(source, { ...options, module, begin }, { signal, onProgress, first })
+    const Opened = options.modules ? (await training()).TrainingEngine : Engine
+    engine = await Opened.open(source, { ...options, module, begin }, { signal, onProgress, first })
   }
 
   function onPart({ file, part }) {

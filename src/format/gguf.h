@@ -6,13 +6,20 @@
 
 /* Collects metadata and tensor descriptions, then writes the header; the caller then writes the data of every tensor in
  * the same order with vit_gguf_data, which pads. */
-typedef struct vit_gguf_writer {
+typedef struct vit_gguf_writer vit_gguf_writer;
+struct vit_gguf_writer {
+    /* where bytes go: programs that write no files link none of those that do */
+    vit_status (*write)(vit_gguf_writer *writer, const void *data, size_t bytes, vit_error *error);
     vit_writer file;
+    vit_buffer *memory;
     vit_buffer metadata, tensors;
-    uint64_t metadata_count, tensor_count, next_offset;
-} vit_gguf_writer;
+    uint64_t metadata_count, tensor_count, next_offset, written;
+};
 
 vit_status vit_gguf_open(vit_gguf_writer *writer, const char *path, const vit_allocator *allocator, vit_error *error);
+/* Into memory instead, which is complete once all data are there; vit_gguf_end frees what is held besides. */
+void vit_gguf_begin(vit_gguf_writer *writer, vit_buffer *memory);
+void vit_gguf_end(vit_gguf_writer *writer);
 vit_status vit_gguf_string(vit_gguf_writer *writer, const char *key, const char *value, vit_error *error);
 vit_status vit_gguf_uint(vit_gguf_writer *writer, const char *key, uint32_t value, vit_error *error);
 vit_status vit_gguf_float(vit_gguf_writer *writer, const char *key, float value, vit_error *error);

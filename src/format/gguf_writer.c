@@ -47,11 +47,24 @@ static vit_status put_array(vit_gguf_writer *writer, const char *key, uint32_t t
     return put_integer(&writer->metadata, count, 8, error);
 }
 
+static vit_status write_file(vit_gguf_writer *writer, const void *data, size_t bytes, vit_error *error) {
+    return vit_writer_write(&writer->file, data, bytes, error);
+}
+
+static vit_status write_memory(vit_gguf_writer *writer, const void *data, size_t bytes, vit_error *error) {
+    return vit_buffer_append(writer->memory, data, bytes, "GGUF", error);
+}
+
 vit_status vit_gguf_open(vit_gguf_writer *writer, const char *path, const vit_allocator *allocator, vit_error *error) {
-    *writer = (vit_gguf_writer){0};
+    *writer = (vit_gguf_writer){.write = write_file};
     VIT_TRY(vit_writer_open(&writer->file, path, allocator, error));
     writer->metadata.allocator = writer->tensors.allocator = &writer->file.allocator;
     return VIT_OK;
+}
+
+void vit_gguf_begin(vit_gguf_writer *writer, vit_buffer *memory) {
+    *writer = (vit_gguf_writer){.write = write_memory, .memory = memory, .metadata = {.allocator = memory->allocator},
+                                .tensors = {.allocator = memory->allocator}};
 }
 
 vit_status vit_gguf_string(vit_gguf_writer *writer, const char *key, const char *value, vit_error *error) {
@@ -135,43 +148,58 @@ vit_status vit_gguf_tensor(vit_gguf_writer *writer, const char *name, vit_dtype 
     return VIT_OK;
 }
 
+static vit_status write(vit_gguf_writer *writer, const void *data, size_t bytes, vit_error *error) {
+    writer->written += bytes;
+    return writer->write(writer, data, bytes, error);
+}
+
 static vit_status pad(vit_gguf_writer *writer, vit_error *error) {
     static const unsigned char zeros[ALIGNMENT];
-    return vit_writer_write(&writer->file, zeros, (size_t)(aligned(writer->file.size) - writer->file.size), error);
+    return write(writer, zeros, (size_t)(aligned(writer->written) - writer->written), error);
+}
+
+static uint64_t size_of(const vit_gguf_writer *writer) {
+    return aligned(24 + writer->metadata.size + writer->tensors.size) + writer->next_offset;
 }
 
 vit_status vit_gguf_header(vit_gguf_writer *writer, vit_error *error) {
-    vit_buffer counts = {.allocator = &writer->file.allocator};
-    vit_status status = put(&counts, "GGUF\3\0\0\0", 8, error);
+    vit_buffer counts = {.allocator = writer->metadata.allocator};
+    vit_status status = writer->memory ? vit_buffer_reserve(writer->memory, (size_t)size_of(writer), "GGUF", error) : VIT_OK;
+    if (status == VIT_OK)
+        status = put(&counts, "GGUF\3\0\0\0", 8, error);
     if (status == VIT_OK)
         status = put_integer(&counts, writer->tensor_count, 8, error);
     if (status == VIT_OK)
         status = put_integer(&counts, writer->metadata_count, 8, error);
     if (status == VIT_OK)
-        status = vit_writer_write(&writer->file, counts.data, counts.size, error);
+        status = write(writer, counts.data, counts.size, error);
     vit_buffer_release(&counts);
     VIT_TRY(status);
     if (writer->metadata.size)
-        VIT_TRY(vit_writer_write(&writer->file, writer->metadata.data, writer->metadata.size, error));
+        VIT_TRY(write(writer, writer->metadata.data, writer->metadata.size, error));
     if (writer->tensors.size)
-        VIT_TRY(vit_writer_write(&writer->file, writer->tensors.data, writer->tensors.size, error));
+        VIT_TRY(write(writer, writer->tensors.data, writer->tensors.size, error));
     return pad(writer, error);
 }
 
 vit_status vit_gguf_data(vit_gguf_writer *writer, const void *data, size_t bytes, vit_error *error) {
-    return data ? vit_writer_write(&writer->file, data, bytes, error) : pad(writer, error);
+    return data ? write(writer, data, bytes, error) : pad(writer, error);
 }
 
 vit_status vit_gguf_commit(vit_gguf_writer *writer, vit_error *error) {
-    uint64_t size = aligned(24 + writer->metadata.size + writer->tensors.size) + writer->next_offset;
-    if (writer->file.size != size)
+    const uint64_t size = size_of(writer);
+    if (writer->written != size)
         return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the header announces %llu bytes, %llu were written",
-                        writer->file.path, (unsigned long long)size, (unsigned long long)writer->file.size);
+                        writer->file.path, (unsigned long long)size, (unsigned long long)writer->written);
     return vit_writer_commit(&writer->file, error);
 }
 
-void vit_gguf_cancel(vit_gguf_writer *writer) {
+void vit_gguf_end(vit_gguf_writer *writer) {
     vit_buffer_release(&writer->metadata);
     vit_buffer_release(&writer->tensors);
+}
+
+void vit_gguf_cancel(vit_gguf_writer *writer) {
+    vit_gguf_end(writer);
     vit_writer_cancel(&writer->file);
 }

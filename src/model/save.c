@@ -225,12 +225,11 @@ static vit_status describe_safetensors(saver *s, vit_error *error) {
     return vit_safetensors_header(&s->safetensors, error);
 }
 
-static vit_status write_model(saver *s, vit_error *error) {
+static vit_status write_tensors(saver *s, vit_error *error) {
     const vit_save_options *o = s->options;
     uint64_t done = 0, total = 0;
     for (int i = 0; i < s->model->slot_count; i++)
         total += s->model->slots[i].count;
-    VIT_TRY(s->is_gguf ? describe_gguf(s, error) : describe_safetensors(s, error));
     for (int i = 0; i < s->model->slot_count; i++) {
         VIT_TRY(write_slot(s, &s->model->slots[i], error));
         if (s->is_gguf)
@@ -239,7 +238,16 @@ static vit_status write_model(saver *s, vit_error *error) {
         if (o->progress && o->progress(o->context, done, total))
             return vit_fail(error, VIT_ERR_CANCELLED, "saving was cancelled");
     }
-    return s->is_gguf ? vit_gguf_commit(&s->gguf, error) : vit_safetensors_commit(&s->safetensors, error);
+    return VIT_OK;
+}
+
+static vit_status check_savable(const vit_model *model, const char *name, vit_error *error) {
+    if (model->options.compute != VIT_COMPUTE_F32)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the model is held as int8: load it as f32 to save it", name);
+    if (model->config.resnet.stem_width && !model->options.raw_weights)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the convolutions are held standardised: load them as stored "
+                        "(raw_weights) to save them", name);
+    return VIT_OK;
 }
 
 static int ends_in(const char *path, const char *ending) {
@@ -250,19 +258,40 @@ static int ends_in(const char *path, const char *ending) {
 vit_status vit_model_save(const vit_model *model, const char *path, const vit_save_options *options, vit_error *error) {
     const vit_allocator *allocator = &model->options.allocator;
     saver s = {.model = model, .options = options, .is_gguf = !ends_in(path, ".safetensors")};
-    if (model->options.compute != VIT_COMPUTE_F32)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the model is held as int8: load it as f32 to save it", path);
-    if (model->config.resnet.stem_width && !model->options.raw_weights)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the convolutions are held standardised: load them as stored "
-                        "(raw_weights) to save them", path);
+    VIT_TRY(check_savable(model, path, error));
     if (options->type == VIT_F64 || (is_block(options->type) && !s.is_gguf))
         return vit_fail(error, VIT_ERR_ARGUMENT, "%s: a file of this kind does not hold that type", path);
     VIT_TRY(s.is_gguf ? vit_gguf_open(&s.gguf, path, allocator, error)
                       : vit_safetensors_open(&s.safetensors, path, allocator, error));
-    vit_status status = write_model(&s, error);
+    vit_status status = s.is_gguf ? describe_gguf(&s, error) : describe_safetensors(&s, error);
+    if (status == VIT_OK)
+        status = write_tensors(&s, error);
+    if (status == VIT_OK)
+        status = s.is_gguf ? vit_gguf_commit(&s.gguf, error) : vit_safetensors_commit(&s.safetensors, error);
     if (s.is_gguf)
         vit_gguf_cancel(&s.gguf);
     else
         vit_safetensors_cancel(&s.safetensors);
     return status;
+}
+
+vit_status vit_model_encode(const vit_model *model, const vit_save_options *options, void **bytes, size_t *size,
+                            vit_error *error) {
+    vit_buffer out = {.allocator = &model->options.allocator};
+    saver s = {.model = model, .options = options, .is_gguf = 1};
+    *bytes = NULL;
+    *size = 0;
+    VIT_TRY(check_savable(model, "model", error));
+    vit_gguf_begin(&s.gguf, &out);
+    vit_status status = describe_gguf(&s, error);
+    if (status == VIT_OK)
+        status = write_tensors(&s, error);
+    vit_gguf_end(&s.gguf);
+    if (status != VIT_OK) {
+        vit_buffer_release(&out);
+        return status;
+    }
+    *bytes = out.data;
+    *size = out.size;
+    return VIT_OK;
 }

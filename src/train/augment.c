@@ -175,6 +175,11 @@ vit_status vit_augment_picture(const vit_feed_options *o, const vit_image *image
     return status;
 }
 
+vit_status vit_feed_picture(const vit_feed_options *feed, const vit_image *image, uint64_t number, float *out,
+                            const vit_options *options, vit_error *error) {
+    return vit_augment_picture(feed, image, vit_random_key(feed->seed, number), out, options, error);
+}
+
 /* ---- Batches ---- */
 
 static void mix(float *a, float *b, size_t count, float keep) {

@@ -39,6 +39,24 @@ void vit_make_pieces(vit_trainer *t) {
     }
 }
 
+int vit_first_trained(const vit_trainer *t) {
+    const int layers = t->model->config.layers;
+    int layer = -1;
+    for (int i = 0; i < t->model->slot_count; i++) {
+        const vit_slot *slot = &t->model->slots[i];
+        if (strncmp(slot->name, "blocks.", 7) == 0) {
+            layer = 0;
+            for (const char *digit = slot->name + 7; *digit != '.'; digit++)
+                layer = 10 * layer + *digit - '0';
+        } else if (layer >= 0) { /* what follows the layers */
+            return layers;
+        }
+        if (!is_frozen(t->options.freeze, slot->name))
+            return layer;
+    }
+    return layers;
+}
+
 static void square_pieces(void *context, int begin, int end, int thread) {
     (void)thread;
     vit_trainer *t = context;

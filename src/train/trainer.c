@@ -223,6 +223,7 @@ static vit_status allocate(vit_trainer *t, const vit_model *model, vit_error *er
     memset(t->arena.base, 0, t->arena.size); /* moments begin at 0, lanes without a token stay finite */
     take_buffers(t, threads);
     vit_make_pieces(t);
+    t->first_trained = vit_first_trained(t);
     return VIT_OK;
 }
 
@@ -321,7 +322,7 @@ static void backward(vit_trainer *t) {
     const int layers = t->model->config.layers;
     if (!t->kinds)
         vit_backward_output(t);
-    for (int layer = layers - 1; layer >= 0; layer--) {
+    for (int layer = layers - 1; layer >= 0 && layer >= t->first_trained; layer--) {
         if (t->options.recompute && layer < layers - 1)
             vit_forward_layer(t, layer, 1);
         vit_backward_layer(t, layer);
@@ -329,6 +330,8 @@ static void backward(vit_trainer *t) {
         t->dx[2] = t->dx[0];
         t->dx[0] = before;
     }
+    if (t->first_trained >= 0)
+        return;
     vit_backward_input(t);
     if (t->convnet)
         vit_convnet_backward(t);

@@ -61,6 +61,7 @@ struct vit_trainer {
     int image_panels;                   /* of one vector an image */
     size_t thread_scratch;              /* floats a thread */
     int drops;                          /* whether there is dropout or stochastic depth */
+    int first_trained;                  /* the layer where the backward pass ends, -1: with what comes before them */
     int apart;                          /* whether what a branch adds is not just what its linear layer gives */
     int64_t batches, updates;           /* so far */
 
@@ -222,6 +223,8 @@ vit_status vit_model_copy(vit_model **out, const vit_model *from, const vit_opti
 
 /* optimizer.c */
 void vit_make_pieces(vit_trainer *t); /* counts where pieces is NULL */
+/* The first layer whose weights are not all frozen, L if there is none; -1: what comes before the layers is trained. */
+int vit_first_trained(const vit_trainer *t);
 double vit_gradient_norm(vit_trainer *t);
 void vit_update(vit_trainer *t, double norm);
 

@@ -1,7 +1,7 @@
 // What vit.d.ts allows and forbids, for the TypeScript compiler; nothing here runs.
 
 import { ViT, VitError } from 'vit-wasm'
-import type { Classification, ImageInput, Probe } from 'vit-wasm'
+import type { Classification, ImageInput, Probe, Trainer } from 'vit-wasm'
 
 export async function names(image: ImageInput, folder: File): Promise<string[]> {
   using vit = await ViT.load({ weights: folder, config: { architecture: 'vit_tiny_patch16_224' } }, {
@@ -33,6 +33,13 @@ export async function look(vit: ViT, image: ImageInput): Promise<number> {
   const best: Classification[] = await probe.classify(image, { neighbours: 5 })
   const copy = await vit.loadProbe(await probe.save())
   return rows * cols + values.length + components.length + similarity.length + best.length + (copy.accuracy ?? 0) + first
+}
+
+export async function teach(vit: ViT, image: ImageInput): Promise<ViT> {
+  using trainer: Trainer = await vit.train({ classes: ['mug', 'plant'], layers: 2, optimizer: 'adamw', steps: 30 })
+  const { loss, accuracy } = await trainer.step([{ image, label: 'mug' }, { image, label: 1 }], { signal: AbortSignal.timeout(1000) })
+  console.log(loss, accuracy, trainer.labels?.length)
+  return ViT.load(await trainer.save({ type: 'f16' }))
 }
 
 export function reason(error: unknown): string {

@@ -254,6 +254,7 @@ static void test_saving(void) {
     static const char *const cases[] = {"timm_cls",       "timm_gap", "timm_gap_notoken",
                                         "timm_bf16",      "timm_f16", "timm_no_embed_class",
                                         "timm_noqkvbias", "hf_vit",   "hf_vit_noqkvbias"};
+    const vit_allocator allocator = vit_default_options().allocator;
     char path[256], saved[64];
     snprintf(saved, sizeof saved, "/tmp/vit_test_model_%ld.gguf", (long)getpid());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -267,6 +268,15 @@ static void test_saving(void) {
             CHECK(same_weights(model, again));
             vit_model_close(again);
         }
+        const vit_save_options options = {.type = VIT_DTYPE_OTHER};
+        vit_buffer file = {.allocator = &allocator};
+        void *bytes;
+        size_t size;
+        CHECK_STATUS(VIT_OK, vit_read_file(&file, saved, 1 << 24, &error));
+        CHECK_STATUS(VIT_OK, vit_model_encode(model, &options, &bytes, &size, &error));
+        CHECK(size == file.size && memcmp(bytes, file.data, size) == 0);
+        vit_release_bytes(NULL, bytes);
+        vit_buffer_release(&file);
         vit_model_close(model);
     }
     vit_model *model;

@@ -189,6 +189,33 @@ static void test_adapted(void) {
     vit_model_close(model);
 }
 
+/* Gradients that only frozen weights would have are not made, and change nothing that is trained. */
+static void test_frozen_part(void) {
+    static const struct {
+        const char *freeze;
+        int first;
+    } cases[] = {{"patch_embed,pos_,cls_token,blocks.0.", 1}, {"patch_embed,pos_,cls_token", 0}, {"pos_,cls_token", -1},
+                 {"patch_embed,pos_,cls_token,blocks,norm", 2}};
+    vit_config c = small();
+    vit_model *model = model_of(&c);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int recompute = 0; recompute < 2; recompute++) {
+            vit_train_options o = options_of(3);
+            o.freeze = cases[i].freeze;
+            o.recompute = recompute;
+            o.clip_norm = 1;
+            vit_trainer *less = trainer_of(model, o), *all = trainer_of(model, o);
+            CHECK(less->first_trained == cases[i].first);
+            all->first_trained = -1;
+            for (int turn = 0; turn < 2; turn++)
+                CHECK(step(less, turn).gradient_norm == step(all, turn).gradient_norm);
+            CHECK(same(less, all) && memcmp(less->parameters, model->slots[0].held.f32, model->weight_arena.size) != 0);
+            vit_trainer_close(less);
+            vit_trainer_close(all);
+        }
+    vit_model_close(model);
+}
+
 /* Half batches whose gradients are gathered move parameters as the whole batch does. */
 static void test_accumulation(void) {
     vit_config c = small();
@@ -379,6 +406,7 @@ static void test_schedules(void) {
     CHECK_CLOSE(vit_train_rate(&o, 0), 2, 1e-12);
 }
 
-TEST_MAIN(TEST(test_networks), TEST(test_same_bits), TEST(test_state), TEST(test_adapted), TEST(test_accumulation),
+TEST_MAIN(TEST(test_networks), TEST(test_same_bits), TEST(test_state), TEST(test_adapted), TEST(test_frozen_part),
+          TEST(test_accumulation),
           TEST(test_session_agrees), TEST(test_no_allocation_in_a_step), TEST(test_it_learns), TEST(test_refusals),
           TEST(test_schedules))
