@@ -97,7 +97,7 @@ extra_flags() { # CONFIG FILE
         src/image/decode.c) extra=(-isystem "$STB" -fwrapv) ;; # sums of a hostile JPEG overflow in stb_image: wrap them
         src/tasks/least_squares.c | src/tasks/linear_algebra.c | src/tasks/search.c) extra=(-O3) ;; # loops that become vectors
         wasm/libc.c) extra=(-fno-builtin) ;;     # what it defines is not to be made of itself
-        src/cli/model_option.c) extra=(-Ibuild) ;; # imagenet_labels.inc
+        src/cli/model_option.c | src/cli/default_model.c) extra=(-Ibuild) ;; # imagenet_labels.inc, default_models.h
     esac
     case $1:$2 in
         *:src/kernels/kernels_avx2.c) extra+=(-mavx2 -mfma) ;;
@@ -407,6 +407,11 @@ begin() {
     mkdir -p build
     exec {LOCK}> build/.lock
     flock -n "$LOCK" || { say '-- waiting for another build of this tree'; flock "$LOCK"; }
+    local model models=build/default_models.h
+    [[ $models -nt wasm/models/classify.gguf && $models -nt wasm/models/masked.gguf ]] ||
+        for model in classify masked; do
+            echo "#define ${model^^}_BYTES $(stat -c %s wasm/models/$model.gguf)"
+        done > $models
     # the lines between the brackets are C as they are JSON
     [[ build/imagenet_labels.inc -nt wasm/imagenet_labels.json ]] || grep '^"' wasm/imagenet_labels.json > build/imagenet_labels.inc
     OBJECTS=()

@@ -194,8 +194,7 @@ typedef struct vit_config {
     vit_resample pos_resample;
     int patch_bias, qkv_bias;                     /* 1: there is one */
     int layer_scale;                              /* 1: branches are scaled before they are added: ls1.gamma, ls2.gamma */
-    int pre_norm;                                 /* 1: LayerNorm over the tokens before the first layer */
-    int final_norm;                               /* 1: LayerNorm over the tokens before pooling */
+    int pre_norm, final_norm;                     /* 1: LayerNorm over the tokens before the first layer, before pooling */
     int pool_norm;                                /* 1: LayerNorm after pooling (timm's fc_norm) */
     int pre_logits;                               /* width of the hidden layer with tanh before the head; 0: none */
     int head_dist;                                /* 1: logits are the mean with head_dist's, of the distillation token */
@@ -204,6 +203,7 @@ typedef struct vit_config {
     vit_resnet resnet;
     vit_decoder decoder;
     vit_preprocess preprocess;
+    int known_percent;                            /* a picture with a lower best score is of no class; 0: nobody knows */
     char architecture[64];                        /* e.g. "vit_tiny_patch16_224"; for people */
     char label_set[32];                           /* "imagenet-1k" where the source says so and names no labels */
 } vit_config;

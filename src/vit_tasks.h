@@ -167,6 +167,9 @@ typedef struct vit_score {
 /* The k likeliest classes of logits [n], best first, ties by lower index; scores are softmax over all n. top [k],
  * caller's. Returns how many were written: min(k, n). NaN logits sort last. */
 int vit_top_classes(const float *logits, int n, int k, vit_score *top);
+/* Whether a picture with this best score shows one of the model's classes, as far as the model can tell: 1 unless its
+ * known_percent says that pictures of something else score so. */
+int vit_is_known(const vit_config *config, float best);
 /* Softmax of logits [n] into out [n] (may be the same). */
 void vit_softmax(const float *logits, int n, float *out);
 
@@ -229,9 +232,11 @@ int vit_nearest(const float *vectors, int count, int width, const float *query, 
 
 /* ---- Models: labels, saving ---- */
 
-/* Names for the N classes, e.g. read from a labels file; copied. VIT_ERR_ARGUMENT if count is not N. The one call
- * that changes a model: before it is shared. */
+/* What may be changed of a model, before it is shared. Names for the N classes, e.g. read from a labels file; copied.
+ * VIT_ERR_ARGUMENT if count is not N. */
 vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int count, vit_error *error);
+/* The known_percent of its configuration, 0 to 100. */
+void vit_model_set_known_percent(vit_model *model, int percent);
 /* The same from a file: a JSON array of strings if it begins with '[', else text with one name a line. */
 vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error);
 
@@ -243,8 +248,8 @@ typedef int (*vit_progress)(void *context, uint64_t done, uint64_t total);
 typedef enum vit_rounding { VIT_ROUNDING_SEARCH, VIT_ROUNDING_PLAIN } vit_rounding;
 
 /* type: VIT_F32, VIT_F16, VIT_BF16, VIT_Q8_0, VIT_Q4_0, or VIT_DTYPE_OTHER to keep the type that each tensor was stored in
- * (of blocks: F32). It is that of matrices: vectors stay F32, and with blocks position tables and kernels as well, and
- * matrices whose rows are no multiple of 32. */
+ * (of blocks: F32). It is that of matrices: vectors stay F32, and with blocks position tables and patch embeddings as
+ * well, and matrices whose rows are no multiple of 32. A convolution of a ResNet is a matrix there, [O,I*h*w]. */
 typedef struct vit_save_options {
     vit_dtype type;
     vit_rounding rounding;

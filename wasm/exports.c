@@ -56,11 +56,11 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
     quote(label_set, c->label_set);
     snprintf(e->text, sizeof e->text,
              "{\"architecture\":%s,\"labelSet\":%s,\"parameters\":%lld,\"weights\":%llu,\"classes\":%d,\"width\":%d,"
-             "\"features\":%d,\"layers\":%d,\"heads\":%d,\"warnings\":%d,\"input\":{\"height\":%d,\"width\":%d,\"patch\":[%d,%d],\"mean\":[%.9g,%.9g,%.9g],"
+             "\"features\":%d,\"layers\":%d,\"heads\":%d,\"knownScore\":%g,\"warnings\":%d,\"input\":{\"height\":%d,\"width\":%d,\"patch\":[%d,%d],\"mean\":[%.9g,%.9g,%.9g],"
              "\"std\":[%.9g,%.9g,%.9g],\"filter\":\"%s\",\"crop\":\"%s\",\"cropPct\":%.9g}}",
              architecture, label_set, (long long)vit_model_parameters(e->model),
              (unsigned long long)vit_model_bytes(e->model), c->classes, c->width, vit_feature_width(c),
-             c->axial ? 2 * c->layers : c->layers, c->heads, vit_model_warning_count(e->model), e->rules.height, e->rules.width,
+             c->axial ? 2 * c->layers : c->layers, c->heads, c->known_percent / 100.0, vit_model_warning_count(e->model), e->rules.height, e->rules.width,
              pixels_of(c, c->patch_height), pixels_of(c, c->patch_width),
              e->rules.mean[0], e->rules.mean[1], e->rules.mean[2], e->rules.std[0], e->rules.std[1], e->rules.std[2],
              vit_filter_name(e->rules.filter), vit_crop_name(e->rules.crop), e->rules.crop_pct);

@@ -371,6 +371,8 @@ export interface Info {
   heads: number
   /** Names of the classes; null where the model has none. */
   labels: string[] | null
+  /** A picture whose best score is lower shows none of the classes, as far as the model can tell; 0 where it cannot. */
+  knownScore: number
   /** What the network is fed. */
   input: {
     height: number
@@ -407,7 +409,7 @@ export interface Info {
  * ```js
  * const vit = await ViT.load('https://huggingface.co/google/vit-base-patch16-224')
  * const [best] = await vit.classify(file)
- * console.log(best.label, best.score)
+ * console.log(best.score < vit.info.knownScore ? 'none that it knows' : best.label, best.score)
  * vit.dispose()
  * ```
  *
@@ -416,8 +418,14 @@ export interface Info {
 export class ViT {
   private constructor()
 
-  /** Loads a model. Cancelling, or failing, gives back all memory that was taken. */
-  static load(source: ModelSource, options?: LoadOptions): Promise<ViT>
+  /**
+   * Loads a model: without a source the default one, `ViT.models.classify`. Cancelling, or failing, gives back all memory that
+   * was taken.
+   */
+  static load(source?: ModelSource, options?: LoadOptions): Promise<ViT>
+
+  /** URLs of the models that come with the package: one tells the ten classes of CIFAR-10 apart, one fills in hidden patches. */
+  static readonly models: { readonly classify: string; readonly masked: string }
 
   /** Bytes of the files that the option `cache` keeps for this origin. */
   static cacheSize(): Promise<number>

@@ -24,12 +24,15 @@ export class ViT {
   #posted = Promise.resolve() // snapshots are handed on in the order of the calls
   first
 
-  static async load(source, options) {
+  static models = {
+    classify: new URL('./models/classify.gguf', import.meta.url).href,
+    masked: new URL('./models/masked.gguf', import.meta.url).href
+  }
+
+  static async load(source = ViT.models.classify, options) {
     options = checkOptions('ViT.load', options, LOAD)
     const { threads, compute = 'f32', size, cropPct, decode = 'engine', kernels, cache, sha256, onProgress, signal } = options
     const worker = options.worker ?? (isPage && !foreign)
-    if (source === undefined)
-      throw argument('ViT.load: this version comes without a default model: pass the URL or the bytes of one')
     if (decode === 'browser' && !globalThis.createImageBitmap)
       throw new VitError('unsupported', "ViT.load: decode 'browser' needs a browser")
     let thrown // what the caller's onProgress threw

@@ -169,5 +169,4 @@ server.on('error', (error) => {
 });
 server.listen(options.port, '127.0.0.1', () => {
     console.log(`http://127.0.0.1:${server.address().port}/web/`);
-    if (!options.model) console.log('no model: give one with --model FILE|DIR, or load one on the page');
 });

@@ -13,7 +13,8 @@ static const vit_cli_command command = {
     .summary = "what is in pictures: the likeliest classes and scores",
     .arguments = "[options] PATH...",
     .details = "A PATH is a JPEG or PNG file, or a folder: every .jpg, .jpeg and .png below it, sorted by path. "
-               "Scores are softmax probabilities. A picture that cannot be read is named on stderr, the others are "
+               "Scores are softmax probabilities. A model may know which scores are too low for a picture of its "
+               "classes: that is said, and is \"known\" in JSON. A picture that cannot be read is named on stderr, the others are "
                "done, and the exit status is 1.",
     .examples = "  vit classify --model vit_tiny/ photo.jpg\n"
                 "  vit classify --model vit.gguf --top 1 --json photos/ > classes.jsonl\n"
@@ -23,7 +24,10 @@ static const vit_cli_command command = {
 };
 
 static void print_text(const vit_model *model, const char *path, const vit_score *top, int count) {
+    const vit_config *config = vit_model_config(model);
     vit_cli_line(stdout, "%s", path);
+    if (!vit_is_known(config, top->score))
+        printf("  none of the %d classes that the model knows, the closest are\n", config->classes);
     for (int i = 0; i < count; i++) {
         const char *label = vit_model_label(model, top[i].index);
         if (label)
@@ -44,7 +48,10 @@ static void print_json(const vit_model *model, const char *path, const vit_score
         vit_cli_json_float(top[i].score);
         printf("}");
     }
-    printf("]}\n");
+    printf("]");
+    if (vit_model_config(model)->known_percent)
+        printf(",\"known\":%s", vit_is_known(vit_model_config(model), top->score) ? "true" : "false");
+    printf("}\n");
 }
 
 /* Returns how many pictures failed. */

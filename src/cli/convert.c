@@ -42,11 +42,13 @@ static int is_read(const char *in, const char *out) {
 
 int vit_cli_convert(int argc, char **argv) {
     vit_cli_model option = {.raw_weights = 1};
-    int count, type = VIT_CLI_KEEP_TYPE, rounding = VIT_ROUNDING_SEARCH;
+    int count, type = VIT_CLI_KEEP_TYPE, rounding = VIT_ROUNDING_SEARCH, known_percent = -1;
     const vit_cli_option options[] = {
         VIT_CLI_TYPE_OPTION(type, "how matrices are stored (default: as in IN)"),
         {"rounding", "search|plain", VIT_CLI_CHOICE, &rounding, 0, 0,
          "of q8_0 and q4_0: the scale of least squared error for every block (default), or as ggml rounds"},
+        {"known-percent", "N", VIT_CLI_INT, &known_percent, 0, 100,
+         "a picture whose best score is lower shows none of the classes ('vit eval --unknown' tells; 0: never)"},
         VIT_CLI_CONFIG_OPTION(option),
         VIT_CLI_LABELS_OPTION(option),
         {0},
@@ -67,6 +69,8 @@ int vit_cli_convert(int argc, char **argv) {
     status = vit_cli_model_open(&model, &option, VIT_COMPUTE_F32);
     for (int i = 0; status == VIT_CLI_OK && i < vit_model_warning_count(model); i++)
         vit_cli_complain("warning: %s", vit_model_warning(model, i));
+    if (status == VIT_CLI_OK && known_percent >= 0)
+        vit_model_set_known_percent(model, known_percent);
     if (status == VIT_CLI_OK)
         status = vit_cli_save(model, out, vit_cli_types[type], (vit_rounding)rounding);
     vit_model_close(model);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const vit_cli_command command = {
     .name = "eval",
@@ -15,20 +16,24 @@ static const vit_cli_command command = {
                "exactly as many such folders as classes and no name can be read so (n01440764, ...), their sorted "
                "order is the order of the classes. The name of a picture right in FOLDER begins with the class index: "
                "0007_cock.jpg. A picture that cannot be read or has no class is named on stderr and left out; exit "
-               "status 1.",
+               "status 1. With --unknown it is also "
+               "measured how well the best score tells these pictures from ones of other things: AUROC is how often one "
+               "of these has the higher score, and a score is proposed for 'vit convert --known-percent'.",
     .examples = "  vit eval --model vit.gguf imagenet/val\n"
-                "  vit eval --model vit_tiny/ --json photos/\n",
+                "  vit eval --model vit_tiny/ --json photos/\n"
+                "  vit eval --model animals.gguf --unknown furniture/ animals/\n",
     .least = 1,
     .most = 1,
 };
 
 typedef struct tally {
     int images, top1, top5, skipped;
+    float *scores; /* the best of each, [images] */
 } tally;
 
 /* A score that is not a number says nothing, so it is never right. */
 static void judge(tally *tally, const vit_score *top, int count, int class_index) {
-    tally->images++;
+    tally->scores[tally->images++] = isfinite(top->score) ? top->score : 0;
     for (int i = 0; i < count; i++) {
         int right = top[i].index == class_index && isfinite(top[i].score);
         tally->top1 += right && i == 0;
@@ -36,13 +41,14 @@ static void judge(tally *tally, const vit_score *top, int count, int class_index
     }
 }
 
+/* classes NULL: the pictures are of none. */
 static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, const vit_cli_paths *paths, tally *tally) {
     vit_cli_progress progress = vit_cli_progress_start((double)paths->count, "pictures");
     for (size_t i = 0; i < paths->count; i++) {
         vit_error error;
         vit_score top[5];
         char why[300];
-        int class_index = vit_cli_class_of(classes, paths->items[i], why, sizeof why);
+        const int class_index = classes ? vit_cli_class_of(classes, paths->items[i], why, sizeof why) : 0;
         vit_cli_progress_show(&progress, (double)i, (double)paths->count);
         if (class_index >= 0 && vit_cli_engine_run(engine, paths->items[i], &error) == VIT_OK) {
             int classes_count = vit_model_config(engine->model)->classes;
@@ -60,44 +66,115 @@ static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, con
     vit_cli_progress_hide(&progress);
 }
 
-static int eval_folder(vit_cli_engine *engine, const char *folder, int json) {
+/* Every picture below a folder, of the model's classes or of something else. 0, or the exit status; tally's scores are
+ * freed by the caller. */
+static int eval_folder(vit_cli_engine *engine, const char *folder, int is_known, tally *tally) {
     vit_cli_paths paths = {0};
-    vit_cli_classes classes;
-    tally tally = {0};
+    vit_cli_classes classes = {0};
+    int status = VIT_CLI_FAILED;
+    *tally = (struct tally){0};
     if (!vit_cli_is_folder(folder)) {
         vit_cli_complain("%s: %s, expected a folder", folder,
                          vit_cli_file_size(folder) < 0 ? "no such folder" : "is a file");
         return VIT_CLI_FAILED;
     }
-    tally.skipped = vit_cli_collect(&paths, folder);
-    if (!vit_cli_classes_open(&classes, engine->model, folder, &paths))
-        vit_cli_complain("out of memory for the names of classes");
-    else
-        eval_all(engine, &classes, &paths, &tally);
-    vit_cli_classes_close(&classes);
-    vit_cli_paths_release(&paths);
-    if (tally.images == 0) {
-        vit_cli_complain("%s: no picture could be judged", folder);
-        return VIT_CLI_FAILED;
+    tally->skipped = vit_cli_collect(&paths, folder);
+    tally->scores = malloc((paths.count + 1) * sizeof *tally->scores);
+    if (!tally->scores || (is_known && !vit_cli_classes_open(&classes, engine->model, folder, &paths)))
+        vit_cli_complain("out of memory for the pictures of %s", folder);
+    else {
+        eval_all(engine, is_known ? &classes : NULL, &paths, tally);
+        if (tally->images)
+            status = VIT_CLI_OK;
+        else
+            vit_cli_complain("%s: no picture could be judged", folder);
     }
-    double top1 = 100.0 * tally.top1 / tally.images, top5 = 100.0 * tally.top5 / tally.images;
-    if (json)
-        printf("{\"images\":%d,\"top1\":%.6g,\"top5\":%.6g}\n", tally.images, top1, top5);
-    else
-        printf("%d pictures  top-1 %.2f %%  top-5 %.2f %%\n", tally.images, top1, top5);
-    if (tally.skipped)
-        vit_cli_complain("%d left out", tally.skipped);
-    return tally.skipped ? VIT_CLI_FAILED : VIT_CLI_OK;
+    if (is_known)
+        vit_cli_classes_close(&classes);
+    vit_cli_paths_release(&paths);
+    return status;
+}
+
+static int compare_scores(const void *a, const void *b) {
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* How well the best score tells known pictures from others; sorts the scores. */
+typedef struct separation {
+    double auroc;    /* how often a known picture has the higher score; equal ones count half */
+    int percent;     /* the highest that 95 % of the known pictures reach */
+    double rejected; /* percent of the others that stay below */
+} separation;
+
+static separation separate(tally *known, tally *others) {
+    separation s = {0};
+    double sum = 0;
+    int below = 0, equal = 0;
+    qsort(known->scores, (size_t)known->images, sizeof *known->scores, compare_scores);
+    qsort(others->scores, (size_t)others->images, sizeof *others->scores, compare_scores);
+    for (int i = 0; i < known->images; i++) {
+        while (below < others->images && others->scores[below] < known->scores[i])
+            below++;
+        for (equal = 0; below + equal < others->images && others->scores[below + equal] == known->scores[i];)
+            equal++;
+        sum += below + equal / 2.0;
+    }
+    s.auroc = sum / known->images / others->images;
+    s.percent = (int)(100 * known->scores[known->images / 20]);
+    while (s.rejected < others->images && others->scores[(int)s.rejected] * 100 < (float)s.percent)
+        s.rejected++;
+    s.rejected *= 100.0 / others->images;
+    return s;
+}
+
+static void print_json(const tally *known, const tally *others, const separation *s) {
+    printf("{\"images\":%d,\"top1\":%.6g,\"top5\":%.6g", known->images, 100.0 * known->top1 / known->images,
+           100.0 * known->top5 / known->images);
+    if (others->images)
+        printf(",\"unknown\":%d,\"auroc\":%.4f,\"known_percent\":%d,\"rejected\":%.6g", others->images, s->auroc,
+               s->percent, s->rejected);
+    printf("}\n");
+}
+
+static void print_text(const tally *known, const tally *others, const separation *s) {
+    printf("%d pictures  top-1 %.2f %%  top-5 %.2f %%\n", known->images, 100.0 * known->top1 / known->images,
+           100.0 * known->top5 / known->images);
+    if (others->images)
+        printf("%d of other things  AUROC %.4f; --known-percent %d keeps 95 %% of the first and rejects %.2f %% of these\n",
+               others->images, s->auroc, s->percent, s->rejected);
+}
+
+static int eval(vit_cli_engine *engine, const char *folder, const char *unknown, int json) {
+    tally known, others = {0};
+    separation s = {0};
+    int status = eval_folder(engine, folder, 1, &known);
+    if (status == VIT_CLI_OK && unknown)
+        status = eval_folder(engine, unknown, 0, &others);
+    if (status == VIT_CLI_OK && unknown)
+        s = separate(&known, &others);
+    if (status == VIT_CLI_OK)
+        (json ? print_json : print_text)(&known, &others, &s);
+    if (known.skipped + others.skipped) {
+        vit_cli_complain("%d left out", known.skipped + others.skipped);
+        status = VIT_CLI_FAILED;
+    }
+    free(known.scores);
+    free(others.scores);
+    return status;
 }
 
 int vit_cli_eval(int argc, char **argv) {
     vit_cli_model model = {0};
     vit_cli_run run = {0};
+    const char *unknown = NULL;
     int json = 0, count;
     const vit_cli_option options[] = {
         VIT_CLI_MODEL_OPTIONS(model),
         VIT_CLI_LABELS_OPTION(model),
-        {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object: {\"images\", \"top1\", \"top5\"}, in percent"},
+        {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object: {\"images\", \"top1\", \"top5\"}, in percent; with --unknown also {\"unknown\" (pictures), \"auroc\", "
+         "\"known_percent\", \"rejected\"}"},
+        {"unknown", "FOLDER", VIT_CLI_TEXT, &unknown, 0, 0, "pictures of none of the classes"},
         VIT_CLI_CROP_OPTION(run),
         VIT_CLI_RUN_OPTIONS(run),
         {0},
@@ -112,7 +189,7 @@ int vit_cli_eval(int argc, char **argv) {
         status = VIT_CLI_FAILED;
     }
     if (status == VIT_CLI_OK)
-        status = eval_folder(&engine, argv[0], json);
+        status = eval(&engine, argv[0], unknown, json);
     vit_cli_engine_close(&engine);
     return status;
 }

@@ -188,7 +188,7 @@ static int score(const request *r, const vit_cli_model *options, const vit_cli_r
 }
 
 int vit_cli_masked(int argc, char **argv) {
-    vit_cli_model model = {0};
+    vit_cli_model model = {.otherwise = VIT_CLI_MASKED};
     vit_cli_run run = {.masked = 1};
     request r = {.ratio = -1};
     int count;

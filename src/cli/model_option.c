@@ -27,14 +27,13 @@ int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_comput
     load.compute = compute;
     load.raw_weights = options->raw_weights;
     *out = NULL;
-    if (!path || !*path) {
-        vit_cli_complain("no model: give --model FILE|DIR or set VIT_MODEL.");
-        fputs("A ViT of timm or Hugging Face will do, for instance model.safetensors and config.json of\n"
-              "https://huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k in one folder.\n",
-              stderr);
+    const int is_given = path && *path;
+    if (!is_given && options->config) {
+        vit_cli_complain("--config %s is of a model: give --model FILE|DIR too", options->config);
         return VIT_CLI_FAILED;
     }
-    vit_status status = vit_model_open(out, path, options->config, &load, &error);
+    vit_status status = is_given ? vit_model_open(out, path, options->config, &load, &error)
+                                 : vit_cli_default_open(out, options->otherwise, &load, &error);
     if (status == VIT_OK)
         status = set_labels(*out, options->labels, &error);
     if (status == VIT_OK)

@@ -3,10 +3,12 @@
 #define VIT_CLI_MODEL_OPTION_H
 
 #include "../vit_tasks.h"
+#include "default_model.h"
 #include "options.h"
 
 typedef struct vit_cli_model {
     const char *path, *config, *labels;
+    vit_cli_default otherwise; /* the built-in model that stands in for path */
     int raw_weights; /* as in vit_options */
 } vit_cli_model;
 
@@ -20,7 +22,7 @@ typedef struct vit_cli_model {
 #define VIT_CLI_MODEL_OPTIONS(model)                                            \
     {"model", "FILE|DIR", VIT_CLI_TEXT, &(model).path, 0, 0,                    \
      "weights (.gguf, .safetensors), or a folder with weights and config.json " \
-     "(default: VIT_MODEL in the environment)"},                                \
+     "(default: VIT_MODEL in the environment, else the model in this program)"},                                \
     VIT_CLI_CONFIG_OPTION(model)
 
 /* Opens the model the options name, with labels. 0, or the exit status after a complaint. */

@@ -77,8 +77,10 @@ static int place_axes(const vit_own_tensor *own, const vit_tensor_info *tensor, 
     if (!own->name.kernel) {
         for (int i = count; i-- > 0; step *= dims[i])
             stride[skip + i] = (size_t)step;
-        return rank == 1 && vit_family_is_jax(own->name.family) ? step == outputs
-                                                                : same_shape(count, dims, rank, shape);
+        /* A convolution may be a matrix: blocks of 32 need long rows. */
+        return (rank == 1 && vit_family_is_jax(own->name.family)) || (rank == 4 && count == 2 && dims[0] == outputs)
+                   ? step == outputs * inputs
+                   : same_shape(count, dims, rank, shape);
     }
     /* From the last axis on, so many as make up the outputs; then the inputs. */
     int axis = count;

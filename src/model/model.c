@@ -111,3 +111,7 @@ vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int
     model->labels = copy;
     return VIT_OK;
 }
+
+void vit_model_set_known_percent(vit_model *model, int percent) {
+    model->config.known_percent = percent;
+}

@@ -160,17 +160,34 @@ static int is_block(vit_dtype type) {
     return type == VIT_Q8_0 || type == VIT_Q4_0;
 }
 
-/* Vectors are small and sensitive: they stay f32 unless they were stored narrower and nothing else is asked for. Of blocks
- * are linear layers only. */
-static vit_dtype stored_type(const vit_slot *slot, vit_dtype type) {
+/* A weight in the file. Vectors are small and sensitive: they stay f32 unless they were stored narrower and nothing else is
+ * asked for. Of blocks are linear layers, and convolutions behind a stem, which then are matrices [O,I*h*w]. */
+typedef struct stored {
+    vit_dtype type;
+    int rank;
+    int64_t shape[4];
+} stored;
+
+static stored stored_as(const vit_model *model, const vit_slot *slot, vit_dtype type) {
+    stored s = {.type = type, .rank = slot->rank};
+    memcpy(s.shape, slot->shape, sizeof s.shape);
     if (type == VIT_DTYPE_OTHER)
-        return slot->stored == VIT_F16 || slot->stored == VIT_BF16 ? slot->stored : VIT_F32;
-    if (is_block(type)) {
+        s.type = slot->stored == VIT_F16 || slot->stored == VIT_BF16 ? slot->stored : VIT_F32;
+    else if (!is_block(type))
+        s.type = slot->rank == 1 ? VIT_F32 : type;
+    else {
         const size_t length = strlen(slot->name);
-        const int linear = slot->rank == 2 && length > 7 && strcmp(slot->name + length - 7, ".weight") == 0;
-        return linear && slot->shape[1] % (int64_t)vit_block_values(type) == 0 ? type : VIT_F32;
+        const int is_map = slot->rank == 4 && model->config.resnet.stem_width;
+        const int64_t row = slot->rank == 2 ? slot->shape[1] : slot->shape[1] * slot->shape[2] * slot->shape[3];
+        if ((slot->rank != 2 && !is_map) || length <= 7 || strcmp(slot->name + length - 7, ".weight") != 0 ||
+            row % (int64_t)vit_block_values(type) != 0)
+            s.type = VIT_F32;
+        else {
+            s.rank = 2;
+            s.shape[1] = row;
+        }
     }
-    return slot->rank == 1 ? VIT_F32 : type;
+    return s;
 }
 
 static vit_status write_bytes(saver *s, const void *data, size_t bytes, vit_error *error) {
@@ -180,7 +197,7 @@ static vit_status write_bytes(saver *s, const void *data, size_t bytes, vit_erro
 static vit_status write_slot(saver *s, const vit_slot *slot, vit_error *error) {
     enum { PIECE = 4096 };
     unsigned char bytes[PIECE * sizeof(float)];
-    const vit_dtype type = stored_type(slot, s->options->type);
+    const vit_dtype type = stored_as(s->model, slot, s->options->type).type;
     if (type == VIT_F32)
         return write_bytes(s, slot->held.f32, slot->count * sizeof(float), error);
     for (size_t begin = 0; begin < slot->count; begin += PIECE) {
@@ -201,7 +218,8 @@ static vit_status describe_gguf(saver *s, vit_error *error) {
     VIT_TRY(write_metadata(&s->gguf, s->model, error));
     for (int i = 0; i < s->model->slot_count; i++) {
         const vit_slot *slot = &s->model->slots[i];
-        VIT_TRY(vit_gguf_tensor(&s->gguf, slot->name, stored_type(slot, s->options->type), slot->rank, slot->shape, error));
+        const stored as = stored_as(s->model, slot, s->options->type);
+        VIT_TRY(vit_gguf_tensor(&s->gguf, slot->name, as.type, as.rank, as.shape, error));
     }
     return vit_gguf_header(&s->gguf, error);
 }
@@ -218,7 +236,7 @@ static vit_status describe_safetensors(saver *s, vit_error *error) {
     VIT_TRY(status);
     for (int i = 0; i < s->model->slot_count; i++) {
         const vit_slot *slot = &s->model->slots[i];
-        const vit_dtype type = stored_type(slot, s->options->type);
+        const vit_dtype type = stored_as(s->model, slot, s->options->type).type;
         VIT_TRY(vit_safetensors_tensor(&s->safetensors, slot->name, words[type], slot->rank, slot->shape,
                                        (uint64_t)slot->count * vit_block_bytes(type), error));
     }

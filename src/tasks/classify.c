@@ -46,3 +46,7 @@ int vit_top_classes(const float *logits, int n, int k, vit_score *top) {
         top[i].score = (float)(expf(logits[top[i].index] - most) / sum);
     return count;
 }
+
+int vit_is_known(const vit_config *config, float best) {
+    return best * 100 >= (float)config->known_percent;
+}

@@ -240,8 +240,31 @@ async function enter(page, address) {
   await page.click('#url-form button')
 }
 
+// The model that comes with the engine answers at once, and says what it does not know.
+async function testBuiltIn(base) {
+  const { page, foreign, close } = await openPage(base)
+  check((await answered(page, 'cat')) && !(await visible(page, '#invite')), 'built in: it answers on opening')
+  check((await text(page, '#model-button .name')).startsWith('hybrid'), `built in: its name is ${await text(page, '#model-button .name')}`)
+  const best = await page.$eval('#scores .score', (element) => parseFloat(element.textContent))
+  check(best > 0 && (await page.$$eval('#scores li', (list) => list.length)) === 5, 'built in: five of ten classes')
+  const noise = await page.evaluate(() => {
+    const canvas = document.createElement('canvas')
+    canvas.width = canvas.height = 64
+    const context = canvas.getContext('2d')
+    for (let i = 0; i < 4096; i++) {
+      context.fillStyle = `hsl(${(i * 137) % 360} 90% 50%)`
+      context.fillRect(i % 64, i >> 6, 1, 1)
+    }
+    return canvas.toDataURL('image/png').split(',')[1]
+  })
+  await drop(page, { name: 'noise.png', type: 'image/png', bytes: noise })
+  check(await until(page, (none) => document.querySelector('#answer .top-label').textContent === none, words['answer.none']), 'built in: noise is none that it knows')
+  check(!foreign().length, `built in: requests ${foreign()}`)
+  await close('built in')
+}
+
 async function testModels(base, elsewhere) {
-  const { page, close } = await openPage(base, { quiet: true })
+  const { page, close } = await openPage(`${base}#classify?model=${encodeURIComponent(`${base}none.gguf`)}`, { quiet: true })
   check(await invited(page), 'no model: an invitation')
   check((await text(page, '#foot-runs')) === words['foot.none'], 'no model: the foot says so')
   await page.click('#model-button')
@@ -442,6 +465,7 @@ try {
   await testBatch(base)
   await testSamples(base)
   await testPictureErrors(base)
+  await testBuiltIn(bare)
   await testModels(bare, await startElsewhere())
   await testKeyboard(base)
   await testLayout(base)

@@ -333,6 +333,21 @@ def test_convert_to_blocks(vit, tally, folder):
     tally.equal(read(f"{folder}/default.gguf"), read(f"{folder}/q4_0_search.gguf"), "search is the default")
 
 
+def test_convolutions_in_blocks(vit, tally, folder):
+    """A convolution in blocks is a matrix [O,I*h*w]; its rows would be too short otherwise."""
+    model, f32, q8_0 = "wasm/models/classify.gguf", f"{folder}/f32.gguf", f"{folder}/q8_0.gguf"
+    vit.run("convert", "--type=f32", model, f32)
+    vit.run("convert", "--type=q8_0", "--rounding=plain", f32, q8_0)
+    tally.equal(vit.run("classify", "--json", "--model", f32, "web/samples").out, vit.run("classify", "--json", "web/samples").out,
+                "as floats they say the same")
+    whole, blocks = read_gguf(read(f32))[1], read_gguf(read(q8_0))[1]
+    maps = [name for name in whole if ".conv" in name and ".stem." not in name and name.endswith(".weight")]
+    tally.equal(len(maps) > 10, True, "residual units")
+    for name in maps:
+        *rest, outputs = whole[name][1] # the other way round in GGUF
+        tally.equal(blocks[name][:2], (8, (math.prod(rest), outputs)), name)
+
+
 def test_other_types(vit, tally, folder):
     """Of GGUF: listed by name, refused by name."""
     golden = "tests/golden/gguf/types/model.gguf"

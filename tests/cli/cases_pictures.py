@@ -462,14 +462,55 @@ def test_kernels(vit, tally, folder):
     tally.check(result.status == 2 and "sse9" in result.err and result.out == "", "in the environment", result)
 
 
-def test_no_model(vit, tally, folder):
-    for words in (["classify", "x.png"], ["eval", "."], ["bench"], ["trace", "--image=x", "--out", f"{folder}/o"]):
-        result = vit.run(*words)
-        tally.check(
-            result.status == 1 and result.out == "" and result.err.startswith("vit: no model: give --model FILE|DIR"),
-            f"{words[0]} without a model",
-            result,
-        )
+def test_built_in_model(vit, tally, folder):
+    a, b = pictures(folder, ["a.png", "b.jpg"])
+    for words, of in (
+        (["classify", "--json", a, b], "classify"),
+        (["features", "--out", f"{folder}/f.npy", a], "classify"),
+        (["masked", "--ratio=0.4", "--seed=3", "--json", "--out", f"{folder}/m.png", a], "masked"),
+    ):
+        given = vit.run(words[0], "--model", f"wasm/models/{of}.gguf", *words[1:])
+        for empty in ({}, {"VIT_MODEL": ""}):
+            built_in = vit.run(*words, **empty)
+            tally.check(built_in.status == 0 and built_in.err == "", f"{words[0]} without a model", built_in)
+            tally.equal(built_in.out, given.out, f"{words[0]} without a model is with wasm/models/{of}.gguf")
+    result = vit.run("classify", "--config", "config.json", a)
+    tally.check(result.status == 1 and "--model" in result.err, "a config alone", result)
+    result = vit.run("classify", "--labels", "nothing.txt", a)
+    tally.check(result.status == 1 and "nothing.txt" in result.err, "labels that are not there", result)
+
+
+def test_known(vit, tally, folder):
+    """Scores that are too low for a picture of the classes."""
+    a, b = pictures(folder, ["a.png", "b.jpg"])
+    for percent in (0, 100):
+        out = f"{folder}/known.gguf"
+        vit.run("convert", "--known-percent", str(percent), MODEL, out)
+        for line in lines(vit.run("classify", "--json", "--model", out, a, b)):
+            tally.equal(line.get("known"), False if percent else None, f"known, {percent} percent")
+        text = vit.run("classify", "--top=1", "--model", out, a).out
+        tally.equal("none of the" in text, percent > 0, f"in words, {percent} percent")
+    for percent in ("-1", "101", "x"):
+        tally.equal(vit.run("convert", "--known-percent", percent, MODEL, out).status, 2, f"--known-percent {percent}")
+
+
+def test_unknown(vit, tally, folder):
+    """eval --unknown: the scores of two folders, and how often the first has the higher one."""
+    known, others = f"{folder}/known", f"{folder}/others"
+    for of, names in ((known, ["0000_a.png", "0001_b.png", "0002_c.png"]), (others, ["d.png", "e.png"])):
+        os.makedirs(of)
+        pictures(of, names)
+    result = vit.run("eval", "--json", "--model", MODEL, "--unknown", others, known)
+    (found,) = lines(result)
+    best = [[line["top"][0]["score"] for line in lines(vit.run("classify", "--json", "--model", MODEL, of))] for of in (known, others)]
+    wins = [(x > y) + (x == y) / 2 for x in best[0] for y in best[1]]
+    tally.equal(found["auroc"], round(sum(wins) / len(wins), 4), "AUROC")
+    tally.equal(found["known_percent"], int(100 * min(best[0])), "known percent")
+    tally.equal(found["rejected"], 100 * sum(100 * y < found["known_percent"] for y in best[1]) / 2, "rejected")
+    tally.equal((found["images"], found["unknown"]), (3, 2), "pictures")
+    tally.check("AUROC" in vit.run("eval", "--model", MODEL, "--unknown", others, known).out, "in words", result)
+    result = vit.run("eval", "--model", MODEL, "--unknown", f"{folder}/none", known)
+    tally.check(result.status == 1 and "none" in result.err and result.out == "", "no such folder", result)
 
 
 def test_other_folder(vit, tally, folder):

@@ -218,11 +218,21 @@ export function defineSuite({ base, options, expected, has, long }) {
     })
   })
 
+  describe('the default model', () => {
+    test('is what loads without a source', async () => {
+      const picture = some(32, 32)
+      const ask = async (vit) => [vit.info.labels.length, vit.info.knownScore, await vit.logits(picture)]
+      const given = await using(ViT.models.classify, {}, ask)
+      equal(await using(undefined, {}, ask), given)
+      equal(given[0], 10)
+      assert(given[1] > 0 && given[1] < 1, 'what it does not know it tells')
+    })
+  })
+
   describe('errors', () => {
     const image = () => some(32, 32)
 
     test('no source, odd sources', async () => {
-      await rejects(load(undefined), 'argument', 'default model')
       await rejects(load(42), 'argument', 'Number')
       await rejects(load(null), 'argument', 'null')
       await rejects(load({ config: {} }), 'argument')
@@ -272,7 +282,6 @@ export function defineSuite({ base, options, expected, has, long }) {
         await rejects(load(source, bad), 'argument', Object.keys(bad)[0])
       await rejects(ViT.load(source, 'fast'), 'argument', 'options')
       await using(source, { cache: false }, () => {})
-      await rejects(ViT.load(undefined, null), 'argument', 'default model')
       if (inNode) await rejects(load(source, { decode: 'browser' }), 'unsupported', 'browser')
       await using(source, {}, async (vit) => {
         await rejects(vit.classify(image(), { topK: 0 }), 'argument', 'topK')

@@ -3,14 +3,22 @@
 import { $, el } from './dom.js';
 import { t } from './words.js';
 import { milliseconds, percent } from './format.js';
+import { model } from './model.js';
 
 const box = $('#answer');
 const list = $('#scores');
 
+// Of the best class: its label, or that it is none of them.
+export const nameOf = (best) => (isKnown(best) ? labelOf(best) : t('answer.none'));
+
 export const labelOf = ({ index, label }) => label ?? t('class', { index });
 export const short = (label) => label.split(',')[0]; // "tabby, tabby cat" has synonyms
 
-function sureness(score) {
+// Whether the model takes the picture for one of its classes, as far as it can tell.
+const isKnown = ({ score }) => score >= model.vit.info.knownScore;
+
+function sureness({ score, ...entry }) {
+    if (!isKnown({ score })) return t('sure.none', { count: model.vit.info.labels.length, label: short(labelOf(entry)) });
     if (score >= 0.9) return t('sure.certain');
     if (score >= 0.5) return t('sure.probable');
     return score >= 0.2 ? t('sure.possible') : t('sure.unsure');
@@ -40,13 +48,15 @@ function showTimes({ ms, parts }) {
 
 export function showAnswer(result) {
     const [best, ...others] = result.top;
-    $('.sure', box).textContent = sureness(best.score);
-    $('.top-label', box).textContent = short(labelOf(best));
+    const sure = sureness(best);
+    const label = short(nameOf(best));
+    $('.sure', box).textContent = sure;
+    $('.top-label', box).textContent = label;
     list.replaceChildren(...result.top.map(row));
     showTimes(result);
     box.hidden = false;
     setBusy(false);
-    const values = { sure: sureness(best.score), label: short(labelOf(best)), score: percent(best.score) };
+    const values = { sure, label, score: percent(best.score) };
     const rest = others.map((entry) => `${short(labelOf(entry))}, ${percent(entry.score)}`).join('; ');
     $('#live').textContent = rest ? t('answer.spoken', { ...values, rest }) : t('answer.only', values);
 }

@@ -4,13 +4,13 @@ import { $, el, save } from './dom.js';
 import { t } from './words.js';
 import { count, percent } from './format.js';
 import { classify } from './classify.js';
-import { labelOf } from './answer.js';
+import { nameOf } from './answer.js';
 import { isCancel } from './errors.js';
 
 const box = $('#batch');
 const columns = [
     { key: 'picture', value: (row) => row.picture.name },
-    { key: 'answer', value: (row) => (row.result ? labelOf(row.result.top[0]) : '') },
+    { key: 'answer', value: (row) => (row.result ? nameOf(row.result.top[0]) : '') },
     { key: 'score', value: (row) => row.result?.top[0].score ?? -1, number: true },
     { key: 'ms', value: (row) => row.result?.ms ?? -1, number: true },
 ];
@@ -33,7 +33,7 @@ function tableRow(row) {
         cells.push(el('td', { colSpan: 3, className: 'failed', textContent: reason, title: reason }));
     } else {
         const best = row.result?.top[0];
-        const label = best ? labelOf(best) : '';
+        const label = best ? nameOf(best) : '';
         cells.push(el('td', { textContent: label, title: label }),
             el('td', { className: 'number', textContent: best ? percent(best.score) : '' }),
             el('td', { className: 'number', textContent: row.result ? Math.round(row.result.ms) : '' }));

@@ -9,7 +9,7 @@ import { clearNotice, showNotice } from './notice.js';
 import { pastedPicture, sort, startDrops } from './files.js';
 import { closeCamera, startCamera, viewfinder } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
-import { cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
+import { builtIn, cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
 import { openDrawer, startDrawer } from './drawer.js';
 import { showModelButton, showRuns, startRequests } from './runs.js';
 import { startLoading } from './loading.js';
@@ -276,9 +276,7 @@ async function start() {
     for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
     if (elsewhere.length) first.then(() => askAbout(elsewhere));
     if (named.some(({ purpose }) => purpose === 'use')) return;
-    const served = await fromHost();
-    if (served) use(served);
-    else $('#invite').hidden = false;
+    use(await fromHost() ?? builtIn());
 }
 
 start();

@@ -2,6 +2,7 @@
 
 import { Problem, isCancel } from './errors.js';
 import { countRequest } from './requests.js';
+import { t } from './words.js';
 
 const listeners = { change: [], progress: [], failed: [] };
 const tell = (event, value) => listeners[event].forEach((listener) => listener(value));
@@ -128,6 +129,9 @@ export function fromAddress(url) {
     countRequest(url.href);
     return { name: nameOf(url.pathname), source: url.href };
 }
+
+// The one that comes with the engine.
+export const builtIn = () => ({ name: t('model.built-in'), source: undefined });
 
 // The model that the page is served with, or null: model/index.json beside web/ lists its files.
 export async function fromHost() {

@@ -49,6 +49,8 @@ export default {
     'sure.certain': 'Almost certainly',
     'sure.probable': 'Probably',
     'sure.possible': 'Perhaps',
+    'answer.none': 'None that I know',
+    'sure.none': 'Of my {count} classes, the closest is {label}',
     'sure.unsure': 'Hard to say; first guess',
     'answer.spoken': '{sure} {label}, {score}. Then {rest}.',
     'answer.only': '{sure} {label}, {score}.',
@@ -60,7 +62,7 @@ export default {
     'looking': 'Looking…',
 
     'invite.title': 'It needs a model to see with',
-    'invite.text': 'This page runs the network on your device, and brings no weights of its own yet. Open a Vision '
+    'invite.text': 'This page runs the network on your device. The small one that it brings is not in use; open a Vision '
         + 'Transformer you have, or load one from an address; both timm’s and Hugging Face’s files work as they are.',
     'invite.hint': 'Or drop model.safetensors and its config.json, or one .gguf file, anywhere on this page.',
     'open.files': 'Open model files',
@@ -83,6 +85,7 @@ export default {
         + 'address for the weights; your pictures stay here.',
     'choose.files': 'Choose files',
     'choose.folder': 'Choose a folder',
+    'model.built-in': 'the built-in model',
     'model.none': 'No model',
     'model.loading': 'Loading…',
     'url.empty': 'Type or paste the address of a model first.',

@@ -49,6 +49,8 @@ export default {
     'sure.certain': '거의 확실히',
     'sure.probable': '아마도',
     'sure.possible': '어쩌면',
+    'answer.none': '아는 것이 아닙니다',
+    'sure.none': '{count}개 클래스 가운데 가장 가까운 것은 {label}',
     'sure.unsure': '판단하기 어렵지만, 첫 번째 추측은',
     'answer.spoken': '{sure} {label}, {score}. 다음으로 {rest}.',
     'answer.only': '{sure} {label}, {score}.',
@@ -60,7 +62,7 @@ export default {
     'looking': '보는 중…',
 
     'invite.title': '볼 수 있게 할 모델이 필요합니다',
-    'invite.text': '이 페이지는 신경망을 이 기기에서 실행하며, 아직 가중치는 함께 제공하지 않습니다. 가지고 있는 Vision '
+    'invite.text': '이 페이지는 신경망을 이 기기에서 실행합니다. 함께 제공되는 작은 모델은 지금 쓰이지 않습니다. 가지고 있는 Vision '
         + 'Transformer를 열거나 주소에서 불러오세요. timm과 Hugging Face의 파일을 그대로 쓸 수 있습니다.',
     'invite.hint': 'model.safetensors와 config.json, 또는 .gguf 파일 하나를 이 페이지 아무 곳에나 놓아도 됩니다.',
     'open.files': '모델 파일 열기',
@@ -83,6 +85,7 @@ export default {
         + '사진은 이 기기에 남습니다.',
     'choose.files': '파일 선택',
     'choose.folder': '폴더 선택',
+    'model.built-in': '내장 모델',
     'model.none': '모델 없음',
     'model.loading': '불러오는 중…',
     'url.empty': '먼저 모델의 주소를 입력하거나 붙여넣으세요.',
