@@ -159,9 +159,15 @@ test_readme() {
 
 # What is too slow for every change.
 test_long() {
+    local browser
     build_arm_tests
     suite 'unit kernels, NEON under qemu' qemu-aarch64-static build/arm/test_kernels
     build_native
+    build_wasm
+    find_npm npm "${TEST_PACKAGES[@]}"
+    find_browsers
+    suite 'JavaScript, Node, all ways' "$NODE" tests/js/run.mjs :
+    for browser in chromium firefox; do suite "JavaScript, $browser, all ways" "$NODE" tests/browser/run.mjs $browser :; done
     build_wasi
     suite 'ViT, small to huge' "$PYTHON" tests/networks.py build/vit vit_tiny_p vit_small_p vit_half_ vit_base_patch vit_large_patch vit_huge_
     suite 'hybrids, BiT, DeiT' "$PYTHON" tests/networks.py build/vit vit_tiny_r vit_small_r vit_base_r vit_large_r r50_ bit_ resnetv2_ deit axial_

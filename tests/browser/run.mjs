@@ -1,8 +1,9 @@
 // Runs the suite in Chromium and Firefox: node tests/browser/run.mjs [chromium|firefox] [part of a test's name].
-// On pages with and without cross-origin isolation, in each module, in workers and in place. Ends with `N passed, N failed`.
+// On pages with and without cross-origin isolation, in each module, in workers and in place: so that each goes with each other
+// once, and all of them where a part is named. Ends with `N passed, N failed`.
 
 import { existsSync } from 'node:fs'
-import { hasData, runNative } from '../js/run.mjs'
+import { hasData, isPaired, runNative } from '../js/run.mjs'
 import { BROWSERS, launch } from './launch.mjs'
 import { startServer } from './server.mjs'
 
@@ -32,6 +33,7 @@ async function main(wanted, pattern) {
       const server = await startServer({ isolated })
       for (const setup of setups(isolated, has)) {
         const { kernels, threads, worker } = setup.options
+        if (!pattern && !isPaired({ ...setup.options, threads: setup.expected.threads }) && !setup.long) continue
         const words = `${name}, ${isolated ? 'isolated' : 'not isolated'}, ${kernels}, ${threads} threads asked, ${worker ? 'worker' : 'in place'}`
         const start = performance.now()
         const page = await browser.newPage()
