@@ -53,7 +53,7 @@ int vit_cli_engine_open(vit_cli_engine *engine, const vit_cli_command *command, 
                         const vit_cli_run *run) {
     vit_session_options options;
     vit_error error;
-    *engine = (vit_cli_engine){0};
+    *engine = (vit_cli_engine){.compute = run->compute};
     int status = vit_cli_session_options(&options, command, run);
     if (status >= 0)
         return status;

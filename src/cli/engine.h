@@ -36,6 +36,7 @@ typedef struct vit_cli_engine {
     vit_session *session;
     vit_preprocess rules;
     int height, width;
+    int compute; /* a vit_compute */
     int runs;
 } vit_cli_engine;
 

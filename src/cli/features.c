@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "engine.h"
+#include "index_file.h"
 #include "json_out.h"
 #include "paths.h"
 #include "progress.h"
@@ -8,6 +9,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static const vit_cli_command command = {
     .name = "features",
@@ -15,8 +18,8 @@ static const vit_cli_command command = {
     .arguments = "[options] (--out F.npy | --json) PATH...",
     .details = "A PATH is a JPEG or PNG file, or a folder: every .jpg, .jpeg and .png below it, sorted by path. With "
                "--out the vectors are the rows of one array [pictures, width] of f32, and the paths are printed in "
-               "the order of the rows. A picture that cannot be read is named on stderr and has no row; exit status "
-               "1.",
+               "the order of the rows. What was computed is kept in F.npy.part until then: a run that was stopped "
+               "goes on where it was. A picture that cannot be read is named on stderr and has no row; exit status 1.",
     .examples = "  vit features --model vit.gguf --out photos.npy photos/ > photos.txt\n"
                 "  vit features --model vit.gguf --pool mean --json photo.jpg\n",
     .least = 1,
@@ -29,7 +32,8 @@ typedef struct table {
     vit_feature pool;
     float *row;        /* [width] */
     size_t count, width;
-    vit_cli_vectors vectors; /* that file */
+    char *part;        /* where the rows are kept until there are all, or NULL */
+    vit_cli_index kept;
 } table;
 
 static void print_row(const table *table, const char *path, const float *row) {
@@ -52,28 +56,62 @@ static void print_row(const table *table, const char *path, const float *row) {
     printf("]}\n");
 }
 
-/* Returns how many pictures failed. */
-static int compute_all(vit_cli_engine *engine, const vit_cli_paths *paths, table *table) {
+/* Paths that fail are released. Returns how many there are; -1 where it makes no sense to go on. */
+static int compute_all(table *table, vit_cli_engine *engine, vit_cli_paths *paths) {
     int failed = 0;
     vit_cli_progress progress = vit_cli_progress_start((double)paths->count, "pictures");
     for (size_t i = 0; i < paths->count; i++) {
+        const char *path = paths->items[i];
+        const long long bytes = vit_cli_file_size(path), seconds = vit_cli_file_time(path);
+        const int is_kept = table->part && vit_cli_index_knows(&table->kept, path, bytes, seconds);
         vit_error error;
         vit_cli_progress_show(&progress, (double)i, (double)paths->count);
-        if (vit_cli_engine_features(engine, paths->items[i], table->pool, table->row, &error) != VIT_OK) {
+        if (!is_kept && vit_cli_engine_features(engine, path, table->pool, table->row, &error) != VIT_OK) {
             vit_cli_progress_hide(&progress);
             vit_cli_complain("%s", error.text);
+            free(paths->items[i]);
+            paths->items[i] = NULL;
             failed++;
             continue;
         }
+        if (!is_kept && table->part && !vit_cli_index_put(&table->kept, path, bytes, seconds, table->row)) {
+            failed = -1;
+            break;
+        }
         if (!table->out)
             vit_cli_progress_hide(&progress);
-        print_row(table, paths->items[i], table->row);
-        if (table->out)
-            vit_cli_vectors_add(&table->vectors, table->row);
+        print_row(table, path, table->row);
         table->count++;
     }
     vit_cli_progress_hide(&progress);
     return failed;
+}
+
+/* The kept rows, in the order of the paths, as the file that was asked for. 1, or 0 after a complaint. */
+static int write_all(table *table, const vit_cli_paths *paths) {
+    vit_cli_vectors vectors;
+    int good = vit_cli_vectors_open(&vectors, table->out, table->width);
+    for (size_t i = 0; good && i < paths->count; i++) {
+        const char *path = paths->items[i];
+        if (path && (good = vit_cli_index_read(&table->kept, vit_cli_index_find(&table->kept, path), table->row)))
+            vit_cli_vectors_add(&vectors, table->row);
+    }
+    return vit_cli_vectors_close(&vectors, good);
+}
+
+/* Begins or goes on with what is kept of the file that was asked for. */
+static int open_part(table *table, const vit_cli_engine *engine) {
+    const size_t size = strlen(table->out) + 32;
+    table->part = malloc(size);
+    if (!table->part) {
+        vit_cli_complain("%s: out of memory", table->out);
+        return 0;
+    }
+    snprintf(table->part, size, "%s.part", table->out);
+    if (vit_cli_file_size(table->part) >= 0 && !vit_cli_is_index(table->part, VIT_CLI_INDEX_IN_FILE)) /* not ours */
+        snprintf(table->part, size, "%s.rows%ld.part", table->out, (long)getpid());
+    return vit_cli_index_open(&table->kept, table->part, engine, table->pool,
+                              VIT_CLI_INDEX_WRITE | VIT_CLI_INDEX_IN_FILE);
 }
 
 static int run_features(vit_cli_engine *engine, table *table, int count, char **arguments) {
@@ -87,20 +125,21 @@ static int run_features(vit_cli_engine *engine, table *table, int count, char **
         vit_cli_complain("out of memory for a feature vector");
         return VIT_CLI_FAILED;
     }
-    if (table->out && !vit_cli_vectors_open(&table->vectors, table->out, table->width)) {
-        vit_cli_vectors_close(&table->vectors, 0);
+    if (table->out && !open_part(table, engine))
         return VIT_CLI_FAILED;
-    }
     int failed = 0;
     for (int i = 0; i < count; i++)
         failed += vit_cli_collect(&paths, arguments[i]);
-    failed += compute_all(engine, &paths, table);
-    vit_cli_paths_release(&paths);
-    if (table->out && table->count == 0)
+    const int unread = compute_all(table, engine, &paths);
+    int good = unread >= 0;
+    if (good && table->out && table->count == 0)
         vit_cli_complain("%s: not written, there is no picture to put into it", table->out);
-    if (table->out && !vit_cli_vectors_close(&table->vectors, table->count > 0))
-        failed++;
-    return failed ? VIT_CLI_FAILED : VIT_CLI_OK;
+    else if (good && table->out)
+        good = write_all(table, &paths);
+    if (good && table->out)
+        remove(table->part);
+    vit_cli_paths_release(&paths);
+    return failed || unread || !good ? VIT_CLI_FAILED : VIT_CLI_OK;
 }
 
 int vit_cli_features(int argc, char **argv) {
@@ -134,6 +173,8 @@ int vit_cli_features(int argc, char **argv) {
     if (status == VIT_CLI_OK)
         status = run_features(&engine, &table, count, argv);
     vit_cli_engine_close(&engine);
+    vit_cli_index_close(&table.kept);
+    free(table.part);
     free(table.row);
     return status;
 }

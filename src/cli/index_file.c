@@ -14,9 +14,10 @@
 /* The file: a header, then records, little-endian. A record: its head, path_bytes of the path, [width] f32. */
 typedef struct header {
     char magic[8];
-    uint32_t width, zero;
+    uint32_t width, compute;
     char backbone[32];
-    char rest[16];
+    uint32_t size[2]; /* of the network's input: height, width */
+    double crop_pct;
 } header;
 
 typedef struct record {
@@ -25,7 +26,7 @@ typedef struct record {
     int64_t bytes, seconds;
 } record;
 
-#define MAGIC "VITINDX1"
+static const char *const MAGIC[] = {"VITINDX1", "VITPART1"}; /* the second where vectors stay in the file */
 
 enum { LONGEST_PATH = 65536 };
 
@@ -59,22 +60,28 @@ int vit_cli_index_find(const vit_cli_index *index, const char *path) {
     return index->slot_count ? *slot_of(index, path) - 1 : -1;
 }
 
+int vit_cli_index_knows(const vit_cli_index *index, const char *path, long long bytes, long long seconds) {
+    const int found = vit_cli_index_find(index, path);
+    return found >= 0 && index->entries[found].bytes == bytes && index->entries[found].seconds == seconds;
+}
+
 /* Room for one more; the table stays half empty. */
 static int make_room(vit_cli_index *index) {
     if (index->count < index->room)
         return 1;
     const int room = index->room ? 2 * index->room : 64;
+    const size_t width = index->in_file ? 0 : (size_t)index->width;
     vit_cli_entry *entries = NULL;
     float *vectors = NULL;
     int *slots = NULL;
-    if (room <= INT_MAX / 4 && (size_t)room <= SIZE_MAX / sizeof *vectors / (size_t)index->width) {
+    if (room <= INT_MAX / 4 && (!width || (size_t)room <= SIZE_MAX / sizeof *vectors / width)) {
         entries = realloc(index->entries, (size_t)room * sizeof *entries);
         index->entries = entries ? entries : index->entries;
-        vectors = realloc(index->vectors, (size_t)room * (size_t)index->width * sizeof *vectors);
+        vectors = width ? realloc(index->vectors, (size_t)room * width * sizeof *vectors) : NULL;
         index->vectors = vectors ? vectors : index->vectors;
         slots = calloc((size_t)room * 2, sizeof *slots);
     }
-    if (!entries || !vectors || !slots) {
+    if (!entries || (width && !vectors) || !slots) {
         free(slots);
         vit_cli_complain("out of memory for %d feature vectors", index->count + 1);
         return 0;
@@ -88,7 +95,7 @@ static int make_room(vit_cli_index *index) {
     return 1;
 }
 
-/* In memory. path is taken over. */
+/* In memory, of a record at index->end of the file. path is taken over. */
 static int remember(vit_cli_index *index, char *path, long long bytes, long long seconds, const float *vector) {
     int found = vit_cli_index_find(index, path);
     if (found < 0 && !make_room(index)) {
@@ -104,16 +111,18 @@ static int remember(vit_cli_index *index, char *path, long long bytes, long long
     }
     index->entries[found].bytes = bytes;
     index->entries[found].seconds = seconds;
-    memcpy(index->vectors + (size_t)found * (size_t)index->width, vector, (size_t)index->width * sizeof *vector);
+    index->entries[found].at = index->end;
+    if (!index->in_file)
+        memcpy(index->vectors + (size_t)found * (size_t)index->width, vector, (size_t)index->width * sizeof *vector);
     return 1;
 }
 
 /* ---- Reading ---- */
 
-int vit_cli_is_index(const char *path) {
+int vit_cli_is_index(const char *path, int flags) {
     char magic[8];
     FILE *file = vit_cli_is_folder(path) ? NULL : fopen(path, "rb");
-    const int is = file && fread(magic, 1, sizeof magic, file) == sizeof magic && memcmp(magic, MAGIC, 8) == 0;
+    const int is = file && fread(magic, 1, sizeof magic, file) == sizeof magic && memcmp(magic, MAGIC[flags / VIT_CLI_INDEX_IN_FILE], 8) == 0;
     if (file)
         fclose(file);
     return is;
@@ -124,62 +133,77 @@ static int damaged(const vit_cli_index *index, long long at) {
     return -1;
 }
 
-/* One record at the file's place `at`, of `left` bytes. Its length; 0 where the rest of the file is a record that was
- * not wholly written; -1 after a complaint. vector: room for one, path: for the longest. */
-static long long read_record(vit_cli_index *index, FILE *file, long long at, long long left, char *path,
-                             float *vector) {
-    record head;
+/* One record at the file's place, which is `at`, of `left` bytes. Its length; 0 where the rest of the file is a record
+ * that was not wholly written; -1 after a complaint. vector: room for one, path: for the longest. */
+static long long read_record(const vit_cli_index *index, FILE *file, long long at, long long left, record *head,
+                             char *path, float *vector) {
     const long long row = (long long)index->width * (long long)sizeof *vector;
-    if (left < (long long)sizeof head || fread(&head, sizeof head, 1, file) != 1)
+    if (left < (long long)sizeof *head || fread(head, sizeof *head, 1, file) != 1)
         return 0;
-    const long long length = (long long)sizeof head + head.path_bytes + row;
-    if (head.path_bytes == 0 || head.path_bytes >= LONGEST_PATH)
+    const long long length = (long long)sizeof *head + head->path_bytes + row;
+    if (head->path_bytes == 0 || head->path_bytes >= LONGEST_PATH)
         return damaged(index, at);
     if (length > left)
         return 0;
-    if (fread(path, head.path_bytes, 1, file) != 1 ||
-        fread(vector, (size_t)row, 1, file) != 1 ||
-        head.checksum != checksum_of_record(&head, path, vector, index->width) || memchr(path, 0, head.path_bytes))
+    if (fread(path, head->path_bytes, 1, file) != 1 || fread(vector, (size_t)row, 1, file) != 1 ||
+        head->checksum != checksum_of_record(head, path, vector, index->width) || memchr(path, 0, head->path_bytes))
         return length == left ? 0 : damaged(index, at);
-    path[head.path_bytes] = 0;
-    char *copy = strdup(path);
-    if (!copy)
-        vit_cli_complain("%s: out of memory", index->path);
-    return copy && remember(index, copy, head.bytes, head.seconds, vector) ? length : -1;
+    path[head->path_bytes] = 0;
+    return length;
 }
 
+static header header_of(const vit_cli_index *index) {
+    header head = {.width = (uint32_t)index->width,
+                   .compute = (uint32_t)index->compute,
+                   .size = {(uint32_t)index->size[0], (uint32_t)index->size[1]},
+                   .crop_pct = index->crop_pct};
+    memcpy(head.magic, MAGIC[index->in_file], sizeof head.magic);
+    memcpy(head.backbone, index->backbone, sizeof head.backbone);
+    return head;
+}
+
+/* 1 where the features are of the index's kind; 0 and, unless they need not be, a complaint. */
 static int read_header(const vit_cli_index *index, FILE *file) {
-    header head;
-    if (fread(&head, sizeof head, 1, file) != 1 || memcmp(head.magic, MAGIC, sizeof head.magic) != 0) {
-        vit_cli_complain("%s: is no index of features", index->path);
+    header head = {0};
+    const header wanted = header_of(index);
+    const int is_whole = fread(&head, sizeof head, 1, file) == 1;
+    if (is_whole && memcmp(&head, &wanted, sizeof head) == 0)
+        return 1;
+    if (index->in_file)
         return 0;
-    }
-    if (memcmp(head.backbone, index->backbone, sizeof head.backbone) != 0 || head.width != (uint32_t)index->width) {
+    if (!is_whole || memcmp(head.magic, wanted.magic, sizeof head.magic) != 0)
+        vit_cli_complain("%s: is no index of features", index->path);
+    else if (memcmp(head.backbone, index->backbone, sizeof head.backbone) != 0 || head.width != wanted.width)
         vit_cli_complain("%s: was made with another network or --pool: %.31s, this one is %.31s", index->path,
                          memchr(head.backbone, 0, sizeof head.backbone) ? head.backbone : "?", index->backbone);
-        return 0;
-    }
-    return 1;
+    else
+        vit_cli_complain("%s: was made with --size %ux%u --crop-pct %g, this is %dx%d and %g", index->path,
+                         head.size[0], head.size[1], head.crop_pct, index->size[0], index->size[1], index->crop_pct);
+    return 0;
 }
 
-/* *end: where the records end that are whole; -1 where there is no file. */
-static int read_all(vit_cli_index *index, long long *end) {
+/* Sets index->end: where the records end that are whole; 0 where there is no file, or one to begin anew. */
+static int read_all(vit_cli_index *index) {
     const long long size = vit_cli_file_size(index->path);
     FILE *file = size >= 0 ? fopen(index->path, "rb") : NULL;
-    *end = -1;
     if (size < 0)
         return 1;
+    record head;
     char *path = malloc(LONGEST_PATH);
     float *vector = malloc((size_t)index->width * sizeof *vector);
     int good = file && path && vector;
     if (!good)
         vit_cli_complain("%s: cannot read: %s", index->path, file ? "out of memory" : strerror(errno));
-    good = good && read_header(index, file);
-    *end = sizeof(header);
-    for (long long length = 1; good && length > 0 && *end < size;) {
-        length = read_record(index, file, *end, size - *end, path, vector);
-        good = length >= 0;
-        *end += length > 0 ? length : 0;
+    const int known = good && read_header(index, file);
+    good = good && (known || index->in_file);
+    index->end = known ? (long long)sizeof(header) : 0;
+    for (long long length = 1; good && known && length > 0 && index->end < size;) {
+        length = read_record(index, file, index->end, size - index->end, &head, path, vector);
+        char *copy = length > 0 ? strdup(path) : NULL;
+        if (length > 0 && !copy)
+            vit_cli_complain("%s: out of memory", index->path);
+        good = length == 0 || (copy && remember(index, copy, head.bytes, head.seconds, vector));
+        index->end += good ? length : 0;
     }
     free(path);
     free(vector);
@@ -195,24 +219,31 @@ static int cannot_write(const vit_cli_index *index) {
     return 0;
 }
 
-static int open_file(vit_cli_index *index, long long end) {
-    if (end >= 0 && end < vit_cli_file_size(index->path) && truncate(index->path, end) != 0)
+static int open_file(vit_cli_index *index) {
+    if (index->end < vit_cli_file_size(index->path) && truncate(index->path, index->end) != 0)
         return cannot_write(index);
-    index->file = fopen(index->path, "ab");
+    index->file = fopen(index->path, "a+b");
     if (!index->file)
         return cannot_write(index);
-    header head = {.magic = MAGIC, .width = (uint32_t)index->width};
-    memcpy(head.backbone, index->backbone, sizeof head.backbone);
-    if (end < 0 && (fwrite(&head, sizeof head, 1, index->file) != 1 || fflush(index->file) != 0))
+    const header head = header_of(index);
+    if (index->end == 0 && (fwrite(&head, sizeof head, 1, index->file) != 1 || fflush(index->file) != 0))
         return cannot_write(index);
+    index->end = index->end ? index->end : (long long)sizeof head;
     return 1;
 }
 
-int vit_cli_index_open(vit_cli_index *index, const char *path, const char *backbone, int width, int writable) {
-    long long end = -1;
-    *index = (vit_cli_index){.path = path, .width = width};
-    snprintf(index->backbone, sizeof index->backbone, "%s", backbone);
-    return !path || (read_all(index, &end) && (!writable || open_file(index, end)));
+int vit_cli_index_open(vit_cli_index *index, const char *path, const vit_cli_engine *engine, vit_feature feature,
+                       int flags) {
+    *index = (vit_cli_index){
+        .path = path,
+        .size = {engine->height, engine->width},
+        .crop_pct = engine->rules.crop_pct,
+        .width = vit_cli_feature_width(engine, feature),
+        .in_file = (flags & VIT_CLI_INDEX_IN_FILE) != 0,
+        .compute = flags & VIT_CLI_INDEX_IN_FILE ? engine->compute : VIT_COMPUTE_F32,
+    };
+    vit_model_backbone(engine->model, feature, index->backbone);
+    return !path || (read_all(index) && (!(flags & VIT_CLI_INDEX_WRITE) || open_file(index)));
 }
 
 void vit_cli_index_close(vit_cli_index *index) {
@@ -226,8 +257,8 @@ void vit_cli_index_close(vit_cli_index *index) {
     *index = (vit_cli_index){0};
 }
 
-/* As one piece, so that the system gets it whole. */
-static int append(vit_cli_index *index, const char *path, long long bytes, long long seconds, const float *vector) {
+/* As one piece, so that the system gets it whole. Its length, or 0 after a complaint. */
+static long long append(vit_cli_index *index, const char *path, long long bytes, long long seconds, const float *vector) {
     record head = {.path_bytes = (uint32_t)strlen(path), .bytes = bytes, .seconds = seconds};
     const size_t row = (size_t)index->width * sizeof *vector, length = sizeof head + head.path_bytes + row;
     unsigned char *piece = malloc(length);
@@ -239,9 +270,10 @@ static int append(vit_cli_index *index, const char *path, long long bytes, long 
     memcpy(piece, &head, sizeof head);
     memcpy(piece + sizeof head, path, head.path_bytes);
     memcpy(piece + sizeof head + head.path_bytes, vector, row);
-    const int good = fwrite(piece, length, 1, index->file) == 1 && fflush(index->file) == 0;
+    const int good = fseeko(index->file, 0, SEEK_END) == 0 && fwrite(piece, length, 1, index->file) == 1 &&
+                     fflush(index->file) == 0;
     free(piece);
-    return good ? 1 : cannot_write(index);
+    return good ? (long long)length : cannot_write(index);
 }
 
 int vit_cli_index_put(vit_cli_index *index, const char *path, long long bytes, long long seconds, const float *vector) {
@@ -251,9 +283,29 @@ int vit_cli_index_put(vit_cli_index *index, const char *path, long long bytes, l
         vit_cli_complain("%.300s: %s", path, length < LONGEST_PATH ? "out of memory" : "the path is too long");
         return 0;
     }
-    if (index->file && !append(index, path, bytes, seconds, vector)) {
+    const long long written = index->file ? append(index, path, bytes, seconds, vector) : 0;
+    if (index->file && !written) {
         free(copy);
         return 0;
     }
-    return remember(index, copy, bytes, seconds, vector);
+    const int good = remember(index, copy, bytes, seconds, vector);
+    index->end += written;
+    return good;
+}
+
+int vit_cli_index_read(vit_cli_index *index, int entry, float *vector) {
+    const vit_cli_entry *wanted = &index->entries[entry];
+    record head;
+    char *path = malloc(LONGEST_PATH);
+    if (!path) {
+        vit_cli_complain("%s: out of memory", index->path);
+        return 0;
+    }
+    const int good = fseeko(index->file, wanted->at, SEEK_SET) == 0 &&
+                     read_record(index, index->file, wanted->at, index->end - wanted->at, &head, path, vector) > 0 &&
+                     strcmp(path, wanted->path) == 0;
+    if (!good)
+        damaged(index, wanted->at);
+    free(path);
+    return good;
 }

@@ -54,12 +54,6 @@ static vit_status embed(search *search, const char *path, vit_error *error) {
     return VIT_OK;
 }
 
-/* Whether the index has the picture as it is now. */
-static int is_known(const search *search, const char *path, long long bytes, long long seconds) {
-    const int found = vit_cli_index_find(&search->index, path);
-    return found >= 0 && search->index.entries[found].bytes == bytes && search->index.entries[found].seconds == seconds;
-}
-
 /* Embeds what is new. Returns how many pictures failed; -1 where it makes no sense to go on. */
 static int add_pictures(search *search, const vit_cli_paths *paths) {
     int failed = 0;
@@ -69,7 +63,7 @@ static int add_pictures(search *search, const vit_cli_paths *paths) {
         const long long bytes = vit_cli_file_size(path), seconds = vit_cli_file_time(path);
         vit_error error;
         vit_cli_progress_show(&progress, (double)i, (double)paths->count);
-        if (is_known(search, path, bytes, seconds))
+        if (vit_cli_index_knows(&search->index, path, bytes, seconds))
             continue;
         if (embed(search, path, &error) != VIT_OK) {
             vit_cli_progress_hide(&progress);
@@ -171,16 +165,15 @@ static int answer(search *search, const vit_cli_paths *queries) {
 }
 
 static int run_search(search *search, const char *place, int count, char **arguments) {
-    char backbone[32];
     vit_cli_paths queries = {0};
-    vit_model_backbone(search->engine.model, search->feature, backbone);
     const int width = vit_cli_feature_width(&search->engine, search->feature), is_folder = vit_cli_is_folder(place);
     search->query = malloc((size_t)width * sizeof *search->query);
     if (!search->query) {
         vit_cli_complain("out of memory for a feature vector");
         return VIT_CLI_FAILED;
     }
-    if (!vit_cli_index_open(&search->index, is_folder ? search->file : place, backbone, width, is_folder))
+    if (!vit_cli_index_open(&search->index, is_folder ? search->file : place, &search->engine, search->feature,
+                            is_folder ? VIT_CLI_INDEX_WRITE : 0))
         return VIT_CLI_FAILED;
     int failed = gather(search, place, count > 0);
     for (int i = 0; i < count && failed >= 0; i++)
@@ -219,7 +212,7 @@ int vit_cli_search(int argc, char **argv) {
     if (!is_folder && search.file)
         return vit_cli_usage(&command, "--index goes with a FOLDER; '%s' is %s", place,
                              vit_cli_file_size(place) < 0 ? "not there" : "a file");
-    if (!is_folder && !vit_cli_is_index(place)) {
+    if (!is_folder && !vit_cli_is_index(place, 0)) {
         vit_cli_complain("%s: %s", place,
                          vit_cli_file_size(place) < 0 ? "no such file or folder" : "is no index of features");
         return VIT_CLI_FAILED;

@@ -1,7 +1,10 @@
 """search, and features as files, on small pictures and a model with random weights."""
 
 import os
+import signal
 import struct
+import subprocess
+import time
 
 from cases_pictures import MODEL, lines, near, pictures
 from files import read, read_npy, read_safetensors, write
@@ -147,3 +150,51 @@ def test_features_safetensors(vit, tally, folder):
     tally.check(listed.status == 0 and "features" in listed.out, "info reads it", listed)
     result = vit.run("features", "--model", MODEL, "--out", f"{folder}/g.npy", write(f"{folder}/bad.png", "text"))
     tally.check(result.status == 1 and not os.path.exists(f"{folder}/g.npy"), "nothing to write", result)
+
+
+def test_features_go_on(vit, tally, folder):
+    """A run that was killed goes on: what it has computed is not computed again, and the file is the same."""
+    if vit.wasi:
+        return tally.skip("killing a run under WASI")
+    paths = pictures(f"{folder}/in", [f"{i:03d}.png" for i in range(240)], (8, 8))
+    command = ["features", "--model", MODEL, "--threads", "1", "--out"]
+    whole, out = f"{folder}/whole.npy", f"{folder}/f.npy"
+    part = f"{out}.part"
+    vit.run(*command, whole, f"{folder}/in")
+    tally.equal(read_npy(whole)[0][0], 240, "a row for each")
+    running = subprocess.Popen([*vit.words, *command, out, f"{folder}/in"], stdout=subprocess.DEVNULL)
+    while running.poll() is None and not (os.path.exists(part) and os.path.getsize(part) > 4000):
+        time.sleep(0.001)
+    running.kill()
+    tally.equal(running.wait(), -signal.SIGKILL, "killed in the middle")
+    tally.check(os.path.exists(part) and not os.path.exists(out), "what it leaves")
+    kept, first = read(part), os.stat(paths[0])
+    write(part, kept[:-3])
+    write(paths[0], b"?" * first.st_size)  # would not be read again
+    os.utime(paths[0], ns=(first.st_atime_ns, first.st_mtime_ns))
+    result = vit.run(*command, out, f"{folder}/in")
+    tally.check(result.status == 0 and result.out.splitlines() == paths, "it goes on", result)
+    tally.equal((read(out), os.path.exists(part)), (read(whole), False), "the same file")
+    for options in (["--pool", "mean"], ["--compute", "int8"], ["--size", "16"], ["--crop-pct", "0.5"]):
+        write(part, kept)
+        result = vit.run(*command, out, *options, f"{folder}/in")
+        tally.check(result.status == 1 and paths[0] in result.err, f"{options}: nothing that was kept is of use", result)
+    write(part, kept)
+    result = vit.run(*command, out, paths[1], paths[2], paths[1])
+    tally.equal((result.status, read_npy(out)[0][0], read(out)[128:256]), (0, 3, read(whole)[128 + 144 : 256 + 144]), "of other paths")
+
+
+def test_features_memory(vit, tally, folder):
+    """Memory does not grow with the number of pictures."""
+    if vit.wasi:
+        return tally.skip("memory of a program under WASI")
+    for most in (10, 300):
+        pictures(f"{folder}/{most}", [f"{i}.png" for i in range(most)], (64, 64))  # of 12 kB each, decoded
+    for command in (["features", "--out", f"{folder}/f.npy"], ["search", "--index", f"{folder}/index"]):
+        peaks = []
+        for most in (10, 300):
+            running = [*vit.words, *command, "--model", MODEL, "--threads", "1", f"{folder}/{most}"]
+            process = subprocess.Popen(running, stdout=subprocess.DEVNULL)
+            peaks.append(os.wait4(process.pid, 0)[2].ru_maxrss)
+            process.returncode = 0
+        tally.check(peaks[1] < peaks[0] + 512, f"{command[0]}: kB of 10 and of 300 pictures", peaks)
