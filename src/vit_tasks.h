@@ -221,6 +221,7 @@ const char *vit_resample_name(vit_resample resample);
 const char *vit_filter_name(vit_filter filter);
 const char *vit_crop_name(vit_crop crop);
 const char *vit_resnet_name(vit_resnet_kind kind);
+const char *vit_decoder_name(vit_decoder_kind kind);
 
 /* ---- Search ---- */
 

@@ -104,16 +104,16 @@ export class Engine {
   // last: milliseconds of the last call.
   #tell(last) {
     const wasm = this.#wasm
-    const { architecture, parameters, layers, heads, knownScore, weights, input, warnings } = this.#model
+    const { architecture, parameters, layers, heads, decoder, knownScore, weights, input, warnings } = this.#model
     const { kernels, threads, bytes } = wasm.describeSession()
     this.info = {
-      architecture, parameters, layers, heads, labels: this.#labels, knownScore, input: { ...input, grid: this.#grid }, compute: this.#options.compute, kernels, threads, isolated,
+      architecture, parameters, layers, heads, decoder, labels: this.#labels, knownScore, input: { ...input, grid: this.#grid }, compute: this.#options.compute, kernels, threads, isolated,
       memory: { weights, activations: bytes, wasm: wasm.bytes }, last,
       warnings: Array.from({ length: warnings }, (_, i) => wasm.warning(i))
     }
   }
 
-  // method: 'classify', 'logits', 'features', 'attention' or 'distance'; images: what snapshot() made of them. An answer for each image.
+  // method: 'classify', 'logits', 'features', 'attention', 'distance' or 'predictMasked'; images: what snapshot() made of them. An answer for each image.
   // Or 'inspect' or 'probe', without images: one answer.
   call(method, images, options, signal) {
     if (method === 'first') return this.#first
@@ -162,8 +162,15 @@ export class Engine {
       throw new VitError('unsupported', `${method}: ${this.#model.architecture || 'the model'} has no head; features() works`)
     const look = method === 'attention' || method === 'distance'
     if (look && !this.#model.layers) throw new VitError('argument', `${method}: this network has no attention`)
+    if (method === 'predictMasked' && this.#model.decoder === 'none')
+      throw new VitError('unsupported', `predictMasked: ${this.#model.architecture || 'the model'} predicts no hidden patches; 'vit pretrain' makes models that do, and ViT-MAE and SimMIM are such`)
     const last = { decode: 0, resize: 0, forward: 0, head: 0 }
     const answers = []
+    if (method === 'predictMasked') {
+      for (const [i, image] of images.entries()) answers.push(await this.#predict(image, images.length > 1 ? `image ${i}` : 'image', options, signal, last))
+      this.#tell(last)
+      return answers
+    }
     for (let begin = 0; begin < images.length; begin = answers.length) {
       const [height, width, count] = this.#batch(images, begin, look ? 1 : BATCH)
       this.#wasm.session(height, width, count, look)
@@ -194,13 +201,19 @@ export class Engine {
     return [height, width, end - begin]
   }
 
-  async #input(index, image, name, last) {
+  // whole: the picture is not cropped, and stays.
+  async #input(index, image, name, last, whole) {
     const wasm = this.#wasm
-    if (isPixels(image)) return wasm.setInput(index, image.pixels, image.layout === 'nchw')
+    if (isPixels(image)) {
+      wasm.setInput(index, image.pixels, image.layout === 'nchw')
+      if (whole) wasm.pictureOfInput()
+      return
+    }
     const start = performance.now()
     await readImage(wasm, image, name, this.#options.decode)
     const decoded = performance.now()
-    wasm.preprocess(index)
+    if (whole) wasm.squeeze()
+    else wasm.preprocess(index)
     last.decode += decoded - start
     last.resize += performance.now() - decoded
   }
@@ -223,6 +236,34 @@ export class Engine {
     const wasm = this.#wasm
     wasm.restart()
     for (let more; (more = wasm.advance()) && !(more > 0 && watch()); ) await (more > 0 ? this.#breathe(signal) : this.#more(signal))
+  }
+
+  // What is predicted of hidden patches of one image.
+  async #predict(image, name, { ratio, mask, seed, size, raw }, signal, last) {
+    const wasm = this.#wasm
+    const { input, decoder } = this.#model
+    const [height, width] = isPixels(image) ? [image.height, image.width] : (size ?? [input.height, input.width])
+    wasm.session(height, width, 1, false, true)
+    const { grid } = wasm.describeSession()
+    const count = grid[0] * grid[1]
+    if (mask && mask.length !== count)
+      throw new VitError('argument', `predictMasked: mask has ${mask.length} values, expected ${count}: ${name} has ${grid[0]} x ${grid[1]} patches`)
+    try {
+      await this.#input(0, image, name, last, true)
+      this.#check(signal)
+      await this.#breathe(signal)
+      const hidden = wasm.hide(count, mask, ratio ?? (decoder === 'mae' ? 0.75 : 0.5), seed)
+      await this.#forward(signal, () => false)
+      last.forward += wasm.times().forward
+      const start = performance.now()
+      const answer = { grid, mask: hidden, ...wasm.colors(count) }
+      if (raw) answer.raw = wasm.fill(false)
+      answer.image = wasm.fill(true)
+      last.head += performance.now() - start
+      return answer
+    } finally {
+      wasm.closePicture()
+    }
   }
 
   #attention({ query }) {

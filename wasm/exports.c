@@ -56,11 +56,12 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
     quote(label_set, c->label_set);
     snprintf(e->text, sizeof e->text,
              "{\"architecture\":%s,\"labelSet\":%s,\"parameters\":%lld,\"weights\":%llu,\"classes\":%d,\"width\":%d,"
-             "\"features\":%d,\"layers\":%d,\"heads\":%d,\"knownScore\":%g,\"warnings\":%d,\"input\":{\"height\":%d,\"width\":%d,\"patch\":[%d,%d],\"mean\":[%.9g,%.9g,%.9g],"
+             "\"features\":%d,\"layers\":%d,\"heads\":%d,\"decoder\":\"%s\",\"knownScore\":%g,\"warnings\":%d,\"input\":{\"height\":%d,\"width\":%d,\"patch\":[%d,%d],\"mean\":[%.9g,%.9g,%.9g],"
              "\"std\":[%.9g,%.9g,%.9g],\"filter\":\"%s\",\"crop\":\"%s\",\"cropPct\":%.9g}}",
              architecture, label_set, (long long)vit_model_parameters(e->model),
              (unsigned long long)vit_model_bytes(e->model), c->classes, c->width, vit_feature_width(c),
-             c->axial ? 2 * c->layers : c->layers, c->heads, c->known_percent / 100.0, vit_model_warning_count(e->model), e->rules.height, e->rules.width,
+             c->axial ? 2 * c->layers : c->layers, c->heads, vit_decoder_name(c->decoder.kind),
+             c->known_percent / 100.0, vit_model_warning_count(e->model), e->rules.height, e->rules.width,
              pixels_of(c, c->patch_height), pixels_of(c, c->patch_width),
              e->rules.mean[0], e->rules.mean[1], e->rules.mean[2], e->rules.std[0], e->rules.std[1], e->rules.std[2],
              vit_filter_name(e->rules.filter), vit_crop_name(e->rules.crop), e->rules.crop_pct);
@@ -87,31 +88,62 @@ EMSCRIPTEN_KEEPALIVE void vit_js_rules(engine *e, int height, int width, double 
 
 /* ---- Pictures into the session's input ---- */
 
+EMSCRIPTEN_KEEPALIVE void vit_js_image_close(engine *e) {
+    vit_image_close(&e->image);
+    e->image = (vit_image){0};
+}
+
 /* Closes the picture, whatever comes of it. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_preprocess(engine *e, int index) {
     vit_status status =
         vit_image_preprocess(&e->image, &e->rules, e->opened.height, e->opened.width,
                              vit_session_input(e->session, index), &e->options, &e->error);
-    vit_image_close(&e->image);
-    e->image = (vit_image){0};
+    vit_js_image_close(e);
     return status;
+}
+
+/* The whole picture, squeezed, into the session's only image; it stays, to be filled in. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_squeeze(engine *e) {
+    vit_preprocess rules = e->rules;
+    rules.crop = VIT_CROP_SQUASH;
+    rules.crop_pct = 1;
+    return vit_image_preprocess(&e->image, &rules, e->opened.height, e->opened.width, vit_session_input(e->session, 0),
+                                &e->options, &e->error);
+}
+
+/* A picture of the session's only image. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_of_input(engine *e) {
+    const size_t values = 3 * (size_t)e->opened.height * (size_t)e->opened.width;
+    uint8_t *rgb = vit_js_alloc(e, values);
+    if (!rgb)
+        return engine_fail(e, VIT_ERR_OUT_OF_MEMORY, "out of memory: the picture");
+    vit_colors_from_pixels(&e->rules, vit_session_input(e->session, 0), values, rgb);
+    vit_status status =
+        vit_image_from_pixels(&e->image, rgb, e->opened.width, e->opened.height, 3, &e->options, &e->error);
+    vit_js_free(e, rgb);
+    return status;
+}
+
+/* module.mjs reads it. */
+EMSCRIPTEN_KEEPALIVE const vit_image *vit_js_image(const engine *e) {
+    return &e->image;
 }
 
 /* ---- Running ---- */
 
 /* Keeps the session where it is already the one wanted. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_session(engine *e, int height, int width, int batch, int threads,
-                                               const char *kernels, int capture) {
+                                               const char *kernels, int capture, int masked) {
     const vit_session_options *o = &e->opened;
     if (e->session && o->height == height && o->width == width && o->batch == batch && o->threads == threads &&
-        o->capture_attention == capture)
+        o->capture_attention == capture && o->masked == masked)
         return VIT_OK;
     if (e->session)
         snprintf(e->tuned, sizeof e->tuned, "%s", vit_session_get_info(e->session).kernels);
     vit_js_session_close(e);
     snprintf(e->kernels, sizeof e->kernels, "%s", kernels);
     e->opened = (vit_session_options){.height = height, .width = width, .batch = batch, .threads = threads,
-                                      .capture_attention = capture,
+                                      .capture_attention = capture, .masked = masked,
                                       .kernels = e->kernels[0] ? e->kernels : NULL,
                                       .first = e->tuned[0] ? e->tuned : NULL};
     return vit_session_open(&e->session, e->model, o, &e->error);
@@ -197,6 +229,32 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_filters(engine *e, int count, float *comp
 
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_positions(engine *e, float *out) {
     return vit_position_similarity(e->session, out, &e->error);
+}
+
+/* ---- Masked prediction, of the session's only image ---- */
+
+/* Hides the patches that are marked in hidden [T0]; where they are not given by hand, seed draws that share first. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_hide(engine *e, uint8_t *hidden, int by_hand, double ratio, int seed) {
+    const vit_session_info info = vit_session_get_info(e->session);
+    const int patches = info.grid_height * info.grid_width;
+    float *noise = by_hand ? NULL : vit_js_alloc(e, (size_t)patches * sizeof *noise);
+    if (!by_hand && !noise)
+        return engine_fail(e, VIT_ERR_OUT_OF_MEMORY, "out of memory: a mask");
+    if (noise) {
+        vit_patch_noise((uint64_t)seed, noise, patches);
+        vit_hide_by_noise(noise, patches, vit_visible_patches(patches, ratio), hidden);
+        vit_js_free(e, noise);
+    }
+    return vit_session_hide(e->session, hidden, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_colors(engine *e, float *colors, int32_t *labels, float *probabilities) {
+    return vit_session_colors(e->session, 0, colors, labels, probabilities, &e->error);
+}
+
+/* The picture's hidden patches. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_fill(engine *e, int smooth) {
+    return vit_session_fill(e->session, 0, smooth, &e->image, &e->error);
 }
 
 /* ---- Few-shot: probes are JavaScript's to close ---- */

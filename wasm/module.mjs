@@ -281,6 +281,33 @@ export class Wasm {
     this.#do('image_preprocess', index)
   }
 
+  // The whole picture into the session's only image. It stays, until it is closed.
+  squeeze() {
+    this.#do('image_squeeze')
+  }
+
+  // A picture of the session's only image.
+  pictureOfInput() {
+    this.#do('image_of_input')
+  }
+
+  // { data, width, height }: RGBA.
+  #picture() {
+    const [width, height, rgb] = this.#view(Uint32Array, this.#call('image'), 3)
+    const from = this.#view(Uint8Array, rgb, 3 * width * height)
+    const data = new Uint8ClampedArray(4 * width * height).fill(255)
+    for (let i = 0, at = 0; i < data.length; i += 4) {
+      data[i] = from[at++]
+      data[i + 1] = from[at++]
+      data[i + 2] = from[at++]
+    }
+    return { data, width, height }
+  }
+
+  closePicture() {
+    this.#call('image_close')
+  }
+
   // Normalised values, [height,width,3] or [3,height,width], as they are.
   setInput(index, pixels, planar) {
     const count = pixels.length / 3
@@ -292,9 +319,9 @@ export class Wasm {
 
   // ---- Running
 
-  // capture: whether attention can be read.
-  session(height, width, batch, capture = false) {
-    this.#lendText(this.#variant, (kernels) => this.#do('session', height, width, batch, this.threads, kernels, capture ? 1 : 0))
+  // capture: whether attention can be read; masked: whether patches can be hidden, and are predicted.
+  session(height, width, batch, capture = false, masked = false) {
+    this.#lendText(this.#variant, (kernels) => this.#do('session', height, width, batch, this.threads, kernels, capture ? 1 : 0, masked ? 1 : 0))
   }
 
   describeSession() {
@@ -380,6 +407,34 @@ export class Wasm {
   // Cosines of position embeddings, [patches,patches]; of the session's grid.
   positions(patches) {
     return this.#floats(patches * patches, (out) => this.#do('positions', out))
+  }
+
+  // ---- Masked prediction, of the session's only image
+
+  // Hides patches of the `count` that there are: mask, or else the share ratio, which seed draws. Brings which, 1 for each.
+  hide(count, mask, ratio, seed) {
+    return this.#lend(mask ?? new Uint8Array(count), (hidden) => {
+      this.#do('hide', hidden, mask ? 1 : 0, ratio, seed)
+      return this.#view(Uint8Array, hidden, count).slice()
+    })
+  }
+
+  // Of each patch: colors [count,3], their 3-bit labels, probabilities.
+  colors(count) {
+    return this.#room(20 * count, (out) => {
+      this.#do('colors', out, out + 12 * count, out + 16 * count)
+      return {
+        colors: Uint8Array.from(this.#view(Float32Array, out, 3 * count), (value) => Math.fround(value + 0.5)),
+        labels: Uint16Array.from(this.#view(Int32Array, out + 12 * count, count)),
+        probabilities: this.#view(Float32Array, out + 16 * count, count).slice()
+      }
+    })
+  }
+
+  // The picture with its hidden patches filled in.
+  fill(smooth) {
+    this.#do('fill', smooth ? 1 : 0)
+    return this.#picture()
   }
 
   // ---- Few-shot: a probe is known by its address

@@ -37,12 +37,19 @@ export const INSPECT = {
   positions: { size: LOAD.size },
   distance: { images: ['an image or an array of them', () => true], renormalize: ['true or false', (on) => typeof on === 'boolean'] }
 }
+export const MASKED = {
+  ratio: ['a number from 0 to 1', (ratio) => typeof ratio === 'number' && ratio >= 0 && ratio <= 1],
+  mask: ['an array of 0 and 1, a value for each patch', (mask) => (Array.isArray(mask) || ArrayBuffer.isView(mask)) && Array.from(mask).every((one) => [0, 1, false, true].includes(one))],
+  seed: ['a whole number from 0 to 2147483647', isIndex],
+  size: LOAD.size,
+  raw: ['true or false', (on) => typeof on === 'boolean']
+}
 export const FEW_SHOT = { l2: ['a number above 0', (l2) => l2 > 0 && Number.isFinite(l2)] }
 export const PROBE = { ...CLASSIFY, neighbours: ['a whole number above 0', (count) => count > 0 && isIndex(count)] }
 
 export function show(value) {
   try {
-    return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? typeof value)
+    return typeof value === 'number' ? String(value) : (JSON.stringify(value)?.slice(0, 200) ?? typeof value)
   } catch {
     return typeof value
   }

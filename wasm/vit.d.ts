@@ -147,6 +147,49 @@ export interface Attention {
   values: Float32Array
 }
 
+export interface MaskedOptions extends CallOptions {
+  /**
+   * Which patches are hidden: row by row, a value for each, 1 (or true) where one is; as many as the grid has. Of a masked
+   * autoencoder at least one must be visible.
+   */
+  mask?: ArrayLike<number | boolean>
+  /** Instead: the share that is hidden, 0 to 1. Default 0.5; of a masked autoencoder 0.75. */
+  ratio?: number
+  /** Which patches `ratio` hides: the same on every host, and for `vit masked --seed`. From 0 to 2147483647, default 0. */
+  seed?: number
+  /**
+   * Pixels that the picture is squeezed to, one number or [height, width], for a finer grid than the model's own: patches of 4
+   * and 128 pixels are 32 x 32. A {@link NormalizedImage} has its own.
+   */
+  size?: number | readonly [height: number, width: number]
+  /** Whether `raw` is wanted too. Default: false. */
+  raw?: boolean
+}
+
+/** What is predicted of hidden patches; of patches that are visible what they are. */
+export interface MaskedPrediction {
+  /** Patches of the whole picture, as the network sees it: squeezed. */
+  grid: [rows: number, cols: number]
+  /** [rows * cols]: 1 where a patch was hidden. */
+  mask: Uint8Array
+  /** [rows * cols, 3]: mean colours of the patches, RGB. Where colours are guessed at, the mean over all, weighted by probability. */
+  colors: Uint8Array
+  /**
+   * [rows * cols]: the likeliest of 512 colours, 3 bits a channel, `64 * red + 8 * green + blue`; where pixels or 4x4 cells are
+   * predicted, that of `colors`.
+   */
+  labels: Uint16Array
+  /** [rows * cols]: of that colour; of cells on average. 1 where a patch is visible, NaN where pixels are predicted. */
+  probabilities: Float32Array
+  /**
+   * The picture in its own size with its holes filled, colours running into one another; all else is as it was. In hosts
+   * without `ImageData` (Node) an object with the same `data`, `width` and `height`.
+   */
+  image: ImageData
+  /** The same with edges: each patch of one colour, or of its 4x4 cells or pixels. For the option `raw`. */
+  raw?: ImageData
+}
+
 export interface FilterOptions extends CallOptions {
   /** How many components. Default 28, or all where there are fewer. */
   count?: number
@@ -369,6 +412,8 @@ export interface Info {
   /** Layers of attention, and heads of each; 0 where there are none, as in a ResNet. */
   layers: number
   heads: number
+  /** What it predicts of hidden patches: `'mean3bit'`, `'down4x4'`, `'regression'`, `'mae'` or `'simmim'`; `'none'`: nothing. */
+  decoder: string
   /** Names of the classes; null where the model has none. */
   labels: string[] | null
   /** A picture whose best score is lower shows none of the classes, as far as the model can tell; 0 where it cannot. */
@@ -397,7 +442,7 @@ export interface Info {
   isolated: boolean
   /** Bytes: of the weights, of one forward pass, and of the WebAssembly memory that holds both. */
   memory: { weights: number; activations: number; wasm: number }
-  /** Milliseconds of the last call, all its images together. */
+  /** Milliseconds of the last call, all its images together; of predictMasked() `head` is the filling. */
   last: { decode: number; resize: number; forward: number; head: number }
   /** What is odd about the weights, e.g. `'blocks.0.norm1.weight holds NaN'`. */
   warnings: string[]
@@ -464,6 +509,22 @@ export class ViT {
    */
   attention(image: ImageInput, options?: AttentionOptions): Promise<Attention>
   attention(images: readonly ImageInput[], options?: AttentionOptions): Promise<Attention[]>
+
+  /**
+   * Fills in what is hidden, with a model that was trained to: of `vit pretrain`, ViT-MAE or SimMIM. Others reject with
+   * `'unsupported'`.
+   *
+   * ```js
+   * const { grid: [rows, cols] } = await vit.predictMasked(photo, { ratio: 0 })
+   * const mask = new Uint8Array(rows * cols)
+   * mask[5 * cols + 7] = 1                                                  // hide the patch in row 5, column 7
+   * const { image, colors, probabilities } = await vit.predictMasked(photo, { mask })
+   * canvas.getContext('2d').putImageData(image, 0, 0)
+   * await vit.predictMasked(photo, { ratio: 0.75, seed: 3, size: 128 })     // or by chance, on a finer grid
+   * ```
+   */
+  predictMasked(image: ImageInput, options?: MaskedOptions): Promise<MaskedPrediction>
+  predictMasked(images: readonly ImageInput[], options?: MaskedOptions): Promise<MaskedPrediction[]>
 
   /**
    * What the network has learnt.

@@ -7,7 +7,7 @@ import { Engine } from './engine.mjs'
 import { ENGINE, THREAD, isPage, port, role } from './host.mjs'
 import { snapshot } from './image.mjs'
 import { foreign } from './module.mjs'
-import { ATTENTION, CLASSIFY, FEATURES, FEW_SHOT, INSPECT, LOAD, checkOptions, show, sides } from './options.mjs'
+import { ATTENTION, CLASSIFY, FEATURES, FEW_SHOT, INSPECT, LOAD, MASKED, checkOptions, show, sides } from './options.mjs'
 import { Probe } from './probe.mjs'
 import { openSource } from './read.mjs'
 import { describeSource } from './source.mjs'
@@ -96,6 +96,18 @@ export class ViT {
     if ((method === 'head') !== (head !== undefined))
       throw argument(`attention: method '${method}' ${head === undefined ? 'needs' : 'does not go with'} the option head`)
     return this.#call('attention', image, { method, layer, head: head ?? 0, query }, options.signal)
+  }
+
+  async predictMasked(image, options) {
+    const { ratio, mask, seed = 0, size, raw = false, signal } = checkOptions('predictMasked', options, MASKED)
+    if (mask && ratio !== undefined) throw argument('predictMasked: mask and ratio: expected one of them')
+    const asked = { ratio, mask: mask && Uint8Array.from(mask), seed, size: sides(size), raw }
+    const answers = await this.#call('predictMasked', image, asked, signal)
+    if (globalThis.ImageData)
+      for (const answer of [answers].flat())
+        for (const name of ['image', 'raw'])
+          if (answer[name]) answer[name] = new ImageData(answer[name].data, answer[name].width)
+    return answers
   }
 
   async inspect(what, options) {

@@ -62,7 +62,7 @@ export function serve(port) {
       } else {
         const answer = await engine.call(...data.call, controller.signal)
         const { labels, ...info } = engine.info // the page has the labels
-        port.postMessage({ id, answer, info }, answer.flatMap((one) => one.buffer ?? []))
+        port.postMessage({ id, answer, info }, answer.flatMap((one) => [one, one.image?.data, one.raw?.data].flatMap((data) => data?.buffer ?? [])))
       }
     } catch (error) {
       const { code, message } = asVitError(error, controller.signal)

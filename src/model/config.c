@@ -74,6 +74,10 @@ const char *vit_resnet_name(vit_resnet_kind kind) {
     return vit_word_of(vit_resnet_words, kind);
 }
 
+const char *vit_decoder_name(vit_decoder_kind kind) {
+    return vit_word_of(vit_decoder_words, kind);
+}
+
 const char *vit_crop_name(vit_crop crop) {
     return vit_word_of(vit_crop_words, crop);
 }

@@ -33,6 +33,11 @@ static int is_hidden(const view *v, int patch) {
     return v->s->hidden_patches[(size_t)v->image * (size_t)v->s->patches + (size_t)patch];
 }
 
+/* To 0..255. */
+static float clamp(double value) {
+    return value > 0 ? value < 255 ? (float)value : 255 : 0;
+}
+
 /* Of 0..255. */
 static float level(const view *v, float value, int channel) {
     const vit_preprocess *p = &v->c->preprocess;
@@ -53,7 +58,7 @@ static float center(int label, int channel) {
     return 32 * (float)(label >> (6 - 3 * channel) & 7) + 15.5f;
 }
 
-/* Softmax of the scores of a cell: its mean colour; the likeliest one, and its probability. Returns log of the sum of
+/* Softmax of the scores of a cell: its mean colour; the likeliest one, and its probability. Returns the sum of
  * exponentials less the highest score, which goes to *top. */
 static double read_scores(const view *v, int patch, int cell, float rgb[3], int *label, float *probability, float *top) {
     const int r = v->s->kernels->panel;
@@ -71,9 +76,9 @@ static double read_scores(const view *v, int patch, int cell, float rgb[3], int 
             mean[channel] += e * center(k, channel);
     }
     for (int channel = 0; channel < 3; channel++)
-        rgb[channel] = fminf(fmaxf((float)(mean[channel] / sum), 0), 255);
+        rgb[channel] = clamp(mean[channel] / sum);
     *probability = (float)(1 / sum);
-    return log(sum);
+    return sum;
 }
 
 /* ---- Pixels ---- */
@@ -92,7 +97,7 @@ static void guess_scale(const view *v, int patch, float *mean, float *deviation)
     double weights = 0, means = 0, deviations = 0;
     for (int other = 0; other < v->s->patches; other++) {
         const double dy = other / columns - patch / columns, dx = other % columns - patch % columns,
-                     weight = 1 / pow(dy * dy + dx * dx, 3);
+                     squared = dy * dy + dx * dx, weight = 1 / (squared * squared * squared);
         double sum = 0, squares = 0;
         if (is_hidden(v, other))
             continue;
@@ -103,7 +108,8 @@ static void guess_scale(const view *v, int patch, float *mean, float *deviation)
         }
         weights += weight;
         means += weight * sum / values;
-        deviations += weight * sqrt(fmax(squares / values - sum / values * (sum / values), 0));
+        const double variance = squares / values - sum / values * (sum / values);
+        deviations += weight * sqrt(variance > 0 ? variance : 0);
     }
     *mean = weights > 0 ? (float)(means / weights) : 0;
     *deviation = weights > 0 ? (float)(deviations / weights) : 1;
@@ -135,7 +141,7 @@ static float patch_cells(const view *v, int patch, float *out, size_t stride) {
                                 column * v->cell_width + i % v->cell_width, channel);
             const double value = hidden ? (double)pixel_at(v, patch, row, column, channel) * deviation + mean
                                         : sum / (v->cell_height * v->cell_width);
-            rgb[channel] = fminf(fmaxf(level(v, (float)value, channel), 0), 255);
+            rgb[channel] = clamp(level(v, (float)value, channel));
         }
     }
     return !hidden ? 1 : v->is_scores ? (float)(probabilities / cells) : NAN;
@@ -179,15 +185,12 @@ static double cell_loss(const view *v, int patch, int cell) {
     for (int channel = 0; channel < 3; channel++) {
         int64_t sum = 0;
         for (int i = 0; i < count; i++)
-            sum += (int64_t)(fminf(fmaxf(level(v, input_at(v, patch, row + i / v->cell_width, column + i % v->cell_width,
-                                                           channel),
-                                               channel),
-                                         0),
-                                   255) +
+            sum += (int64_t)(clamp(level(v, input_at(v, patch, row + i / v->cell_width, column + i % v->cell_width, channel),
+                                         channel)) +
                              0.5f);
         label = 8 * label + (int)(sum / (32 * (int64_t)count));
     }
-    const double rest = read_scores(v, patch, cell, rgb, &best, &probability, &top);
+    const double rest = log(read_scores(v, patch, cell, rgb, &best, &probability, &top));
     const float *z = vit_token_lane(v->s, v->s->wide, v->image, v->s->prefix + patch, vit_prediction_values(v->c));
     return top + rest - z[(ptrdiff_t)(cell * VIT_COLORS + label) * v->s->kernels->panel];
 }

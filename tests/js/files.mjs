@@ -2,7 +2,7 @@
 
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { crc32 } from 'node:zlib'
+import { crc32, deflateSync } from 'node:zlib'
 
 const CONFIG = 'config.json'
 const PREPROCESSOR = 'preprocessor_config.json'
@@ -61,6 +61,18 @@ export function makeProcessors(from, to) {
     for (const file of [CONFIG, 'model.safetensors']) copyFileSync(join(from, file), join(to, name, file))
     for (const [file, bytes] of Object.entries({ 'processor_config.json': changed, ...files })) writeFileSync(join(to, name, file), bytes)
   }
+}
+
+// A grey PNG, 8 bits a pixel.
+export function png(pixels, width) {
+  const big = (value) => [value >>> 24, value >>> 16, value >>> 8, value].map((byte) => byte & 255)
+  const chunk = (kind, bytes) => {
+    const body = Buffer.concat([Buffer.from(kind), bytes])
+    return Buffer.concat([Buffer.from(big(bytes.length)), body, Buffer.from(big(crc32(body)))])
+  }
+  const rows = Array.from({ length: pixels.length / width }, (_, y) => [0, ...pixels.slice(y * width, (y + 1) * width)])
+  const header = Buffer.from([...big(width), ...big(rows.length), 8, 0, 0, 0, 0])
+  return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header), chunk('IDAT', deflateSync(Buffer.from(rows.flat()))), chunk('IEND', Buffer.alloc(0))])
 }
 
 // from: a folder with config.json and model.safetensors of f32 tensors; gguf: the same model. Folders below `to`.

@@ -8,10 +8,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hasRelaxedSimd } from '../../wasm/module.mjs'
 import { dataFolder, root, startServer } from '../browser/server.mjs'
-import { makeFolders, makeProcessors } from './files.mjs'
+import { makeFolders, makeProcessors, png } from './files.mjs'
 import { run } from './harness.mjs'
 import { defineSuite } from './suite.mjs'
 import { EXAMPLES } from './suite_look.mjs'
+import { ASKED, MODELS } from './suite_masked.mjs'
 
 const RELAXED_FLAG = '--experimental-wasm-relaxed-simd'
 
@@ -36,6 +37,7 @@ function runProgram(data) {
   for (const name of ['timm_cls', 'hf_vit'])
     call('trace', '--model', golden(name), '--input', join(golden(name), 'input.safetensors'), '--out', made(`${name}.native.safetensors`))
   lookInside(golden('timm_cls'), made, call)
+  fillIn(made, call)
   if (data)
     call('trace', '--model', join(dataFolder, 'data/vit_tiny_patch16_224'), '--crop-pct', '1', '--image',
       join(dataFolder, 'golden/real/pixels_224/0007.png'), '--out', made('real.native.safetensors'))
@@ -60,6 +62,28 @@ function lookInside(model, made, call) {
   }
   tell('few-shot.json', 'fewshot', 'fit', '--out', made('few-shot.probe'), made('classes'))
   tell('predicted.json', 'fewshot', 'predict', '--probe', made('few-shot.probe'), picture)
+}
+
+// What the program predicts of hidden patches, as JSON and two pictures, and a model of one update that it makes for that.
+function fillIn(made, call) {
+  rmSync(made('down4x4'), { recursive: true, force: true })
+  call('pretrain', '--target', 'down4x4', '--layers', '1', '--width', '24', '--heads', '2', '--mlp', '24', '--patch', '8', '--size', '32', '--steps', '1', '--batch', '4',
+    '--lr', '0.01', '--out', made('down4x4'), made('classes'))
+  copyFileSync(made('down4x4/model.gguf'), made('down4x4.gguf'))
+  const local = (path) => join(root, path.replace('built/', 'build/js-test/').replace('golden/', 'tests/golden/'))
+  for (const [name, model, { mask, size, ...options }] of ASKED) {
+    const where = MODELS[model]
+    const args = typeof where === 'string' ? ['--model', local(where)] : ['--model', local(where.weights), '--config', local(where.config)]
+    for (const [option, value] of Object.entries(options)) args.push(`--${option}`, String(value))
+    if (size) args.push('--size', size.join('x'))
+    if (mask) {
+      writeFileSync(made('mask.png'), png(mask.map((one) => 255 * one), 4))
+      args.push('--mask', made('mask.png'))
+    }
+    const picture = join(root, 'tests/golden/preprocess/timm_eval/synth0.png')
+    writeFileSync(made(`masked.${name}.json`), call('masked', ...args, '--json', '--out', made(`masked.${name}.image.png`), picture))
+    call('masked', ...args, '--raw', '--out', made(`masked.${name}.raw.png`), picture)
+  }
 }
 
 // Of the eight ways to run, four in which each choice meets each other.

@@ -13,6 +13,7 @@ import { defineFirst } from './suite_first.mjs'
 import { defineHub } from './suite_hub.mjs'
 import { defineInside } from './suite_inside.mjs'
 import { defineLook } from './suite_look.mjs'
+import { defineMasked } from './suite_masked.mjs'
 import { defineTrain } from './suite_train.mjs'
 
 const inNode = typeof process === 'object'
@@ -419,6 +420,7 @@ export function defineSuite({ base, options, expected, has, long }) {
   })
 
   defineLook({ url, bytesOf, tensorsOf, using, some, pause, options, has, long })
+  defineMasked({ url, bytesOf, tensorsOf, using, some, rgba, pause, options, has, long })
   defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, streamOf, options, long })
   defineFirst({ url, bytesOf, load, using, streamOf, some, rgba, pause, options, has })
 

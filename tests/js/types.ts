@@ -1,7 +1,7 @@
 // What vit.d.ts allows and forbids, for the TypeScript compiler; nothing here runs.
 
 import { ViT, VitError } from 'vit-wasm'
-import type { Classification, ImageInput, Probe, Trainer } from 'vit-wasm'
+import type { Classification, ImageInput, MaskedPrediction, Probe, Trainer } from 'vit-wasm'
 
 export async function names(image: ImageInput, folder: File): Promise<string[]> {
   using vit = await ViT.load({ weights: folder, config: { architecture: 'vit_tiny_patch16_224' } }, {
@@ -24,6 +24,9 @@ export async function names(image: ImageInput, folder: File): Promise<string[]> 
 
 export async function look(vit: ViT, image: ImageInput): Promise<number> {
   const { grid: [rows, cols], values } = await vit.attention(image, { method: 'head', layer: -1, head: 2, query: 'all' })
+  const { colors, raw }: MaskedPrediction = await vit.predictMasked(image, { mask: [0, 1], size: [64, 96], raw: true })
+  const [{ probabilities }] = await vit.predictMasked([image], { ratio: 0.75, seed: 3 })
+  console.log(colors.length, raw?.width, probabilities.length)
   const { components } = await vit.inspect('filters', { count: 3 })
   const { similarity } = await vit.inspect('positions', { size: 64 })
   const { distance: [[first]] } = await vit.inspect('distance', { images: [image], renormalize: true })
