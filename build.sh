@@ -544,16 +544,11 @@ demo() {
     exec "$NODE" web/serve.mjs "$@"
 }
 
-# The page and the package as a folder for any web server.
+# The page, the package and what models there are, as a folder for any web server.
 site() {
     build_wasm
-    rm -rf build/site
-    mkdir -p build/site/model
-    cp -R web wasm build/site/
-    echo '{"files":[]}' > build/site/model/index.json # the page asks for it; no model is served
-    rm -f build/site/web/serve.mjs build/site/wasm/*.{c,h,mjs}
-    printf '<!doctype html>\n<meta charset="utf-8">\n<meta http-equiv="refresh" content="0; url=web/">\n<title>vit-wasm</title>\n' > build/site/index.html
-    say "build/site: $(du -sh build/site | cut -f 1)"
+    find_node
+    "$NODE" web/site.mjs build/site "$@"
 }
 
 clean() {
@@ -570,7 +565,8 @@ usage: ./build.sh [VERB] [OPTION]...
   wasi         build/vit.wasm and build/vit-relaxed.wasm: the command line program for WASI
   demo [--port N] [--model FILE|FOLDER]
                builds everything and serves the demo page on this machine
-  site         build/site: the page and the package, for any web server
+  site [--model FILE|FOLDER]
+               build/site: the page and the package as a folder for any web server
   test [native|cli|wasi|node|browser|readme|long]
                tests everything, or one part; long is what is too slow for every change
   bench [native|kernels|train|tasks|convnets|node|browser|batch|busy|wasi|cold|memory|size]... [--models ti,s,b] [--compute f32,int8]
@@ -599,7 +595,7 @@ main() {
         wasm) build_wasm ;;
         wasi) build_wasi ;;
         demo) demo "$@" ;;
-        site) site ;;
+        site) site "$@" ;;
         test)
             . tests/run.sh
             run_tests "$@"

@@ -162,6 +162,8 @@ test_browser() {
     # Each keeps one core busy at most.
     for browser in chromium firefox; do begin_suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser; done
     end_suites
+    for browser in chromium firefox; do begin_suite "site, $browser" "$NODE" tests/browser/site.mjs $browser; done
+    end_suites
     for browser in chromium firefox; do suite "demo page, $browser" "$NODE" tests/browser/demo.mjs $browser; done
 }
 

@@ -3,9 +3,10 @@
 
 import { createServer } from 'node:http';
 import { createReadStream } from 'node:fs';
-import { readFile, readdir, realpath, stat } from 'node:fs/promises';
-import { basename, dirname, extname, join, resolve, sep } from 'node:path';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { dirname, extname, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { modelFiles, modelIndex } from './files.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const folders = ['web', 'wasm'];
@@ -13,8 +14,18 @@ const types = {
     '.html': 'text/html; charset=utf-8', '.css': 'text/css; charset=utf-8', '.md': 'text/plain; charset=utf-8',
     '.js': 'text/javascript; charset=utf-8', '.mjs': 'text/javascript; charset=utf-8',
     '.json': 'application/json', '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.png': 'image/png',
-    '.jpg': 'image/jpeg', '.gguf': 'application/octet-stream', '.safetensors': 'application/octet-stream',
+    '.jpg': 'image/jpeg', '.webmanifest': 'application/manifest+json', '.gguf': 'application/octet-stream', '.safetensors': 'application/octet-stream',
 };
+
+// A site that was at this address before has left a service worker, which looks here for its next version: an end.
+const NO_WORKER = `addEventListener('install', () => skipWaiting());
+addEventListener('activate', (event) => event.waitUntil((async () => {
+    for (const name of await caches.keys()) if (name.startsWith('vit-wasm page ')) await caches.delete(name);
+    const pages = await clients.matchAll();
+    await registration.unregister();
+    for (const page of pages) page.navigate(page.url);
+})()));
+`;
 
 class Refusal extends Error {
     constructor(status, text) {
@@ -41,25 +52,6 @@ function parse(args) {
         else usage(`${args[i]}: no such option`);
     }
     return options;
-}
-
-// Name -> { path, bytes } of everything under model/. A weight file brings the configs beside it.
-async function modelFiles(path) {
-    const files = new Map();
-    if (!path) return files;
-    const found = await stat(path).catch(() => usage(`--model ${path}: no such file or folder`));
-    const folder = found.isDirectory() ? path : dirname(path);
-    const wanted = found.isDirectory()
-        ? (name) => /\.(safetensors|gguf|json)$/i.test(name)
-        : (name) => name === basename(path)
-            || (extname(path) === '.safetensors' && /^((pre)?processor_)?config\.json$/.test(name));
-    for (const name of (await readdir(folder)).sort()) {
-        const at = join(folder, name);
-        const info = await stat(at).catch(() => null);
-        if (info?.isFile() && wanted(name)) files.set(name, { path: at, bytes: info.size });
-    }
-    if (!files.size) usage(`--model ${path}: holds no .safetensors or .gguf`);
-    return files;
 }
 
 // The page carries its own policy in a <meta>, so that it also holds on a host that sends no headers; here the
@@ -106,6 +98,11 @@ function sendFile(request, response, name, file) {
     createReadStream(file.path, { start: first, end: last }).on('error', () => response.destroy()).pipe(response);
 }
 
+function sendText(request, response, type, text) {
+    response.writeHead(200, { 'Content-Type': types[type], 'Content-Length': Buffer.byteLength(text) });
+    response.end(request.method === 'HEAD' ? undefined : text);
+}
+
 async function answer(request, response, model) {
     if (request.method !== 'GET' && request.method !== 'HEAD') throw new Refusal(405, 'Only GET and HEAD');
     let path;
@@ -118,15 +115,10 @@ async function answer(request, response, model) {
         response.writeHead(302, { Location: '/web/' }).end();
         return;
     }
+    if (path === '/sw.js') return sendText(request, response, '.js', NO_WORKER);
     const parts = (path === '/web/' ? '/web/index.html' : path).split('/').slice(1);
     if (parts[0] === 'model' && parts.length === 2) {
-        if (parts[1] === 'index.json') {
-            const files = [...model.files].map(([name, { bytes }]) => ({ name, bytes }));
-            const text = JSON.stringify({ name: model.name, files });
-            response.writeHead(200, { 'Content-Type': types['.json'], 'Content-Length': Buffer.byteLength(text) });
-            response.end(request.method === 'HEAD' ? undefined : text);
-            return;
-        }
+        if (parts[1] === 'index.json') return sendText(request, response, '.json', model.index);
         const file = model.files.get(parts[1]);
         if (!file) throw new Refusal(404, 'Not found');
         sendFile(request, response, parts[1], file);
@@ -136,9 +128,10 @@ async function answer(request, response, model) {
 }
 
 const options = parse(process.argv.slice(2));
+const files = await modelFiles(options.model).catch((error) => usage(error.message));
 const model = {
-    files: await modelFiles(options.model),
-    name: options.model && basename(resolve(options.model)),
+    files,
+    index: modelIndex(options.model && resolve(options.model), files),
 };
 const headers = {
     'Content-Security-Policy': await policy(),

@@ -27,7 +27,7 @@ export async function openPage(url, { width = 1280, height = 800, quiet = false 
   const problems = []
   const requests = []
   page.on('console', (message) => !quiet && message.type() === 'error' && problems.push(message.text()))
-  const logged = quiet ? /^(Image corrupt|Cross-Origin Request Blocked)/ : /^Image corrupt/ // by Firefox, as if they were exceptions
+  const logged = quiet ? /^(Image corrupt|Cross-Origin Request Blocked|Failed to load .* A ServiceWorker intercepted)/ : /^Image corrupt/ // by Firefox, as if they were exceptions
   page.on('pageerror', (error) => logged.test(error.message) || problems.push(error.message))
   page.on('request', (request) => /^https?:/.test(request.url()) && requests.push(request.url()))
   await page.goto(url)

@@ -13,6 +13,7 @@ import { builtIn, cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model
 import { openDrawer, startDrawer } from './drawer.js';
 import { showModelButton, showRuns, startRequests } from './runs.js';
 import { startLoading } from './loading.js';
+import { startOffline } from './offline.js';
 import { viewOf } from './view.js';
 import classify from '../tabs/classify.js';
 import compare, { setBeside, typeOfLink } from '../tabs/compare.js';
@@ -276,7 +277,7 @@ async function start() {
     for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
     if (elsewhere.length) first.then(() => askAbout(elsewhere));
     if (named.some(({ purpose }) => purpose === 'use')) return;
-    use(await fromHost() ?? builtIn());
+    await use(await fromHost() ?? builtIn());
 }
 
-start();
+start().then(startOffline);

@@ -119,6 +119,12 @@ export default {
     'requests.one': '1 file was fetched from {hosts}, as you asked',
     'requests.many': '{count} files were fetched from {hosts}, as you asked',
 
+    'update.ready': 'A new version of this page is here.',
+    'update.others': 'Close the other tabs of this page first: all change to the new version together.',
+    'update.isolate': 'Opened again, this page works on all cores of the processor.',
+    'update.reload': 'Reload',
+    'update.later': 'Later',
+
     'batch.title': '{done} of {total} pictures',
     'batch.stop': 'Stop',
     'batch.close': 'Close the table',

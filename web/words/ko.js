@@ -119,6 +119,12 @@ export default {
     'requests.one': '요청하신 대로 {hosts}에서 파일 1개를 받았습니다',
     'requests.many': '요청하신 대로 {hosts}에서 파일 {count}개를 받았습니다',
 
+    'update.ready': '이 페이지의 새 버전이 준비되었습니다.',
+    'update.others': '먼저 이 페이지의 다른 탭을 닫아 주세요. 모든 탭이 함께 새 버전으로 바뀝니다.',
+    'update.isolate': '다시 열면 이 페이지가 프로세서의 모든 코어를 씁니다.',
+    'update.reload': '새로 고침',
+    'update.later': '나중에',
+
     'batch.title': '사진 {total}장 중 {done}장',
     'batch.stop': '중지',
     'batch.close': '표 닫기',
