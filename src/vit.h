@@ -263,7 +263,6 @@ void vit_loader_close(vit_loader *loader);
 const vit_config *vit_model_config(const vit_model *model);
 /* Values of what the head sees. */
 int vit_feature_width(const vit_config *config);
-vit_compute vit_model_compute(const vit_model *model);
 int64_t vit_model_parameters(const vit_model *model);
 uint64_t vit_model_bytes(const vit_model *model);                     /* for weights */
 const char *vit_model_label(const vit_model *model, int class_index); /* NULL where there is none */

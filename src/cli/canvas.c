@@ -118,7 +118,7 @@ static int advance(char c) {
     return width + 2;
 }
 
-double vit_cli_text_width(double size, const char *text) {
+static double text_width(double size, const char *text) {
     int width = 0;
     for (; *text; text++)
         width += advance(*text) - (text[1] ? 0 : 2);
@@ -150,12 +150,12 @@ static void write_text(vit_image *canvas, double x, double y, double along_x, do
 
 void vit_cli_text(vit_image *canvas, double x, double y, double size, double anchor, vit_cli_color color,
                   const char *text) {
-    write_text(canvas, x - anchor * vit_cli_text_width(size, text), y, size / 6, 0, color, text);
+    write_text(canvas, x - anchor * text_width(size, text), y, size / 6, 0, color, text);
 }
 
 void vit_cli_text_upwards(vit_image *canvas, double x, double y, double size, double anchor, vit_cli_color color,
                           const char *text) {
-    write_text(canvas, x, y + anchor * vit_cli_text_width(size, text), 0, -size / 6, color, text);
+    write_text(canvas, x, y + anchor * text_width(size, text), 0, -size / 6, color, text);
 }
 
 /* ---- Colours ---- */

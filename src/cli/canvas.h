@@ -26,7 +26,6 @@ void vit_cli_text(vit_image *canvas, double x, double y, double size, double anc
 /* The same upwards: y is where `anchor` of it lies below, x its foot. */
 void vit_cli_text_upwards(vit_image *canvas, double x, double y, double size, double anchor, vit_cli_color color,
                           const char *text);
-double vit_cli_text_width(double size, const char *text);
 
 /* Colour of a value from 0 to 1: dark blue over green to yellow; or black over red to pale yellow. */
 vit_cli_color vit_cli_scale_color(double value);

@@ -5,8 +5,6 @@
 #include "unpack.h"
 #include "../base/file.h"
 
-#include <float.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,20 +87,9 @@ static vit_status add_text(vit_file *file, const char *text, vit_error *error) {
 /* Whole numbers in full, others with as few digits as give them back: as a float if it is one, 1e-06 and not
  * 9.99999997e-07. */
 static vit_status add_number(vit_file *file, double number, vit_value_type type, vit_error *error) {
-    char text[32];
     if (type == VIT_VALUE_BOOL)
         return add_text(file, number != 0 ? "true" : "false", error);
-    if (number == floor(number) && fabs(number) < 1e20) {
-        snprintf(text, sizeof text, "%.0f", number);
-        return add_text(file, text, error);
-    }
-    int is_float = fabs(number) < FLT_MAX && (double)(float)number == number;
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, number);
-        if (is_float ? strtof(text, NULL) == (float)number : strtod(text, NULL) == number)
-            break;
-    }
-    return add_text(file, text, error);
+    return add_text(file, vit_show_number(number).text, error);
 }
 
 static vit_status add_array(vit_file *file, const vit_metadata *entry, vit_error *error) {

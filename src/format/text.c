@@ -1,6 +1,9 @@
 #include "text.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 size_t vit_utf8_sequence(const unsigned char *text, size_t left) {
@@ -69,4 +72,18 @@ vit_shown_shape vit_show_shape(int rank, const int64_t *shape) {
         used += (size_t)snprintf(out.text + used, sizeof out.text - used, "%s%lld", i ? "," : "", (long long)shape[i]);
     snprintf(out.text + used, sizeof out.text - used, "]");
     return out;
+}
+
+vit_shown_number vit_show_number(double number) {
+    vit_shown_number shown;
+    const int is_float = fabs(number) < FLT_MAX && (double)(float)number == number;
+    if (number == floor(number) && fabs(number) < 1e20)
+        snprintf(shown.text, sizeof shown.text, "%.0f", number);
+    else
+        for (int digits = 6; digits <= 17; digits++) {
+            snprintf(shown.text, sizeof shown.text, "%.*g", digits, number);
+            if (is_float ? strtof(shown.text, NULL) == (float)number : strtod(shown.text, NULL) == number)
+                break;
+        }
+    return shown;
 }

@@ -25,4 +25,10 @@ typedef struct vit_shown_shape {
 } vit_shown_shape;
 vit_shown_shape vit_show_shape(int rank, const int64_t *shape);
 
+/* As few digits, 6 at least, as give the number back: as a float, where it is one. Whole numbers are written out. */
+typedef struct vit_shown_number {
+    char text[32];
+} vit_shown_number;
+vit_shown_number vit_show_number(double number);
+
 #endif

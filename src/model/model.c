@@ -46,10 +46,6 @@ int vit_feature_width(const vit_config *c) {
     return c->projection ? c->projection : c->pre_logits ? c->pre_logits : vit_pooled_width(c);
 }
 
-vit_compute vit_model_compute(const vit_model *model) {
-    return model->options.compute;
-}
-
 const vit_config *vit_model_config(const vit_model *model) {
     return &model->config;
 }

@@ -7,6 +7,7 @@
 #include "../base/half.h"
 #include "../format/gguf.h"
 #include "../format/safetensors.h"
+#include "../format/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,128 +23,137 @@ static int has_field(const vit_config *c, const vit_field *field) {
            (c->decoder.kind || strncmp(field->key, "decoder.", 8) != 0);
 }
 
-static vit_status write_field(vit_gguf_writer *w, const vit_config *c, const vit_field *field, vit_error *error) {
+/* ---- Metadata: the same keys in a GGUF and, as text, in the metadata of safetensors ---- */
+
+typedef enum number_kind { INTEGER, FLOAT, DOUBLE } number_kind;
+
+/* Where keys and their values go. */
+typedef struct sink {
+    void *to;
+    vit_status (*flag)(void *to, const char *key, int value, vit_error *error);
+    vit_status (*text)(void *to, const char *key, const char *value, vit_error *error);
+    vit_status (*texts)(void *to, const char *key, const char *const *values, size_t count, vit_error *error);
+    vit_status (*numbers)(void *to, const char *key, const double *values, int count, number_kind kind, vit_error *error);
+} sink;
+
+static vit_status put_field(const sink *s, const vit_config *c, const vit_field *field, vit_error *error) {
     char key[64];
-    uint32_t values[4];
+    double values[4];
     const int value = *vit_field_at(c, field->config), count = vit_field_length(field);
     int equal = 1;
     for (int i = 0; i < count; i++) {
-        values[i] = (uint32_t)*vit_field_at(c, field[i].config);
+        values[i] = *vit_field_at(c, field[i].config);
         equal = equal && values[i] == values[0];
     }
     snprintf(key, sizeof key, "vit.%s", field->key);
     switch (field->kind) {
-    case VIT_FIELD_NUMBER: return value ? vit_gguf_uint(w, key, values[0], error) : VIT_OK;
-    case VIT_FIELD_FLAG: return vit_gguf_bool(w, key, value, error);
-    case VIT_FIELD_WORD: return vit_gguf_string(w, key, vit_word_of(field->words, value), error);
-    case VIT_FIELD_SIDES:
-        if (equal)
-            return vit_gguf_uint(w, key, values[0], error);
-        return vit_gguf_uints(w, key, values, (size_t)count, error);
-    case VIT_FIELD_LIST: return vit_gguf_uints(w, key, values, (size_t)count, error);
+    case VIT_FIELD_NUMBER: return value ? s->numbers(s->to, key, values, 1, INTEGER, error) : VIT_OK;
+    case VIT_FIELD_FLAG: return s->flag(s->to, key, value, error);
+    case VIT_FIELD_WORD: return s->text(s->to, key, vit_word_of(field->words, value), error);
+    case VIT_FIELD_SIDES: return s->numbers(s->to, key, values, equal ? 1 : count, INTEGER, error);
+    case VIT_FIELD_LIST: return s->numbers(s->to, key, values, count, INTEGER, error);
     case VIT_FIELD_REST: break;
     }
     return VIT_OK;
 }
 
-static vit_status write_metadata(vit_gguf_writer *w, const vit_model *model, vit_error *error) {
-    const vit_config *c = &model->config;
-    const vit_preprocess *p = &c->preprocess;
-    VIT_TRY(vit_gguf_string(w, "general.architecture", network_name(c), error));
-    VIT_TRY(vit_gguf_string(w, "general.name", c->architecture, error));
-    for (const vit_field *f = vit_fields; f < vit_fields + vit_field_count; f++)
-        if (has_field(c, f))
-            VIT_TRY(write_field(w, c, f, error));
-    VIT_TRY(vit_gguf_float(w, "vit.attention.layer_norm_epsilon", c->norm_eps, error));
-    VIT_TRY(vit_gguf_floats(w, "vit.preprocess.mean", p->mean, 3, error));
-    VIT_TRY(vit_gguf_floats(w, "vit.preprocess.std", p->std, 3, error));
-    VIT_TRY(vit_gguf_double(w, "vit.preprocess.crop_pct", p->crop_pct, error));
-    if (*c->label_set)
-        VIT_TRY(vit_gguf_string(w, "vit.label_set", c->label_set, error));
-    if (model->labels)
-        VIT_TRY(vit_gguf_strings(w, "vit.labels", (const char *const *)model->labels, (size_t)c->classes, error));
-    return VIT_OK;
-}
-
-/* ---- The same as text, in the metadata of safetensors ---- */
-
-static vit_status put(vit_buffer *out, const char *text, vit_error *error) {
-    return vit_buffer_append(out, text, strlen(text), "metadata", error);
-}
-
-/* A key of the object. */
-static vit_status put_key(vit_buffer *out, const char *key, vit_error *error) {
-    VIT_TRY(put(out, out->size ? "," : "{", error));
-    VIT_TRY(vit_json_put_string(out, key, error));
-    return put(out, ":", error);
-}
-
-static vit_status put_text(vit_buffer *out, const char *key, const char *text, vit_error *error) {
-    VIT_TRY(put_key(out, key, error));
-    return vit_json_put_string(out, text, error);
-}
-
-/* As few digits as give the numbers back; as floats, where they are. */
-static vit_status put_reals(vit_buffer *out, const char *key, const double *values, int count, vit_error *error) {
-    char text[32];
-    VIT_TRY(put_key(out, key, error));
-    for (int i = 0; i < count; i++) {
-        const int is_float = (double)(float)values[i] == values[i];
-        int digits = 6;
-        do
-            snprintf(text, sizeof text, "%.*g", digits, values[i]);
-        while (++digits <= 17 && (is_float ? strtof(text, NULL) != (float)values[i] : strtod(text, NULL) != values[i]));
-        VIT_TRY(put(out, count == 1 ? "" : i ? "," : "[", error));
-        VIT_TRY(put(out, text, error));
-    }
-    return put(out, count == 1 ? "" : "]", error);
-}
-
-static vit_status put_field(vit_buffer *out, const vit_config *c, const vit_field *field, vit_error *error) {
-    char key[64];
-    double values[4];
-    const int value = *vit_field_at(c, field->config), count = vit_field_length(field);
-    for (int i = 0; i < count; i++)
-        values[i] = *vit_field_at(c, field[i].config);
-    snprintf(key, sizeof key, "vit.%s", field->key);
-    switch (field->kind) {
-    case VIT_FIELD_NUMBER: return value ? put_reals(out, key, values, 1, error) : VIT_OK;
-    case VIT_FIELD_FLAG:
-        VIT_TRY(put_key(out, key, error));
-        return put(out, value ? "true" : "false", error);
-    case VIT_FIELD_WORD: return put_text(out, key, vit_word_of(field->words, value), error);
-    case VIT_FIELD_SIDES:
-    case VIT_FIELD_LIST: return put_reals(out, key, values, count, error);
-    case VIT_FIELD_REST: break;
-    }
-    return VIT_OK;
-}
-
-static vit_status put_metadata(vit_buffer *out, const vit_model *model, vit_error *error) {
+static vit_status put_metadata(const sink *s, const vit_model *model, vit_error *error) {
     const vit_config *c = &model->config;
     const vit_preprocess *p = &c->preprocess;
     const double mean[3] = {p->mean[0], p->mean[1], p->mean[2]}, std[3] = {p->std[0], p->std[1], p->std[2]};
     const double eps = c->norm_eps;
-    VIT_TRY(put_text(out, "general.architecture", network_name(c), error));
-    VIT_TRY(put_text(out, "general.name", c->architecture, error));
+    VIT_TRY(s->text(s->to, "general.architecture", network_name(c), error));
+    VIT_TRY(s->text(s->to, "general.name", c->architecture, error));
     for (const vit_field *f = vit_fields; f < vit_fields + vit_field_count; f++)
         if (has_field(c, f))
-            VIT_TRY(put_field(out, c, f, error));
-    VIT_TRY(put_reals(out, "vit.attention.layer_norm_epsilon", &eps, 1, error));
-    VIT_TRY(put_reals(out, "vit.preprocess.mean", mean, 3, error));
-    VIT_TRY(put_reals(out, "vit.preprocess.std", std, 3, error));
-    VIT_TRY(put_reals(out, "vit.preprocess.crop_pct", &p->crop_pct, 1, error));
+            VIT_TRY(put_field(s, c, f, error));
+    VIT_TRY(s->numbers(s->to, "vit.attention.layer_norm_epsilon", &eps, 1, FLOAT, error));
+    VIT_TRY(s->numbers(s->to, "vit.preprocess.mean", mean, 3, FLOAT, error));
+    VIT_TRY(s->numbers(s->to, "vit.preprocess.std", std, 3, FLOAT, error));
+    VIT_TRY(s->numbers(s->to, "vit.preprocess.crop_pct", &p->crop_pct, 1, DOUBLE, error));
     if (*c->label_set)
-        VIT_TRY(put_text(out, "vit.label_set", c->label_set, error));
-    if (model->labels) {
-        VIT_TRY(put_key(out, "vit.labels", error));
-        for (int i = 0; i < c->classes; i++) {
-            VIT_TRY(put(out, i ? "," : "[", error));
-            VIT_TRY(vit_json_put_string(out, model->labels[i] ? model->labels[i] : "", error));
-        }
-        VIT_TRY(put(out, "]", error));
+        VIT_TRY(s->text(s->to, "vit.label_set", c->label_set, error));
+    return model->labels
+               ? s->texts(s->to, "vit.labels", (const char *const *)model->labels, (size_t)c->classes, error)
+               : VIT_OK;
+}
+
+static vit_status gguf_flag(void *to, const char *key, int value, vit_error *error) {
+    return vit_gguf_bool(to, key, value, error);
+}
+
+static vit_status gguf_text(void *to, const char *key, const char *value, vit_error *error) {
+    return vit_gguf_string(to, key, value, error);
+}
+
+static vit_status gguf_texts(void *to, const char *key, const char *const *values, size_t count, vit_error *error) {
+    return vit_gguf_strings(to, key, values, count, error);
+}
+
+static vit_status gguf_numbers(void *to, const char *key, const double *values, int count, number_kind kind,
+                               vit_error *error) {
+    uint32_t whole[4];
+    float floats[4];
+    for (int i = 0; i < count; i++) {
+        whole[i] = kind == INTEGER ? (uint32_t)values[i] : 0;
+        floats[i] = (float)values[i];
     }
-    return put(out, "}", error);
+    if (kind == INTEGER)
+        return count == 1 ? vit_gguf_uint(to, key, *whole, error) : vit_gguf_uints(to, key, whole, (size_t)count, error);
+    if (kind == DOUBLE)
+        return vit_gguf_double(to, key, *values, error);
+    return count == 1 ? vit_gguf_float(to, key, *floats, error) : vit_gguf_floats(to, key, floats, (size_t)count, error);
+}
+
+static vit_status write_metadata(vit_gguf_writer *w, const vit_model *model, vit_error *error) {
+    return put_metadata(&(sink){w, gguf_flag, gguf_text, gguf_texts, gguf_numbers}, model, error);
+}
+
+static vit_status add(vit_buffer *out, const char *text, vit_error *error) {
+    return vit_buffer_append(out, text, strlen(text), "metadata", error);
+}
+
+/* A key of the object. */
+static vit_status json_key(vit_buffer *out, const char *key, vit_error *error) {
+    VIT_TRY(add(out, out->size ? "," : "{", error));
+    VIT_TRY(vit_json_put_string(out, key, error));
+    return add(out, ":", error);
+}
+
+static vit_status json_flag(void *to, const char *key, int value, vit_error *error) {
+    VIT_TRY(json_key(to, key, error));
+    return add(to, value ? "true" : "false", error);
+}
+
+static vit_status json_text(void *to, const char *key, const char *value, vit_error *error) {
+    VIT_TRY(json_key(to, key, error));
+    return vit_json_put_string(to, value, error);
+}
+
+static vit_status json_texts(void *to, const char *key, const char *const *values, size_t count, vit_error *error) {
+    VIT_TRY(json_key(to, key, error));
+    for (size_t i = 0; i < count; i++) {
+        VIT_TRY(add(to, i ? "," : "[", error));
+        VIT_TRY(vit_json_put_string(to, values[i] ? values[i] : "", error));
+    }
+    return add(to, "]", error);
+}
+
+static vit_status json_numbers(void *to, const char *key, const double *values, int count, number_kind kind,
+                               vit_error *error) {
+    (void)kind;
+    VIT_TRY(json_key(to, key, error));
+    for (int i = 0; i < count; i++) {
+        VIT_TRY(add(to, count == 1 ? "" : i ? "," : "[", error));
+        VIT_TRY(add(to, vit_show_number(values[i]).text, error));
+    }
+    return add(to, count == 1 ? "" : "]", error);
+}
+
+/* The object's text, with its end. */
+static vit_status write_metadata_text(vit_buffer *out, const vit_model *model, vit_error *error) {
+    VIT_TRY(put_metadata(&(sink){out, json_flag, json_text, json_texts, json_numbers}, model, error));
+    return vit_buffer_append(out, "}", 2, "metadata", error);
 }
 
 /* ---- Tensors ---- */
@@ -227,7 +237,7 @@ static vit_status describe_gguf(saver *s, vit_error *error) {
 static vit_status describe_safetensors(saver *s, vit_error *error) {
     static const char *const words[] = {[VIT_F32] = "F32", [VIT_F16] = "F16", [VIT_BF16] = "BF16"};
     vit_buffer text = {.allocator = &s->model->options.allocator};
-    vit_status status = put_metadata(&text, s->model, error);
+    vit_status status = write_metadata_text(&text, s->model, error);
     if (status == VIT_OK) {
         const char *const pairs[][2] = {{"format", "pt"}, {VIT_CONFIG_METADATA, (const char *)text.data}};
         status = vit_safetensors_metadata(&s->safetensors, 2, pairs, error);
