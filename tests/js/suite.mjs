@@ -165,16 +165,14 @@ export function defineSuite({ base, options, expected, has, long }) {
     })
 
     test('Hugging Face needs its preprocessor_config', async () => {
-      const weights = url(HF + 'model.safetensors')
-      const configs = [url(HF + 'config.json'), url(HF + 'preprocessor_config.json')]
-      const image = await bytesOf(PHOTO)
-      const wanted = await using(url(HF), {}, (vit) => vit.logits(image))
-      equal(await using({ config: configs, weights }, {}, (vit) => vit.logits(image)), wanted)
-      const processor = [configs[0], url('built/processor/processor_config.json')]
-      const other = await using({ config: processor, weights }, {}, (vit) => vit.logits(image))
-      equal(await using(url('built/processor/'), {}, (vit) => vit.logits(image)), other, 'processor_config.json alone')
-      equal(await using(url('built/processors/'), {}, (vit) => vit.logits(image)), wanted, 'both: preprocessor_config.json counts')
-      assert(other[0] !== wanted[0], 'the two configs give the same logits')
+      const [weights, ...configs] = ['model.safetensors', 'config.json', 'preprocessor_config.json'].map((file) => url(HF + file))
+      const logitsOf = async (source) => using(source, {}, async (vit) => vit.logits(await bytesOf(PHOTO)))
+      const wanted = await logitsOf(url(HF))
+      equal(await logitsOf({ config: configs, weights }), wanted)
+      const other = await logitsOf({ config: [configs[0], url('built/processor/processor_config.json')], weights })
+      equal(await logitsOf(url('built/processor/')), other, 'processor_config.json alone')
+      equal(await logitsOf(url('built/processors/')), wanted, 'both: preprocessor_config.json counts')
+      assert(other[0] !== wanted[0], 'the configs say the same')
     })
 
     if (has.native)
