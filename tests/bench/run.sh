@@ -56,7 +56,7 @@ bench_kernels() {
     "$PYTHON" tests/wasi_run.py build/bench_kernels.wasm
 }
 
-# Training steps, each network in a process of its own; beside PyTorch's on as many threads.
+# Training steps, each network in a process of its own; beside PyTorch's on as many threads. And fine-tuning on a page.
 bench_train() {
     local network threads=$(($(nproc) > 1 ? 2 : 1))
     title "training, $threads threads"
@@ -64,6 +64,8 @@ bench_train() {
         build/bench_train --threads $threads $network
         [[ -z ${PEERS:-} ]] || "$PEERS/venv/bin/python" "$PEERS/train_torch.py" --threads $threads --cases $network
     done
+    title 'fine-tuning all of ViT-Ti, Chromium'
+    "$NODE" tests/bench/browser.mjs train "$BENCH_MODELS" chromium "{\"model\":\"ti\",\"threads\":$threads,\"batch\":40,\"steps\":30}"
 }
 
 bench_tasks() {
