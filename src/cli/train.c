@@ -66,7 +66,7 @@ typedef struct request {
     vit_cli_run run;
     const char *data, *val, *out, *rates, *freeze;
     double holdout, evaluate, save_minutes;
-    int seed, subset, loaders, resume, recompute;
+    int seed, subset, loaders, resume, recompute, rate_count;
 } request;
 
 /* What the options open. */
@@ -202,6 +202,17 @@ static int choose_rate(vit_cli_training *run, const char *rates) {
     return VIT_CLI_OK;
 }
 
+/* The one that was chosen when the run was begun. */
+static int resume_rate(vit_cli_training *run, const char *rates, double begun) {
+    char *end;
+    run->options.rate = begun;
+    for (const char *at = rates; *at; at = end + (*end == ','))
+        if (strtod(at, &end) == begun)
+            return VIT_CLI_OK;
+    vit_cli_complain("%s: the run was begun with rate %g, which is none of %s", run->folder, begun, rates);
+    return VIT_CLI_FAILED;
+}
+
 /* "0.01" or "0.003,0.01": how many; 0 if it is none of these. */
 static int count_rates(const char *text, double *first) {
     int count = 0;
@@ -239,9 +250,12 @@ static int train(const request *r, material *m) {
     int status = vit_cli_session_options(&session, r->command, &r->run);
     if (status >= 0)
         return status;
+    double begun;
     if (!make_folder(r->out))
         return VIT_CLI_FAILED;
-    status = open_pictures(r, m);
+    status = vit_cli_train_begun(r->out, r->resume, &begun);
+    if (status == VIT_CLI_OK)
+        status = open_pictures(r, m);
     if (status == VIT_CLI_OK)
         status = open_model(r, m);
     if (status != VIT_CLI_OK)
@@ -272,12 +286,14 @@ static int train(const request *r, material *m) {
     run.options.freeze = r->freeze;
     introduce(m, vit_dataset_count(m->data) - left_out, &run);
     double accuracy;
-    if (r->rates && count_rates(r->rates, &accuracy) > 1) {
+    if (r->rate_count > 1) {
         const vit_dataset *test = run.test;
-        if (!held)
-            return vit_cli_usage(r->command, "--lr with several rates needs --holdout");
+        if (!held) {
+            vit_cli_complain("--holdout %g leaves no picture to choose a rate by", r->holdout);
+            return VIT_CLI_FAILED;
+        }
         run.test = NULL; /* choosing looks at no test picture */
-        status = choose_rate(&run, r->rates);
+        status = begun > 0 ? resume_rate(&run, r->rates, begun) : choose_rate(&run, r->rates);
         run.test = test;
     }
     return status == VIT_CLI_OK ? vit_cli_train_run(&run, &accuracy) : status;
@@ -355,8 +371,11 @@ static int run(request *r, int argc, char **argv) {
         return vit_cli_usage(r->command, "--units '%s': expected 1 to 4 numbers with commas between", s->units_text);
     if (!r->out)
         return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
-    if (r->rates && !count_rates(r->rates, &s->rate))
+    r->rate_count = r->rates ? count_rates(r->rates, &s->rate) : 1;
+    if (!r->rate_count)
         return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates);
+    if (r->rate_count > 1 && !(r->holdout > 0))
+        return vit_cli_usage(r->command, "--lr with several rates needs --holdout");
     material m = {0};
     const int result = train(r, &m);
     close_material(&m);

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STATE "state.safetensors" /* of the files of a run, the longest name */
+
 enum { INTERRUPTED = 130, TEST_BATCH = 32 };
 
 /* What a state's note says: so much of the log belongs to it, and settings it was made with. */
@@ -232,7 +234,7 @@ static int save(progress *p) {
     if (!log_step(p))
         return complain_log(p);
     describe(p, note);
-    path_in(path, sizeof path, p->run->folder, "state.safetensors");
+    path_in(path, sizeof path, p->run->folder, STATE);
     if (vit_trainer_save(p->trainer, path, note, &error) != VIT_OK) {
         vit_cli_complain("%s; the last checkpoint is kept", error.text);
         return VIT_CLI_FAILED;
@@ -263,20 +265,37 @@ static int resume(progress *p, const char *state, const char *log) {
     return VIT_CLI_OK;
 }
 
+int vit_cli_train_begun(const char *folder, int resume, double *rate) {
+    char state[4096];
+    int64_t note[NOTES];
+    vit_error error;
+    *rate = 0;
+    if (!path_in(state, sizeof state, folder, STATE)) {
+        vit_cli_complain("%.100s...: the path is too long", folder);
+        return VIT_CLI_FAILED;
+    }
+    if (access(state, F_OK) != 0)
+        return VIT_CLI_OK;
+    if (!resume) {
+        vit_cli_complain("%s holds a run: --resume goes on with it, or choose another folder", folder);
+        return VIT_CLI_FAILED;
+    }
+    if (vit_trainer_note(state, note, &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    memcpy(rate, &note[NOTE_RATE], sizeof *rate);
+    return VIT_CLI_OK;
+}
+
 static int open_files(progress *p) {
     char state[4096], log[4096];
     const char *folder = p->run->folder;
     if (!folder)
         return VIT_CLI_OK;
-    if (!path_in(state, sizeof state, folder, "state.safetensors") || !path_in(log, sizeof log, folder, "log.jsonl")) {
-        vit_cli_complain("%.100s...: the path is too long", folder);
-        return VIT_CLI_FAILED;
-    }
+    path_in(state, sizeof state, folder, STATE);
+    path_in(log, sizeof log, folder, "log.jsonl");
     const int begun = access(state, F_OK) == 0;
-    if (begun && !p->run->resume) {
-        vit_cli_complain("%s holds a run: --resume goes on with it, or choose another folder", folder);
-        return VIT_CLI_FAILED;
-    }
     p->log = fopen(log, begun ? "a" : "w");
     if (!p->log)
         return complain_log(p);

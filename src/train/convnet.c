@@ -17,10 +17,6 @@ static float *take(plan *p, size_t count) {
     return vit_arena_take(&p->t->arena, vit_size_mul(count, sizeof(float)));
 }
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 size_t vit_map_floats(const vit_trainer *t, const vit_map *map) {
     const size_t lanes = (size_t)vit_map_panels(t->kernels, map->height, map->width) * (size_t)t->kernels->panel;
     return vit_size_mul(lanes, (size_t)map->channels);
@@ -59,11 +55,11 @@ static int convolve(plan *p, int x, int y, vit_windows w, const float *weight, i
     const vit_windows back = vit_windows_make(w.out_height, w.out_width, w.size, 1, 0);
     vit_convnet *net = p->net;
     float *standard = take(p, weights);
-    net->partial_size = larger(net->partial_size, weights * (size_t)vit_convolution_chunks(p->t, weights));
-    net->turned_size = larger(net->turned_size, weights);
-    p->lent = larger(p->lent, vit_convolution_scratch(p->t->kernels, &w, channels));
-    p->lent = larger(p->lent, vit_convolution_scratch(p->t->kernels, &back, outputs));
-    p->lent = larger(p->lent, vit_convolve_backward_scratch(p->t, &w, channels));
+    net->partial_size = vit_larger(net->partial_size, weights * (size_t)vit_convolution_chunks(p->t, weights));
+    net->turned_size = vit_larger(net->turned_size, weights);
+    p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &w, channels));
+    p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &back, outputs));
+    p->lent = vit_larger(p->lent, vit_convolve_backward_scratch(p->t, &w, channels));
     const int adds = y != NONE, to = adds ? y : make_map(p, after(w, outputs), NONE);
     add_step(p, (vit_map_step){.kind = VIT_MAP_CONVOLVE, .x = x, .y = to, .windows = w,
                                .weight = weight, .standard = standard, .adds_value = adds});
@@ -74,7 +70,7 @@ static int convolve(plan *p, int x, int y, vit_windows w, const float *weight, i
 static int normalize(plan *p, int x, vit_windows at, const float *gain, const float *bias, int channels, int residual,
                      int relu, int shares) {
     const vit_map map = {.height = at.height, .width = at.width, .channels = channels};
-    p->net->norm_size = larger(p->net->norm_size, vit_size_mul((size_t)p->t->options.batch, 2 * (size_t)channels));
+    p->net->norm_size = vit_larger(p->net->norm_size, vit_size_mul((size_t)p->t->options.batch, 2 * (size_t)channels));
     const int y = make_map(p, map, shares ? x : NONE);
     add_step(p, (vit_map_step){.kind = VIT_MAP_NORMALIZE, .x = x, .y = y, .gain = gain, .bias = bias,
                                .residual = residual, .relu = relu});

@@ -203,10 +203,7 @@ static void take_buffers(vit_feed *f) {
 
 static vit_status check(const vit_dataset *d, const vit_feed_options *o, vit_error *error) {
     const vit_augment *a = &o->augment;
-    const struct {
-        const char *name;
-        double value, least, most;
-    } ranges[] = {
+    const vit_range ranges[] = {
         {"batch", o->batch, 1, 65536},
         {"classes", o->classes, o->classes ? d->class_count : 0, 1e9},
         {"height", o->height, 1, 65535},
@@ -229,11 +226,7 @@ static vit_status check(const vit_dataset *d, const vit_feed_options *o, vit_err
         {"mixup", a->mixup, 0, 1e3},
         {"cutmix", a->cutmix, 0, 1e3},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].least && ranges[i].value <= ranges[i].most))
-            return vit_fail(error, VIT_ERR_ARGUMENT, "%s is %g: expected %g to %g", ranges[i].name, ranges[i].value,
-                            ranges[i].least, ranges[i].most);
-    return VIT_OK;
+    return vit_check_ranges(ranges, sizeof ranges / sizeof *ranges, error);
 }
 
 vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_feed_options *options, vit_error *error) {

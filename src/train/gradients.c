@@ -5,10 +5,6 @@
 #define ROWS 384   /* of a part: what a thread reads of dy stays in its cache */
 #define COLUMNS 96 /* a multiple of every table's tile */
 
-static int parts(int count, int size) {
-    return (count + size - 1) / size;
-}
-
 struct products_job {
     vit_trainer *trainer;
     const vit_product *products;
@@ -16,7 +12,7 @@ struct products_job {
 
 static void run_part(const vit_trainer *t, const vit_product *p, int part) {
     const ptrdiff_t r = t->kernels->panel;
-    const int across = parts(p->k, COLUMNS), row = part / across * ROWS, column = part % across * COLUMNS;
+    const int across = vit_parts(p->k, COLUMNS), row = part / across * ROWS, column = part % across * COLUMNS;
     const vit_gemm_tn g = {
         .dy = p->dy + row * r,
         .x = p->x,
@@ -36,7 +32,7 @@ static void run_parts(void *context, int begin, int end, int thread) {
     for (int part = begin; part < end; part++) {
         const vit_product *p = job->products;
         int left = part;
-        for (int count; left >= (count = parts(p->n, ROWS) * parts(p->k, COLUMNS)); p++)
+        for (int count; left >= (count = vit_parts(p->n, ROWS) * vit_parts(p->k, COLUMNS)); p++)
             left -= count;
         run_part(job->trainer, p, left);
     }
@@ -46,6 +42,6 @@ void vit_products(vit_trainer *t, const vit_product *products, int count) {
     struct products_job job = {t, products};
     int all = 0;
     for (int i = 0; i < count; i++)
-        all += parts(products[i].n, ROWS) * parts(products[i].k, COLUMNS);
+        all += vit_parts(products[i].n, ROWS) * vit_parts(products[i].k, COLUMNS);
     vit_team_run(t->team, all, 1, run_parts, &job);
 }

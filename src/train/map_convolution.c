@@ -13,10 +13,6 @@ static int least(int a, int b) {
     return a < b ? a : b;
 }
 
-static int parts(int count, int size) {
-    return (count + size - 1) / size;
-}
-
 int vit_convolution_chunks(const vit_trainer *t, size_t weights) {
     const int most = (int)(WEIGHTS / (weights < WEIGHTS ? weights : WEIGHTS));
     return least(least(most, CHUNKS), t->options.batch);
@@ -56,7 +52,7 @@ static struct convolve_job job_of(vit_trainer *t, const vit_map_step *step) {
     job.depth = job.c.channels * step->windows.size * step->windows.size;
     job.chunks = vit_convolution_chunks(t, (size_t)job.depth * (size_t)job.c.outputs);
     job.range = least(job.c.channels, CHANNELS);
-    job.ranges = parts(job.c.channels, job.range);
+    job.ranges = vit_parts(job.c.channels, job.range);
     return job;
 }
 

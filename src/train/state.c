@@ -89,14 +89,29 @@ static vit_status find(const vit_container *c, const vit_reader *file, const cha
                     name, bytes);
 }
 
-static vit_status read_state(vit_trainer *t, vit_reader *file, const vit_container *c, standing *s, vit_error *error) {
+/* Opens the file, whatever comes of it, and reads its header and where its trainer stands. */
+static vit_status open_state(vit_reader *file, vit_container *c, standing *s, const char *path, const vit_options *options,
+                             vit_error *error) {
+    unsigned char head[4096]; /* this program's headers are far shorter */
+    uint64_t need = 0, at;
+    size_t got;
+    *file = (vit_reader){0};
+    *c = (vit_container){0};
+    VIT_TRY(vit_reader_open(file, path, options->limits.file_bytes, error));
+    VIT_TRY(vit_reader_read(file, head, sizeof head, &got, error));
+    VIT_TRY(vit_container_parse(c, file->name, head, got, file->size, &need, &options->limits, &options->allocator, error));
+    if (need)
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: not the state of a trainer", file->name);
+    VIT_TRY(find(c, file, "standing", sizeof *s, &at, error));
+    return read_exactly(file, at, s, sizeof *s, error);
+}
+
+static vit_status read_state(vit_trainer *t, vit_reader *file, const vit_container *c, const standing *s, vit_error *error) {
     const char *names[4];
     float *data[4];
-    uint64_t offset[4], at;
+    uint64_t offset[4];
     const int count = arrays_of(t, names, data);
     const size_t bytes = t->parameter_count * sizeof(float);
-    VIT_TRY(find(c, file, "standing", sizeof *s, &at, error));
-    VIT_TRY(read_exactly(file, at, s, sizeof *s, error));
     if (s->network != network_of(t))
         return vit_fail(error, VIT_ERR_SHAPE, "%s: the state of another network or optimiser", file->name);
     if (s->seed != (int64_t)t->options.seed)
@@ -113,21 +128,25 @@ static vit_status read_state(vit_trainer *t, vit_reader *file, const vit_contain
 
 vit_status vit_trainer_load(vit_trainer *t, const char *path, int64_t *note, vit_error *error) {
     vit_reader file;
-    vit_container container = {0};
-    unsigned char head[4096]; /* this program's headers are far shorter */
-    uint64_t need = 0;
-    size_t got;
-    standing s = {0};
-    VIT_TRY(vit_reader_open(&file, path, t->model->options.limits.file_bytes, error));
-    vit_status status = vit_reader_read(&file, head, sizeof head, &got, error);
-    if (status == VIT_OK)
-        status = vit_container_parse(&container, file.name, head, got, file.size, &need, &t->model->options.limits,
-                                     &t->allocator, error);
-    if (status == VIT_OK && need)
-        status = vit_fail(error, VIT_ERR_FORMAT, "%s: not the state of a trainer", file.name);
+    vit_container container;
+    standing s;
+    vit_status status = open_state(&file, &container, &s, path, &t->model->options, error);
     if (status == VIT_OK)
         status = read_state(t, &file, &container, &s, error);
     if (status == VIT_OK && note)
+        memcpy(note, s.note, sizeof s.note);
+    vit_container_release(&container);
+    vit_reader_close(&file);
+    return status;
+}
+
+vit_status vit_trainer_note(const char *path, int64_t *note, vit_error *error) {
+    const vit_options options = vit_default_options();
+    vit_reader file;
+    vit_container container;
+    standing s;
+    const vit_status status = open_state(&file, &container, &s, path, &options, error);
+    if (status == VIT_OK)
         memcpy(note, s.note, sizeof s.note);
     vit_container_release(&container);
     vit_reader_close(&file);

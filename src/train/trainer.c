@@ -40,11 +40,15 @@ static vit_status check_network(const vit_model *model, vit_error *error) {
     return VIT_OK;
 }
 
+vit_status vit_check_ranges(const vit_range *ranges, size_t count, vit_error *error) {
+    for (const vit_range *r = ranges; r < ranges + count; r++)
+        if (!(r->value >= r->least && r->value <= r->most))
+            return vit_fail(error, VIT_ERR_ARGUMENT, "%s is %g: expected %g to %g", r->name, r->value, r->least, r->most);
+    return VIT_OK;
+}
+
 static vit_status check_options(const vit_train_options *o, vit_error *error) {
-    const struct {
-        const char *name;
-        double value, least, most;
-    } ranges[] = {
+    const vit_range ranges[] = {
         {"batch", o->batch, 1, 65536},
         {"accumulate", o->accumulate, 1, 1 << 20},
         {"threads", o->threads, 1, 1024},
@@ -66,21 +70,13 @@ static vit_status check_options(const vit_train_options *o, vit_error *error) {
         {"share of the mask token", o->corrupt_masked, 0, 1},
         {"share of other patches", o->corrupt_swapped, 0, 1},
     };
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (!(ranges[i].value >= ranges[i].least && ranges[i].value <= ranges[i].most))
-            return vit_fail(error, VIT_ERR_ARGUMENT, "%s is %g: expected %g to %g", ranges[i].name, ranges[i].value,
-                            ranges[i].least, ranges[i].most);
-    return VIT_OK;
+    return vit_check_ranges(ranges, sizeof ranges / sizeof *ranges, error);
 }
 
 /* ---- Memory ---- */
 
 static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
     return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
 }
 
 static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_options *options, vit_error *error) {
@@ -129,7 +125,7 @@ static void take_patches(vit_trainer *t) {
     t->chunk_x = take(&t->arena, lanes, width, 1);
     t->chunk_dx = take(&t->arena, lanes, width, 1);
     t->chunk_y = take(&t->arena, lanes, (size_t)vit_prediction_values(c), 1);
-    t->thread_scratch = larger(t->thread_scratch, 2 * r * (size_t)t->cells);
+    t->thread_scratch = vit_larger(t->thread_scratch, 2 * r * (size_t)t->cells);
 }
 
 static void take_kept(vit_trainer *t, size_t lanes) {
@@ -201,10 +197,10 @@ static void take_buffers(vit_trainer *t, int threads) {
     t->logits = take(arena, batch, classes, 1);
     t->dlogits = take(arena, batch, classes, 1);
     const size_t block = (size_t)t->block * r * (width + (size_t)vit_fc1_rows(c)) + 2 * width * r;
-    t->thread_scratch = c->heads ? larger(vit_train_attention_scratch(t), block) : block;
-    t->thread_scratch = larger(t->thread_scratch, (size_t)t->tokens * larger(width, 2 * width));
+    t->thread_scratch = c->heads ? vit_larger(vit_train_attention_scratch(t), block) : block;
+    t->thread_scratch = vit_larger(t->thread_scratch, (size_t)t->tokens * vit_larger(width, 2 * width));
     if (c->resnet.stem_width)
-        t->thread_scratch = larger(t->thread_scratch, vit_convnet_take(t));
+        t->thread_scratch = vit_larger(t->thread_scratch, vit_convnet_take(t));
     if (vit_is_patch_predictor(c))
         take_patches(t);
     t->scratch = take(arena, (size_t)threads, t->thread_scratch, 1);

@@ -105,6 +105,22 @@ struct vit_trainer {
 /* What the network sees of a patch. */
 enum vit_patch_kind { VIT_PATCH_WHOLE, VIT_PATCH_MASKED, VIT_PATCH_SWAPPED, VIT_PATCH_KEPT };
 
+/* An option that is a number: VIT_ERR_ARGUMENT names the first that is out of its range, or NaN. */
+typedef struct vit_range {
+    const char *name;
+    double value, least, most;
+} vit_range;
+vit_status vit_check_ranges(const vit_range *ranges, size_t count, vit_error *error);
+
+static inline size_t vit_larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* How many parts of `size` hold `count`. */
+static inline int vit_parts(int count, int size) {
+    return (count + size - 1) / size;
+}
+
 vit_sums vit_sums_of(const vit_config *config);
 
 static inline float *vit_scratch(const vit_trainer *t, int thread) {

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import tarfile
@@ -136,6 +137,62 @@ def test_train_killed(vit, tally, folder):
     same_run(tally, f"{folder}/whole", f"{folder}/parts", "killed and resumed")
     updates = [line["update"] for line in log(f"{folder}/parts")]
     tally.check(updates == sorted(set(updates)), "no line of the log is there twice", updates)
+
+
+def test_train_full_disk(vit, tally, folder):
+    """What cannot be written is said; the last checkpoint stays, and the run goes on from it."""
+    if vit.wasi:
+        return
+    data = pictures(f"{folder}/data")
+    command = ["train", *SMALL, "--steps", "6", "--lr", "0.003", "--save-minutes", "0", data]
+
+    def limited(run, size, *more):  # files of at most so many bytes
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        return subprocess.run([*vit.words, *command, *more, "--out", f"{folder}/{run}"], stdin=subprocess.DEVNULL,
+                              capture_output=True, preexec_fn=limit)
+
+    whole = vit.run(*command, "--out", f"{folder}/whole")
+    tally.check(whole.status == 0, "a run with room", whole)
+    model, state = (os.path.getsize(f"{folder}/whole/{file}") for file in ("model.gguf", "state.safetensors"))
+    tally.check(model < state, "sizes", (model, state))
+    done = limited("a", model // 2)
+    tally.check(done.returncode == 1 and b"a/state.safetensors: cannot write" in done.stderr, "no room for the state", done)
+    tally.equal(os.listdir(f"{folder}/a"), ["log.jsonl"], "nothing is left of it")
+    done = vit.run(*command[:-1], "--resume", "--out", f"{folder}/a", data)
+    same_run(tally, f"{folder}/whole", f"{folder}/a", "begun again with room")
+
+    process = subprocess.Popen([*vit.words, *command, "--steps", "100000", "--out", f"{folder}/b"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not os.path.exists(f"{folder}/b/model.gguf"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    kept = {file: read(f"{folder}/b/{file}") for file in ("model.gguf", "state.safetensors")}
+    done = limited("b", model // 2, "--steps", "100000", "--resume")
+    words = b"cannot write" in done.stderr and b"the last checkpoint is kept" in done.stderr
+    tally.check(done.returncode == 1 and words, "no room to go on", done)
+    for file, content in kept.items():
+        tally.check(read(f"{folder}/b/{file}") == content, f"{file} is kept")
+    tally.equal(sorted(os.listdir(f"{folder}/b")), ["log.jsonl", "model.gguf", "state.safetensors"], "nothing half-written")
+
+
+def test_train_rates(vit, tally, folder):
+    """Trials of several rates come after everything that can be refused, and once."""
+    data = pictures(f"{folder}/data")
+    command = ["train", *SMALL, "--steps", "4", "--lr", "0.01,0.001"]
+    result = vit.run(*command, "--out", f"{folder}/a", "no such folder")
+    tally.check(result.status == 2 and "needs --holdout" in result.err, "no pictures to choose by", result)
+    command += ["--holdout", "0.3", "--out", f"{folder}/a", data]
+    result = vit.run(*command)
+    tally.check(result.status == 0 and result.out.count("held out") == 2, "two trials", result)
+    result = vit.run(*command)
+    tally.check(result.status == 1 and "--resume" in result.err and "held out" not in result.out, "a folder with a run", result)
+    result = vit.run(*command, "--resume")
+    tally.check(result.status == 0 and "held out" not in result.out, "it goes on with the rate that was chosen", result)
+    result = vit.run(*command, "--resume", "--lr", "0.5,0.6")
+    tally.check(result.status == 1 and "none of 0.5,0.6" in result.err, "other rates", result)
 
 
 def test_train_plot(vit, tally, folder):
