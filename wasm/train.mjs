@@ -1,12 +1,6 @@
 // Training: dist/vit-train.mjs, which training.mjs fetches. The Trainer is what pages hold; a TrainingEngine has the module and
 // stands where an Engine does: in place, or in a worker behind a Client.
 
-const MODULES = {
-  'simd128': new URL('./vit-train-simd128.wasm', import.meta.url).href,
-  'simd128-mt': new URL('./vit-train-simd128-mt.wasm', import.meta.url).href,
-  'relaxed': new URL('./vit-train-relaxed.wasm', import.meta.url).href,
-  'relaxed-mt': new URL('./vit-train-relaxed-mt.wasm', import.meta.url).href
-}
 const OPTIMIZERS = ['sgd', 'adam', 'adamw'] // in the order of exports_train.c
 const SCHEDULES = ['constant', 'linear', 'cosine'] // of vit_train.h
 const TYPES = ['f32', 'f16', 'bf16', undefined, 'q8_0', 'q4_0'] // of vit.h
@@ -42,7 +36,7 @@ const TRAIN = (LOAD) => ({
 const SAVE = { type: isOneOf(TYPES.filter(Boolean)) }
 
 export default function define({
-  Client, LOAD, VitError, Wasm, argument, asVitError, breathe, checkOptions, isPixels, loadSource, openSource, readImage, show, sides, snapshot,
+  Client, LOAD, MODULES, VitError, Wasm, argument, asVitError, breathe, checkOptions, isPixels, loadSource, openSource, readImage, show, sides, snapshot,
   throwIfCancelled, unlessCancelled
 }) {
   class TrainingEngine {

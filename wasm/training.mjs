@@ -10,8 +10,15 @@ import { Wasm } from './module.mjs'
 import { LOAD, checkOptions, show, sides } from './options.mjs'
 import { openSource } from './read.mjs'
 
+// As text: a worker is told.
+const MODULES = {
+  'simd128': new URL('./dist/vit-train-simd128.wasm', import.meta.url).href,
+  'simd128-mt': new URL('./dist/vit-train-simd128-mt.wasm', import.meta.url).href,
+  'relaxed': new URL('./dist/vit-train-relaxed.wasm', import.meta.url).href,
+  'relaxed-mt': new URL('./dist/vit-train-relaxed-mt.wasm', import.meta.url).href
+}
 const shared = {
-  Client, LOAD, VitError, Wasm, argument, asVitError, breathe, checkOptions, isPixels, loadSource, openSource, readImage, show, sides, snapshot,
+  Client, LOAD, MODULES, VitError, Wasm, argument, asVitError, breathe, checkOptions, isPixels, loadSource, openSource, readImage, show, sides, snapshot,
   throwIfCancelled, unlessCancelled
 }
 let coming

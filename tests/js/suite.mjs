@@ -419,7 +419,7 @@ export function defineSuite({ base, options, expected, has, long }) {
 
   defineLook({ url, bytesOf, tensorsOf, using, some, pause, options, has, long })
   defineMasked({ url, bytesOf, tensorsOf, using, some, rgba, pause, options, has, long })
-  defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, streamOf, options, long })
+  defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, streamOf, pause, options, long })
   defineFirst({ url, bytesOf, load, using, streamOf, some, rgba, pause, options, has })
 
   describe('images', () => {

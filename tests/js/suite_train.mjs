@@ -1,5 +1,6 @@
 // The part of the suite about training.
 
+import { Wasm } from '../../wasm/module.mjs'
 import { assert, close, describe, equal, rejects, test } from './harness.mjs'
 import { readGguf } from './gguf.mjs'
 
@@ -16,7 +17,7 @@ const crossEntropy = (logits, label) => {
 }
 
 // What it uses of the suite's own helpers.
-export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, streamOf, options: { worker }, long }) {
+export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, streamOf, pause, options: { worker }, long }) {
   async function training(vit, options, use) {
     const trainer = await vit.train(options)
     try {
@@ -152,6 +153,28 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
       await using(streamOf(await bytesOf('built/timm_cls.gguf'), [1 << 16]), {}, async (vit) => rejects(vit.train(), 'unsupported', 'stream')).catch((e) => {
         if (e.code !== 'format') throw e // without the native program there is no such file
       })
+    })
+
+    test('nothing is kept', async () => {
+      if (worker) return
+      const { close } = Wasm.prototype
+      const kept = []
+      Wasm.prototype.close = function () {
+        return kept.push(close.call(this)), kept.at(-1)
+      }
+      try {
+        await using(url(TIMM), {}, async (vit) => {
+          await training(vit, { classes: ['mug', 'plant'], layers: 1 }, async (trainer) => {
+            await trainer.step(await pictures())
+            await trainer.save()
+          })
+          await rejects(vit.train({ layers: 9 }), 'argument')
+        })
+        await pause()
+        equal(kept, [0, 0, 0], 'blocks')
+      } finally {
+        Wasm.prototype.close = close
+      }
     })
 
     test('is cancelled, and goes on; is disposed', async () => {
