@@ -98,6 +98,9 @@ vit_status vit_filter_components(const vit_model *model, int count, float *compo
  * which is the same for any storage and compute type, and the word of `feature`. out: at least 32 bytes. */
 void vit_model_backbone(const vit_model *model, vit_feature feature, char out[32]);
 
+/* Numbers in such a feature vector. */
+int vit_model_feature_width(const vit_model *model, vit_feature feature);
+
 /* Examples, each the features of a picture and a label, and a linear classifier of them. */
 typedef struct vit_probe vit_probe;
 
@@ -113,6 +116,10 @@ typedef struct vit_probe_info {
 vit_status vit_probe_open(vit_probe **out, int width, const char *backbone, const vit_options *options,
                           vit_error *error);
 void vit_probe_close(vit_probe *probe);
+/* Which features of the model its examples are. VIT_ERR_ARGUMENT where they are those of another network; name, of the
+ * probe, is used in the error. */
+vit_status vit_probe_feature(const vit_probe *probe, const vit_model *model, const char *name, vit_feature *out,
+                             vit_error *error);
 /* Owned by the probe, until its next change. */
 vit_probe_info vit_probe_get_info(const vit_probe *probe);
 /* Of a class, in the order in which they were first seen; NULL past the last. */

@@ -25,7 +25,7 @@ export class Engine {
   #wake // ends its waiting
   #disposed = false
   #calls = 0
-  #probes = new Set() // their addresses
+  #probes = new Map() // address -> numbers of a feature vector
   #turn = 0 // when the event loop had its last turn
   info
 
@@ -134,7 +134,7 @@ export class Engine {
   close() {
     this.#disposed = true
     this.#tail = this.#tail.then(() => {
-      for (const probe of this.#probes) this.#wasm.closeProbe(probe)
+      for (const probe of this.#probes.keys()) this.#wasm.closeProbe(probe)
       return this.#wasm.close()
     })
     this.#tail.catch(() => {}) // an engine that crashed may do so again: dispose() does not wait for it
@@ -291,32 +291,35 @@ export class Engine {
     const wasm = this.#wasm
     if (op === 'open' || op === 'decode') {
       const opened = op === 'open' ? wasm.openProbe(pool) : wasm.decodeProbe(name, bytes)
-      this.#probes.add(opened.probe)
-      return { ...opened, ...wasm.describeProbe(opened.probe) }
+      const { width, ...state } = wasm.describeProbe(opened.probe)
+      this.#probes.set(opened.probe, width)
+      return { ...opened, ...state }
     }
     if (op === 'encode') return wasm.encodeProbe(probe)
     if (op === 'close') {
       if (this.#probes.delete(probe)) wasm.closeProbe(probe)
       return {}
     }
-    const { width, classes } = wasm.describeProbe(probe)
     if (op === 'score') {
+      const { classes } = wasm.describeProbe(probe)
       const ofOne = (scores) => classes.map(({ label }, index) => ({ index, label, score: scores[index] })).sort((a, b) => b.score - a.score).slice(0, topK)
       return features.map((one) => ofOne(wasm.scores(probe, one, neighbours, classes.length)))
     }
     let ids
     try {
-      if (op === 'add') ids = this.#addExamples(probe, examples, width)
+      if (op === 'add') ids = this.#addExamples(probe, examples)
       else if (typeof which === 'string') wasm.removeClass(probe, which)
       else wasm.removeExample(probe, which)
     } finally {
-      if (wasm.describeProbe(probe).examples) wasm.fitProbe(probe, l2)
+      wasm.fitProbe(probe, l2)
     }
-    return { ids, ...wasm.describeProbe(probe) }
+    const { width, ...state } = wasm.describeProbe(probe)
+    return { ids, ...state }
   }
 
   // All of them, or none. Brings their numbers.
-  #addExamples(probe, examples, width) {
+  #addExamples(probe, examples) {
+    const width = this.#probes.get(probe)
     const ids = []
     try {
       for (const { label, features } of examples) {

@@ -264,35 +264,22 @@ typedef struct opened_probe { /* module.mjs reads it */
     vit_feature feature; /* of the model, which its examples are */
 } opened_probe;
 
-static int feature_width(const engine *e, vit_feature feature) {
-    const vit_config *c = vit_model_config(e->model);
-    return feature == VIT_FEATURE_HEAD ? vit_feature_width(c) : c->width;
-}
-
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_open(engine *e, int feature, opened_probe *out) {
     char backbone[32];
     vit_model_backbone(e->model, (vit_feature)feature, backbone);
     out->feature = (vit_feature)feature;
-    return vit_probe_open(&out->probe, feature_width(e, out->feature), backbone, &e->options, &e->error);
+    return vit_probe_open(&out->probe, vit_model_feature_width(e->model, out->feature), backbone, &e->options, &e->error);
 }
 
 /* A file's; of another network it is refused. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_decode(engine *e, const char *name, const void *bytes, size_t size,
                                                     opened_probe *out) {
-    char backbone[32];
     vit_status status = vit_probe_decode(&out->probe, name, bytes, size, &e->options, &e->error);
+    if (status == VIT_OK)
+        status = vit_probe_feature(out->probe, e->model, name, &out->feature, &e->error);
     if (status != VIT_OK)
-        return status;
-    const vit_probe_info info = vit_probe_get_info(out->probe);
-    for (out->feature = VIT_FEATURE_HEAD; out->feature <= VIT_FEATURE_MEAN; out->feature++) {
-        vit_model_backbone(e->model, out->feature, backbone);
-        if (strcmp(backbone, info.backbone) == 0 && info.width == feature_width(e, out->feature))
-            return VIT_OK;
-    }
-    snprintf(e->error.text, sizeof e->error.text, "%s: was made with another network: %.16s, this one is %.16s", name,
-             info.backbone, backbone);
-    vit_probe_close(out->probe);
-    return e->error.status = VIT_ERR_ARGUMENT;
+        vit_probe_close(out->probe);
+    return status;
 }
 
 EMSCRIPTEN_KEEPALIVE void vit_js_probe_close(engine *e, vit_probe *probe) {
@@ -313,8 +300,9 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_remove_class(engine *e, vit_probe *
     return vit_probe_remove_class(probe, label, &e->error);
 }
 
+/* Without examples there is nothing to fit. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_fit(engine *e, vit_probe *probe, double l2) {
-    return vit_probe_fit(probe, l2, &e->error);
+    return vit_probe_get_info(probe).examples ? vit_probe_fit(probe, l2, &e->error) : VIT_OK;
 }
 
 EMSCRIPTEN_KEEPALIVE void vit_js_probe_info(const engine *e, const vit_probe *probe, vit_probe_info *out) {

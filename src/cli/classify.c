@@ -108,9 +108,7 @@ int vit_cli_classify(int argc, char **argv) {
         status = VIT_CLI_FAILED;
     }
     if (status == VIT_CLI_OK) {
-        int failed = 0;
-        for (int i = 0; i < count; i++)
-            failed += vit_cli_collect(&paths, argv[i]);
+        int failed = vit_cli_collect_all(&paths, count, argv);
         failed += classify_all(&engine, &paths, top, k, json);
         status = failed ? VIT_CLI_FAILED : VIT_CLI_OK;
     }

@@ -74,11 +74,6 @@ void vit_cli_engine_close(vit_cli_engine *engine) {
     vit_model_close(engine->model);
 }
 
-int vit_cli_feature_width(const vit_cli_engine *engine, vit_feature feature) {
-    const vit_config *config = vit_model_config(engine->model);
-    return feature == VIT_FEATURE_HEAD ? vit_feature_width(config) : config->width;
-}
-
 int vit_cli_check_feature(const vit_cli_command *command, const vit_cli_engine *engine, vit_feature feature) {
     if (feature == VIT_FEATURE_CLASS && !vit_model_config(engine->model)->class_token)
         return vit_cli_usage(command, "--pool cls: this model has no class token; use head or mean");

@@ -52,8 +52,6 @@ vit_preprocess vit_cli_rules(const vit_model *model, const vit_cli_run *run);
 /* Exit status for an error of vit_session_open: a usage error if the size was asked for by --size. */
 int vit_cli_session_failed(const vit_cli_command *command, const vit_cli_run *run, const vit_error *error);
 
-/* Numbers of a feature vector. */
-int vit_cli_feature_width(const vit_cli_engine *engine, vit_feature feature);
 /* -1 to go on, or the exit status: --pool asks for what the model does not have. */
 int vit_cli_check_feature(const vit_cli_command *command, const vit_cli_engine *engine, vit_feature feature);
 
@@ -61,7 +59,7 @@ int vit_cli_check_feature(const vit_cli_command *command, const vit_cli_engine *
 vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error);
 /* The same, and runs it. */
 vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error);
-/* The same, and its features: row [vit_cli_feature_width()]. */
+/* The same, and its features: row [vit_model_feature_width()]. */
 vit_status vit_cli_engine_features(vit_cli_engine *engine, const char *path, vit_feature feature, float *row,
                                    vit_error *error);
 

@@ -119,7 +119,7 @@ static int run_features(vit_cli_engine *engine, table *table, int count, char **
     const int status = vit_cli_check_feature(&command, engine, table->pool);
     if (status >= 0)
         return status;
-    table->width = (size_t)vit_cli_feature_width(engine, table->pool);
+    table->width = (size_t)vit_model_feature_width(engine->model, table->pool);
     table->row = malloc(table->width * sizeof *table->row);
     if (!table->row) {
         vit_cli_complain("out of memory for a feature vector");
@@ -127,9 +127,7 @@ static int run_features(vit_cli_engine *engine, table *table, int count, char **
     }
     if (table->out && !open_part(table, engine))
         return VIT_CLI_FAILED;
-    int failed = 0;
-    for (int i = 0; i < count; i++)
-        failed += vit_cli_collect(&paths, arguments[i]);
+    const int failed = vit_cli_collect_all(&paths, count, arguments);
     const int unread = compute_all(table, engine, &paths);
     int good = unread >= 0;
     if (good && table->out && table->count == 0)

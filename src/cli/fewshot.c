@@ -21,7 +21,7 @@ int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vi
     if (status >= 0)
         return status;
     vit_model_backbone(engine->model, feature, backbone);
-    if (vit_probe_open(out, vit_cli_feature_width(engine, feature), backbone, NULL, &error) == VIT_OK)
+    if (vit_probe_open(out, vit_model_feature_width(engine->model, feature), backbone, NULL, &error) == VIT_OK)
         return VIT_CLI_OK;
     vit_cli_complain("%s", error.text);
     return VIT_CLI_FAILED;
@@ -48,7 +48,7 @@ static vit_status add_picture(vit_probe *probe, vit_cli_engine *engine, vit_feat
 int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_feature feature, const char *folder) {
     vit_cli_paths paths = {0};
     vit_error error;
-    float *row = malloc((size_t)vit_cli_feature_width(engine, feature) * sizeof *row);
+    float *row = malloc((size_t)vit_model_feature_width(engine->model, feature) * sizeof *row);
     if (!row || !vit_cli_is_folder(folder)) {
         vit_cli_complain("%s: %s", folder,
                          !row ? "out of memory" : vit_cli_file_size(folder) < 0 ? "no such folder"
@@ -74,15 +74,11 @@ int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_featu
 }
 
 int vit_cli_probe_feature(const vit_probe *probe, const vit_cli_engine *engine, const char *path) {
-    const char *wanted = vit_probe_get_info(probe).backbone;
-    char backbone[32];
-    for (int feature = VIT_FEATURE_HEAD; feature <= VIT_FEATURE_MEAN; feature++) {
-        vit_model_backbone(engine->model, (vit_feature)feature, backbone);
-        if (strcmp(backbone, wanted) == 0 &&
-            vit_probe_get_info(probe).width == vit_cli_feature_width(engine, (vit_feature)feature))
-            return feature;
-    }
-    vit_cli_complain("%s: was made with another network: %.16s, this one is %.16s", path, wanted, backbone);
+    vit_feature feature;
+    vit_error error;
+    if (vit_probe_feature(probe, engine->model, path, &feature, &error) == VIT_OK)
+        return (int)feature;
+    vit_cli_complain("%s", error.text);
     return -1;
 }
 
@@ -207,22 +203,11 @@ typedef struct prediction {
     vit_feature feature;
     int top, neighbours, json;
     float *features, *scores;
-    vit_score *best; /* [classes] */
+    vit_score *best; /* [classes]: their order */
 } prediction;
 
-/* Best first, ties by lower index. */
-static void sort_scores(const prediction *p, int classes) {
-    for (int k = 0; k < classes; k++) {
-        int place = k;
-        for (; place > 0 && p->scores[k] > p->best[place - 1].score; place--)
-            p->best[place] = p->best[place - 1];
-        p->best[place] = (vit_score){k, p->scores[k]};
-    }
-}
-
 static void print_prediction(const prediction *p, const char *path) {
-    const int classes = vit_probe_get_info(p->probe).classes, shown = p->top < classes ? p->top : classes;
-    sort_scores(p, classes);
+    const int classes = vit_probe_get_info(p->probe).classes, shown = vit_top_classes(p->scores, classes, p->top, p->best);
     if (!p->json)
         vit_cli_line(stdout, "%s", path);
     else
@@ -231,15 +216,16 @@ static void print_prediction(const prediction *p, const char *path) {
         vit_cli_json_string(path);
     fputs(p->json ? ",\"top\":[" : "", stdout);
     for (int i = 0; i < shown; i++) {
-        const char *label = vit_probe_label(p->probe, p->best[i].index);
+        const int best = p->best[i].index;
+        const char *label = vit_probe_label(p->probe, best);
         if (!p->json) {
-            vit_cli_line(stdout, "  %7.4f  %s", (double)p->best[i].score, label);
+            vit_cli_line(stdout, "  %7.4f  %s", (double)p->scores[best], label);
             continue;
         }
-        printf("%s{\"index\":%d,\"label\":", i ? "," : "", p->best[i].index);
+        printf("%s{\"index\":%d,\"label\":", i ? "," : "", best);
         vit_cli_json_string(label);
         fputs(",\"score\":", stdout);
-        vit_cli_json_float(p->best[i].score);
+        vit_cli_json_float(p->scores[best]);
         putchar('}');
     }
     fputs(p->json ? "]}\n" : "", stdout);
@@ -264,8 +250,7 @@ static int predict_all(prediction *p, vit_cli_engine *engine, int count, char **
         vit_cli_complain("out of memory for %d classes", info.classes);
         return VIT_CLI_FAILED;
     }
-    for (int i = 0; i < count; i++)
-        failed += vit_cli_collect(&paths, arguments[i]);
+    failed += vit_cli_collect_all(&paths, count, arguments);
     vit_cli_progress progress = vit_cli_progress_start((double)paths.count, "pictures");
     for (size_t i = 0; i < paths.count; i++) {
         vit_error error;

@@ -238,7 +238,7 @@ int vit_cli_index_open(vit_cli_index *index, const char *path, const vit_cli_eng
         .path = path,
         .size = {engine->height, engine->width},
         .crop_pct = engine->rules.crop_pct,
-        .width = vit_cli_feature_width(engine, feature),
+        .width = vit_model_feature_width(engine->model, feature),
         .in_file = (flags & VIT_CLI_INDEX_IN_FILE) != 0,
         .compute = flags & VIT_CLI_INDEX_IN_FILE ? engine->compute : VIT_COMPUTE_F32,
     };

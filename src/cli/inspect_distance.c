@@ -59,9 +59,7 @@ static vit_status add_picture(study *study, vit_cli_engine *engine, const char *
 static int add_all(study *study, vit_cli_engine *engine, int count, char **arguments) {
     vit_cli_paths paths = {0};
     vit_error error;
-    int failed = 0;
-    for (int i = 0; i < count; i++)
-        failed += vit_cli_collect(&paths, arguments[i]);
+    int failed = vit_cli_collect_all(&paths, count, arguments);
     vit_cli_progress progress = vit_cli_progress_start((double)paths.count, "pictures");
     for (size_t i = 0; i < paths.count; i++) {
         vit_cli_progress_show(&progress, (double)i, (double)paths.count);

@@ -131,6 +131,13 @@ int vit_cli_collect(vit_cli_paths *paths, const char *path) {
     return complaints;
 }
 
+int vit_cli_collect_all(vit_cli_paths *paths, int count, char **arguments) {
+    int complaints = 0;
+    for (int i = 0; i < count; i++)
+        complaints += vit_cli_collect(paths, arguments[i]);
+    return complaints;
+}
+
 void vit_cli_paths_release(vit_cli_paths *paths) {
     for (size_t i = 0; i < paths->count; i++)
         free(paths->items[i]);

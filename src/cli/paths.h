@@ -15,6 +15,8 @@ typedef struct vit_cli_paths {
  * by the bytes of the path; hidden names and links to folders are passed over. What cannot be read, and a folder
  * without any picture, is named on stderr; returns how many such complaints there were. */
 int vit_cli_collect(vit_cli_paths *paths, const char *path);
+/* The same of several. */
+int vit_cli_collect_all(vit_cli_paths *paths, int count, char **arguments);
 void vit_cli_paths_release(vit_cli_paths *paths);
 
 int vit_cli_is_folder(const char *path);

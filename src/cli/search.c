@@ -166,7 +166,7 @@ static int answer(search *search, const vit_cli_paths *queries) {
 
 static int run_search(search *search, const char *place, int count, char **arguments) {
     vit_cli_paths queries = {0};
-    const int width = vit_cli_feature_width(&search->engine, search->feature), is_folder = vit_cli_is_folder(place);
+    const int width = vit_model_feature_width(search->engine.model, search->feature), is_folder = vit_cli_is_folder(place);
     search->query = malloc((size_t)width * sizeof *search->query);
     if (!search->query) {
         vit_cli_complain("out of memory for a feature vector");
@@ -176,8 +176,8 @@ static int run_search(search *search, const char *place, int count, char **argum
                             is_folder ? VIT_CLI_INDEX_WRITE : 0))
         return VIT_CLI_FAILED;
     int failed = gather(search, place, count > 0);
-    for (int i = 0; i < count && failed >= 0; i++)
-        failed += vit_cli_collect(&queries, arguments[i]);
+    if (failed >= 0)
+        failed += vit_cli_collect_all(&queries, count, arguments);
     if (failed >= 0)
         failed += answer(search, &queries);
     vit_cli_paths_release(&queries);

@@ -34,3 +34,20 @@ void vit_model_backbone(const vit_model *model, vit_feature feature, char out[32
                                         [VIT_FEATURE_MEAN] = "mean"};
     snprintf(out, 32, "%016llx-%s", (unsigned long long)hash_of(model), words[feature]);
 }
+
+int vit_model_feature_width(const vit_model *model, vit_feature feature) {
+    return feature == VIT_FEATURE_HEAD ? vit_feature_width(&model->config) : model->config.width;
+}
+
+vit_status vit_probe_feature(const vit_probe *probe, const vit_model *model, const char *name, vit_feature *out,
+                             vit_error *error) {
+    const vit_probe_info info = vit_probe_get_info(probe);
+    char backbone[32];
+    for (*out = VIT_FEATURE_HEAD; *out <= VIT_FEATURE_MEAN; ++*out) {
+        vit_model_backbone(model, *out, backbone);
+        if (strcmp(backbone, info.backbone) == 0 && info.width == vit_model_feature_width(model, *out))
+            return VIT_OK;
+    }
+    return vit_fail(error, VIT_ERR_ARGUMENT, "%s: was made with another network: %.16s, this one is %.16s", name,
+                    info.backbone, backbone);
+}

@@ -219,7 +219,7 @@ REAL, FLOWERS = f"{DATA}/data/vit_tiny_patch16_224", f"{DATA}/data/flowers_500"
 
 
 def test_flowers(vit, tally, folder):
-    """5-shot accuracy over 20 draws is that of plain arithmetic on the same features."""
+    """5-shot and 10-shot accuracy over 20 draws are those of plain arithmetic on the same features."""
     if not (os.path.exists(REAL) and os.path.exists(FLOWERS)):
         return tally.skip("no photographs of flowers and weights in VIT_DATA")
     if vit.wasi:
@@ -230,12 +230,14 @@ def test_flowers(vit, tally, folder):
     tally.check(result.status == 0 and len(five["trials"]) == 20, "fewshot eval", result)
     (count, width), values = read_npy(f"{folder}/f.npy")
     rows = [values[i * width : (i + 1) * width] for i in range(count)]
-    percents = []
-    for trial in five["trials"]:
-        chosen = trial["rows"]
-        others = [i for i in range(count) if i not in chosen]
-        x, y = [rows[i] for i in chosen], [i // 100 for i in chosen]
-        scores = least_squares(x, y, 5, 1024, [rows[i] for i in others])
-        percents.append(100 * sum(s.index(max(s)) == i // 100 for i, s in zip(others, scores)) / len(others))
-    tally.check(near(sum(percents) / 20, five["accuracy"], 0.1), "5-shot accuracy", (percents, five["accuracy"]))
+    for line in (five, ten):
+        percents = []
+        for trial in line["trials"]:
+            chosen = trial["rows"]
+            others = [i for i in range(count) if i not in chosen]
+            x, y = [rows[i] for i in chosen], [i // 100 for i in chosen]
+            scores = least_squares(x, y, 5, 1024, [rows[i] for i in others])
+            percents.append(100 * sum(s.index(max(s)) == i // 100 for i, s in zip(others, scores)) / len(others))
+        tally.equal((len(trial["rows"]), len(percents)), (5 * line["shots"], 20), f"{line['shots']} of each, 20 times")
+        tally.check(near(sum(percents) / 20, line["accuracy"], 0.1), "accuracy", (line["shots"], percents, line["accuracy"]))
     tally.check(55 < five["accuracy"] < 62 < ten["accuracy"] + 2, "flowers are told apart", (five["accuracy"], ten["accuracy"]))
