@@ -56,21 +56,6 @@ static double deviation_of(const summary *s) {
     return variance > 0 ? sqrt(variance) : 0;
 }
 
-/* "1,5,10" */
-static int read_shots(study *study, const char *text) {
-    while (study->shots_count < MOST_SHOTS) {
-        char *end;
-        const long value = strtol(text, &end, 10);
-        if (end == text || value < 1 || value > 1000000 || (*end && *end != ','))
-            return 0;
-        study->shots[study->shots_count++] = (int)value;
-        if (!*end)
-            return 1;
-        text = end + 1;
-    }
-    return 0;
-}
-
 /* Those of 1, 2, 5, 10, ... that leave pictures to judge by. */
 static void default_shots(study *study, int smallest) {
     static const int usual[] = {1, 2, 5, 10, 20, 50, 100, 200, 500};
@@ -215,7 +200,9 @@ int vit_cli_fewshot_eval(int argc, char **argv) {
     int status = vit_cli_parse(&command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    if (study.shots_text && !read_shots(&study, study.shots_text))
+    if (study.shots_text)
+        study.shots_count = vit_cli_integers(study.shots_text, 1, 1000000, study.shots, MOST_SHOTS);
+    if (study.shots_text && !study.shots_count)
         return vit_cli_usage(&command, "--shots '%s': expected up to %d whole numbers, as in 1,5,10", study.shots_text,
                              MOST_SHOTS);
     if ((status = vit_cli_check_png(&command, study.out)) >= 0)

@@ -120,6 +120,32 @@ static const char *read_int(const char *text, int *value) {
     return end;
 }
 
+int vit_cli_integers(const char *text, int min, int max, int *out, int most) {
+    for (int count = 0; count < most; text++) {
+        text = read_int(text, &out[count]);
+        if (!text || out[count] < min || out[count] > max || (*text && *text != ','))
+            return 0;
+        count++;
+        if (!*text)
+            return count;
+    }
+    return 0;
+}
+
+int vit_cli_numbers(const char *text, double min, double max, double *out, int most) {
+    for (int count = 0; count < most; text++) {
+        char *end;
+        out[count] = strtod(text, &end);
+        if (end == text || !(out[count] >= min && out[count] <= max) || (*end && *end != ','))
+            return 0;
+        text = end;
+        count++;
+        if (!*text)
+            return count;
+    }
+    return 0;
+}
+
 static int read_size(const char *text, int size[2]) {
     const char *end = read_int(text, &size[0]);
     if (end && *end == 0)

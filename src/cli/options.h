@@ -34,6 +34,10 @@ typedef struct vit_cli_command {
  * *count of them. Returns -1 to go on, or the exit status: help was printed (0) or an error was (2). */
 int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *count);
 
+/* "1,5,10": how many numbers go to out; 0 if they are more than `most`, not within min..max, or something else. */
+int vit_cli_integers(const char *text, int min, int max, int *out, int most);
+int vit_cli_numbers(const char *text, double min, double max, double *out, int most);
+
 /* A command of several kinds, each with options of its own: runs the one that argv[1] names. The table ends with NULL. */
 typedef struct vit_cli_subcommand {
     const char *name;

@@ -59,12 +59,15 @@ static const vit_cli_command pretrain_command = {
     .most = 1,
 };
 
+enum { MOST_RATES = 32 };
+
 typedef struct request {
     const vit_cli_command *command;
     vit_cli_settings settings;
     vit_cli_model model;
     vit_cli_run run;
-    const char *data, *val, *out, *rates, *freeze;
+    const char *data, *val, *out, *rates_text, *freeze;
+    double rates[MOST_RATES];
     double holdout, evaluate, save_minutes;
     int seed, subset, loaders, resume, recompute, rate_count;
 } request;
@@ -177,24 +180,22 @@ static void introduce(const material *m, int pictures, const vit_cli_training *t
                  (double)vit_trainer_bytes(m->model, &t->options) * 1e-6);
 }
 
-/* The rate of the list that does best on the pictures held out, each tried for the whole length. */
-static int choose_rate(vit_cli_training *run, const char *rates) {
+/* The rate that does best on the pictures held out, each tried for the whole length. */
+static int choose_rate(vit_cli_training *run, const request *r) {
     double best = -1, chosen = 0;
     const char *folder = run->folder;
     run->folder = NULL;
-    for (const char *at = rates; *at;) {
-        char *end;
+    for (int i = 0; i < r->rate_count; i++) {
         double accuracy;
-        run->options.rate = strtod(at, &end);
+        run->options.rate = r->rates[i];
         const int status = vit_cli_train_run(run, &accuracy);
         if (status != VIT_CLI_OK)
             return status;
-        vit_cli_line(stdout, "rate %g: %.2f %% of the pictures held out", run->options.rate, accuracy);
+        vit_cli_line(stdout, "rate %g: %.2f %% of the pictures held out", r->rates[i], accuracy);
         if (accuracy > best) {
             best = accuracy;
-            chosen = run->options.rate;
+            chosen = r->rates[i];
         }
-        at = end + (*end == ',');
     }
     run->options.rate = chosen;
     run->folder = folder;
@@ -203,46 +204,13 @@ static int choose_rate(vit_cli_training *run, const char *rates) {
 }
 
 /* The one that was chosen when the run was begun. */
-static int resume_rate(vit_cli_training *run, const char *rates, double begun) {
-    char *end;
+static int resume_rate(vit_cli_training *run, const request *r, double begun) {
     run->options.rate = begun;
-    for (const char *at = rates; *at; at = end + (*end == ','))
-        if (strtod(at, &end) == begun)
+    for (int i = 0; i < r->rate_count; i++)
+        if (r->rates[i] == begun)
             return VIT_CLI_OK;
-    vit_cli_complain("%s: the run was begun with rate %g, which is none of %s", run->folder, begun, rates);
+    vit_cli_complain("%s: the run was begun with rate %g, which is none of %s", r->out, begun, r->rates_text);
     return VIT_CLI_FAILED;
-}
-
-/* "0.01" or "0.003,0.01": how many; 0 if it is none of these. */
-static int count_rates(const char *text, double *first) {
-    int count = 0;
-    for (const char *at = text;; count++) {
-        char *end;
-        const double rate = strtod(at, &end);
-        if (end == at || !(rate > 0 && rate < 1e6) || (*end && *end != ','))
-            return 0;
-        if (!count)
-            *first = rate;
-        if (!*end)
-            return count + 1;
-        at = end + 1;
-    }
-}
-
-/* "2,2": units of each stage, the others 0. */
-static int read_units(const char *text, int units[4]) {
-    int stages = 0;
-    memset(units, 0, 4 * sizeof *units);
-    for (const char *at = text;; at++, stages++) {
-        char *end;
-        const long count = stages < 4 ? strtol(at, &end, 10) : 0;
-        if (count < 1 || count > 1000 || (*end && *end != ','))
-            return 0;
-        units[stages] = (int)count;
-        at = end;
-        if (!*at)
-            return 1;
-    }
 }
 
 static int train(const request *r, material *m) {
@@ -293,13 +261,14 @@ static int train(const request *r, material *m) {
             return VIT_CLI_FAILED;
         }
         run.test = NULL; /* choosing looks at no test picture */
-        status = begun > 0 ? resume_rate(&run, r->rates, begun) : choose_rate(&run, r->rates);
+        status = begun > 0 ? resume_rate(&run, r, begun) : choose_rate(&run, r);
         run.test = test;
     }
     return status == VIT_CLI_OK ? vit_cli_train_run(&run, &accuracy) : status;
 }
 
-static int run(request *r, int argc, char **argv) {
+static int run(const vit_cli_command *command, int argc, char **argv) {
+    request whole = {.command = command, .evaluate = 1, .save_minutes = 5, .loaders = 1}, *r = &whole;
     int count;
     const int is_new = r->command != &finetune_command, is_pretrain = r->command == &pretrain_command;
     vit_cli_settings *s = &r->settings;
@@ -338,7 +307,7 @@ static int run(request *r, int argc, char **argv) {
         {"holdout", "F", VIT_CLI_NUMBER, &r->holdout, 0, 0.9, "test on this part of DATA, and do not train on it"},
         {"subset", "N", VIT_CLI_INT, &r->subset, 1, 2147483647, "train on so many pictures of DATA, chosen by the seed"},
         {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
-        {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates, 0, 0,
+        {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates_text, 0, 0,
          "the highest rate; of several, the best on the pictures held out, each tried for the whole length"},
         VIT_CLI_SETTINGS_OPTIONS(*s),
         {"seed", "N", VIT_CLI_INT, &r->seed, 0, 2147483647, "of weights, order, augmentation and dropout (default: 0)"},
@@ -367,13 +336,19 @@ static int run(request *r, int argc, char **argv) {
     if (status >= 0)
         return status;
     r->data = argv[0];
-    if (s->units_text && !read_units(s->units_text, s->units))
-        return vit_cli_usage(r->command, "--units '%s': expected 1 to 4 numbers with commas between", s->units_text);
+    if (s->units_text) {
+        memset(s->units, 0, sizeof s->units);
+        if (!vit_cli_integers(s->units_text, 1, 1000, s->units, 4))
+            return vit_cli_usage(r->command, "--units '%s': expected 1 to 4 numbers with commas between", s->units_text);
+    }
     if (!r->out)
         return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
-    r->rate_count = r->rates ? count_rates(r->rates, &s->rate) : 1;
-    if (!r->rate_count)
-        return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates);
+    if (r->rates_text) {
+        r->rate_count = vit_cli_numbers(r->rates_text, 1e-30, 1e6, r->rates, MOST_RATES);
+        if (!r->rate_count)
+            return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates_text);
+        s->rate = r->rates[0];
+    }
     if (r->rate_count > 1 && !(r->holdout > 0))
         return vit_cli_usage(r->command, "--lr with several rates needs --holdout");
     material m = {0};
@@ -383,16 +358,13 @@ static int run(request *r, int argc, char **argv) {
 }
 
 int vit_cli_train(int argc, char **argv) {
-    request r = {.command = &train_command, .evaluate = 1, .save_minutes = 5, .loaders = 1};
-    return run(&r, argc, argv);
+    return run(&train_command, argc, argv);
 }
 
 int vit_cli_finetune(int argc, char **argv) {
-    request r = {.command = &finetune_command, .evaluate = 1, .save_minutes = 5, .loaders = 1};
-    return run(&r, argc, argv);
+    return run(&finetune_command, argc, argv);
 }
 
 int vit_cli_pretrain(int argc, char **argv) {
-    request r = {.command = &pretrain_command, .evaluate = 1, .save_minutes = 5, .loaders = 1};
-    return run(&r, argc, argv);
+    return run(&pretrain_command, argc, argv);
 }
