@@ -2,6 +2,7 @@
 
 import { join } from 'node:path'
 import { axe } from './launch.mjs'
+import { testFill } from './tab_fill.mjs'
 import { testFind } from './tab_find.mjs'
 import { answered, check, drop, encoded, fileOf, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
@@ -270,7 +271,7 @@ async function testTeach(base, browserName) {
 // What every tab owes: it fits, its controls have names, and nobody is shut out of it in light or in dark.
 async function testFit(base) {
   const script = axe()
-  for (const tab of ['classify', 'look', 'teach', 'find', 'compare']) {
+  for (const tab of ['classify', 'look', 'fill', 'teach', 'find', 'compare']) {
     const { page, close } = await openPage(`${base}#${tab}`, { width: 360, height: 740 })
     await until(page, () => document.querySelector('#model-button .dot').hasAttribute('data-on'))
     if (tab === 'teach') await addClass(page, 'averylongnamewithoutabreak'.repeat(3))
@@ -279,6 +280,7 @@ async function testFit(base) {
       await page.click('#learnt summary')
       await until(page, () => !document.querySelector('#learnt figure:last-child').hidden)
     }
+    if (tab === 'fill') await until(page, () => document.querySelector('#fill .controls').checkVisibility())
     if (tab === 'find') {
       await drop(page, sample('cat'), sample('horse'))
       await until(page, () => document.querySelectorAll('#tiles li').length === 2)
@@ -320,6 +322,7 @@ async function testLanguage(base) {
 export async function testTabs(base, browserName) {
   await testLanguage(base)
   await testLook(base, browserName)
+  await testFill(base, browserName)
   await testTeach(base, browserName)
   await testFind(base, browserName)
   await testFit(base)

@@ -17,11 +17,12 @@ import { startOffline } from './offline.js';
 import { viewOf } from './view.js';
 import classify from '../tabs/classify.js';
 import compare, { setBeside, typeOfLink } from '../tabs/compare.js';
+import fill from '../tabs/fill.js';
 import find from '../tabs/find.js';
 import lookTab from '../tabs/look.js';
 import teach from '../tabs/teach.js';
 
-const tabs = [classify, lookTab, teach, find, compare];
+const tabs = [classify, lookTab, fill, teach, find, compare];
 const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 
 let current = null;     // the picture on the stage: { name, alt, blob }
@@ -46,7 +47,7 @@ async function lookAgain(shown, ...options) {
     looking?.abort();
     const video = viewfinder();
     const picture = video ? { name: t('picture.photo'), blob: video } : current;
-    if (!model.vit || !picture || (video && !tab.live)) return void await shown;
+    if (!(model.vit || tab.ownModel) || !picture || (video && !tab.live)) return void await shown;
     const { signal } = looking = new AbortController();
     const slow = setTimeout(() => {
         $('#live').textContent = t('looking');

@@ -61,6 +61,13 @@ export async function loadModel({ name, source }) {
     }
 }
 
+// The engine's own model of masked patches, beside that in use: { vit, name }.
+export async function loadMasked(progress) {
+    const { ViT } = await engine();
+    const vit = await ViT.load(ViT.models.masked, { onProgress: ({ phase, loaded, total }) => phase === 'weights' && progress(loaded, total) });
+    return { vit, name: vit.info.architecture };
+}
+
 // Another one for a while, beside that in use: the caller's to dispose. progress(loaded, total) in bytes.
 export async function loadBeside({ source }, compute, signal, progress) {
     const { ViT } = await engine();

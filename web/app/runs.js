@@ -8,9 +8,9 @@ import { watchRequests } from './requests.js';
 
 const threads = (n) => (n === 1 ? t('threads.one') : t('threads.many', { count: n }));
 
-function showList(info) {
+function showList(info, name) {
     const entries = {
-        model: model.name,
+        model: name,
         parameters: count(info.parameters),
         input: t('input.size', info.input),
         compute: info.compute,
@@ -25,14 +25,14 @@ function showList(info) {
         [el('dt', { textContent: t(`runs.${key}`) }), el('dd', { textContent: value })]));
 }
 
-// parts: of the last answer, if there was one. The list comes with the first answer, so that nothing moves after it.
-export function showRuns(parts) {
-    const info = model.vit?.info;
+// parts: of the last answer, if there was one; of: { vit, name }, whose. The list comes with the first answer, so that nothing moves after it.
+export function showRuns(parts, { vit, name } = model) {
+    const info = vit?.info;
     $('#runs').hidden = !parts;
     $('#foot-runs').textContent = t('foot.none');
     if (!info) return;
-    showList(info);
-    const line = [model.name, info.compute, t('foot.kernels', info), threads(info.threads),
+    showList(info, name);
+    const line = [name, info.compute, t('foot.kernels', info), threads(info.threads),
         info.isolated ? t('foot.isolated') : t('foot.shared'), t('foot.memory', { bytes: bytes(info.memory.wasm) })];
     const times = Object.entries(parts ?? {}).map(([name, ms]) => `${t(`time.${name}`)} ${milliseconds(ms)}`);
     if (parts) line.push(times.join(', '));

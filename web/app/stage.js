@@ -22,7 +22,10 @@ let showGrid = true;
 let hovered = null;     // { row, column }
 let heat = null;        // canvas of rows x columns pixels that darkens what is not looked at
 let live = null;        // { name, width, height } of the camera's picture while that is shown
-let pointed = () => {}; // called when another patch is chosen
+let overlay = null;     // draws over the picture
+let brush = null;       // { side, begin, go, end } of a tab that paints
+let painting = false;
+const pointed = [];     // called when another patch is chosen
 let overtaken = () => {}; // ends the wait for a picture when another one comes
 
 // The part of the picture that the model is fed, in pixels: { left, top, width, height }.
@@ -127,17 +130,29 @@ function draw() {
         pen.imageSmoothingEnabled = false;
         pen.drawImage(heat, left, top, right - left, bottom - top);
     }
+    overlay?.(pen, (column) => across(seen.left + column * seen.width / view.columns),
+        (row) => down(seen.top + row * seen.height / view.rows), showGrid);
     if (showGrid || heat || clear < 1) veil(left, top, right, bottom, width, height);
     if (showGrid || clear < 1) lines(left, top, right - left, bottom - top, sharp);
     if (hovered) {
         const side = (right - left) / view.columns, tall = (bottom - top) / view.rows;
+        const { row, column, rows, columns } = under(hovered);
+        const box = [left + column * side, top + row * tall, columns * side, rows * tall];
         pen.lineWidth = 4;
         pen.strokeStyle = '#fff';
-        pen.strokeRect(left + hovered.column * side, top + hovered.row * tall, side, tall);
+        pen.strokeRect(...box);
         pen.lineWidth = 2;
         pen.strokeStyle = getComputedStyle(canvas).color;
-        pen.strokeRect(left + hovered.column * side, top + hovered.row * tall, side, tall);
+        pen.strokeRect(...box);
     }
+}
+
+// The patches of the brush that is held over one: { row, column, rows, columns }; without a brush that one.
+export function under({ row, column }) {
+    const side = brush?.side ?? 1, before = (side - 1) >> 1;
+    const top = Math.max(row - before, 0), left = Math.max(column - before, 0);
+    const rows = Math.min(row - before + side, view.rows) - top, columns = Math.min(column - before + side, view.columns) - left;
+    return { row: top, column: left, rows, columns };
 }
 
 function captions() {
@@ -157,13 +172,13 @@ function choose(next) {
     hovered = next;
     captions();
     draw();
-    pointed();
+    pointed.forEach((listener) => listener());
 }
 
 function hover(event) {
     let next = null;
     const source = live ?? picture;
-    if (source && (showGrid || heat)) {
+    if (source && (showGrid || heat || brush)) {
         const box = frame.getBoundingClientRect();
         const seen = seenArea();
         const x = (event.clientX - box.left) * source.width / box.width - seen.left;
@@ -174,10 +189,33 @@ function hover(event) {
     choose(next);
 }
 
+function press(event) {
+    if (event.pointerType !== 'mouse' || brush) hover(event);
+    if (!brush || !hovered || event.button) return;
+    painting = true;
+    canvas.setPointerCapture(event.pointerId);
+    brush.begin(hovered);
+}
+
+function move(event) {
+    if (event.pointerType === 'mouse' || painting) hover(event);
+    if (painting && hovered) brush.go(hovered);
+}
+
+function lift() {
+    if (painting) brush?.end();
+    painting = false;
+}
+
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 function step(event) {
     if (event.key === 'Escape') return choose(null);
+    if (brush && hovered && [' ', 'Enter'].includes(event.key)) {
+        event.preventDefault();
+        brush.begin(hovered);
+        return brush.end();
+    }
     const [down, right] = STEPS[event.key] ?? [];
     if (down === undefined || !(live ?? picture)) return;
     event.preventDefault();
@@ -208,9 +246,22 @@ export function setHeat(map) {
 export const chosenPatch = () => hovered;
 
 // listener() is called when another one is chosen.
-export const onPatch = (listener) => {
-    pointed = listener;
-};
+export const onPatch = (listener) => pointed.push(listener);
+
+// paint(pen, x, y, showGrid) draws over the picture; x(column) and y(row) are where patches begin. null: nothing does.
+export function setOverlay(paint) {
+    overlay = paint;
+    draw();
+}
+
+// Patches are painted by pointer and by key: begin(patch), go(patch) and end() are called, and side says how many rows and
+// columns of them the brush has. null: they are only pointed at.
+export function setBrush(next) {
+    brush = next;
+    draw();
+}
+
+export { draw as redraw };
 
 // Shows a picture: { name, alt, blob }. Resolves to false where the browser cannot show it.
 export async function showPicture(next) {
@@ -262,8 +313,9 @@ export function setClear(fraction) {
 
 export function startStage(gridButton) {
     new ResizeObserver(draw).observe(frame);
-    stage.addEventListener('pointermove', (event) => event.pointerType === 'mouse' && hover(event));
-    stage.addEventListener('pointerdown', (event) => event.pointerType !== 'mouse' && hover(event));
+    stage.addEventListener('pointermove', move);
+    stage.addEventListener('pointerdown', press);
+    for (const kind of ['pointerup', 'pointercancel']) stage.addEventListener(kind, lift);
     stage.addEventListener('pointerleave', (event) => event.pointerType === 'mouse' && hover(event));
     canvas.addEventListener('keydown', step);
     canvas.addEventListener('blur', () => choose(null));
