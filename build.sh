@@ -569,6 +569,8 @@ usage: ./build.sh [VERB] [OPTION]...
                build/site: the page and the package as a folder for any web server
   test [native|cli|wasi|node|browser|readme|long]
                tests everything, or one part; long is what is too slow for every change
+  fuzz TARGET [SECONDS]
+               feeds a way in with mutated files under ASan and UBSan (tests/RELIABILITY.md); fuzz alone lists them
   bench [native|kernels|train|tasks|convnets|node|browser|batch|busy|wasi|cold|memory|size]... [--models ti,s,b] [--compute f32,int8]
         [--runs N]
                times networks with random weights in every host, beside other engines if PEERS names a folder that can
@@ -604,6 +606,10 @@ main() {
             . tests/run.sh
             . tests/bench/run.sh
             run_bench "$@"
+            ;;
+        fuzz)
+            . tests/fuzz/run.sh
+            run_fuzz "$@"
             ;;
         clean) clean ;;
         help | -h | --help) usage ;;

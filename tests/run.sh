@@ -78,6 +78,7 @@ build_unit_tests() {
     for test in tests/unit/test_*.c; do program "build/sanitized/$(basename "$test" .c)" sanitized "$test"; done
     program build/sanitized/vit sanitized "${CLI[@]}"
     program build/sanitized/golden sanitized tests/golden*.c
+    for test in "${FUZZ_TARGETS[@]}"; do fuzz_program build/sanitized sanitized "$test" tests/fuzz/replay.c; done
     finish
 }
 
@@ -109,6 +110,7 @@ test_native() {
     suite layers bash tests/check_layers.sh
     for test in build/native/test_*; do suite "unit ${test##*test_}" "$test"; done
     for test in build/sanitized/test_*; do suite "unit ${test##*test_}, sanitized" "$test"; done
+    for test in "${FUZZ_TARGETS[@]}"; do fuzz_replay "$test"; done
     suite 'goldens' "$PYTHON" tests/check_goldens.py
     suite 'goldens read by wrong rules' "$PYTHON" tests/check_traps.py
     suite 'goldens, sanitized' env VIT_DATA=none "$PYTHON" tests/check_goldens.py build/sanitized/golden build/sanitized/vit
@@ -117,6 +119,7 @@ test_native() {
 test_cli() {
     build_native
     suite 'command line' "$PYTHON" tests/cli/run.py build/vit
+    suite 'killed' "$PYTHON" tests/faults.py kill build/vit 8
     suite 'small networks' "$PYTHON" tests/networks.py build/vit vit_tiny_ vit_small_patch32_224 vit_small_r26_s32_224 bit_r50x1 \
         deit_tiny_ deit3_small_patch16_224 vit_small_patch14_reg4_dinov2
 }
@@ -183,6 +186,9 @@ test_long() {
     find_browsers
     suite 'JavaScript, Node, all ways' "$NODE" tests/js/run.mjs :
     for browser in chromium firefox; do suite "JavaScript, $browser, all ways" "$NODE" tests/browser/run.mjs $browser :; done
+    apt_install 'failing calls of the system' strace
+    suite 'failing calls' "$PYTHON" tests/faults.py calls build/vit
+    suite 'killed 200 times' "$PYTHON" tests/faults.py kill build/vit 200
     build_wasi
     suite 'ViT, small to huge' "$PYTHON" tests/networks.py build/vit vit_tiny_p vit_small_p vit_half_ vit_base_patch vit_large_patch vit_huge_
     suite 'hybrids, BiT, DeiT' "$PYTHON" tests/networks.py build/vit vit_tiny_r vit_small_r vit_base_r vit_large_r r50_ bit_ resnetv2_ deit axial_
@@ -195,6 +201,7 @@ test_long() {
 
 run_tests() {
     local part
+    . tests/fuzz/run.sh
     find_python
     [[ $# -gt 0 ]] || set -- native cli wasi node browser readme
     for part in "$@"; do

@@ -19,10 +19,11 @@ int vit_is_folder(const char *path) {
 
 int vit_file_exists(const char *path) {
     struct stat status;
-    return stat(path, &status) == 0 && !S_ISDIR(status.st_mode);
+    return stat(path, &status) == 0 ? !S_ISDIR(status.st_mode) : errno != ENOENT && errno != ENOTDIR;
 }
 
-vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit, vit_error *error) {
+static vit_status open_within(vit_reader *reader, const char *path, uint64_t limit, const char *limit_name,
+                              vit_error *error) {
     *reader = (vit_reader){0};
     size_t length = strlen(path), room = sizeof reader->name - 1;
     size_t kept = length < room ? length : room;
@@ -37,8 +38,8 @@ vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit,
     if (status.st_size == 0)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the file is empty", path);
     if ((uint64_t)status.st_size > limit)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %llu bytes, the limit is %llu (limits file_bytes and config_bytes)",
-                        path, (unsigned long long)status.st_size, (unsigned long long)limit);
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %llu bytes, the limit is %llu (limit %s)", path,
+                        (unsigned long long)status.st_size, (unsigned long long)limit, limit_name);
     reader->size = (uint64_t)status.st_size;
     reader->stream = fopen(path, "rb");
     if (!reader->stream)
@@ -46,10 +47,18 @@ vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit,
     return VIT_OK;
 }
 
+vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit, vit_error *error) {
+    return open_within(reader, path, limit, "file_bytes", error);
+}
+
 vit_status vit_reader_read(vit_reader *reader, void *out, size_t bytes, size_t *got, vit_error *error) {
     *got = fread(out, 1, bytes, reader->stream);
-    if (*got < bytes && ferror(reader->stream))
-        return fail_errno(error, reader->name, "cannot read");
+    while (*got < bytes && ferror(reader->stream)) {
+        if (errno != EINTR)
+            return fail_errno(error, reader->name, "cannot read");
+        clearerr(reader->stream);
+        *got += fread((char *)out + *got, 1, bytes - *got, reader->stream);
+    }
     reader->position += *got;
     return VIT_OK;
 }
@@ -67,9 +76,10 @@ void vit_reader_close(vit_reader *reader) {
     reader->stream = NULL;
 }
 
-vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error) {
+static vit_status read_within(vit_buffer *buffer, const char *path, uint64_t limit, const char *limit_name,
+                              vit_error *error) {
     vit_reader reader;
-    vit_status status = vit_reader_open(&reader, path, limit, error);
+    vit_status status = open_within(&reader, path, limit, limit_name, error);
     unsigned char piece[65536];
     size_t got = 1;
     while (status == VIT_OK && got) {
@@ -79,6 +89,14 @@ vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, v
     }
     vit_reader_close(&reader);
     return status;
+}
+
+vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error) {
+    return read_within(buffer, path, limit, "file_bytes", error);
+}
+
+vit_status vit_read_config(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error) {
+    return read_within(buffer, path, limit, "config_bytes", error);
 }
 
 vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_allocator *allocator, vit_error *error) {

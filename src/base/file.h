@@ -12,7 +12,7 @@ typedef struct vit_reader {
     uint64_t size, position;
 } vit_reader;
 
-/* Refuses folders, missing and empty files, and files over limit bytes, each with its own sentence. */
+/* Refuses folders, missing and empty files, and files over limit bytes (file_bytes), each with its own sentence. */
 vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit, vit_error *error);
 /* Up to bytes into out; *got is 0 at the end of the file. */
 vit_status vit_reader_read(vit_reader *reader, void *out, size_t bytes, size_t *got, vit_error *error);
@@ -21,6 +21,8 @@ vit_status vit_reader_at(vit_reader *reader, uint64_t offset, void *out, size_t 
 void vit_reader_close(vit_reader *reader);
 /* The whole file appended to buffer. */
 vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error);
+/* The same of a file whose limit is config_bytes. */
+vit_status vit_read_config(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error);
 
 /* The file appears under its own name only when commit succeeds; cancel (and a failed write) removes what was written.
  * After an error only cancel is useful; cancel after commit does nothing. */
@@ -37,6 +39,7 @@ vit_status vit_writer_commit(vit_writer *writer, vit_error *error);
 void vit_writer_cancel(vit_writer *writer);
 
 int vit_is_folder(const char *path);
+/* Also where it cannot be told: whoever opens it will say why. */
 int vit_file_exists(const char *path);
 
 #endif

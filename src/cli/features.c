@@ -108,7 +108,7 @@ static int open_part(table *table, const vit_cli_engine *engine) {
         return 0;
     }
     snprintf(table->part, size, "%s.part", table->out);
-    if (vit_cli_file_size(table->part) >= 0 && !vit_cli_is_index(table->part, VIT_CLI_INDEX_IN_FILE)) /* not ours */
+    if (vit_cli_file_size(table->part) > 0 && !vit_cli_is_index(table->part, VIT_CLI_INDEX_IN_FILE)) /* not ours */
         snprintf(table->part, size, "%s.rows%ld.part", table->out, (long)getpid());
     return vit_cli_index_open(&table->kept, table->part, engine, table->pool,
                               VIT_CLI_INDEX_WRITE | VIT_CLI_INDEX_IN_FILE);

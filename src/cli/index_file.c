@@ -128,6 +128,11 @@ int vit_cli_is_index(const char *path, int flags) {
     return is;
 }
 
+static int cannot_read(const vit_cli_index *index) {
+    vit_cli_complain("%s: cannot read: %s", index->path, strerror(errno));
+    return -1;
+}
+
 static int damaged(const vit_cli_index *index, long long at) {
     vit_cli_complain("%s: is damaged at byte %lld", index->path, at);
     return -1;
@@ -138,15 +143,18 @@ static int damaged(const vit_cli_index *index, long long at) {
 static long long read_record(const vit_cli_index *index, FILE *file, long long at, long long left, record *head,
                              char *path, float *vector) {
     const long long row = (long long)index->width * (long long)sizeof *vector;
-    if (left < (long long)sizeof *head || fread(head, sizeof *head, 1, file) != 1)
+    if (left < (long long)sizeof *head)
         return 0;
+    if (fread(head, sizeof *head, 1, file) != 1)
+        return cannot_read(index);
     const long long length = (long long)sizeof *head + head->path_bytes + row;
     if (head->path_bytes == 0 || head->path_bytes >= LONGEST_PATH)
         return damaged(index, at);
     if (length > left)
         return 0;
-    if (fread(path, head->path_bytes, 1, file) != 1 || fread(vector, (size_t)row, 1, file) != 1 ||
-        head->checksum != checksum_of_record(head, path, vector, index->width) || memchr(path, 0, head->path_bytes))
+    if (fread(path, head->path_bytes, 1, file) != 1 || fread(vector, (size_t)row, 1, file) != 1)
+        return cannot_read(index);
+    if (head->checksum != checksum_of_record(head, path, vector, index->width) || memchr(path, 0, head->path_bytes))
         return length == left ? 0 : damaged(index, at);
     path[head->path_bytes] = 0;
     return length;
@@ -162,14 +170,17 @@ static header header_of(const vit_cli_index *index) {
     return head;
 }
 
-/* 1 where the features are of the index's kind; 0 and, unless they need not be, a complaint. */
-static int read_header(const vit_cli_index *index, FILE *file) {
+/* 1 where the features are of the index's kind; 0 where the file is to be begun anew; -1 after a complaint. */
+static int read_header(const vit_cli_index *index, FILE *file, int writable) {
     header head = {0};
     const header wanted = header_of(index);
-    const int is_whole = fread(&head, sizeof head, 1, file) == 1;
-    if (is_whole && memcmp(&head, &wanted, sizeof head) == 0)
+    const size_t got = fread(&head, 1, sizeof head, file);
+    const int is_whole = got == sizeof head, is_same = memcmp(&head, &wanted, got) == 0;
+    if (ferror(file))
+        return cannot_read(index);
+    if (is_whole && is_same)
         return 1;
-    if (index->in_file)
+    if (index->in_file || (writable && is_same)) /* its program was stopped while it was made */
         return 0;
     if (!is_whole || memcmp(head.magic, wanted.magic, sizeof head.magic) != 0)
         vit_cli_complain("%s: is no index of features", index->path);
@@ -179,11 +190,11 @@ static int read_header(const vit_cli_index *index, FILE *file) {
     else
         vit_cli_complain("%s: was made with --size %ux%u --crop-pct %g, this is %dx%d and %g", index->path,
                          head.size[0], head.size[1], head.crop_pct, index->size[0], index->size[1], index->crop_pct);
-    return 0;
+    return -1;
 }
 
 /* Sets index->end: where the records end that are whole; 0 where there is no file, or one to begin anew. */
-static int read_all(vit_cli_index *index) {
+static int read_all(vit_cli_index *index, int writable) {
     const long long size = vit_cli_file_size(index->path);
     FILE *file = size >= 0 ? fopen(index->path, "rb") : NULL;
     if (size < 0)
@@ -194,10 +205,10 @@ static int read_all(vit_cli_index *index) {
     int good = file && path && vector;
     if (!good)
         vit_cli_complain("%s: cannot read: %s", index->path, file ? "out of memory" : strerror(errno));
-    const int known = good && read_header(index, file);
-    good = good && (known || index->in_file);
-    index->end = known ? (long long)sizeof(header) : 0;
-    for (long long length = 1; good && known && length > 0 && index->end < size;) {
+    const int known = good ? read_header(index, file, writable) : -1;
+    good = known >= 0;
+    index->end = known > 0 ? (long long)sizeof(header) : 0;
+    for (long long length = known; good && length > 0 && index->end < size;) {
         length = read_record(index, file, index->end, size - index->end, &head, path, vector);
         char *copy = length > 0 ? strdup(path) : NULL;
         if (length > 0 && !copy)
@@ -214,8 +225,15 @@ static int read_all(vit_cli_index *index) {
 
 /* ---- Writing ---- */
 
-static int cannot_write(const vit_cli_index *index) {
+/* What was written in part is cut off again. */
+static int cannot_write(vit_cli_index *index) {
     vit_cli_complain("%s: cannot write: %s", index->path, strerror(errno));
+    if (index->file) {
+        fclose(index->file); /* which may write more of it */
+        index->file = NULL;
+        if (truncate(index->path, index->end) != 0)
+            vit_cli_complain("%s: cannot be cut: %s", index->path, strerror(errno)); /* the next run does */
+    }
     return 0;
 }
 
@@ -243,7 +261,7 @@ int vit_cli_index_open(vit_cli_index *index, const char *path, const vit_cli_eng
         .compute = flags & VIT_CLI_INDEX_IN_FILE ? engine->compute : VIT_COMPUTE_F32,
     };
     vit_model_backbone(engine->model, feature, index->backbone);
-    return !path || (read_all(index) && (!(flags & VIT_CLI_INDEX_WRITE) || open_file(index)));
+    return !path || (read_all(index, flags & VIT_CLI_INDEX_WRITE) && (!(flags & VIT_CLI_INDEX_WRITE) || open_file(index)));
 }
 
 void vit_cli_index_close(vit_cli_index *index) {

@@ -95,12 +95,16 @@ static int walk(vit_cli_paths *paths, const char *folder, int depth) {
         return 1;
     }
     int complaints = 0;
-    for (struct dirent *entry; (entry = readdir(stream));) {
+    for (struct dirent *entry; errno = 0, (entry = readdir(stream));) {
         if (entry->d_name[0] == '.')
             continue;
         char *path = join(folder, entry->d_name);
         struct stat status;
-        if (path && lstat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        if (path && lstat(path, &status) != 0) {
+            vit_cli_complain("%s: cannot read: %s", path, strerror(errno));
+            complaints++;
+            free(path);
+        } else if (path && S_ISDIR(status.st_mode)) {
             complaints += walk(paths, path, depth + 1);
             free(path);
         } else if (!path || (is_picture(entry->d_name) && !vit_cli_is_folder(path))) {
@@ -108,6 +112,10 @@ static int walk(vit_cli_paths *paths, const char *folder, int depth) {
         } else {
             free(path);
         }
+    }
+    if (errno) {
+        vit_cli_complain("%s: cannot read the folder: %s", folder, strerror(errno));
+        complaints++;
     }
     closedir(stream);
     return complaints;

@@ -99,9 +99,9 @@ static int choose(search *search, const vit_cli_paths *paths) {
 }
 
 /* What is searched: a folder's pictures, or an index. Returns how many pictures failed, -1 on failure. */
-static int gather(search *search, const char *place, int has_queries) {
+static int gather(search *search, const char *place, int is_folder, int has_queries) {
     vit_cli_paths paths = {0};
-    if (!vit_cli_is_folder(place)) {
+    if (!is_folder) {
         search->count = search->index.count;
         return 0;
     }
@@ -164,9 +164,9 @@ static int answer(search *search, const vit_cli_paths *queries) {
     return failed;
 }
 
-static int run_search(search *search, const char *place, int count, char **arguments) {
+static int run_search(search *search, const char *place, int is_folder, int count, char **arguments) {
     vit_cli_paths queries = {0};
-    const int width = vit_model_feature_width(search->engine.model, search->feature), is_folder = vit_cli_is_folder(place);
+    const int width = vit_model_feature_width(search->engine.model, search->feature);
     search->query = malloc((size_t)width * sizeof *search->query);
     if (!search->query) {
         vit_cli_complain("out of memory for a feature vector");
@@ -175,7 +175,7 @@ static int run_search(search *search, const char *place, int count, char **argum
     if (!vit_cli_index_open(&search->index, is_folder ? search->file : place, &search->engine, search->feature,
                             is_folder ? VIT_CLI_INDEX_WRITE : 0))
         return VIT_CLI_FAILED;
-    int failed = gather(search, place, count > 0);
+    int failed = gather(search, place, is_folder, count > 0);
     if (failed >= 0)
         failed += vit_cli_collect_all(&queries, count, arguments);
     if (failed >= 0)
@@ -208,7 +208,7 @@ int vit_cli_search(int argc, char **argv) {
     const char *place = argv[0];
     const int is_folder = vit_cli_is_folder(place);
     if (count == 1 && !(is_folder && search.file))
-        return vit_cli_usage(&command, "expected a QUERY, or a FOLDER and --index");
+        return vit_cli_usage(&command, "'%s': expected a QUERY, or a FOLDER and --index", place);
     if (!is_folder && search.file)
         return vit_cli_usage(&command, "--index goes with a FOLDER; '%s' is %s", place,
                              vit_cli_file_size(place) < 0 ? "not there" : "a file");
@@ -222,7 +222,7 @@ int vit_cli_search(int argc, char **argv) {
     search.feature = (vit_feature)pool;
     status = vit_cli_engine_open(&search.engine, &command, &model, &run);
     if (status == VIT_CLI_OK && (status = vit_cli_check_feature(&command, &search.engine, search.feature)) < 0)
-        status = run_search(&search, place, count - 1, argv + 1);
+        status = run_search(&search, place, is_folder, count - 1, argv + 1);
     vit_cli_index_close(&search.index);
     vit_cli_engine_close(&search.engine);
     free(search.query);

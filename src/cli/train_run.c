@@ -222,7 +222,7 @@ static int save_model(progress *p, const char *name) {
     return VIT_CLI_FAILED;
 }
 
-/* State and model, each whole or not at all: the state that was there stays until the new one is. */
+/* Model and state, each whole or not at all; the state last, so that whoever goes on from it has its model as well. */
 static int save(progress *p) {
     char path[4096];
     int64_t note[NOTES];
@@ -233,13 +233,15 @@ static int save(progress *p) {
     hide(p);
     if (!log_step(p))
         return complain_log(p);
+    if (save_model(p, "model.gguf") != VIT_CLI_OK)
+        return VIT_CLI_FAILED;
     describe(p, note);
     path_in(path, sizeof path, p->run->folder, STATE);
     if (vit_trainer_save(p->trainer, path, note, &error) != VIT_OK) {
         vit_cli_complain("%s; the last checkpoint is kept", error.text);
         return VIT_CLI_FAILED;
     }
-    return save_model(p, "model.gguf");
+    return VIT_CLI_OK;
 }
 
 /* Goes on from the state in the folder. */

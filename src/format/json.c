@@ -340,9 +340,9 @@ static vit_status refuse_duplicates(parser *p, const vit_json *object) {
 
 /* No recursion: while an array or object is open its `next` is the one around it, and its `child` the last of a ring of
  * children. */
-static vit_status parse_tree(parser *p, int max_depth) {
+static vit_status parse_tree(parser *p, uint32_t max_depth) {
     vit_json *open = NULL, *node;
-    int depth = 0;
+    uint32_t depth = 0;
     for (;;) {
         VIT_TRY(new_node(p, &node));
         skip_space(p);
@@ -352,7 +352,7 @@ static vit_status parse_tree(parser *p, int max_depth) {
         if (node->type == VIT_JSON_ARRAY || node->type == VIT_JSON_OBJECT) {
             if (depth >= max_depth) {
                 char what[80];
-                snprintf(what, sizeof what, "nested deeper than %d levels (limit json_depth)", max_depth);
+                snprintf(what, sizeof what, "nested deeper than %u levels (limit json_depth)", max_depth);
                 return fail_at(p, VIT_ERR_LIMIT, p->at - 1, what);
             }
             skip_space(p);
@@ -392,7 +392,7 @@ static vit_status parse_tree(parser *p, int max_depth) {
     }
 }
 
-vit_status vit_json_parse(vit_json_document *out, const char *name, const void *text, size_t bytes, int max_depth,
+vit_status vit_json_parse(vit_json_document *out, const char *name, const void *text, size_t bytes, uint32_t max_depth,
                           const vit_allocator *allocator, vit_error *error) {
     *out = (vit_json_document){.allocator = allocator};
     parser p = {.out = out, .name = name, .text = text, .size = bytes, .error = error};

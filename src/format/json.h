@@ -28,7 +28,7 @@ typedef struct vit_json_document {
 
 /* name is used in errors ("config.json: line 3, column 7: expected ..."). A byte-order mark is accepted. The text is
  * not needed afterwards. The allocator must outlive the document. */
-vit_status vit_json_parse(vit_json_document *out, const char *name, const void *text, size_t bytes, int max_depth,
+vit_status vit_json_parse(vit_json_document *out, const char *name, const void *text, size_t bytes, uint32_t max_depth,
                           const vit_allocator *allocator, vit_error *error);
 void vit_json_release(vit_json_document *document);
 

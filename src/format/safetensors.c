@@ -6,7 +6,6 @@
 #include "parse.h"
 #include "text.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -219,8 +218,8 @@ vit_status vit_safetensors_parse(vit_container *out, const vit_head *head, uint6
     char name[300];
     snprintf(name, sizeof name, "%.250s (header)", head->name);
     vit_json_document document;
-    int depth = head->limits->json_depth < INT_MAX ? (int)head->limits->json_depth : INT_MAX;
-    VIT_TRY(vit_json_parse(&document, name, head->data + 8, (size_t)length, depth, out->allocator, head->error));
+    VIT_TRY(vit_json_parse(&document, name, head->data + 8, (size_t)length, head->limits->json_depth,
+                           out->allocator, head->error));
     vit_status status = read_header(out, head, document.root);
     vit_json_release(&document);
     return status;

@@ -4,7 +4,6 @@
 #include "sort.h"
 #include "text.h"
 
-#include <limits.h>
 #include <string.h>
 
 static int compare_strings(const void *left, const void *right) {
@@ -47,8 +46,7 @@ static vit_status list_files(vit_shards *out, const vit_limits *limits, vit_erro
 vit_status vit_shards_open(vit_shards *out, const char *name, const void *json, size_t bytes, const vit_limits *limits,
                            const vit_allocator *allocator, vit_error *error) {
     *out = (vit_shards){.name = name, .allocator = allocator};
-    int depth = limits->json_depth < INT_MAX ? (int)limits->json_depth : INT_MAX;
-    VIT_TRY(vit_json_parse(&out->index, name, json, bytes, depth, allocator, error));
+    VIT_TRY(vit_json_parse(&out->index, name, json, bytes, limits->json_depth, allocator, error));
     vit_status status = list_files(out, limits, error);
     if (status != VIT_OK)
         vit_shards_release(out);

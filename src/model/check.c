@@ -9,7 +9,7 @@ static vit_status check_resnet(const vit_config *c, const vit_limits *limits, co
     if ((r->kind >= VIT_BIT_TRANSFER) != is_bit)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: convolutions of kind %s do not belong to this network", name,
                         vit_word_of(vit_resnet_words, r->kind));
-    if (units > (int)limits->layers)
+    if ((uint32_t)units > limits->layers)
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %d residual units, the limit is %u (limit layers)", name, units,
                         limits->layers);
     if (is_bit && (!r->stages || c->width != vit_resnet_channels(r)))
@@ -110,10 +110,12 @@ vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const
         VIT_TRY(check_decoder(c, limits, name, error));
     const uint64_t rows = (uint64_t)vit_grid_side(c, p->height, c->patch_height),
                    columns = (uint64_t)vit_grid_side(c, p->width, c->patch_width);
-    if (!rows || !columns || rows * columns >= limits->tokens)
-        return vit_fail(error, VIT_ERR_CONFIG,
-                        "%s: input of %dx%d pixels: expected at least one patch of %dx%d and fewer than %u patches",
-                        name, p->height, p->width, c->patch_height, c->patch_width, limits->tokens);
+    if (!rows || !columns)
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: input of %dx%d pixels: expected at least one patch of %dx%d", name,
+                        p->height, p->width, c->patch_height, c->patch_width);
+    if (rows * columns >= limits->tokens)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: input of %dx%d pixels: %llu patches, the limit is %u (limit tokens)",
+                        name, p->height, p->width, (unsigned long long)(rows * columns), limits->tokens);
     if (!(p->crop_pct > 0 && p->crop_pct <= 1))
         return vit_fail(error, VIT_ERR_CONFIG, "%s: crop_pct %g: expected more than 0 and at most 1", name,
                         p->crop_pct);

@@ -25,7 +25,7 @@ static vit_status labels_from_json(vit_model *model, const char *path, const vit
 static vit_status read_json(vit_model *model, const char *path, const vit_buffer *file, const vit_options *options,
                             vit_error *error) {
     vit_json_document document = {0};
-    VIT_TRY(vit_json_parse(&document, path, file->data, file->size, (int)options->limits.json_depth, &options->allocator,
+    VIT_TRY(vit_json_parse(&document, path, file->data, file->size, options->limits.json_depth, &options->allocator,
                            error));
     const char **names = NULL;
     vit_status status = vit_alloc_for((void **)&names, &options->allocator,
@@ -66,7 +66,7 @@ static vit_status read_lines(vit_model *model, const char *path, vit_buffer *fil
 vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error) {
     vit_options chosen = options ? *options : vit_default_options();
     vit_buffer file = {.allocator = &chosen.allocator};
-    vit_status status = vit_read_file(&file, path, chosen.limits.config_bytes, error);
+    vit_status status = vit_read_config(&file, path, chosen.limits.config_bytes, error);
     if (status == VIT_OK) {
         const char *text = (const char *)file.data;
         int json = text[strspn(text, " \t\r\n")] == '[';

@@ -19,7 +19,7 @@ typedef vit_status (*take_json)(vit_loader *loader, const char *name, const void
 static vit_status json_file(vit_loader *loader, const char *path, take_json take, const vit_options *options,
                             vit_error *error) {
     vit_buffer text = {.allocator = &options->allocator};
-    vit_status status = vit_read_file(&text, path, options->limits.config_bytes, error);
+    vit_status status = vit_read_config(&text, path, options->limits.config_bytes, error);
     if (status == VIT_OK)
         status = take(loader, path, text.data, text.size, error);
     vit_buffer_release(&text);

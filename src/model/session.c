@@ -86,9 +86,12 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
                         s->batch, INT32_MAX / 4);
     s->prefix = vit_prefix_tokens(c);
     uint64_t tokens = (uint64_t)s->rows * (uint64_t)s->columns + (uint64_t)s->prefix;
-    if (tokens > model->options.limits.tokens || tokens * (uint64_t)s->batch > INT32_MAX / 4)
+    if (tokens > model->options.limits.tokens)
         return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d: %llu tokens, the limit is %u (limit tokens)",
                         s->height, s->width, (unsigned long long)tokens, model->options.limits.tokens);
+    if (tokens * (uint64_t)s->batch > INT32_MAX / 4)
+        return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d, batch %d: %llu tokens, the most are %d", s->height,
+                        s->width, s->batch, (unsigned long long)(tokens * (uint64_t)s->batch), INT32_MAX / 4);
     s->tokens = (int)tokens;
     s->patches = s->tokens - s->prefix;
     s->visible = s->patches;

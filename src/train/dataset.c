@@ -85,9 +85,11 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
         return vit_fail(error, VIT_ERR_IO, "%.300s: cannot read the folder: %s", path,
                         depth < DEEPEST ? strerror(errno) : "folders are nested too deep");
     vit_status status = VIT_OK;
-    for (struct dirent *entry; status == VIT_OK && (entry = readdir(folder));)
+    for (struct dirent *entry; errno = 0, status == VIT_OK && (entry = readdir(folder));)
         if (entry->d_name[0] != '.')
             status = vit_buffer_append(&names, entry->d_name, strlen(entry->d_name) + 1, "names in a folder", error);
+    if (status == VIT_OK && errno)
+        status = vit_fail(error, VIT_ERR_IO, "%.300s: cannot read the folder: %s", path, strerror(errno));
     closedir(folder);
     size_t count = 0;
     char **sorted = NULL;
@@ -104,10 +106,12 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
     }
     for (size_t i = 0; i < count && status == VIT_OK; i++) {
         char below[4096];
-        struct stat kind;
+        struct stat kind = {0};
         if (snprintf(below, sizeof below, "%s/%s", path, sorted[i]) >= (int)sizeof below) {
             status = vit_fail(error, VIT_ERR_IO, "%.300s: the path is too long", below);
-        } else if (stat(below, &kind) == 0 && S_ISDIR(kind.st_mode)) {
+        } else if (stat(below, &kind) != 0 && errno != ENOENT) { /* links may lead nowhere */
+            status = vit_fail(error, VIT_ERR_IO, "%.300s: cannot read: %s", below, strerror(errno));
+        } else if (S_ISDIR(kind.st_mode)) {
             status = add_folder(d, below, class_name ? class_name : sorted[i], depth + 1, error);
         } else if (class_name && is_picture(below)) {
             vit_entry entry = {.archive = -1};

@@ -63,10 +63,10 @@ def test_search_goes_on(vit, tally, folder):
     vit.run(*run, root)
     whole = read(index)
     size = (len(whole) - 64) // len(paths)
-    for cut in (64, 65, 64 + size - 1, 64 + size, 64 + 3 * size + 30, len(whole) - 1):
+    for cut in (0, 1, 20, 63, 64, 65, 64 + size - 1, 64 + size, 64 + 3 * size + 30, len(whole) - 1):
         write(index, whole[:cut])
         result = vit.run(*run, root)
-        tally.check(result.status == 0 and read(index)[:64] == whole[:64], f"cut at {cut}", result)
+        tally.check(result.status == 0 and result.err == "" and read(index)[:64] == whole[:64], f"cut at {cut}", result)
         tally.equal(sorted_records(read(index)), sorted_records(whole), f"cut at {cut}: the same records")
     before = os.stat(index)
     vit.run(*run, root)

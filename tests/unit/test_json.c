@@ -10,7 +10,7 @@
 static vit_error error;
 static vit_json_document document;
 
-static vit_status parse_bytes(const void *text, size_t bytes, int depth) {
+static vit_status parse_bytes(const void *text, size_t bytes, uint32_t depth) {
     static vit_options options;
     options = vit_default_options();
     /* a copy of the exact size, so that reading past the end is seen */
@@ -231,7 +231,7 @@ static void test_depth(void) {
     memset(text, '[', LEVELS);
     memset(text + LEVELS, ']', LEVELS);
     CHECK_STATUS(VIT_ERR_LIMIT, parse_bytes(text, 2 * LEVELS, 64));
-    CHECK_STATUS(VIT_ERR_FORMAT, parse_bytes(text, 2 * LEVELS - 1, INT_MAX));
+    CHECK_STATUS(VIT_ERR_FORMAT, parse_bytes(text, 2 * LEVELS - 1, UINT32_MAX));
     CHECK_STATUS(VIT_OK, parse_bytes(text, 2 * LEVELS, LEVELS));
     vit_json_release(&document);
     CHECK_STATUS(VIT_OK, parse_bytes("[[{}]]", 6, 3));

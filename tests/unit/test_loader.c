@@ -482,4 +482,20 @@ static void test_nonfinite(void) {
     CHECK(q[0] == 0 && q[3] == 127);
 }
 
-TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_shards), TEST(test_memory), TEST(test_scattered), TEST(test_nonfinite))
+/* As many as a uint32_t holds are as many as there are. */
+static void test_json_depth_is_one_rule(void) {
+    static const char deep[] = "{\"architecture\":\"vit_tiny_patch16_224\",\"a\":[[[[1]]]]}";
+    for (int i = 0; i < 2; i++) {
+        vit_options options = vit_default_options();
+        vit_loader *loader;
+        options.limits.json_depth = i ? 4 : UINT32_MAX;
+        CHECK_STATUS(VIT_OK, vit_loader_open(&loader, "m.gguf", &options, &error));
+        CHECK_STATUS(i ? VIT_ERR_LIMIT : VIT_OK, vit_loader_config(loader, "config.json", deep, sizeof deep - 1, &error));
+        if (i)
+            CHECK_MENTIONS(error.text, "(limit json_depth)");
+        vit_loader_close(loader);
+    }
+}
+
+TEST_MAIN(TEST(test_npz), TEST(test_damaged_npz), TEST(test_shards), TEST(test_memory), TEST(test_scattered), TEST(test_nonfinite),
+          TEST(test_json_depth_is_one_rule))

@@ -1,0 +1,178 @@
+/* networks.c - random networks: every kernel table of this host against the scalar one, forward and backward; the bits of
+ * one table whatever the batch, the threads and the int8 products. An input is a list of choices, a byte each. */
+#include "fuzz.h"
+
+#include "../../src/kernels/kernels.h"
+#include "../../src/train/trainer.h"
+
+#include <math.h>
+
+typedef struct choices {
+    const uint8_t *at, *end;
+} choices;
+
+static int choose(choices *c, int count) {
+    return c->at < c->end ? *c->at++ % count : 0;
+}
+
+static vit_config choose_config(choices *c) {
+    static const int resnet_layers[] = {0, 0, 0, 1};
+    const int head_width = 4 * (1 + choose(c, 5)), patch = 1 + choose(c, 6), side = patch * (1 + choose(c, 5)) + choose(c, 2),
+              other = patch * (1 + choose(c, 5));
+    vit_config config = {
+        .layers = 1 + choose(c, 2), .heads = 1 + choose(c, 3), .mlp_width = 1 + choose(c, 40), .classes = 1 + choose(c, 7),
+        .patch_height = patch, .patch_width = patch, .image_height = side, .image_width = other,
+        .activation = (vit_activation)choose(c, 3), .mlp = (vit_mlp)choose(c, 2), .norm_eps = 1e-6f,
+        .pool = (vit_pool)choose(c, 4), .class_token = choose(c, 2), .registers = choose(c, 3),
+        .pos_class = choose(c, 2), .pos_registers = choose(c, 2), .pos_kind = (vit_pos_kind)choose(c, 5),
+        .pos_placement = (vit_pos_placement)choose(c, 3), .patch_bias = choose(c, 2), .qkv_bias = choose(c, 2),
+        .layer_scale = choose(c, 2), .pre_norm = choose(c, 2), .final_norm = choose(c, 2), .pool_norm = choose(c, 2),
+        .pre_logits = choose(c, 3) * 5, .axial = choose(c, 4) == 0, .architecture = "random"};
+    config.width = head_width * config.heads;
+    if (resnet_layers[choose(c, 4)]) {
+        config.resnet = (vit_resnet){.stages = choose(c, 3), .units = {1, 1 + choose(c, 2)}, .stem_width = 32,
+                                     .width = 32, .kind = (vit_resnet_kind)choose(c, 2),
+                                     .root_size = 2 + choose(c, 6), .root_stride = 1 + choose(c, 2)};
+        config.patch_height = config.patch_width = 1;
+        config.image_height = config.image_width = 24 + 8 * choose(c, 3);
+    }
+    config.preprocess = (vit_preprocess){.std = {1, 1, 1}, .crop_pct = 1, .height = config.image_height,
+                                         .width = config.image_width};
+    return config;
+}
+
+/* Init leaves biases, the class token and the head 0, which would hide errors. */
+static void shake(vit_model *model) {
+    for (int i = 0; i < model->slot_count; i++)
+        for (size_t j = 0; j < model->slots[i].count; j++)
+            model->slots[i].held.f32[j] += 0.2f * sinf((float)(j * 7919 % 1009 + (size_t)i));
+}
+
+static float pixel(int image, size_t index) {
+    return cosf((float)(index * (size_t)(image + 3) % 977));
+}
+
+/* |a - b| / |b|, of vectors. */
+static double apart(const float *a, const float *b, size_t count) {
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < count; i++) {
+        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        norm += (double)b[i] * b[i];
+    }
+    return sqrt(difference / (norm + 1e-12));
+}
+
+enum { MOST = 1 << 16 };
+
+/* The readable stages of one forward pass, one after the other, of the first image. */
+static size_t forward(const vit_model *model, vit_session_options options, float *out) {
+    vit_session *session;
+    vit_error error;
+    size_t count = 0;
+    if (vit_session_open(&session, model, &options, &error) != VIT_OK)
+        return 0;
+    const vit_session_info info = vit_session_get_info(session);
+    for (int b = 0; b < info.batch; b++)
+        for (size_t i = 0; i < (size_t)info.height * (size_t)info.width * 3; i++)
+            vit_session_input(session, b)[i] = pixel(b, i);
+    vit_session_restart(session);
+    for (int stage = 0, more = 1; more; stage++) {
+        more = vit_session_advance(session);
+        fuzz_expect(more >= 0);
+        const vit_stage_info s = vit_session_stage(session, stage);
+        size_t values = s.rank > 0;
+        for (int d = 0; d < s.rank; d++)
+            values *= (size_t)s.shape[d];
+        if (!values || count + values > MOST)
+            continue;
+        static float all[MOST];
+        if (vit_session_read(session, all, &error) != VIT_OK)
+            continue;
+        const size_t first = values / (size_t)s.shape[0];
+        memcpy(out + count, all, first * sizeof *out);
+        count += first;
+    }
+    vit_session_close(session);
+    return count;
+}
+
+static void compare_forward(const vit_model *model, const char *kernels, int batch, int threads, const float *scalar,
+                            size_t count, double tolerance) {
+    static float found[MOST], again[MOST];
+    vit_session_options options = {.batch = batch, .threads = threads, .kernels = kernels};
+    const size_t values = forward(model, options, found);
+    fuzz_expect(values == count || batch > 1);
+    const double distance = values == count ? apart(found, scalar, count) : 0;
+    if (!(distance <= tolerance))
+        fuzz_fail("%s is %g from scalar, expected %g at most", kernels, distance, tolerance);
+    fuzz_expect(forward(model, (vit_session_options){.batch = batch, .kernels = kernels}, again) == values);
+    if (memcmp(found, again, values * sizeof *found) != 0)
+        fuzz_fail("%s: %d threads change the bits", kernels, threads);
+    if (values == count && forward(model, (vit_session_options){.kernels = kernels}, again) == count &&
+        memcmp(found, again, count * sizeof *found) != 0)
+        fuzz_fail("%s: a batch of %d changes the bits", kernels, batch);
+}
+
+/* All gradients of one batch, of one table; how many, 0 where the network is not trained. */
+static size_t backward(const vit_model *model, const char *kernels, int batch, int threads, int recompute, float *out,
+                       double *loss) {
+    vit_train_options options = vit_default_train_options();
+    vit_trainer *trainer;
+    vit_train_result result;
+    vit_error error;
+    options.batch = batch;
+    options.threads = threads;
+    options.recompute = recompute;
+    options.kernels = kernels;
+    options.updates = 2;
+    if (vit_trainer_open(&trainer, model, &options, &error) != VIT_OK)
+        return 0;
+    const vit_config *c = vit_model_config(model);
+    for (int b = 0; b < batch; b++) {
+        for (size_t i = 0; i < (size_t)c->image_height * (size_t)c->image_width * 3; i++)
+            vit_trainer_input(trainer, b)[i] = pixel(b, i);
+        fuzz_expect(vit_trainer_set_class(trainer, b, b % c->classes, &error) == VIT_OK);
+    }
+    size_t count = trainer->parameter_count <= MOST ? trainer->parameter_count : 0;
+    if (vit_trainer_step(trainer, &result, &error) != VIT_OK)
+        count = 0;
+    *loss = result.loss;
+    memcpy(out, trainer->gradients, count * sizeof *out);
+    vit_trainer_close(trainer);
+    return count;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static float scalar[MOST], found[MOST], again[MOST];
+    choices c = {data, data + size};
+    vit_options options = fuzz_options();
+    options.allocator = vit_default_options().allocator;
+    const vit_config config = choose_config(&c);
+    const int batch = 1 + choose(&c, 4), threads = 1 + choose(&c, 3), recompute = choose(&c, 2);
+    vit_model *model;
+    vit_error error = {0};
+    vit_status status = vit_model_init(&model, &config, 1 + (uint64_t)choose(&c, 100), &options, &error);
+    fuzz_check_error(status, &error);
+    if (status != VIT_OK || vit_model_flops(model, config.image_height, config.image_width) > 4e6) {
+        vit_model_close(model);
+        return 0;
+    }
+    shake(model);
+    const size_t count = forward(model, (vit_session_options){.kernels = "scalar"}, scalar);
+    const char *name;
+    for (int i = 0; count && (name = vit_kernels_name(i)) && !strchr(name, ','); i++)
+        compare_forward(model, name, 1 + choose(&c, 3), threads, scalar, count, 1e-4);
+    double loss, others, again_loss;
+    const size_t gradients = backward(model, "scalar", batch, 1, 0, scalar, &loss);
+    for (int i = 0; gradients && (name = vit_kernels_name(i)) && !strchr(name, ','); i++) {
+        fuzz_expect(backward(model, name, batch, 1, 0, found, &others) == gradients);
+        const double distance = apart(found, scalar, gradients);
+        if (!(distance <= 1e-3) || !(fabs(others - loss) <= 1e-4 * (1 + fabs(loss))))
+            fuzz_fail("%s: gradients are %g from scalar, the loss is %g and %g", name, distance, others, loss);
+        fuzz_expect(backward(model, name, batch, threads, recompute, again, &again_loss) == gradients);
+        if (memcmp(found, again, gradients * sizeof *found) != 0 || others != again_loss)
+            fuzz_fail("%s: %d threads or recomputing change the gradients' bits", name, threads);
+    }
+    vit_model_close(model);
+    return 0;
+}
