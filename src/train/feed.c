@@ -82,8 +82,11 @@ static vit_status make_sample(const vit_feed *f, int64_t number, slot *s, int pl
     for (*bad = 0; *bad < TRIES; ++*bad) {
         const int position = (int)((number + *bad) % f->count), index = f->chosen[shuffled(order, position, f->count)];
         const uint64_t key = vit_random_key(vit_random_key(o->seed, 2 * pass + 1), (uint64_t)position);
-        if (!make_picture(f, index, key, s->input + (size_t)place * pixels, error))
+        if (!make_picture(f, index, key, s->input + (size_t)place * pixels, error)) {
+            if (error->status == VIT_ERR_OUT_OF_MEMORY)
+                break; /* the picture is good: passing it over would change what a seed means */
             continue;
+        }
         memset(target, 0, (size_t)o->classes * sizeof *target);
         if (o->classes)
             target[vit_dataset_entry(f->dataset, index)->class_index] = 1;
@@ -95,7 +98,7 @@ static vit_status make_sample(const vit_feed *f, int64_t number, slot *s, int pl
 static void note(slot *s, vit_status status, int bad, const vit_error *error) {
     s->done++;
     s->bad += bad;
-    if (bad)
+    if (bad || status != VIT_OK)
         snprintf(s->text, sizeof s->text, "%.390s", error->text);
     if (status != VIT_OK)
         s->status = status;
@@ -307,11 +310,8 @@ vit_status vit_feed_next(vit_feed *f, vit_trainer *trainer, int *bad, const char
                         o->width, o->classes);
     slot *s = wait_for_batch(f);
     *bad = s->bad;
-    *text = NULL;
-    if (s->bad) {
-        memcpy(f->text, s->text, sizeof f->text);
-        *text = f->text;
-    }
+    *text = s->bad ? f->text : NULL;
+    memcpy(f->text, s->text, sizeof f->text);
     const vit_status status = s->status;
     if (status == VIT_OK) {
         vit_mix_batch(o, vit_random_key(o->seed ^ 0x6d6978, (uint64_t)f->batch), s->input, s->targets);
@@ -319,6 +319,8 @@ vit_status vit_feed_next(vit_feed *f, vit_trainer *trainer, int *bad, const char
         memcpy(vit_trainer_target(trainer, 0), s->targets, (size_t)o->batch * (size_t)o->classes * sizeof(float));
     }
     give_back(f, s);
+    if (status == VIT_ERR_OUT_OF_MEMORY)
+        return vit_fail(error, status, "%s", f->text);
     if (status != VIT_OK)
         return vit_fail(error, status, "%d pictures one after another cannot be used; the last: %.300s", TRIES, f->text);
     return VIT_OK;

@@ -55,8 +55,7 @@ static void walk(const char *what, deed deed) {
                 printf("%s: %s\n", what, error.text);
             return;
         }
-        if (status != VIT_OK) /* else it did without */
-            good &= CHECK_STATUS(VIT_ERR_OUT_OF_MEMORY, status) && CHECK_MENTIONS(error.text, "memory");
+        good &= CHECK_STATUS(VIT_ERR_OUT_OF_MEMORY, status) && CHECK_MENTIONS(error.text, "memory");
         if (!good) {
             printf("%s: allocation %ld, %ld blocks are held: %s\n", what, n, memory.blocks, error.text);
             return;
