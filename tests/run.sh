@@ -153,6 +153,7 @@ test_node() {
     suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
     suite 'reproducible, modules' bash tests/reproduce.sh wasm "${modules[@]}"
     one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
+    one 'size' bash tests/size.sh
     suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
 }
 
@@ -175,6 +176,16 @@ test_readme() {
     suite 'README' "$PYTHON" tests/readme.py
 }
 
+# The package in fresh projects, as each host's people write them.
+test_hosts() {
+    mkdir -p build/test
+    pack > build/test/pack.log
+    find_browsers
+    find_npm npm "${TEST_PACKAGES[@]}"
+    find_npm hosts "${HOST_PACKAGES[@]}"
+    suite 'hosts' "$NODE" tests/hosts/run.mjs build/pack/vit-wasm-*.tgz "$NODE_MODULES"
+}
+
 # What is too slow for every change.
 test_long() {
     local browser
@@ -184,6 +195,7 @@ test_long() {
     build_wasm
     find_npm npm "${TEST_PACKAGES[@]}"
     find_browsers
+    test_hosts
     suite 'JavaScript, Node, all ways' "$NODE" tests/js/run.mjs :
     for browser in chromium firefox; do suite "JavaScript, $browser, all ways" "$NODE" tests/browser/run.mjs $browser :; done
     apt_install 'failing calls of the system' strace
@@ -206,8 +218,8 @@ run_tests() {
     [[ $# -gt 0 ]] || set -- native cli wasi node browser readme
     for part in "$@"; do
         case $part in
-            native | cli | wasi | node | browser | readme | long) "test_$part" ;;
-            *) die "no such part: $part (native, cli, wasi, node, browser, readme, long)" ;;
+            native | cli | wasi | node | browser | readme | hosts | long) "test_$part" ;;
+            *) die "no such part: $part (native, cli, wasi, node, browser, readme, hosts, long)" ;;
         esac
     done
     printf '%d passed, %d failed%s\n' $PASSED $FAILED "$( ((SKIPPED == 0)) || echo ", $SKIPPED skipped")"

@@ -8,8 +8,10 @@ const workers = builtin('worker_threads')
 export const isNode = !!workers
 export const isPage = typeof document === 'object'
 
-// Threads need memory that can be shared: everywhere in Node, and on pages that are cross-origin isolated.
+// Threads need memory that can be shared: everywhere in Node, and on pages that are cross-origin isolated. And workers, which
+// service workers have none of.
 export const isolated = globalThis.crossOriginIsolated ?? typeof SharedArrayBuffer === 'function'
+export const hasWorkers = isNode || typeof Worker === 'function'
 
 export const coreCount = () => globalThis.navigator?.hardwareConcurrency ?? builtin('os')?.availableParallelism() ?? 1
 

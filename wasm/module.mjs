@@ -2,7 +2,7 @@
 // memory that grows leaves old views empty or short.
 
 import { VitError } from './errors.mjs'
-import { coreCount, files, isolated, startThreads } from './host.mjs'
+import { coreCount, files, hasWorkers, isolated, startThreads } from './host.mjs'
 
 const MODULES = {
   'simd128': new URL('./dist/vit-simd128.wasm', import.meta.url),
@@ -29,7 +29,7 @@ const PAGES = 32 // 2 MiB at the start, as build.sh links it
 
 // All cores up to 4, half of them up to 8: the other half are often the same cores seen twice.
 function chooseThreads(wanted) {
-  if (!isolated || foreign) return 1
+  if (!isolated || foreign || !hasWorkers) return 1
   const cores = coreCount()
   return wanted ?? Math.min(cores, Math.max(4, Math.min(8, cores >> 1)))
 }

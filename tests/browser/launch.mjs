@@ -20,9 +20,9 @@ export const BROWSERS = {
 // A script that finds what shuts people out of a page.
 export const axe = () => readFileSync(join(folder, '../axe-core/axe.min.js'), 'utf8')
 
-// flags: more arguments of the program.
-export async function launch(name, flags = []) {
+// flags: more arguments of the program. options: more of puppeteer's.
+export async function launch(name, flags = [], options = {}) {
   const { default: puppeteer } = await import(pathToFileURL(join(folder, 'lib/esm/puppeteer/puppeteer-core.js')).href)
   const { args = [], ...browser } = BROWSERS[name]
-  return puppeteer.launch({ headless: true, protocolTimeout: 600000, ...browser, args: [...args, ...flags] })
+  return puppeteer.launch({ headless: true, protocolTimeout: 600000, ...browser, ...options, args: [...args, ...flags] })
 }
