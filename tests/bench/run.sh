@@ -73,8 +73,8 @@ bench_tasks() {
     build/bench_tasks
     title 'tasks, wasmtime'
     "$PYTHON" tests/wasi_run.py build/bench_tasks.wasm
-    title 'few-shot, Node and Chromium'
-    "$NODE" tests/bench/fewshot.mjs "$BENCH_MODELS"
+    title 'tasks, Node and browsers'
+    "$NODE" tests/bench/tasks.mjs "$BENCH_MODELS"
 }
 
 bench_native() {
