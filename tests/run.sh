@@ -174,6 +174,11 @@ test_browser() {
 test_readme() {
     build_all # so that what the commands build is there, and quick
     suite 'README' "$PYTHON" tests/readme.py
+    find_browsers
+    find_npm packer $PACKER
+    local esbuild=$NODE_MODULES/.bin/esbuild
+    find_npm npm "${TEST_PACKAGES[@]}"
+    suite 'README, examples' "$NODE" tests/examples.mjs "$esbuild" "$NODE_MODULES"
 }
 
 # The package in fresh projects, as each host's people write them.
