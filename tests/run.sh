@@ -126,6 +126,7 @@ test_cli() {
 
 test_wasi() {
     local module data=${VIT_DATA:-../shared} run=("$PYTHON" tests/wasi_run.py) folders=(--dir . --dir "$PWD/build/test")
+    local cases=(tests/golden/{mpp,mae}/*_*/ tests/golden/fewshot/*/)
     [[ ! -d $data ]] || folders+=(--dir "$data")
     build_wasi
     suite 'opcodes, WASI' "$PYTHON" tests/audit_opcodes.py build/vit.wasm build/vit-relaxed.wasm
@@ -141,8 +142,9 @@ test_wasi() {
     done
     [[ -z $BY_COPY ]] || { say "skipped: golden.wasm (this machine builds in a copy of the tree)"; return 0; }
     build_wasi_golden
-    suite 'goldens of masked patches, golden.wasm' env TMPDIR="$PWD/build/test" \
-        "$PYTHON" tests/check_goldens.py "${run[*]} ${folders[*]} build/golden.wasm" - tests/golden/{mpp,mae}/*_*/
+    [[ ! -d $data ]] || cases+=("$data"/golden/{fewshot/vit_features,real/{rollout,attention_distance,posemb_similarity,filter_pca}})
+    suite 'goldens of tasks, golden.wasm' env TMPDIR="$PWD/build/test" \
+        "$PYTHON" tests/check_goldens.py "${run[*]} ${folders[*]} build/golden.wasm" - "${cases[@]}"
 }
 
 test_node() {
