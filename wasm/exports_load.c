@@ -83,6 +83,17 @@ const char **engine_lines(engine *e, char *text, int count) {
 
 /* ---- Loading ---- */
 
+/* One of vit_limits, in their order, for what comes afterwards. */
+EMSCRIPTEN_KEEPALIVE void vit_js_limit(engine *e, int which, double value) {
+    vit_limits *l = &e->options.limits;
+    uint64_t *const wide[] = {&l->file_bytes, &l->header_bytes, &l->config_bytes, &l->image_pixels};
+    uint32_t *const narrow[] = {&l->image_side, &l->tensors, &l->json_depth, &l->tokens, &l->layers};
+    if (which < 4)
+        *wide[which] = (uint64_t)value;
+    else
+        *narrow[which - 4] = (uint32_t)value;
+}
+
 /* raw: as they are stored, to train them. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_load(engine *e, const char *name, int int8, int raw) {
     e->options.compute = int8 ? VIT_COMPUTE_INT8 : VIT_COMPUTE_F32;

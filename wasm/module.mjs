@@ -25,6 +25,7 @@ const SPLAT = [0x41, 0, 0xfd, 0x0f] // i32.const 0, i8x16.splat
 const RELAXED_SWIZZLE = [0xfd, 0x80, 0x02]
 export const hasRelaxedSimd = () => validates(...SPLAT, ...SPLAT, ...RELAXED_SWIZZLE)
 export const POOLS = ['head', 'cls', 'mean']
+export const LIMITS = ['fileBytes', 'headerBytes', 'configBytes', 'imagePixels', 'imageSide', 'tensors', 'jsonDepth', 'tokens', 'layers'] // as in vit.h
 const PAGES = 32 // 2 MiB at the start, as build.sh links it
 
 // All cores up to 4, half of them up to 8: the other half are often the same cores seen twice.
@@ -78,6 +79,9 @@ export function prepare({ threads, kernels, modules = MODULES }) {
   return { count, name, module }
 }
 
+// (limit image_pixels), as the engine says it, is the option limits.imagePixels.
+const named = (_, name) => `(option limits.${name.replace(/_./g, ([, letter]) => letter.toUpperCase())})`
+
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -93,7 +97,7 @@ export class Wasm {
   // options: with what prepare() made of them, or it is done here. begin(message): gives a helper thread its message, where
   // they are not started here.
   static async open(options) {
-    const { kernels, compute, modules, begin, count, name, module: coming } = 'count' in options ? options : { ...options, ...prepare(options) }
+    const { kernels, compute, limits, modules, begin, count, name, module: coming } = 'count' in options ? options : { ...options, ...prepare(options) }
     const wasm = new Wasm()
     wasm.threads = count
     wasm.#int8 = compute === 'int8'
@@ -107,6 +111,7 @@ export class Wasm {
       wasm.#exports = exports
       wasm.#engine = exports.vit_js_open(count - 1) >>> 0
       if (!wasm.#engine) throw new VitError('out-of-memory', 'no memory for the engine')
+      for (const name in limits) exports.vit_js_limit(wasm.#engine, LIMITS.indexOf(name), limits[name])
       for (let index = 1; index < count; index++) {
         const message = { module, env, stack: exports.vit_js_stack(wasm.#engine, index - 1), index }
         if (begin) begin(message)
@@ -147,7 +152,7 @@ export class Wasm {
   // For functions that return a status.
   #do(name, ...values) {
     const status = this.#call(name, ...values)
-    if (status) throw new VitError(this.#text(this.#exports.vit_js_status_name(status)), this.#text(this.#call('error')))
+    if (status) throw new VitError(this.#text(this.#exports.vit_js_status_name(status)), this.#text(this.#call('error')).replace(/\(limit (\w+)\)/, named))
   }
 
   #view(Type, pointer, length) {

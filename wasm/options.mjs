@@ -1,13 +1,15 @@
 // What the options of calls may be.
 
 import { argument } from './errors.mjs'
-import { POOLS } from './module.mjs'
+import { LIMITS, POOLS } from './module.mjs'
 
 const isCount = (value) => Number.isInteger(value) && value > 0
 const isIndex = (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 31
 const isSide = (value) => isCount(value) && value <= 65535
 const isSize = (size) => isSide(size) || (Array.isArray(size) && size.length === 2 && size.every(isSide))
 export const sides = (size) => (typeof size === 'number' ? [size, size] : size)
+
+const isLimit = ([name, value]) => LIMITS.includes(name) && isCount(value) && (LIMITS.indexOf(name) < 4 || value < 2 ** 32)
 
 // What each option must be, in words and as a test.
 export const LOAD = {
@@ -21,6 +23,7 @@ export const LOAD = {
   onProgress: ['a function', (call) => typeof call === 'function'],
   cache: ['true or false', (on) => typeof on === 'boolean'],
   sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string' && /^[0-9a-f]{64}$/i.test(sum)],
+  limits: [`an object of whole numbers above 0: ${LIMITS.join(', ')}`, (limits) => Object(limits) === limits && Object.entries(limits).every(isLimit)],
   first: ['an image', () => true]
 }
 export const CLASSIFY = { topK: ['a whole number above 0', isCount] }

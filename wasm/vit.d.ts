@@ -108,6 +108,36 @@ export interface LoadOptions extends CallOptions {
    * `'checksum'`. For one file, not for weights in several.
    */
   sha256?: string
+  /**
+   * What files and pictures may cost at most.
+   *
+   * ```js
+   * await ViT.load(url, { limits: { imagePixels: 20e6 } })
+   * ```
+   */
+  limits?: Limits
+}
+
+/** What is refused as too large, with code `'limit'` and a message that names the limit: whole numbers above 0. */
+export interface Limits {
+  /** Largest weight or picture file, bytes. Default: 8 GiB. */
+  fileBytes?: number
+  /** Largest header of a weight file, bytes. Default: 32 MiB. */
+  headerBytes?: number
+  /** Largest config.json or other JSON beside a weight file, bytes. Default: 8 MiB. */
+  configBytes?: number
+  /** Largest picture, width x height. Default: 100 million. */
+  imagePixels?: number
+  /** Largest width or height of a picture. Default: 65,535. */
+  imageSide?: number
+  /** Most tensors or metadata entries of a file. Default: 100,000. */
+  tensors?: number
+  /** Deepest nesting of JSON. Default: 64. */
+  jsonDepth?: number
+  /** Most tokens of one picture. Default: 65,536. */
+  tokens?: number
+  /** Most layers. Default: 1,024. */
+  layers?: number
 }
 
 export interface ClassifyOptions extends CallOptions {

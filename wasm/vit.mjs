@@ -31,7 +31,7 @@ export class ViT {
 
   static async load(source = ViT.models.classify, options) {
     options = checkOptions('ViT.load', options, LOAD)
-    const { threads, compute = 'f32', size, cropPct, decode = 'engine', kernels, cache, sha256, onProgress, signal } = options
+    const { threads, compute = 'f32', size, cropPct, decode = 'engine', kernels, cache, sha256, limits, onProgress, signal } = options
     const worker = options.worker ?? (isPage && !foreign)
     if (decode === 'browser' && !globalThis.createImageBitmap)
       throw new VitError('unsupported', "ViT.load: decode 'browser' needs a browser")
@@ -44,7 +44,7 @@ export class ViT {
         throw error
       }
     }
-    const chosen = { threads, size: sides(size), cropPct, decode, kernels, compute, sha256 }
+    const chosen = { threads, size: sides(size), cropPct, decode, kernels, compute, sha256, limits }
     const taken = options.first === undefined ? undefined : snapshot(options.first, 'first')
     const first = await taken?.catch(() => {}) // vit.first tells
     try {
@@ -53,7 +53,7 @@ export class ViT {
       const described = await describeSource(source)
       const engine = await (worker ? Client : Engine).open(openSource(described, { signal, cache }), chosen, { signal, onProgress: report, first })
       vit.#engine = engine
-      vit.#loaded = { source: described, cache, worker, threads, decode, kernels }
+      vit.#loaded = { source: described, cache, worker, threads, decode, kernels, limits }
       vit.first = taken?.then(() => unlessCancelled(engine.call('first', [], {}, signal), signal)).then(([top]) => top)
       vit.first?.catch(() => {}) // nobody need look
       return vit

@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "engine.h"
 #include "json_out.h"
+#include "limits.h"
 #include "paths.h"
 
 #include <math.h>
@@ -51,10 +52,10 @@ static double interpolate(const look *look, double x, double y) {
 static vit_status see(const vit_cli_engine *engine, const char *path, int height, int width, float *pixels,
                       vit_error *error) {
     vit_image image;
-    vit_status status = vit_image_open(&image, path, NULL, error);
+    vit_status status = vit_image_open(&image, path, vit_cli_options(), error);
     if (status != VIT_OK)
         return status;
-    status = vit_image_preprocess(&image, &engine->rules, height, width, pixels, NULL, error);
+    status = vit_image_preprocess(&image, &engine->rules, height, width, pixels, vit_cli_options(), error);
     vit_image_close(&image);
     for (size_t i = 0; status == VIT_OK && i < (size_t)height * (size_t)width * 3; i++)
         pixels[i] = pixels[i] * engine->rules.std[i % 3] + engine->rules.mean[i % 3];

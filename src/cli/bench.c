@@ -1,6 +1,7 @@
 #include "commands.h"
 #include "engine.h"
 #include "json_out.h"
+#include "limits.h"
 #include "machine.h"
 #include "progress.h"
 #include "text_out.h"
@@ -63,14 +64,14 @@ static vit_status time_image(const vit_cli_engine *engine, report *report, vit_e
     for (int i = 0; i < report->runs; i++) {
         vit_image image;
         double begin = vit_cli_seconds();
-        vit_status status = vit_image_open(&image, report->image, NULL, error);
+        vit_status status = vit_image_open(&image, report->image, vit_cli_options(), error);
         if (status != VIT_OK)
             return status;
         double decoded = vit_cli_seconds();
         report->image_width = image.width;
         report->image_height = image.height;
         status = vit_image_preprocess(&image, &engine->rules, engine->height, engine->width,
-                                      vit_session_input(engine->session, 0), NULL, error);
+                                      vit_session_input(engine->session, 0), vit_cli_options(), error);
         double done = vit_cli_seconds();
         vit_image_close(&image);
         if (status != VIT_OK)

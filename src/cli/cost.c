@@ -2,6 +2,7 @@
 #include "engine.h"
 #include "inspect.h"
 #include "json_out.h"
+#include "limits.h"
 #include "options.h"
 #include "progress.h"
 
@@ -156,7 +157,7 @@ static void print_cost(const request *request, const cost *cost) {
 
 /* One network's line. 0, or the exit status after a complaint. */
 static int show_cost(const char *name, const request *request, const vit_session_options *options) {
-    vit_options load = vit_default_options();
+    vit_options load = *vit_cli_options();
     vit_config config;
     vit_model *model = NULL;
     cost cost = {.name = name};

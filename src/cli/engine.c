@@ -1,5 +1,7 @@
 #include "engine.h"
 
+#include "limits.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,11 +84,11 @@ int vit_cli_check_feature(const vit_cli_command *command, const vit_cli_engine *
 
 vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error) {
     vit_image image;
-    vit_status status = vit_image_open(&image, path, NULL, error);
+    vit_status status = vit_image_open(&image, path, vit_cli_options(), error);
     if (status != VIT_OK)
         return status;
     status = vit_image_preprocess(&image, &engine->rules, engine->height, engine->width,
-                                  vit_session_input(engine->session, 0), NULL, error);
+                                  vit_session_input(engine->session, 0), vit_cli_options(), error);
     vit_image_close(&image);
     return status;
 }

@@ -2,6 +2,7 @@
 
 #include "commands.h"
 #include "json_out.h"
+#include "limits.h"
 #include "paths.h"
 #include "progress.h"
 #include "text_out.h"
@@ -21,7 +22,7 @@ int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vi
     if (status >= 0)
         return status;
     vit_model_backbone(engine->model, feature, backbone);
-    if (vit_probe_open(out, vit_model_feature_width(engine->model, feature), backbone, NULL, &error) == VIT_OK)
+    if (vit_probe_open(out, vit_model_feature_width(engine->model, feature), backbone, vit_cli_options(), &error) == VIT_OK)
         return VIT_CLI_OK;
     vit_cli_complain("%s", error.text);
     return VIT_CLI_FAILED;
@@ -85,7 +86,7 @@ int vit_cli_probe_feature(const vit_probe *probe, const vit_cli_engine *engine, 
 static vit_probe *load(const char *path) {
     vit_probe *probe;
     vit_error error;
-    if (vit_probe_load(&probe, path, NULL, &error) != VIT_OK)
+    if (vit_probe_load(&probe, path, vit_cli_options(), &error) != VIT_OK)
         vit_cli_complain("%s", error.text);
     return probe;
 }

@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "json_out.h"
+#include "limits.h"
 #include "model_option.h"
 #include "paths.h"
 #include "text_out.h"
@@ -384,7 +385,7 @@ static int info_file(const request *request) {
     int status = VIT_CLI_OK;
     vit_error error;
     vit_file *file;
-    if (vit_file_open(&file, path, NULL, &error) != VIT_OK) {
+    if (vit_file_open(&file, path, vit_cli_options(), &error) != VIT_OK) {
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }

@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "json_out.h"
+#include "limits.h"
 #include "paths.h"
 #include "save.h"
 
@@ -33,7 +34,7 @@ static int list(int json) {
     vit_error error;
     for (int i = 0; vit_architecture_name(i); i++) {
         if (vit_architecture_config(&config, vit_architecture_name(i), &error) != VIT_OK ||
-            vit_model_plan(&model, &config, NULL, &error) != VIT_OK) {
+            vit_model_plan(&model, &config, vit_cli_options(), &error) != VIT_OK) {
             vit_cli_complain("%s", error.text);
             return VIT_CLI_FAILED;
         }
@@ -67,7 +68,7 @@ static int init(const request *request, const char *out) {
     vit_config config;
     vit_model *model;
     vit_error error;
-    vit_options options = vit_default_options();
+    vit_options options = *vit_cli_options();
     options.raw_weights = 1; /* to be saved */
     if (vit_architecture_config(&config, request->architecture, &error) != VIT_OK)
         return unknown_architecture(request->architecture);

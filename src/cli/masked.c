@@ -1,6 +1,7 @@
 #include "commands.h"
 #include "engine.h"
 #include "json_out.h"
+#include "limits.h"
 #include "patch_score.h"
 #include "paths.h"
 #include "text_out.h"
@@ -79,7 +80,7 @@ static void part_of(int index, int parts, int pixels, int *begin, int *end) {
 /* A patch is hidden where any pixel of the mask over it is bright. */
 static vit_status read_mask(const char *path, patches *p, vit_error *error) {
     vit_image mask;
-    const vit_status status = vit_image_open(&mask, path, NULL, error);
+    const vit_status status = vit_image_open(&mask, path, vit_cli_options(), error);
     if (status != VIT_OK)
         return status;
     for (int patch = 0; patch < p->count; patch++) {
@@ -120,7 +121,7 @@ static vit_status prepare(vit_cli_engine *engine, const vit_image *image, vit_er
     engine->rules.crop = VIT_CROP_SQUASH;
     engine->rules.crop_pct = 1;
     return vit_image_preprocess(image, &engine->rules, engine->height, engine->width,
-                                vit_session_input(engine->session, 0), NULL, error);
+                                vit_session_input(engine->session, 0), vit_cli_options(), error);
 }
 
 static int predict(vit_cli_engine *engine, const request *r, patches *p, vit_image *image, const char *path) {
@@ -151,7 +152,7 @@ static int run_masked(vit_cli_engine *engine, const request *r, const char *path
         vit_cli_complain("%s: is a folder, expected one picture", path);
         return VIT_CLI_FAILED;
     }
-    if (vit_image_open(&image, path, NULL, &error) != VIT_OK)
+    if (vit_image_open(&image, path, vit_cli_options(), &error) != VIT_OK)
         return complain(&error);
     const int status = make_patches(&p, &info) ? predict(engine, r, &p, &image, path) : VIT_CLI_FAILED;
     release_patches(&p);
@@ -169,7 +170,7 @@ static int score(const request *r, const vit_cli_model *options, const vit_cli_r
     int status = vit_cli_session_options(&session, &command, run);
     if (status < 0)
         status = vit_cli_model_open(&model, options, (vit_compute)run->compute);
-    if (status == VIT_CLI_OK && vit_dataset_open(&data, r->score, NULL, &error) != VIT_OK)
+    if (status == VIT_CLI_OK && vit_dataset_open(&data, r->score, vit_cli_options(), &error) != VIT_OK)
         status = complain(&error);
     if (status == VIT_CLI_OK &&
         !vit_cli_score_patches(model, data, NULL, r->ratio >= 0 ? r->ratio : 0.5, r->seed, session, &never, &scores))

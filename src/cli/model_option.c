@@ -1,5 +1,7 @@
 #include "model_option.h"
 
+#include "limits.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,7 @@ enum { IMAGENET_1K_CLASSES = sizeof imagenet_1k / sizeof *imagenet_1k };
 static vit_status set_labels(vit_model *model, const char *file, vit_error *error) {
     const vit_config *config = vit_model_config(model);
     if (file)
-        return vit_model_read_labels(model, file, NULL, error);
+        return vit_model_read_labels(model, file, vit_cli_options(), error);
     if (!vit_model_label(model, 0) && strcmp(config->label_set, "imagenet-1k") == 0 &&
         config->classes == IMAGENET_1K_CLASSES)
         return vit_model_set_labels(model, imagenet_1k, IMAGENET_1K_CLASSES, error);
@@ -22,7 +24,7 @@ static vit_status set_labels(vit_model *model, const char *file, vit_error *erro
 
 int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_compute compute) {
     const char *path = options->path ? options->path : getenv("VIT_MODEL");
-    vit_options load = vit_default_options();
+    vit_options load = *vit_cli_options();
     vit_error error;
     load.compute = compute;
     load.raw_weights = options->raw_weights;

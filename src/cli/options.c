@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include "limits.h"
 #include "text_out.h"
 
 #include <errno.h>
@@ -83,6 +84,12 @@ static void print_option(const char *name, const char *argument, const char *hel
     print_wrapped(help, HELP_COLUMN, HELP_COLUMN);
 }
 
+/* Which every command has. */
+static const char *limits;
+static const vit_cli_option limits_option = {
+    "limits", "NAME=N[,...]", VIT_CLI_TEXT, &limits, 0, 0,
+    "what files and pictures may cost at most; the message of what was refused names its limit: " VIT_CLI_LIMITS};
+
 static void print_help(const vit_cli_command *command, const vit_cli_option *options) {
     printf("vit %s: %s\n\nUsage: vit %s %s\n", command->name, command->summary, command->name, command->arguments);
     putchar('\n');
@@ -90,6 +97,7 @@ static void print_help(const vit_cli_command *command, const vit_cli_option *opt
     printf("\nOptions:\n");
     for (const vit_cli_option *option = options; option->name; option++)
         print_option(option->name, option->argument, option->help);
+    print_option(limits_option.name, limits_option.argument, limits_option.help);
     print_option("help", NULL, "this text");
     printf("\nExamples:\n%s", command->examples);
 }
@@ -222,6 +230,8 @@ static int parse_option(const vit_cli_command *command, const vit_cli_option *op
     const vit_cli_option *option = options;
     while (option->name && strcmp(option->name, name) != 0)
         option++;
+    if (!option->name && strcmp(name, limits_option.name) == 0)
+        option = &limits_option;
     if (!option->name)
         return unknown_option(command, options, name);
     if (option->kind == VIT_CLI_FLAG) {
@@ -229,11 +239,13 @@ static int parse_option(const vit_cli_command *command, const vit_cli_option *op
             return vit_cli_usage(command, "--%s takes no value", name);
         return store(command, option, "");
     }
-    if (equals)
-        return store(command, option, equals + 1);
-    if (*index + 1 == argc)
+    if (!equals && *index + 1 == argc)
         return vit_cli_usage(command, "--%s needs a value: %s", name, option->argument);
-    return store(command, option, argv[++*index]);
+    const int status = store(command, option, equals ? equals + 1 : argv[++*index]);
+    const char *wrong = status < 0 && option == &limits_option ? vit_cli_read_limits(limits) : NULL;
+    if (wrong)
+        return vit_cli_usage(command, "--limits '%s': expected NAME=N, and as names " VIT_CLI_LIMITS, wrong);
+    return status;
 }
 
 int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *count) {

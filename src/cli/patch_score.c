@@ -1,5 +1,6 @@
 #include "patch_score.h"
 
+#include "limits.h"
 #include "options.h"
 #include "text_out.h"
 
@@ -188,7 +189,7 @@ int vit_cli_score_patches(const vit_model *model, const vit_dataset *data, const
                 vit_cli_complain("%s", error.text);
             } else {
                 status = vit_image_preprocess(&image, &c->preprocess, w.height, w.width,
-                                              vit_session_input(w.session, filled), NULL, &error);
+                                              vit_session_input(w.session, filled), vit_cli_options(), &error);
                 vit_image_close(&image);
                 vit_patch_noise((uint64_t)seed << 32 | (uint64_t)i, w.noise, w.patches);
                 vit_hide_by_noise(w.noise, w.patches, vit_visible_patches(w.patches, ratio),

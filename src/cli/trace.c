@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "engine.h"
+#include "limits.h"
 #include "paths.h"
 
 #include <limits.h>
@@ -129,7 +130,7 @@ static int usable(const char *path, const vit_tensor_info *tensor, const float *
 static int trace_file(const tracer *tracer, const char *path) {
     vit_error error;
     vit_tensors *tensors;
-    if (vit_tensors_read(&tensors, path, NULL, &error) != VIT_OK) {
+    if (vit_tensors_read(&tensors, path, vit_cli_options(), &error) != VIT_OK) {
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }
@@ -159,7 +160,7 @@ static int trace_file(const tracer *tracer, const char *path) {
 static int trace_image(const tracer *tracer, const char *path, const vit_preprocess *rules) {
     vit_error error;
     vit_image image;
-    if (vit_image_open(&image, path, NULL, &error) != VIT_OK) {
+    if (vit_image_open(&image, path, vit_cli_options(), &error) != VIT_OK) {
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }
@@ -167,7 +168,7 @@ static int trace_image(const tracer *tracer, const char *path, const vit_preproc
     float *pixels = malloc((size_t)rules->height * (size_t)rules->width * 3 * sizeof *pixels);
     vit_status status = VIT_ERR_OUT_OF_MEMORY;
     if (pixels)
-        status = vit_image_preprocess(&image, rules, rules->height, rules->width, pixels, NULL, &error);
+        status = vit_image_preprocess(&image, rules, rules->height, rules->width, pixels, vit_cli_options(), &error);
     else
         snprintf(error.text, sizeof error.text, "%s: out of memory", path);
     vit_image_close(&image);

@@ -1,5 +1,6 @@
 #include "commands.h"
 #include "engine.h"
+#include "limits.h"
 #include "paths.h"
 #include "text_out.h"
 #include "train_run.h"
@@ -106,8 +107,8 @@ static int same_classes(const material *m, const char *val) {
 
 static int open_pictures(const request *r, material *m) {
     vit_error error;
-    if (vit_dataset_open(&m->data, r->data, NULL, &error) != VIT_OK ||
-        (r->val && vit_dataset_open(&m->test, r->val, NULL, &error) != VIT_OK))
+    if (vit_dataset_open(&m->data, r->data, vit_cli_options(), &error) != VIT_OK ||
+        (r->val && vit_dataset_open(&m->test, r->val, vit_cli_options(), &error) != VIT_OK))
         return complain(&error);
     if (m->test && r->command != &pretrain_command && !same_classes(m, r->val))
         return VIT_CLI_FAILED;
@@ -129,7 +130,7 @@ static int open_pictures(const request *r, material *m) {
 static int open_model(const request *r, material *m) {
     const vit_cli_settings *s = &r->settings;
     const int classes = vit_dataset_classes(m->data);
-    vit_options options = vit_default_options();
+    vit_options options = *vit_cli_options();
     vit_config config;
     vit_error error;
     options.raw_weights = 1;

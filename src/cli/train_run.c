@@ -1,5 +1,6 @@
 #include "train_run.h"
 
+#include "limits.h"
 #include "patch_score.h"
 #include "progress.h"
 #include "text_out.h"
@@ -121,7 +122,7 @@ static double evaluate(progress *p, double *loss) {
             vit_status status = vit_dataset_picture(data, i, &image, &error);
             if (status == VIT_OK) {
                 status = vit_image_preprocess(&image, &c->preprocess, c->image_height, c->image_width,
-                                              vit_session_input(session, filled), NULL, &error);
+                                              vit_session_input(session, filled), vit_cli_options(), &error);
                 vit_image_close(&image);
             }
             if (status == VIT_OK) {

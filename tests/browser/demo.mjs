@@ -2,7 +2,7 @@
 // Served by web/serve.mjs on loopback, with a tiny model of random weights, and the real one where it is at hand.
 
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, symlinkSync, unlinkSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import { join } from 'node:path'
 import { launch } from './launch.mjs'
@@ -89,7 +89,14 @@ async function testServer(base) {
     check(answer.status === 404 && answer.body.length < 20, `serve: ${path} is refused, not ${answer.status}`)
   }
   check((await ask(base, '/web/%zz')).status === 400, 'serve: a malformed address')
-  check((await ask(base, '/web/', { method: 'POST' })).status === 405, 'serve: POST is refused')
+  for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])
+    check((await ask(base, '/web/', { method })).status === 405, `serve: ${method} is refused`)
+  for (const [to, inside] of [['/etc', 'hostname'], [root, 'package.json'], [join(root, 'package.json'), '']]) {
+    const name = `link-${process.pid}`
+    symlinkSync(to, join(root, 'web', name))
+    const answer = await ask(base, `/web/${name}${inside && '/' + inside}`).finally(() => unlinkSync(join(root, 'web', name)))
+    check(answer.status === 404 && answer.body.length < 20, `serve: a link to ${to} leads nowhere`)
+  }
   const path = '/web/samples/cat.jpg'
   const whole = readFileSync(join(root, path))
   for (const [range, first, last] of [['0-9', 0, 9], ['100-', 100, whole.length - 1], ['-7', whole.length - 7, whole.length - 1]]) {

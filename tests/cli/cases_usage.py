@@ -2,6 +2,8 @@
 
 import re
 
+from files import png, write
+
 COMMANDS = ["classify", "features", "search", "attention", "masked", "fewshot", "eval", "train", "pretrain", "finetune", "plot", "trace", "init", "info", "convert", "inspect", "bench"]
 
 # arguments: the first line on stderr. All end with exit status 2 and an empty stdout.
@@ -55,7 +57,7 @@ USAGE_ERRORS = {
     "inspect distance --json": "vit inspect distance: expected [options] (--out O.png | --json) PATH...",
     "inspect distance a.png": "vit inspect distance: say where it goes: --out O.png or --json",
     "search": "vit search: expected [options] INDEX|FOLDER [QUERY...]",
-    "search tests": "vit search: expected a QUERY, or a FOLDER and --index",
+    "search tests": "vit search: 'tests': expected a QUERY, or a FOLDER and --index",
     "search --index i none x": "vit search: --index goes with a FOLDER; 'none' is not there",
     "trace --image x.png": "vit trace: expected --out, and one of --image and --input",
     "trace --image x.png --input x --out o": "vit trace: expected --out, and one of --image and --input",
@@ -84,6 +86,31 @@ def test_unknown_command_lists_commands(vit, tally, folder):
         "Commands: " + " ".join(COMMANDS) + " help version",
         "an unknown command lists the commands",
     )
+
+
+def test_limits(vit, tally, folder):
+    """Every limit is an option, and what it refuses names it."""
+    picture, model = write(f"{folder}/a.png", png(40, 48, 1)), "tests/golden/forward/timm_cls"
+    for limit, words in (
+        ("file_bytes=3000", ["classify", "--model", model, picture]),
+        ("header_bytes=100", ["classify", "--model", model, picture]),
+        ("config_bytes=10", ["classify", "--model", model, picture]),
+        ("image_pixels=1919", ["classify", "--model", model, picture]),
+        ("image_side=47", ["classify", "--model", model, picture]),
+        ("tensors=3", ["info", f"{model}/model.safetensors"]),
+        ("json_depth=1", ["info", f"{model}/model.safetensors"]),
+        ("tokens=4", ["classify", "--model", model, picture]),
+        ("layers=1", ["info", model]),
+    ):
+        for option in ([f"--limits={limit}"], ["--limits", f"tokens=500,{limit}"]):
+            result = vit.run(words[0], *option, *words[1:])
+            name = limit.split("=")[0]
+            tally.check(result.status == 1 and f"(limit {name})" in result.err, f"{words[0]} {limit}", result)
+    result = vit.run("classify", "--limits", "image_pixels=1920,image_side=48", "--model", model, picture)
+    tally.equal((result.status, result.err), (0, ""), "limits that suffice")
+    for wrong in ("pixels=3", "tokens", "tokens=", "tokens=-1", "tokens=1x", "tokens=1,", "tokens=4294967296", "=3"):
+        result = vit.run("classify", "--limits", wrong, "--model", model, picture)
+        tally.check(result.status == 2 and "--limits" in result.err and "image_pixels" in result.err, wrong, result)
 
 
 def test_help(vit, tally, folder):

@@ -11,7 +11,7 @@ FUZZ_TARGETS=(gguf safetensors npz json image import probe tar checkpoint index 
 # What of a target's own sources is not in the library.
 fuzz_sources() { # TARGET
     case $1 in
-        options) echo src/cli/options.c src/cli/text_out.c ;;
+        options) echo src/cli/options.c src/cli/limits.c src/cli/text_out.c ;;
         index) echo "${CLI[@]/src\/cli\/main.c/}" ;;
     esac
 }

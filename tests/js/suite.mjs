@@ -12,6 +12,7 @@ import { readSafetensors } from './safetensors.mjs'
 import { defineFirst } from './suite_first.mjs'
 import { defineHub } from './suite_hub.mjs'
 import { defineInside } from './suite_inside.mjs'
+import { defineLimits } from './suite_limits.mjs'
 import { defineLook } from './suite_look.mjs'
 import { defineMasked } from './suite_masked.mjs'
 import { defineTrain } from './suite_train.mjs'
@@ -796,5 +797,6 @@ export function defineSuite({ base, options, expected, has, long }) {
     })
   defineHub({ ViT, url, bytesOf, load, using, streamOf, some, pause, options, has })
   if (!options.worker) defineInside({ url, load, using, some, options })
+  defineLimits({ url, bytesOf, load, using, some, options, long })
   defineInt8({ using, source: url(TIMM), image: rgba(300, 200), expected })
 }

@@ -9,6 +9,7 @@ export async function names(image: ImageInput, folder: File): Promise<string[]> 
     size: [160, 320],
     cache: true,
     sha256: '0'.repeat(64),
+    limits: { imagePixels: 1e6, tokens: 300 },
     signal: AbortSignal.timeout(1000),
     onProgress: ({ phase, loaded, total }) => console.log(phase, loaded / (total ?? loaded))
   })

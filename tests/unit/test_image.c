@@ -107,6 +107,9 @@ static void test_named_formats(void) {
         {"MM\0*........", 12, "TIFF"}, {"8BPS........", 12, "Photoshop"}, {"%PDF-1.7....", 12, "PDF"},
         {"<?xml version=\"1.0\"?><SVG>", 26, "SVG"}, {"\n<!DOCTYPE HTML><p>", 19, "HTML"}, {"hello, world", 12, "text"},
         {"\0\0\0\14JXL ....", 12, "JPEG XL"}, {"\x01\x02\x03", 3, "0x01"},
+        /* what stb_image knows besides: HDR, PNM, PIC, TGA */
+        {"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n", 45, "text"}, {"P6 1 1 255\n\x01\x02\x03", 14, "is no JPEG or PNG"},
+        {"\x53\x80\xf6\x34....", 8, "text"}, {"\0\0\x02\0\0\0\0\0\0\0\0\0\x01\0\x01\0\x18\0abc", 21, "is no JPEG or PNG"},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         vit_error error;

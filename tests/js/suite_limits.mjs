@@ -1,0 +1,48 @@
+// The part of the suite about what is too large: limits that are options, memory that cannot be had.
+
+import { assert, describe, equal, rejects, test } from './harness.mjs'
+
+const TIMM = 'golden/forward/timm_cls/'
+const PHOTO = 'golden/preprocess/timm_eval/synth0.png'
+
+// What it uses of the suite's own helpers.
+export function defineLimits({ url, bytesOf, load, using, some, options, long }) {
+  describe('limits', () => {
+    if (long)
+      test('what a limit refuses names the option', async () => {
+        for (const [name, value] of [['fileBytes', 3000], ['headerBytes', 100], ['configBytes', 10], ['tensors', 3], ['jsonDepth', 1], ['layers', 1]])
+          await rejects(load(url(TIMM), { limits: { [name]: value } }), 'limit', `(option limits.${name})`)
+        const photo = await bytesOf(PHOTO)
+        for (const [name, value] of [['imagePixels', 1000], ['imageSide', 20]])
+          await using(url(TIMM), { limits: { [name]: value } }, (vit) => rejects(vit.logits(photo), 'limit', `(option limits.${name})`))
+        await rejects(load(url(TIMM), { limits: { tokens: 4 } }), 'limit', '(option limits.tokens)')
+        await using(url(TIMM), { limits: { tokens: 500, fileBytes: 2 ** 40 } }, async (vit) => equal((await vit.classify(photo)).length, 5))
+        for (const limits of [{ pixels: 1 }, { tokens: 0 }, { tokens: 2 ** 32 }, { tokens: '9' }, 7, null])
+          await rejects(load(url(TIMM), { limits }), 'argument', 'limits', 'imagePixels')
+      })
+
+    if (long && !options.worker)
+      test('memory that cannot grow is out-of-memory, and the engine goes on', async () => {
+        const { Memory } = WebAssembly
+        WebAssembly.Memory = class extends Memory {
+          constructor(wanted) {
+            super({ ...wanted, maximum: Math.min(wanted.maximum, 160) }) // 10 MiB
+          }
+        }
+        const image = some(32, 32)
+        let vit
+        try {
+          vit = await load(url(TIMM))
+        } finally {
+          WebAssembly.Memory = Memory
+        }
+        const wanted = await vit.logits(image)
+        for (const side of [1024, 640]) {
+          await rejects(vit.logits(some(side, side)), 'out-of-memory', 'memory')
+          equal(await vit.logits(image), wanted, `after ${side}`)
+        }
+        assert(vit.info.memory.wasm <= 160 * 65536, 'memory')
+        vit.dispose()
+      })
+  })
+}
