@@ -168,6 +168,7 @@ async function testBatch(base) {
   check((await page.$$('#batch td.failed')).length === 1, 'batch: the broken one is told, the others are done')
   await page.click('#batch tbody tr:nth-child(2) td button')
   check(await answered(page, 'my coffee.jpg'), 'batch: a row shows its picture')
+  check(await page.$eval('#batch tr[aria-current]', (row) => row.contains(document.activeElement) && row.matches(':nth-child(2)')), 'batch: it is marked, and keeps the focus')
   await page.click('#batch th:nth-child(1) button')
   check((await page.$$eval('#batch tbody td:first-child', (all) => all.map((cell) => cell.textContent))).join() === 'broken.jpg,my cat.jpg,my coffee.jpg', 'batch: sorted by name')
   await page.evaluate(() => {

@@ -15,16 +15,20 @@ const columns = [
     { key: 'ms', value: (row) => row.result?.ms ?? -1, number: true },
 ];
 
-let rows = [];
+const EVERY = 1000;     // ms between two sorts while rows come in
+
+let rows = [];          // { picture, result, error, tr }
 let order = null;       // { column, up }
 let chosen = null;      // the row whose picture is on the stage
 let abort = null;
+let later = 0;          // timer of the next sort
 let choose = () => {};
 
 function tableRow(row) {
     const name = el('button', { type: 'button', textContent: row.picture.name, title: row.picture.name, onclick: () => {
+        const before = chosen;
         chosen = row;
-        draw();
+        for (const one of [before, row]) drawRow(one);
         choose(row);
     } });
     const cells = [el('td', {}, name)];
@@ -59,12 +63,29 @@ function headCell({ key, number }, column) {
     return el('th', attributes, sort);
 }
 
-function draw() {
+// One row that is known now; where rows are sorted its place may be another, which is looked for now and then.
+function drawRow(row) {
+    const old = row.tr;
+    const focused = old.contains(document.activeElement);
+    row.tr = tableRow(row);
+    old.replaceWith(row.tr);
+    if (focused) $('button', row.tr).focus();
+    drawCount();
+    if (order) later ||= setTimeout(draw, EVERY);
+}
+
+function drawCount() {
     const done = rows.filter((row) => row.result || row.error).length;
     $('h2', box).textContent = t('batch.title', { done: count(done), total: count(rows.length) });
-    $('thead tr', box).replaceChildren(...columns.map(headCell));
-    $('tbody', box).replaceChildren(...sorted().map(tableRow));
     for (const button of box.querySelectorAll('footer button')) button.disabled = !done;
+}
+
+function draw() {
+    clearTimeout(later);
+    later = 0;
+    drawCount();
+    $('thead tr', box).replaceChildren(...columns.map(headCell));
+    $('tbody', box).replaceChildren(...sorted().map((row) => row.tr ??= tableRow(row)));
 }
 
 function asObjects() {
@@ -122,7 +143,7 @@ export async function runBatch(pictures, show) {
             row.error = error;
         }
         if (abort !== controller) return;
-        draw();
+        drawRow(row);
         if (row === chosen) show(row);
     }
     if (abort !== controller) return;
