@@ -12,7 +12,6 @@ import { readSafetensors } from './safetensors.mjs'
 import { defineFirst } from './suite_first.mjs'
 import { defineHub } from './suite_hub.mjs'
 import { defineInside } from './suite_inside.mjs'
-import { defineLimits } from './suite_limits.mjs'
 import { defineLook } from './suite_look.mjs'
 import { defineMasked } from './suite_masked.mjs'
 import { defineTrain } from './suite_train.mjs'
@@ -795,8 +794,7 @@ export function defineSuite({ base, options, expected, has, long }) {
         })
       })
     })
-  defineHub({ ViT, url, bytesOf, load, using, streamOf, some, pause, options, has })
+  defineHub({ ViT, url, bytesOf, load, using, streamOf, some, pause, options, has, long })
   if (!options.worker) defineInside({ url, load, using, some, options })
-  defineLimits({ url, bytesOf, load, using, some, options, long })
   defineInt8({ using, source: url(TIMM), image: rgba(300, 200), expected })
 }

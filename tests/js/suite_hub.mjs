@@ -2,6 +2,7 @@
 
 import { Sha256 } from '../../wasm/sha256.mjs'
 import { assert, describe, equal, rejects, test } from './harness.mjs'
+import { defineLimits } from './suite_limits.mjs'
 
 const TIMM = 'golden/forward/timm_cls/'
 const FILE = TIMM + 'model.safetensors'
@@ -11,7 +12,7 @@ const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toStri
 const sumOf = async (bytes) => hex(await crypto.subtle.digest('SHA-256', bytes))
 
 // What it uses of the suite's own helpers.
-export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, pause, options, has }) {
+export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, pause, options, has, long }) {
   const image = some(32, 32)
   let answers = 0
   const fresh = () => `name=${Math.random()}-${answers++}` // a name that the server has not heard
@@ -126,4 +127,6 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       equal(await ViT.cacheSize(), 0, 'cleared')
     })
   })
+
+  defineLimits({ url, bytesOf, load, using, some, options, long })
 }
