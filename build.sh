@@ -586,7 +586,7 @@ usage: ./build.sh [VERB] [OPTION]...
                tests everything, or one part; hosts, the package in bundlers and other hosts, and long are too slow for every change
   fuzz TARGET [SECONDS]
                feeds a way in with mutated files under ASan and UBSan (tests/RELIABILITY.md); fuzz alone lists them
-  bench [native|kernels|train|tasks|convnets|node|browser|batch|busy|wasi|cold|memory|size]... [--models ti,s,b] [--compute f32,int8]
+  bench [native|kernels|train|tasks|convnets|node|browser|batch|busy|wasi|cold|memory|size|first]... [--models ti,s,b] [--compute f32,int8]
         [--runs N]
                times networks with random weights in every host, beside other engines if PEERS names a folder that can
                run them (tests/bench/RESULTS.md)

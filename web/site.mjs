@@ -40,7 +40,7 @@ async function gather(modelPath) {
 
 async function write(folder, files) {
     const worker = await readFile(join(root, 'web/sw.js'), 'utf8');
-    const all = createHash('sha256').update(worker);
+    const all = createHash('sha256').update(worker).update(await readFile(fileURLToPath(import.meta.url)));
     for (const [path, bytes] of files) all.update(`${path}\0${bytes.length}\0`).update(bytes);
     const version = all.digest('hex').slice(0, 16);
     const page = files.get('web/index.html').toString().replace('<html ', `<html data-version="${version}" `);

@@ -168,7 +168,7 @@ run_bench() {
                 case $1 in --models) MODELS=$2 ;; --compute) COMPUTE=$2 ;; --runs) RUNS=$2 ;; esac
                 shift
                 ;;
-            native | kernels | train | tasks | convnets | node | browser | batch | busy | wasi | cold | memory | size | wasmtime | chromium | revectorize) parts+=("$1") ;;
+            native | kernels | train | tasks | convnets | node | browser | batch | busy | wasi | cold | memory | size | first | wasmtime | chromium | revectorize) parts+=("$1") ;;
             *) die "bench: no such part or option: $1" ;;
         esac
         shift
@@ -184,12 +184,13 @@ run_bench() {
         return
     fi
     "$NODE" tests/bench/models.mjs "$BENCH_MODELS"
-    ((${#parts[@]})) || parts=(native convnets node browser batch busy wasi cold memory size)
+    ((${#parts[@]})) || parts=(native convnets node browser batch busy wasi cold memory size first)
     local part
     for part in "${parts[@]}"; do
         case $part in
             cold | memory) bench_browser "$part" ;;
             size) title 'download' && bash tests/size.sh ;;
+            first) title 'first visit' && "$NODE" web/site.mjs build/site && "$NODE" tests/bench/first.mjs build/site ;;
             *) "bench_$part" ;;
         esac
     done

@@ -125,7 +125,7 @@ function showSamples() {
         const name = t(`sample.${id}`);
         const button = el('button',
             { type: 'button', 'aria-pressed': 'false', title: name, onclick: () => lookAtSample(id) },
-            el('img', { src: `samples/${id}.jpg`, alt: name, width: 72, height: 72 }));
+            el('img', { src: `samples/${id}.jpg`, alt: name, width: 72, height: 72, fetchPriority: 'low' }));
         button.dataset.sample = id;
         return el('li', {}, button);
     }));
