@@ -582,7 +582,8 @@ export class ViT {
 
   /**
    * Fine-tunes: a trainer that starts from this model's weights, which are read again from where `load` had them (bytes must still
-   * be as they were; a stream cannot be read again). What trains is fetched when it is first asked for.
+   * be as they were; a stream cannot be read again). What trains is fetched when it is first asked for, which service workers
+   * cannot do.
    */
   train(options?: TrainOptions): Promise<Trainer>
 

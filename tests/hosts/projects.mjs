@@ -2,7 +2,15 @@
 
 export const CURRENT = 'current Node'
 
-// On a page, and in workers.
+const TRAIN = `
+async function train(vit, photo) {
+  const trainer = await vit.train({ classes: ['a', 'b'] })
+  const { loss } = await trainer.step([{ image: photo, label: 'a' }])
+  if (!(Math.abs(loss - Math.LN2) < 1e-6) || !(await trainer.save()).length) throw new Error('training: ' + loss)
+  trainer.dispose()
+}
+`
+// On a page, and in workers. Service workers import nothing later on, so they do not train.
 const CLASSIFY = `import { ViT } from 'vit-wasm'
 
 export async function classify(url) {
@@ -12,11 +20,12 @@ export async function classify(url) {
     const vit = await ViT.load(undefined, kernels && { kernels, threads: 1 })
     const [best] = await vit.classify(photo)
     answers[kernels ?? 'best'] = { label: best.label, logits: [...await vit.logits(photo)], kernels: vit.info.kernels, threads: vit.info.threads }
+    if (!globalThis.ServiceWorkerGlobalScope) await train(vit, photo)
     vit.dispose()
   }
   return answers
 }
-`
+${TRAIN}`
 const PAGE = `import { classify } from './classify.js'
 globalThis.answer = classify('/cat.jpg').catch((error) => ({ error: String(error.stack ?? error) }))
 `
@@ -40,13 +49,14 @@ const ASK_SERVICE_WORKER = `globalThis.answer = (async () => {
 `
 const NODE = `import { readFile } from 'node:fs/promises'
 import { ViT } from 'vit-wasm'
-
+${TRAIN}
 const photo = await readFile('cat.jpg')
 const answers = {}
 for (const kernels of ['simd128', undefined]) {
   const vit = await ViT.load(undefined, kernels && { kernels, threads: 1 })
   const [best] = await vit.classify(photo)
   answers[kernels ?? 'best'] = { label: best.label, logits: [...await vit.logits(photo)], kernels: vit.info.kernels, threads: vit.info.threads }
+  await train(vit, photo)
   vit.dispose()
 }
 console.log(JSON.stringify(answers))
