@@ -82,6 +82,14 @@ build_unit_tests() {
     finish
 }
 
+# Unit tests of what threads do, under ThreadSanitizer: build/threads/test_*.
+build_thread_tests() {
+    local test
+    native_library threads -fsanitize=thread
+    for test in base image pace networks train train_data; do program "build/threads/test_$test" threads "tests/unit/test_$test.c"; done
+    finish
+}
+
 # The kernels' test for 64-bit ARM, to be run by qemu-user.
 build_arm_tests() {
     apt_install 'the NEON test' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
@@ -195,7 +203,7 @@ test_hosts() {
 
 # What is too slow for every change.
 test_long() {
-    local browser
+    local browser test
     build_arm_tests
     suite 'unit kernels, NEON under qemu' qemu-aarch64-static build/arm/test_kernels
     build_native
@@ -205,6 +213,8 @@ test_long() {
     test_hosts
     suite 'JavaScript, Node, all ways' "$NODE" tests/js/run.mjs :
     for browser in chromium firefox; do suite "JavaScript, $browser, all ways" "$NODE" tests/browser/run.mjs $browser :; done
+    build_thread_tests
+    for test in build/threads/test_*; do suite "unit ${test##*test_}, threads watched" "$test"; done
     apt_install 'failing calls of the system' strace
     suite 'failing calls' "$PYTHON" tests/faults.py calls build/vit
     suite 'killed 200 times' "$PYTHON" tests/faults.py kill build/vit 200

@@ -16,7 +16,8 @@ const MODELS = ['model.safetensors', 'model.safetensors.index.json', 'model.gguf
 //   names it, '' for the only one
 // - giveBack(buffer): a buffer that was transferred, and may be filled again
 // - end(error): ends what is still open. error: why the model was not loaded. A promise
-export function openSource(source, { signal, cache } = {}) {
+// limits: configs and indexes over limits.configBytes are refused before they are whole.
+export function openSource(source, { signal, cache, limits } = {}) {
   const controller = new AbortController()
   const stop = () => controller.abort(signal?.reason)
   if (signal?.aborted) stop()
@@ -24,7 +25,7 @@ export function openSource(source, { signal, cache } = {}) {
   const { weights } = source
   const urls = [] // what was read
   const opened = []
-  const reader = { signal: controller.signal, cache, urls, spare: [] }
+  const reader = { signal: controller.signal, cache, urls, spare: [], most: limits?.configBytes ?? 8 << 20 }
   const located = locate(weights, reader)
   const head = readHead(source, located, reader)
   for (const promise of [located, head]) promise.catch(() => {}) // they are awaited, but maybe later
@@ -83,10 +84,11 @@ async function* readFrom(located, file, reader) {
 }
 
 async function readHead({ configs, beside }, located, reader) {
+  const { most } = reader
   const reading = readConfigs(configs, reader)
   reading.catch(() => {})
   const { name, index, opened } = await located // of two errors the weights' is told
-  const head = { name, configs: [], index: index ? { name, bytes: await bytesOf(opened) } : undefined }
+  const head = { name, configs: [], index: index ? { name, bytes: await bytesOf(name, opened, most) } : undefined }
   if (beside && ending(name, '.gguf')) return head // it says all itself
   head.configs = await reading.catch((error) => {
     if (beside && ending(name, '.npz')) return [] // it may do without
@@ -108,9 +110,13 @@ async function readConfigs(parts, reader) {
   return configs
 }
 
-async function bytesOf({ chunks }) {
+async function bytesOf(name, { chunks }, most) {
   const pieces = []
-  for await (const chunk of chunks) pieces.push(new Blob([chunk]))
+  for await (const chunk of chunks) {
+    most -= chunk.length
+    if (most < 0) throw new VitError('limit', `${name}: it goes on after all bytes that it may have (option limits.configBytes)`)
+    pieces.push(new Blob([chunk]))
+  }
   return new Uint8Array(await new Blob(pieces).arrayBuffer())
 }
 
@@ -118,7 +124,7 @@ async function bytesOf({ chunks }) {
 async function readConfig(part, reader) {
   let bytes
   try {
-    bytes = await bytesOf(await openPart(part, { ...reader, spare: [] }))
+    bytes = await bytesOf(part.name, await openPart(part, { ...reader, spare: [] }), reader.most)
   } catch (error) {
     if (part.optional && (error.code === 'http' || error.code === 'io')) return
     throw error

@@ -51,7 +51,7 @@ export class ViT {
       throwIfCancelled(signal)
       const vit = new ViT()
       const described = await describeSource(source)
-      const engine = await (worker ? Client : Engine).open(openSource(described, { signal, cache }), chosen, { signal, onProgress: report, first })
+      const engine = await (worker ? Client : Engine).open(openSource(described, { signal, cache, limits }), chosen, { signal, onProgress: report, first })
       vit.#engine = engine
       vit.#loaded = { source: described, cache, worker, threads, decode, kernels, limits }
       vit.first = taken?.then(() => unlessCancelled(engine.call('first', [], {}, signal), signal)).then(([top]) => top)

@@ -4,7 +4,8 @@
 //   /every/path/...   an HTML page, as servers of single-page applications answer
 // Queries make answers go wrong: status=N, html, cut=N (the connection ends after N bytes), stall=N (nothing comes after N
 // bytes), chunk=N (pieces of N bytes), nolength, gzip, flaky=N (each answer ends after N bytes), norange, changing (another version
-// each time). name=X&times=N limits flaky, and busy (503), to the first N answers to that name; gone: all after
+// each time), reset (connections that end early are reset), redirect (to such a page), bomb=N (N MiB of spaces, compressed).
+// name=X&times=N limits flaky, and busy (503), to the first N answers to that name; gone: all after
 // them are 404. body=TEXT: that.
 
 import { createServer } from 'node:http'
@@ -46,6 +47,7 @@ export async function startServer({ isolated = true } = {}) {
     if (query.has('html') || pathname.startsWith('/every/path/')) return send(200, 'text/html', '<!DOCTYPE html>\n<title>Page not found</title>\n')
     const times = query.has('times') ? Number(query.get('times')) : Infinity
     const early = (answered[query.get('name')] = (answered[query.get('name')] ?? 0) + 1) <= times
+    if (query.has('redirect')) return response.writeHead(302, { ...headers, location: '/every/path/' }).end()
     if (query.has('busy') && early) return send(503, 'text/plain', 'later')
     if (query.has('gone') && !early) return send(404, 'text/plain', 'gone')
     if (query.has('status')) return send(Number(query.get('status')), 'text/plain', 'as asked')
@@ -56,8 +58,8 @@ export async function startServer({ isolated = true } = {}) {
 
   async function sendBody(request, response, body, pathname, query, early) {
     const type = { ...headers, 'content-type': TYPES[extname(pathname)] ?? 'application/octet-stream' }
-    if (query.has('gzip')) {
-      const packed = gzipSync(body)
+    if (query.has('gzip') || query.has('bomb')) {
+      const packed = gzipSync(query.has('bomb') ? Buffer.alloc(query.get('bomb') << 20, ' ') : body)
       return response.writeHead(200, { ...type, 'content-encoding': 'gzip', 'content-length': packed.length }).end(packed)
     }
     type.etag = `"${query.has('changing') ? Math.random() : body.length}"`
@@ -74,7 +76,7 @@ export async function startServer({ isolated = true } = {}) {
       response.write(body.subarray(at, Math.min(end, at + step)))
       if (query.has('chunk')) await pause(5)
     }
-    if (query.has('cut') || (flaky && end < body.length)) return setTimeout(() => response.destroy(), 20)
+    if (query.has('cut') || (flaky && end < body.length)) return setTimeout(() => (query.has('reset') ? response.socket?.resetAndDestroy() : response.destroy()), 20)
     if (!query.has('stall')) return response.end()
     if (response.destroyed) return // the other side left meanwhile
     stalled.add(query.get('name'))

@@ -63,6 +63,18 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       await rejects(load(url(`${FILE}?busy`), { signal: controller.signal }), 'cancelled')
     })
 
+    if (long)
+      test('connections that are reset, pages behind redirections, compressed bombs', async () => {
+        const wanted = await logitsOf(url(TIMM))
+        equal(await logitsOf(url(`${FILE}?flaky=70000&reset`)), wanted, 'reset, again and again')
+        for (const wrong of [url(`${FILE}?redirect`), { config: url(TIMM + 'config.json?redirect'), weights: url(FILE) }])
+          await rejects(load(wrong), 'format', 'HTML')
+        await rejects(load({ config: url(TIMM + 'config.json?bomb=12'), weights: url(FILE) }), 'limit', 'config.json', '(option limits.configBytes)')
+        await rejects(load(url('built/several/model.safetensors.index.json?bomb=12')), 'limit', 'index.json')
+        await rejects(load({ config: url(TIMM + 'config.json'), weights: url(`${FILE}?bomb=12`) }), 'format')
+        equal(await logitsOf(url(TIMM)), wanted, 'afterwards')
+      })
+
     test('a load that cannot begin closes its download', async () => {
       const validate = WebAssembly.validate
       const name = `validate-${Math.random()}`
