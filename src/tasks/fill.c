@@ -14,6 +14,7 @@ typedef struct view {
     int is_scores;
     int cell_rows, cell_columns; /* of a patch */
     int cell_height, cell_width; /* pixels */
+    double *scales;              /* [T0,2] means and deviations of visible patches; NULL: nobody asks */
 } view;
 
 static vit_status look(view *v, const vit_session *s, int image, vit_error *error) {
@@ -23,7 +24,7 @@ static vit_status look(view *v, const vit_session *s, int image, vit_error *erro
         return vit_fail(error, VIT_ERR_ARGUMENT,
                         "predicted patches of image %d: expected a session opened with `masked`, of more images, that has run",
                         image);
-    *v = (view){s, c, image, cells > 0, cells ? cells : c->patch_height, cells ? cells : c->patch_width, 1, 1};
+    *v = (view){s, c, image, cells > 0, cells ? cells : c->patch_height, cells ? cells : c->patch_width, 1, 1, NULL};
     v->cell_height = c->patch_height / v->cell_rows;
     v->cell_width = c->patch_width / v->cell_columns;
     return VIT_OK;
@@ -90,26 +91,39 @@ static float pixel_at(const view *v, int patch, int y, int x, int channel) {
                           vit_prediction_values(v->c))[(ptrdiff_t)value * v->s->kernels->panel];
 }
 
-/* Mean and deviation of a hidden patch, of those of visible ones, weighted by distance^-6: predictions of patches of mean
- * 0 and variance 1 say neither. */
+/* Makes v->scales, which the caller releases, where predictions are of patches of mean 0 and variance 1. */
+static vit_status find_scales(view *v, vit_error *error) {
+    const int values = vit_patch_values(v->c), row = 3 * v->c->patch_width;
+    if (!v->c->decoder.norm_pixels)
+        return VIT_OK;
+    VIT_TRY(vit_alloc_for((void **)&v->scales, &v->s->allocator, (size_t)v->s->patches * 2 * sizeof *v->scales,
+                          "means of patches", error));
+    for (int patch = 0; patch < v->s->patches; patch++) {
+        double sum = 0, squares = 0;
+        for (int i = 0; i < values && !is_hidden(v, patch); i++) {
+            const double value = input_at(v, patch, i / row, i % row / 3, i % 3);
+            sum += value;
+            squares += value * value;
+        }
+        const double mean = sum / values, variance = squares / values - mean * mean;
+        v->scales[2 * patch] = mean;
+        v->scales[2 * patch + 1] = sqrt(variance > 0 ? variance : 0);
+    }
+    return VIT_OK;
+}
+
+/* Mean and deviation of a hidden patch, of those of visible ones, weighted by distance^-6: its prediction says neither. */
 static void guess_scale(const view *v, int patch, float *mean, float *deviation) {
-    const int columns = v->s->columns, values = vit_patch_values(v->c), row = 3 * v->c->patch_width;
+    const int columns = v->s->columns;
     double weights = 0, means = 0, deviations = 0;
     for (int other = 0; other < v->s->patches; other++) {
         const double dy = other / columns - patch / columns, dx = other % columns - patch % columns,
                      squared = dy * dy + dx * dx, weight = 1 / (squared * squared * squared);
-        double sum = 0, squares = 0;
         if (is_hidden(v, other))
             continue;
-        for (int i = 0; i < values; i++) {
-            const double value = input_at(v, other, i / row, i % row / 3, i % 3);
-            sum += value;
-            squares += value * value;
-        }
         weights += weight;
-        means += weight * sum / values;
-        const double variance = squares / values - sum / values * (sum / values);
-        deviations += weight * sqrt(variance > 0 ? variance : 0);
+        means += weight * v->scales[2 * other];
+        deviations += weight * v->scales[2 * other + 1];
     }
     *mean = weights > 0 ? (float)(means / weights) : 0;
     *deviation = weights > 0 ? (float)(deviations / weights) : 1;
@@ -155,7 +169,8 @@ vit_status vit_session_colors(const vit_session *s, int image, float *colors, in
     VIT_TRY(look(&v, s, image, error));
     const int count = v.cell_rows * v.cell_columns;
     VIT_TRY(vit_alloc_for((void **)&cells, allocator, (size_t)count * 3 * sizeof *cells, "colours of a patch", error));
-    for (int patch = 0; patch < s->patches; patch++) {
+    const vit_status status = find_scales(&v, error);
+    for (int patch = 0; patch < s->patches && status == VIT_OK; patch++) {
         double sums[3] = {0};
         probabilities[patch] = patch_cells(&v, patch, cells, (size_t)v.cell_columns * 3);
         labels[patch] = 0;
@@ -171,8 +186,9 @@ vit_status vit_session_colors(const vit_session *s, int image, float *colors, in
             read_scores(&v, patch, 0, rgb, &labels[patch], &probability, &top);
         }
     }
+    vit_release(allocator, v.scales);
     vit_release(allocator, cells);
-    return VIT_OK;
+    return status;
 }
 
 /* ---- Loss ---- */
@@ -200,6 +216,7 @@ vit_status vit_session_masked_loss(const vit_session *s, int image, double *loss
     double sum = 0;
     int64_t terms = 0;
     VIT_TRY(look(&v, s, image, error));
+    VIT_TRY(find_scales(&v, error));
     const int cells = v.cell_rows * v.cell_columns;
     for (int patch = 0; patch < s->patches; patch++) {
         float mean = 0, deviation = 1;
@@ -214,6 +231,7 @@ vit_status vit_session_masked_loss(const vit_session *s, int image, double *loss
                 sum += v.is_scores ? cell_loss(&v, patch, cell) : difference * difference;
             }
     }
+    vit_release(&s->allocator, v.scales);
     *loss = terms ? sum / (double)terms : 0;
     return VIT_OK;
 }
@@ -253,11 +271,12 @@ vit_status vit_session_fill(const vit_session *s, int image, int smooth, vit_ima
     r.columns = s->columns * v.cell_columns;
     const size_t bytes = vit_size_mul(vit_size_mul((size_t)r.rows, (size_t)r.columns), 3 * sizeof *r.rgb);
     VIT_TRY(vit_alloc_for((void **)&r.rgb, &s->allocator, bytes, "the filling", error));
-    for (int patch = 0; patch < s->patches; patch++) {
+    const vit_status status = find_scales(&v, error);
+    for (int patch = 0; patch < s->patches && status == VIT_OK; patch++) {
         const size_t row = (size_t)(patch / s->columns * v.cell_rows), column = (size_t)(patch % s->columns * v.cell_columns);
         patch_cells(&v, patch, r.rgb + (row * (size_t)r.columns + column) * 3, (size_t)r.columns * 3);
     }
-    for (int y = 0; y < picture->height; y++)
+    for (int y = 0; y < picture->height && status == VIT_OK; y++)
         for (int x = 0; x < picture->width; x++) {
             const double row = (y + 0.5) * s->height / picture->height / v.c->patch_height,
                          column = (x + 0.5) * s->width / picture->width / v.c->patch_width;
@@ -265,6 +284,7 @@ vit_status vit_session_fill(const vit_session *s, int image, int smooth, vit_ima
                 sample(&r, row * v.cell_rows, column * v.cell_columns, smooth,
                        picture->rgb + ((size_t)y * (size_t)picture->width + (size_t)x) * 3);
         }
+    vit_release(&s->allocator, v.scales);
     vit_release(&s->allocator, r.rgb);
-    return VIT_OK;
+    return status;
 }
