@@ -289,6 +289,7 @@ async function testFit(base) {
     check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${tab}: 360 px scroll sideways`)
     const nameless = await page.$$eval('button, a, input:not([hidden]), canvas[tabindex], progress', (all) => all.filter((element) =>
       !(element.textContent.trim() || element.getAttribute('aria-label') || element.querySelector('img[alt]') || element.labels?.length)).map((element) => element.outerHTML))
+    check(await page.$eval('#tabs [aria-current]', (link) => link.getBoundingClientRect().right <= innerWidth && link.getBoundingClientRect().left >= 0), `${tab}: the open tab is seen`)
     check(!nameless.length, `${tab}: names for screen readers: none for ${nameless}`)
     await page.evaluate(script)
     for (const theme of ['light', 'dark']) {

@@ -74,6 +74,14 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
       }
     })
 
+    test('of a hybrid whose size is no multiple of its patch', async () => {
+      await using(url('golden/hybrid/timm_stem_only/'), { size: 62 }, async (vit) => {
+        const { height, width, patch, grid } = vit.info.input
+        equal([height, width, patch, grid], [62, 62, [16, 16], [4, 4]])
+        equal((await vit.attention(some(height, width))).grid, grid)
+      })
+    })
+
     test('costs nothing when it is off', async () => {
       await using(url(TIMM), {}, async (vit) => {
         const image = some(32, 32)

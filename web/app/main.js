@@ -217,6 +217,7 @@ function openTab(name) {
         if (link.dataset.tab === tab.name) link.setAttribute('aria-current', 'page');
         else link.removeAttribute('aria-current');
     }
+    $('#tabs [aria-current]').scrollIntoView({ block: 'nearest', inline: 'nearest' }); // where there is no room for all
     clearNotice();
     lookAgain();
 }
