@@ -13,7 +13,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#define DEEPEST 64 /* levels of folders */
+enum { DEEPEST = 64 /* levels of folders */, LONGEST_CLASS = 255 };
 
 /* ---- Building the list ---- */
 
@@ -24,22 +24,57 @@ static vit_status add_text(vit_dataset *d, const char *text, uint32_t *at, vit_e
     return vit_buffer_append(&d->texts, text, strlen(text) + 1, "names of pictures", error);
 }
 
-/* The class of that name; a new one if there is none yet. */
-static vit_status class_of(vit_dataset *d, const char *name, size_t length, int32_t *out, vit_error *error) {
-    char text[256];
-    uint32_t at;
-    const uint32_t *known = (const uint32_t *)(const void *)d->classes.data;
-    for (int i = d->class_count; i-- > 0;) { /* mostly the last */
-        const char *other = vit_dataset_text(d, known[i]);
-        if (strncmp(other, name, length) == 0 && !other[length]) {
-            *out = i;
-            return VIT_OK;
-        }
+static const char *class_name(const vit_dataset *d, int index) {
+    return vit_dataset_text(d, ((const uint32_t *)(const void *)d->classes.data)[index]);
+}
+
+/* The slot of a class, or the free one where it belongs. */
+static int32_t *slot_of(const vit_dataset *d, const char *name, size_t length) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)name[i]) * 16777619u;
+    for (;; hash++) {
+        int32_t *slot = &d->slots[hash & (uint32_t)(d->slot_count - 1)];
+        const char *other = *slot ? class_name(d, *slot - 1) : NULL;
+        if (!other || (strncmp(other, name, length) == 0 && !other[length]))
+            return slot;
     }
-    snprintf(text, sizeof text, "%.*s", (int)(length < 255 ? length : 255), name);
-    VIT_TRY(add_text(d, text, &at, error));
-    *out = d->class_count++;
-    return vit_buffer_append(&d->classes, &at, sizeof at, "names of classes", error);
+}
+
+/* The table stays half empty. */
+static vit_status make_slots(vit_dataset *d, vit_error *error) {
+    if (d->class_count < d->slot_count / 2)
+        return VIT_OK;
+    int32_t *before = d->slots, *slots;
+    const int count = d->slot_count ? 2 * d->slot_count : 64;
+    if (count > INT32_MAX / 4)
+        return vit_fail(error, VIT_ERR_LIMIT, "too many classes");
+    const size_t bytes = (size_t)count * sizeof *slots;
+    VIT_TRY(vit_alloc_for((void **)&slots, &d->options.allocator, bytes, "names of classes", error));
+    memset(slots, 0, bytes);
+    d->slots = slots;
+    d->slot_count = count;
+    for (int i = 0; i < d->class_count; i++)
+        *slot_of(d, class_name(d, i), strlen(class_name(d, i))) = i + 1;
+    vit_release(&d->options.allocator, before);
+    return VIT_OK;
+}
+
+/* The class of that name, which is cut if it is longer than any; a new one if there is none yet. */
+static vit_status class_of(vit_dataset *d, const char *name, size_t length, int32_t *out, vit_error *error) {
+    char text[LONGEST_CLASS + 1];
+    uint32_t at;
+    length = length < LONGEST_CLASS ? length : LONGEST_CLASS;
+    VIT_TRY(make_slots(d, error));
+    int32_t *slot = slot_of(d, name, length);
+    if (!*slot) {
+        snprintf(text, sizeof text, "%.*s", (int)length, name);
+        VIT_TRY(add_text(d, text, &at, error));
+        VIT_TRY(vit_buffer_append(&d->classes, &at, sizeof at, "names of classes", error));
+        *slot = ++d->class_count;
+    }
+    *out = *slot - 1;
+    return VIT_OK;
 }
 
 static vit_status add_entry(vit_dataset *d, vit_entry entry, const char *path, vit_error *error) {
@@ -77,8 +112,8 @@ static int by_name(const void *a, const void *b) {
 
 static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error);
 
-/* What is in a folder, by name; class_name: of what is below, NULL at the top, where folders are classes. */
-static vit_status add_folder(vit_dataset *d, const char *path, const char *class_name, int depth, vit_error *error) {
+/* What is in a folder, by name; class: of what is below, NULL at the top, where folders are classes. */
+static vit_status add_folder(vit_dataset *d, const char *path, const char *class, int depth, vit_error *error) {
     vit_buffer names = {.allocator = &d->options.allocator};
     DIR *folder = depth < DEEPEST ? opendir(path) : NULL;
     if (!folder)
@@ -112,10 +147,10 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
         } else if (stat(below, &kind) != 0 && errno != ENOENT) { /* links may lead nowhere */
             status = vit_fail(error, VIT_ERR_IO, "%.300s: cannot read: %s", below, strerror(errno));
         } else if (S_ISDIR(kind.st_mode)) {
-            status = add_folder(d, below, class_name ? class_name : sorted[i], depth + 1, error);
-        } else if (class_name && is_picture(below)) {
+            status = add_folder(d, below, class ? class : sorted[i], depth + 1, error);
+        } else if (class && is_picture(below)) {
             vit_entry entry = {.archive = -1};
-            status = class_of(d, class_name, strlen(class_name), &entry.class_index, error);
+            status = class_of(d, class, strlen(class), &entry.class_index, error);
             if (status == VIT_OK)
                 status = add_entry(d, entry, below, error);
         } else if (has_ending(below, ".tar")) {
@@ -381,6 +416,7 @@ void vit_dataset_close(vit_dataset *d) {
     vit_buffer_release(&d->texts);
     vit_buffer_release(&d->archives);
     vit_buffer_release(&d->classes);
+    vit_release(&allocator, d->slots);
     vit_release(&allocator, d);
 }
 

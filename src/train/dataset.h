@@ -19,6 +19,8 @@ struct vit_dataset {
     vit_buffer archives; /* uint32_t: their paths, in texts */
     vit_buffer classes;  /* uint32_t: their names, in texts */
     int count, archive_count, class_count;
+    int32_t *slots;      /* hash table of classes by name: their number + 1, or 0 */
+    int slot_count;      /* a power of 2 */
 };
 
 static inline const vit_entry *vit_dataset_entry(const vit_dataset *d, int index) {

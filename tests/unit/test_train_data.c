@@ -86,7 +86,7 @@ static void add_member(archive *a, const char *name, char type, const void *cont
     unsigned sum = 0;
     memset(h, 0, 512);
     snprintf((char *)h, 100, "%s", name);
-    snprintf((char *)h + 124, 12, "%011zo", bytes);
+    snprintf((char *)h + 124, 12, "%011o", (unsigned)bytes);
     memcpy(h + 257, "ustar", 6);
     h[156] = (unsigned char)type;
     memset(h + 148, ' ', 8);
@@ -160,6 +160,39 @@ static void test_archives(void) {
     write_archive(&a, a.size);
     CHECK_STATUS(VIT_ERR_FORMAT, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error));
     CHECK_MENTIONS(error.text, "plain.png");
+}
+
+/* Classes in an order as shards have them, and names of which only the first 255 bytes count. */
+static void test_many_classes(void) {
+    enum { CLASSES = 700, LONG = 300 };
+    FILE *file = fopen(FOLDER "/a.tar", "w");
+    char name[LONG + 8];
+    vit_dataset *d;
+    for (int i = 0; i < 3 * CLASSES; i++) {
+        archive a = {.size = 0};
+        snprintf(name, sizeof name, "class %d/%d.jpg", i * 331 % CLASSES, i);
+        add_member(&a, name, '0', "x", 1);
+        fwrite(a.data, 1, a.size, file);
+    }
+    for (int i = 0; i < 2; i++) {
+        archive a = {.size = 0};
+        memset(name, 'y', LONG);
+        snprintf(name + LONG, 8, "/%d.jpg", i);
+        add_member(&a, "././@LongLink", 'L', name, strlen(name) + 1);
+        add_member(&a, "shortened", '0', "x", 1);
+        fwrite(a.data, 1, a.size, file);
+    }
+    fclose(file);
+    if (!CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error)))
+        return;
+    CHECK(vit_dataset_count(d) == 3 * CLASSES + 2 && vit_dataset_classes(d) == CLASSES + 1);
+    for (int i = 0; i < 3 * CLASSES; i++) {
+        snprintf(name, sizeof name, "class %d", i * 331 % CLASSES);
+        if (!CHECK(strcmp(vit_dataset_class_name(d, vit_dataset_class(d, i)), name) == 0))
+            break;
+    }
+    CHECK(strlen(vit_dataset_class_name(d, vit_dataset_class(d, 3 * CLASSES + 1))) == 255);
+    vit_dataset_close(d);
 }
 
 /* ---- Batches ---- */
@@ -325,4 +358,4 @@ static void test_chances(void) {
     CHECK(of[0] == 0);
 }
 
-TEST_MAIN(TEST(test_folders), TEST(test_archives), TEST(test_order), TEST(test_same_batches), TEST(test_chances))
+TEST_MAIN(TEST(test_folders), TEST(test_archives), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances))
