@@ -223,7 +223,7 @@ static int save_model(progress *p, const char *name) {
     return VIT_CLI_FAILED;
 }
 
-/* Model and state, each whole or not at all; the state last, so that whoever goes on from it has its model as well. */
+/* State and model, each whole or not at all: the state that was there stays until the new one is. */
 static int save(progress *p) {
     char path[4096];
     int64_t note[NOTES];
@@ -234,15 +234,13 @@ static int save(progress *p) {
     hide(p);
     if (!log_step(p))
         return complain_log(p);
-    if (save_model(p, "model.gguf") != VIT_CLI_OK)
-        return VIT_CLI_FAILED;
     describe(p, note);
     path_in(path, sizeof path, p->run->folder, STATE);
     if (vit_trainer_save(p->trainer, path, note, &error) != VIT_OK) {
         vit_cli_complain("%s; the last checkpoint is kept", error.text);
         return VIT_CLI_FAILED;
     }
-    return VIT_CLI_OK;
+    return save_model(p, "model.gguf");
 }
 
 /* Goes on from the state in the folder. */
@@ -412,8 +410,9 @@ int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
     signal(SIGTERM, interrupt);
     int status = open_files(&p);
     p.first = p.last.update = vit_trainer_updates(p.trainer);
+    const int is_over = p.first >= run->options.updates;
     if (status == VIT_CLI_OK)
-        status = run_batches(&p);
+        status = is_over && run->folder ? save_model(&p, "model.gguf") : run_batches(&p); /* it may have ended before that */
     if (p.log && fclose(p.log) != 0 && status == VIT_CLI_OK)
         status = complain_log(&p);
     vit_trainer_close(p.trainer);
