@@ -27,7 +27,8 @@ export async function openPage(url, { width = 1280, height = 800, quiet = false 
   const problems = []
   const requests = []
   page.on('console', (message) => !quiet && message.type() === 'error' && problems.push(message.text()))
-  const logged = quiet ? /^(Image corrupt|Cross-Origin Request Blocked|Failed to load .* A ServiceWorker intercepted)/ : /^Image corrupt/ // by Firefox, as if they were exceptions
+  const noise = ['Image corrupt', ...(quiet ? ['Cross-Origin Request Blocked', 'Failed to load .* A ServiceWorker intercepted', 'Failed to read data from the ReadableStream'] : [])]
+  const logged = new RegExp(`^(${noise.join('|')})`) // by Firefox, as if they were exceptions
   page.on('pageerror', (error) => logged.test(error.message) || problems.push(error.message))
   page.on('request', (request) => /^https?:/.test(request.url()) && requests.push(request.url()))
   await page.goto(url)

@@ -3,7 +3,8 @@
 import { $, el, onPick } from './dom.js';
 import { t } from './words.js';
 import { bytes, count } from './format.js';
-import { model, readAddress } from './model.js';
+import { forgetKept, keptBytes, model, readAddress } from './model.js';
+import { models } from './models.js';
 
 const drawer = $('#drawer');
 const address = $('#url');
@@ -19,18 +20,42 @@ function showCurrent() {
         el('span', { textContent: facts.join(' · ') }));
 }
 
+// choose(source) gets a Hugging Face model's owner/name, or null for the engine's own.
+function showList(choose) {
+    $('#model-list').replaceChildren(...models.map(({ name, bytes: size, licence, source }) => {
+        const facts = [bytes(size), licence, source ?? t('drawer.here')].join(' · ');
+        const button = el('button', { type: 'button', onclick: () => choose(source) },
+            el('strong', { textContent: name ?? t('model.built-in') }), el('span', { textContent: facts }));
+        return el('li', {}, button);
+    }));
+}
+
+async function showKept() {
+    const size = await keptBytes().catch(() => 0);
+    $('#kept').hidden = !size;
+    $('#kept p').textContent = t('drawer.kept', { bytes: bytes(size) });
+}
+
 // purpose: 'use' | 'beside', what the model that is chosen is for.
 export function openDrawer(purpose = 'use', focus) {
     chosenFor = purpose;
     $('#drawer-title').textContent = t(`drawer.${purpose}`);
     showCurrent();
+    showKept();
     $('#url-problem').textContent = '';
     if (!drawer.open) drawer.showModal();
     if (focus === 'url') address.focus();
 }
 
-// files(list, purpose) gets what was picked, url(URL, purpose) the address that was asked for.
-export function startDrawer({ files, url }) {
+// files(list, purpose) gets what was picked, url(URL, purpose) the address that was asked for, own(purpose) is told that the
+// engine's own model was.
+export function startDrawer({ files, url, own }) {
+    showList((source) => {
+        drawer.close();
+        if (source) url(readAddress(source), chosenFor);
+        else own(chosenFor);
+    });
+    $('#kept-clear').addEventListener('click', () => forgetKept().then(showKept));
     const pick = (button, input) => {
         $(button).addEventListener('click', () => $(input).click());
         onPick($(input), (list) => {

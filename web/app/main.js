@@ -169,6 +169,12 @@ function takeAddress(url, purpose = 'use', type) {
     use(origin);
 }
 
+function takeBuiltIn(purpose) {
+    if (purpose === 'beside') return setBeside(builtIn());
+    writeHash({ model: undefined });
+    use(builtIn());
+}
+
 // A link may name models on other sites; opening the link is not yet asking for them. wanted: [{ url, purpose }].
 function askAbout(wanted) {
     const hosts = [...new Set(wanted.map(({ url }) => url.host))].join(', ');
@@ -256,7 +262,7 @@ async function start() {
     startCamera({
         take, fail: (error) => showNotice(describe(error)), change: () => lookAgain(), follows: () => tab.live,
     });
-    startDrawer({ files: (list, purpose) => takeModel(sort(list), purpose), url: takeAddress });
+    startDrawer({ files: (list, purpose) => takeModel(sort(list), purpose), url: takeAddress, own: takeBuiltIn });
     startLoading({ cancel: cancelLoad, clear: setClear });
     model.on('change', modelChanged);
     model.on('failed', modelFailed);

@@ -25,6 +25,19 @@ async function engine() {
     }
 }
 
+// What is read from other sites is kept in the browser, until the reader throws it away.
+const isElsewhere = (source) => typeof source === 'string' && new URL(source).origin !== location.origin;
+
+export async function keptBytes() {
+    const { ViT } = await engine();
+    return ViT.cacheSize();
+}
+
+export async function forgetKept() {
+    const { ViT } = await engine();
+    await ViT.clearCache();
+}
+
 // from: { name, source }, source as ViT.load takes it. Resolves to true once the model is in use.
 export async function loadModel({ name, source }) {
     const fetched = () => typeof source === 'string' && countRequest(source); // a config beside the weights
@@ -35,7 +48,7 @@ export async function loadModel({ name, source }) {
     try {
         const { ViT } = await engine();
         const vit = await ViT.load(source, {
-            signal: controller.signal,
+            signal: controller.signal, cache: isElsewhere(source),
             onProgress({ phase, loaded, total }) {
                 if (abort !== controller) return;
                 if (phase === 'config') fetched();
@@ -73,7 +86,7 @@ export async function loadBeside({ source }, compute, signal, progress) {
     const { ViT } = await engine();
     if (typeof source === 'string') countRequest(source);
     const vit = await ViT.load(source, {
-        compute, signal, onProgress: ({ phase, loaded, total }) => phase === 'weights' && progress(loaded, total),
+        compute, signal, cache: isElsewhere(source), onProgress: ({ phase, loaded, total }) => phase === 'weights' && progress(loaded, total),
     });
     if (!signal.aborted) return vit;
     vit.dispose();

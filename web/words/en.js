@@ -82,6 +82,11 @@ export default {
     'drawer.use': 'Model',
     'drawer.beside': 'A model to compare with',
     'drawer.parameters': '{count} parameters',
+    'drawer.list': 'Models to choose',
+    'drawer.list.text': 'Weights from Hugging Face are fetched once and kept in this browser.',
+    'drawer.here': 'comes with this page',
+    'drawer.kept': 'Kept in this browser: {bytes}',
+    'drawer.clear': 'Throw away',
     'drawer.files': 'model.safetensors together with its config.json, or one .gguf file.',
     'drawer.url': 'A .gguf file, or a Hugging Face model such as google/vit-base-patch16-224. Your browser asks that '
         + 'address for the weights; your pictures stay here.',
@@ -275,7 +280,7 @@ export default {
     'error.format.title': 'This file cannot be read',
     'error.format.text': 'It is not a safetensors or GGUF file, or it is damaged.',
     'error.unsupported.title': 'This model is of a kind that is not supported',
-    'error.unsupported.text': 'Plain Vision Transformers with weights in f32, f16 or bf16 work. The report names '
+    'error.unsupported.text': 'Weights in f32, f16, bf16, Q8_0 and Q4_0 work. Choose a model of such; the report names '
         + 'what stood in the way.',
     'error.shape.title': 'Weights and config do not fit together',
     'error.shape.text': 'A tensor has another shape than config.json promises. Are both files of the same model?',
