@@ -301,8 +301,9 @@ int vit_cli_index_put(vit_cli_index *index, const char *path, long long bytes, l
         vit_cli_complain("%.300s: %s", path, length < LONGEST_PATH ? "out of memory" : "the path is too long");
         return 0;
     }
-    const long long written = index->file ? append(index, path, bytes, seconds, vector) : 0;
-    if (index->file && !written) {
+    const int has_file = index->file != NULL; /* which is closed where it cannot be written */
+    const long long written = has_file ? append(index, path, bytes, seconds, vector) : 0;
+    if (has_file && !written) {
         free(copy);
         return 0;
     }
