@@ -99,6 +99,11 @@ async function testWithoutWorker(folder) {
   const foot = await text(page, '#foot-runs')
   check(foot.includes(words['threads.one']) && foot.includes(words['foot.shared']), `without a worker: the foot says: ${foot}`)
   check((await text(page, '#runs')).includes(words['isolated.no']), 'without a worker: why there is one thread')
+  const inline = await page.evaluate(() => {
+    document.head.append(Object.assign(document.createElement('script'), { textContent: 'globalThis.inlineRan = true' }))
+    return globalThis.inlineRan ?? document.querySelector('meta[http-equiv=Content-Security-Policy]').content
+  })
+  check(typeof inline === 'string' && inline.startsWith("default-src 'self'; script-src 'self' 'wasm-unsafe-eval';"), `without headers: the page's own policy holds: ${inline}`)
   await close('without a worker')
   await host.close()
 }
