@@ -8,7 +8,7 @@ shift
 rm -rf build/again
 mkdir -p build/again/wasm
 cp -R build.sh src build/again
-cp -R wasm/models wasm/*.{c,mjs,json} build/again/wasm
+cp -R wasm/models wasm/*.{c,h,mjs,json} build/again/wasm
 (cd build/again && ./build.sh "$verb")
 
 passed=0
