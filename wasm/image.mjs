@@ -1,6 +1,6 @@
 // Pictures, as users have them. snapshot() runs where the call is made, readImage() in the engine.
 
-import { VitError } from './errors.mjs'
+import { VitError, throwIfCancelled } from './errors.mjs'
 
 const kind = (value) => (value === null ? 'null' : (value?.constructor?.name ?? typeof value))
 const isA = (value, ...names) => names.some((name) => globalThis[name] && value instanceof globalThis[name])
@@ -31,6 +31,27 @@ function checkPixels({ pixels, width, height, layout = 'nhwc' }, name) {
     throw new VitError('argument', `${name}: pixels is a Float32Array of 3 x width x height values; found ${kind(pixels)} of ${pixels?.length} for ${width} x ${height}`)
   if (layout !== 'nhwc' && layout !== 'nchw') throw new VitError('argument', `${name}: layout is 'nhwc' or 'nchw', not '${layout}'`)
   return { pixels, width, height, layout }
+}
+
+// Hands the snapshots of calls on in the order of the calls.
+export class Intake {
+  #before = Promise.resolve()
+
+  // snapshots: promises of what snapshot() makes. Brings what use(ready) brings. Bitmaps that did not get as far as the engine,
+  // which closes its own, are closed.
+  async hand(snapshots, signal, use) {
+    const taken = Promise.all(snapshots)
+    const before = this.#before
+    this.#before = taken.catch(() => {}).then(() => before)
+    try {
+      throwIfCancelled(signal)
+      const ready = await taken
+      await before
+      return await use(ready)
+    } finally {
+      for (const one of snapshots) one.then((ready) => ready.close?.(), () => {})
+    }
+  }
 }
 
 // Puts what snapshot() made, of an encoded or plain picture, into the engine.

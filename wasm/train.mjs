@@ -36,7 +36,7 @@ const TRAIN = (LOAD) => ({
 const SAVE = { type: isOneOf(TYPES.filter(Boolean)) }
 
 export default function define({
-  Client, LOAD, MODULES, VitError, Wasm, argument, asVitError, breathe, checkOptions, isPixels, loadSource, openSource, readImage, show, sides, snapshot,
+  Client, Intake, LOAD, MODULES, VitError, Wasm, argument, asVitError, breathe, checkOptions, isPixels, loadSource, openSource, readImage, show, sides, snapshot,
   throwIfCancelled, unlessCancelled
 }) {
   class TrainingEngine {
@@ -137,7 +137,7 @@ export default function define({
 
   class Trainer {
     #engine
-    #posted = Promise.resolve() // batches are handed on in the order of the calls
+    #intake = new Intake()
     #disposed = false
     labels
     steps = 0
@@ -169,19 +169,9 @@ export default function define({
       if (!Array.isArray(examples) || !examples.length) throw argument(`step: examples are an array of { image, label }, not ${show(examples)}`)
       const labels = examples.map(this.#class)
       const snapshots = examples.map(({ image }, i) => snapshot(image, `image ${i}`))
-      const taken = Promise.all(snapshots)
-      const before = this.#posted
-      this.#posted = taken.catch(() => {}).then(() => before)
-      try {
-        throwIfCancelled(signal)
-        const ready = await taken
-        await before
-        const answer = await this.#ask('step', ready, { labels }, signal)
-        this.steps = answer.steps
-        return answer
-      } finally {
-        for (const one of snapshots) one.then((ready) => ready.close?.(), () => {})
-      }
+      const answer = await this.#intake.hand(snapshots, signal, (ready) => this.#ask('step', ready, { labels }, signal))
+      this.steps = answer.steps
+      return answer
     }
 
     async save(options) {

@@ -4,7 +4,7 @@
 import { Client } from './client.mjs'
 import { VitError, argument, asVitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
 import { breathe } from './host.mjs'
-import { isPixels, readImage, snapshot } from './image.mjs'
+import { Intake, isPixels, readImage, snapshot } from './image.mjs'
 import { loadSource } from './load.mjs'
 import { Wasm } from './module.mjs'
 import { LOAD, checkOptions, show, sides } from './options.mjs'
@@ -18,7 +18,7 @@ const MODULES = {
   'relaxed-mt': new URL('./dist/vit-train-relaxed-mt.wasm', import.meta.url).href
 }
 const shared = {
-  Client, LOAD, MODULES, VitError, Wasm, argument, asVitError, breathe, checkOptions, isPixels, loadSource, openSource, readImage, show, sides, snapshot,
+  Client, Intake, LOAD, MODULES, VitError, Wasm, argument, asVitError, breathe, checkOptions, isPixels, loadSource, openSource, readImage, show, sides, snapshot,
   throwIfCancelled, unlessCancelled
 }
 let coming

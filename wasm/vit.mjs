@@ -5,7 +5,7 @@ import { cacheSize, clearCache } from './cache.mjs'
 import { Client } from './client.mjs'
 import { Engine } from './engine.mjs'
 import { ENGINE, THREAD, isPage, port, role } from './host.mjs'
-import { snapshot } from './image.mjs'
+import { Intake, snapshot } from './image.mjs'
 import { foreign } from './module.mjs'
 import { ATTENTION, CLASSIFY, FEATURES, FEW_SHOT, INSPECT, LOAD, MASKED, checkOptions, show, sides } from './options.mjs'
 import { Probe } from './probe.mjs'
@@ -21,7 +21,7 @@ export class ViT {
   #engine
   #disposed = false
   #loaded // what load() was told: the described source and options
-  #posted = Promise.resolve() // snapshots are handed on in the order of the calls
+  #intake = new Intake()
   first
 
   static models = {
@@ -175,21 +175,14 @@ export class ViT {
   async #call(method, image, options, signal) {
     const images = Array.isArray(image) ? image : [image]
     const snapshots = images.map((one, i) => snapshot(one, Array.isArray(image) ? `image ${i}` : 'image'))
-    const taken = Promise.all(snapshots)
-    const before = this.#posted
-    this.#posted = taken.catch(() => {}).then(() => before)
     try {
-      throwIfCancelled(signal)
-      const ready = await taken
-      await before
-      this.#check(signal)
-      const answers = await unlessCancelled(this.#engine.call(method, ready, options, signal), signal)
+      const answers = await this.#intake.hand(snapshots, signal, (ready) => {
+        this.#check(signal)
+        return unlessCancelled(this.#engine.call(method, ready, options, signal), signal)
+      })
       return Array.isArray(image) ? answers : answers[0]
     } catch (error) {
       throw asVitError(error, signal)
-    } finally {
-      // Bitmaps that did not get as far as the engine, which closes its own.
-      for (const one of snapshots) one.then((ready) => ready.close?.(), () => {})
     }
   }
 }
