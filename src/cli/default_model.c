@@ -2,21 +2,19 @@
 
 #include "default_models.h" /* made by build.sh: CLASSIFY_BYTES, MASKED_BYTES */
 
-#if defined __wasm__
-#define SECTION ".section .rodata." /* and name,"",@ */
-#define SECTION_END ",\"\",@\n"
-#define TYPE "@object"
+#ifdef __wasm__
+#define FLAGS "\"\",@" /* of a section */
+#define OBJECT "@object"
 #else
-#define SECTION ".section .rodata."
-#define SECTION_END ",\"a\"\n"
-#define TYPE "%object"
+#define FLAGS "\"a\""
+#define OBJECT "%object"
 #endif
 
 /* C has no word for the bytes of a file before C23. */
 #define QUOTE(bytes) #bytes
-#define EMBED(symbol, file, bytes)                                                          \
-    __asm__(SECTION #symbol SECTION_END ".globl " #symbol "\n.type " #symbol "," TYPE "\n"  \
-            #symbol ":\n.incbin \"" file "\"\n.size " #symbol "," QUOTE(bytes) "\n.text\n"); \
+#define EMBED(symbol, file, bytes)                                                                                 \
+    __asm__(".section .rodata." #symbol "," FLAGS "\n.globl " #symbol "\n.type " #symbol "," OBJECT "\n" #symbol   \
+            ":\n.incbin \"" file "\"\n.size " #symbol "," QUOTE(bytes) "\n.text\n");                                \
     extern const unsigned char symbol[bytes]
 
 EMBED(vit_embedded_classify, "wasm/models/classify.gguf", CLASSIFY_BYTES);
