@@ -3,7 +3,7 @@
 // once, and all of them where a part is named. Ends with `N passed, N failed`.
 
 import { existsSync } from 'node:fs'
-import { hasData, isPaired, runNative } from '../js/run.mjs'
+import { hasData, isPaired, prepare } from '../js/run.mjs'
 import { BROWSERS, launch } from './launch.mjs'
 import { startServer } from './server.mjs'
 
@@ -19,7 +19,6 @@ function* setups(isolated, has) {
 
 async function main(wanted, pattern) {
   const data = hasData()
-  const has = { native: runNative(data), data }
   const sum = { passed: 0, failed: 0 }
   for (const name of wanted) {
     if (!existsSync(BROWSERS[name].executablePath)) {
@@ -27,10 +26,11 @@ async function main(wanted, pattern) {
       sum.failed++
       continue
     }
+    const has = prepare(name, data)
     const browser = await launch(name)
     console.log(await browser.version())
     for (const isolated of [true, false]) {
-      const server = await startServer({ isolated })
+      const server = await startServer({ isolated, built: has.built })
       for (const setup of setups(isolated, has)) {
         const { kernels, threads, worker } = setup.options
         if (!pattern && !isPaired({ ...setup.options, threads: setup.expected.threads }) && !setup.long) continue

@@ -1,5 +1,5 @@
 // The test server: the repository on a loopback port, under the strictest policy a page can have.
-//   /golden/...       tests/golden            /built/...        build/js-test, what the runner made
+//   /golden/...       tests/golden            /built/...        what the runner made
 //   /data/...         VIT_DATA/data           /data-golden/...  VIT_DATA/golden      /stalled?name=   whether a stalled answer is open
 //   /every/path/...   an HTML page, as servers of single-page applications answer
 // Queries make answers go wrong: status=N, html, cut=N (the connection ends after N bytes), stall=N (nothing comes after N
@@ -18,22 +18,22 @@ export const root = fileURLToPath(new URL('../..', import.meta.url))
 export const dataFolder = resolve(root, process.env.VIT_DATA ?? '../shared')
 
 const TYPES = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json', '.html': 'text/html', '.css': 'text/css', '.png': 'image/png', '.jpg': 'image/jpeg' }
-const FOLDERS = { golden: 'tests/golden', built: 'build/js-test', data: join(dataFolder, 'data'), 'data-golden': join(dataFolder, 'golden') }
+const FOLDERS = { golden: 'tests/golden', data: join(dataFolder, 'data'), 'data-golden': join(dataFolder, 'golden') }
 const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
 
 // Maps a path of a URL to a file, or null for what is outside.
-function fileOf(pathname) {
+function fileOf(pathname, built) {
   const path = normalize(decodeURIComponent(pathname)).split(sep).filter(Boolean)
   if (path.includes('..')) return null
-  const folder = FOLDERS[path[0]]
+  const folder = path[0] === 'built' ? built : FOLDERS[path[0]]
   const base = folder ? (folder.startsWith(sep) ? folder : join(root, folder)) : root
   return join(base, ...(folder ? path.slice(1) : path))
 }
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms))
 
-// isolated: whether pages get cross-origin isolation. Returns { url, close }.
-export async function startServer({ isolated = true } = {}) {
+// isolated: whether pages get cross-origin isolation; built: the folder of what the runner made. Returns { url, close }.
+export async function startServer({ isolated = true, built } = {}) {
   const stalled = new Set()
   const answered = {} // by name
   const headers = { 'content-security-policy': POLICY, 'cache-control': 'no-store' }
@@ -51,7 +51,7 @@ export async function startServer({ isolated = true } = {}) {
     if (query.has('busy') && early) return send(503, 'text/plain', 'later')
     if (query.has('gone') && !early) return send(404, 'text/plain', 'gone')
     if (query.has('status')) return send(Number(query.get('status')), 'text/plain', 'as asked')
-    const body = query.has('body') ? Buffer.from(query.get('body')) : await readFile(fileOf(pathname) ?? '').catch(() => null)
+    const body = query.has('body') ? Buffer.from(query.get('body')) : await readFile(fileOf(pathname, built) ?? '').catch(() => null)
     if (!body) return send(404, 'text/html', '<!DOCTYPE html><title>404 Not Found</title>')
     await sendBody(request, response, body, pathname, query, early)
   }

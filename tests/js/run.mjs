@@ -16,22 +16,22 @@ import { ASKED, MODELS } from './suite_masked.mjs'
 
 const RELAXED_FLAG = '--experimental-wasm-relaxed-simd'
 
-// What the command line makes of the golden models: a GGUF, and the logits that every host must agree with; nothing where
-// it is not built.
-export function runNative(data) {
-  const found = runProgram(data)
-  const built = join(root, 'build/js-test')
-  makeFolders(join(root, 'tests/golden/forward/timm_cls'), join(built, 'timm_cls.gguf'), built)
-  makeProcessors(join(root, 'tests/golden/forward/hf_vit'), built)
-  return found
+// What the tests of a host are to find: a folder of its own, as hosts are tested side by side, and whether it has what the
+// command line makes of the golden models: a GGUF, and the logits that every host must agree with.
+export function prepare(host, data) {
+  const built = `build/js-test/${host}`
+  const made = (name) => join(root, built, name)
+  mkdirSync(made(''), { recursive: true })
+  const native = runProgram(data, made)
+  makeFolders(join(root, 'tests/golden/forward/timm_cls'), made('timm_cls.gguf'), made(''))
+  makeProcessors(join(root, 'tests/golden/forward/hf_vit'), made(''))
+  return { built, native, data }
 }
 
-function runProgram(data) {
+function runProgram(data, made) {
   const vit = join(root, 'build/vit')
   if (!existsSync(vit)) return console.log('skipped: GGUF, native logits (build/vit is not there; ./build.sh makes it)'), false
-  mkdirSync(join(root, 'build/js-test'), { recursive: true })
   const call = (...args) => execFileSync(vit, args, { stdio: 'pipe' })
-  const made = (name) => join(root, 'build/js-test', name)
   const golden = (name) => join(root, 'tests/golden/forward', name)
   call('convert', golden('timm_cls'), made('timm_cls.gguf'))
   for (const name of ['timm_cls', 'hf_vit'])
@@ -70,7 +70,7 @@ function fillIn(made, call) {
   call('pretrain', '--target', 'down4x4', '--layers', '1', '--width', '24', '--heads', '2', '--mlp', '24', '--patch', '8', '--size', '32', '--steps', '1', '--batch', '4',
     '--lr', '0.01', '--out', made('down4x4'), made('classes'))
   copyFileSync(made('down4x4/model.gguf'), made('down4x4.gguf'))
-  const local = (path) => join(root, path.replace('built/', 'build/js-test/').replace('golden/', 'tests/golden/'))
+  const local = (path) => (path.startsWith('built/') ? made(path.slice('built/'.length)) : join(root, 'tests', path))
   for (const [name, model, { mask, size, ...options }] of ASKED) {
     const where = MODELS[model]
     const args = typeof where === 'string' ? ['--model', local(where)] : ['--model', local(where.weights), '--config', local(where.config)]
@@ -96,9 +96,8 @@ export function hasData() {
 }
 
 async function main(pattern) {
-  const server = await startServer()
-  const data = hasData()
-  const has = { native: runNative(data), data }
+  const has = prepare('node', hasData())
+  const server = await startServer(has)
   const relaxed = hasRelaxedSimd()
   const sum = { passed: 0, failed: 0 }
   const flagged = process.execArgv.includes(RELAXED_FLAG)

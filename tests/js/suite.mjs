@@ -391,7 +391,7 @@ export function defineSuite({ base, options, expected, has, long }) {
     if (inNode)
       test('a file that cannot be opened is an error, and no file stays open', async () => {
         const [{ createServer }, { readdirSync, rmSync }] = await Promise.all([import('node:net'), import('node:fs')])
-        const path = `build/js-test/socket-${process.pid}`
+        const path = `${has.built}/socket-${process.pid}`
         const server = createServer().listen(path)
         await new Promise((done) => server.once('listening', done))
         await rejects(load({ config: 'tests/golden/forward/timm_cls/config.json', weights: path }), 'io', 'socket')

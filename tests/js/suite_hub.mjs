@@ -23,7 +23,7 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       const wanted = await logitsOf(url(TIMM))
       for (const folder of ['several', 'npz', ...(has.native ? ['gguf'] : [])]) {
         equal(await logitsOf(url(`built/${folder}/`)), wanted, folder)
-        if (inNode) equal(await logitsOf(`build/js-test/${folder}`), wanted, `${folder} as a path`)
+        if (inNode) equal(await logitsOf(`${has.built}/${folder}`), wanted, `${folder} as a path`)
       }
       equal(await logitsOf(url('built/several/model.safetensors.index.json')), wanted, 'an index')
       equal(await logitsOf(url('built/npz/model.npz')), wanted, 'an npz')
@@ -37,7 +37,7 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
 
     test('what is wrong with a folder is named', async () => {
       await rejects(load(url('built/nowhere/')), 'http', 'built/nowhere/', 'model.safetensors.index.json', 'model.gguf', '404')
-      if (inNode) await rejects(load('build/js-test/'), 'io', 'js-test/', 'model.gguf')
+      if (inNode) await rejects(load(has.built + '/'), 'io', 'js-test/node/', 'model.gguf')
       await rejects(load(url('built/several-less/')), 'http', 'model-00003-of-00003.safetensors', '404')
       await rejects(load(url('built/several-long/')), 'format', 'model-00002-of-00003.safetensors', 'goes on')
       await rejects(load(url('built/several/'), { sha256: '0'.repeat(64) }), 'argument', 'sha256', 'several')

@@ -195,8 +195,8 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
     async function predictedByProgram(bytes, wanted) {
       const [{ execFileSync }, { writeFileSync }, { fileURLToPath }] = await Promise.all(['node:child_process', 'node:fs', 'node:url'].map((name) => import(name)))
       const path = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url))
-      writeFileSync(path('build/js-test/ours.probe'), bytes)
-      const said = execFileSync(path('build/vit'), ['fewshot', 'predict', '--json', '--model', path(`tests/${TIMM}`), '--probe', path('build/js-test/ours.probe'), path(`tests/${PHOTO}`)])
+      writeFileSync(`${has.built}/ours.probe`, bytes)
+      const said = execFileSync(path('build/vit'), ['fewshot', 'predict', '--json', '--model', path(`tests/${TIMM}`), '--probe', `${has.built}/ours.probe`, path(`tests/${PHOTO}`)])
       const { top } = JSON.parse(said)
       equal(top.map(({ label }) => label), wanted.top.map(({ label }) => label), 'the program')
       close(top.map(({ score }) => score), wanted.top.map(({ score }) => score), 1e-3, 'the program')
