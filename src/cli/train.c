@@ -296,6 +296,10 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {"target", "mean3bit|down4x4|pixels", VIT_CLI_CHOICE, &s->target, 0, 0,
          "what is predicted of a patch: its mean colour of 3 bits, those of 4x4 cells, its pixels"},
         {"corrupt", "R", VIT_CLI_NUMBER, &s->corrupt, 0, 1, "share of the patches that are corrupted (default: 0.5)"},
+        {"corrupt-masked", "R", VIT_CLI_NUMBER, &s->masked, 0, 1,
+         "share of those that become the mask token (default: 0.8)"},
+        {"corrupt-swapped", "R", VIT_CLI_NUMBER, &s->swapped, 0, 1,
+         "share of those that get another patch's embedding (default: 0.1); the others are kept as they are"},
     };
     const vit_cli_option base[] = {
         VIT_CLI_MODEL_OPTIONS(r->model),

@@ -21,7 +21,7 @@ typedef struct vit_cli_settings {
     double crop, flip, erase, mixup, cutmix;
     int bf16_momentum;
     int target;             /* of patches: mean3bit, down4x4, pixels */
-    double corrupt;
+    double corrupt, masked, swapped;
 } vit_cli_settings;
 
 /* Of the recipe that --recipe among the arguments names, or the plain one of the command. 0 and a complaint if there is

@@ -68,7 +68,7 @@ static vit_status check_options(const vit_train_options *o, vit_error *error) {
         {"averaging", o->polyak, 0, 1},
         {"corrupted share", o->corrupt, 0, 1},
         {"share of the mask token", o->corrupt_masked, 0, 1},
-        {"share of other patches", o->corrupt_swapped, 0, 1},
+        {"share of other patches", o->corrupt_swapped, 0, 1.0 - o->corrupt_masked + 1e-6}, /* both as float32 */
     };
     return vit_check_ranges(ranges, sizeof ranges / sizeof *ranges, error);
 }

@@ -97,8 +97,16 @@ def test_pretrain(vit, tally, folder):
     tally.check(result.status == 2 and "--score" in result.err, "a picture as well", result)
     result = vit.run(*command, "--threads", "1", "--loaders", "0", "--out", f"{folder}/b", data)
     same_run(tally, f"{folder}/a", f"{folder}/b", "threads change nothing")
-    result = vit.run(*command, "--corrupt", "0.15", "--out", f"{folder}/c", data)
-    tally.check(read(f"{folder}/c/model.gguf") != read(f"{folder}/a/model.gguf"), "another share is another model")
+    rates = [("--corrupt", "0.5", "--corrupt-masked", "0.8", "--corrupt-swapped", "0.1"), ("--corrupt", "0.15"),
+             ("--corrupt-masked", "0.5"), ("--corrupt-swapped", "0"), ("--corrupt-masked", "0", "--corrupt-swapped", "1")]
+    for i, words in enumerate(rates):
+        result = vit.run(*command, "--epochs", "1", *words, "--out", f"{folder}/rates{i}", data)
+        tally.check(result.status == 0, f"pretrain {words}", result)
+    models = [read(f"{folder}/rates{i}/model.gguf") for i in range(len(rates))]
+    result = vit.run(*command, "--epochs", "1", "--out", f"{folder}/c", data)
+    tally.check(models[0] == read(f"{folder}/c/model.gguf") and len(set(models)) == len(rates), "other rates are other models")
+    result = vit.run(*command, "--corrupt-masked", "0.95", "--out", f"{folder}/rates", data)
+    tally.check(result.status == 1 and "share of other patches" in result.err, "more than all of them", result)
     for target in ("down4x4", "pixels"):
         result = vit.run(*command, "--target", target, "--steps", "2", "--holdout", "0.2", "--out", f"{folder}/{target}", data)
         tally.check(result.status == 0 and "distance^-6" in result.out, target, result)

@@ -157,6 +157,12 @@ static void test_refusals(void) {
     vit_train_options o = options_of(1);
     o.corrupt = 1.5f;
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
+    o = options_of(1);
+    o.corrupt_masked = 0.7f;
+    o.corrupt_swapped = 0.4f; /* more than there are */
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
+    CHECK_MENTIONS(error.text, "share of other patches");
+    o.corrupt_swapped = 0.3f;
     o.corrupt = 0; /* nothing to learn from, and nothing that is not finite */
     t = trainer_of(model, o);
     CHECK(step(t, 0).loss == 0);
