@@ -268,7 +268,7 @@ export interface Distances {
 export type Example = { image: ImageInput; features?: undefined; label: string } | { features: Float32Array; image?: undefined; label: string }
 
 export interface LoadProbeOptions extends CallOptions {
-  /** Penalty of fits after changes. Default: of the powers of 4 from 2^-10 to 2^20 the one that leave-one-out finds best. */
+  /** Penalty of fits after changes. Default: of the powers of 4 from 2^-10 to 2^14 the one that leave-one-out finds best. */
   l2?: number
 }
 

@@ -17,8 +17,8 @@ static const vit_cli_command command = {
     .details = "Of the networks that are named, or of all that 'vit init --list' prints: parameters; GFLOP of a forward "
                "pass, a multiply-add being two; exaFLOP of pre-training, which is pictures x epochs x three forward "
                "passes, the axis of the paper's figure 5; megabytes of one picture at a time, and the largest batch "
-               "that --memory holds, weights included. All of that is computed. With --measure random weights run as well: "
-               "pictures a second, the fastest of a few passes.",
+               "that --memory holds, weights included. All of that is computed, at 224x224 pixels if --size says nothing "
+               "else. With --measure random weights run as well: pictures a second, the fastest of a few passes.",
     .examples = "  vit inspect cost\n"
                 "  vit inspect cost --images 1.28e6 --epochs 300 vit_tiny_patch16_224 bit_r50x1\n"
                 "  vit inspect cost --measure --threads 1 --csv vit_base_patch16_224\n",
