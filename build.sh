@@ -550,8 +550,8 @@ demo() {
 # The page, the package and what models there are, as a folder for any web server.
 site() {
     build_wasm
-    find_node
-    "$NODE" web/site.mjs build/site "$@"
+    find_npm packer $PACKER
+    "$NODE" web/site.mjs build/site --esbuild "$NODE_MODULES/.bin/esbuild" "$@"
 }
 
 # The package as npm packs it, its size, hashes and bill of materials.

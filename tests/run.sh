@@ -171,6 +171,8 @@ test_browser() {
     local browser
     build_native
     build_wasm
+    find_npm packer $PACKER
+    local -x ESBUILD=$NODE_MODULES/.bin/esbuild
     find_npm npm "${TEST_PACKAGES[@]}"
     find_browsers
     # Each keeps one core busy at most.

@@ -1,16 +1,23 @@
-// Writes the page, the package and a model as a folder for any web server:  node web/site.mjs FOLDER [--model FILE|DIR]
-// All addresses in it are relative. sw.js at its top knows every file of this version by its SHA-256.
+// Writes the page, the package and a model as a folder for any web server:
+//   node web/site.mjs FOLDER [--model FILE|DIR] [--esbuild FILE]
+// esbuild makes one file of the page's modules, one for each further language, and one of its styles; without it they are
+// copied. All addresses are relative. sw.js at its top knows every file of this version by its SHA-256.
 
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { modelFiles, modelIndex } from './files.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const PAGE = /^(?!screenshot|sw\.js)[^.]+\.(?!mjs|md)\w+$/; // files of web/ that the page uses
+const PACKED = /^web\/(app|tabs|words|style)\//; // by esbuild
 const PACKAGE = /^(index\.js|[^/]+\.json|dist\/[^/]+|models\/[^/]+)$/; // those of wasm/ that npm gets
 const UNUSED = /^(LICENSE|wasm\/.*(\.mjs|\.md|\/vit-train.*))$/; // by the page: they are not kept for it
+const STYLES = /(<link rel="stylesheet" href=")([^"]+)(">\s*)/g;
 const START = `<!doctype html>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'self'">
@@ -27,11 +34,32 @@ async function filesOf(folder, pattern) {
     return names.filter((name) => pattern.test(name)).sort().map((name) => `${folder}/${name}`);
 }
 
+// What esbuild makes of the page's modules and styles: path of the site -> bytes.
+async function packed(esbuild) {
+    const out = await mkdtemp(join(tmpdir(), 'vit-site-'));
+    const pack = (args, input) => execFileSync(esbuild,
+        [...args, '--bundle', '--minify', '--target=es2022', '--log-level=warning'], { cwd: root, input });
+    try {
+        pack(['web/app/main.js', '--splitting', '--format=esm', '--external:*/wasm/index.js', `--outdir=${out}`]);
+        const page = await readFile(join(root, 'web/index.html'), 'utf8');
+        const styles = [...page.matchAll(STYLES)].map(([, , href]) => `@import "./web/${href}";`);
+        const files = new Map([['web/style/page.css', pack(['--loader=css'], styles.join('\n'))]]);
+        let links = 0;
+        files.set('web/index.html', Buffer.from(page.replace(STYLES, (_, link, href, end) =>
+            (links++ ? '' : `${link}style/page.css${end}`))));
+        for (const name of await readdir(out)) files.set(`web/app/${name}`, await readFile(join(out, name)));
+        return files;
+    } finally {
+        await rm(out, { recursive: true });
+    }
+}
+
 // Path of the site -> bytes.
-async function gather(modelPath) {
+async function gather(modelPath, esbuild) {
     const files = new Map([['index.html', Buffer.from(START)], ['LICENSE', await readFile(join(root, 'LICENSE'))]]);
     for (const path of [...await filesOf('web', PAGE), ...await filesOf('wasm', PACKAGE)])
-        files.set(path, await readFile(join(root, path)));
+        if (!esbuild || !PACKED.test(path)) files.set(path, await readFile(join(root, path)));
+    for (const [path, bytes] of esbuild ? await packed(esbuild) : []) files.set(path, bytes);
     const model = await modelFiles(modelPath);
     files.set('model/index.json', Buffer.from(modelIndex(modelPath && resolve(modelPath), model)));
     for (const [name, { path }] of model) files.set(`model/${name}`, await readFile(path));
@@ -57,13 +85,12 @@ async function write(folder, files) {
     return version;
 }
 
-const [folder, option, model] = process.argv.slice(2);
-if (!folder || (option && (option !== '--model' || !model))) {
-    console.error('usage: node web/site.mjs FOLDER [--model FILE|DIR]');
-    process.exit(2);
-}
 try {
-    const files = await gather(model);
+    const { positionals: [folder, ...others], values: { model, esbuild } } = parseArgs({
+        allowPositionals: true, options: { model: { type: 'string' }, esbuild: { type: 'string' } },
+    });
+    if (!folder || others.length) throw new Error('usage: node web/site.mjs FOLDER [--model FILE|DIR] [--esbuild FILE]');
+    const files = await gather(model, esbuild);
     const bytes = [...files.values()].reduce((sum, { length }) => sum + length, 0);
     const version = await write(folder, files);
     console.log(`${folder}: version ${version}, ${files.size} files, ${bytes} bytes`);

@@ -190,7 +190,7 @@ run_bench() {
         case $part in
             cold | memory) bench_browser "$part" ;;
             size) title 'download' && bash tests/size.sh ;;
-            first) title 'first visit' && "$NODE" web/site.mjs build/site && "$NODE" tests/bench/first.mjs build/site ;;
+            first) title 'first visit' && site && "$NODE" tests/bench/first.mjs build/site ;;
             *) "bench_$part" ;;
         esac
     done

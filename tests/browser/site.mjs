@@ -1,5 +1,5 @@
 // A built site, as hosts of static files serve it:  node tests/browser/site.mjs [chromium|firefox]
-// Below a path, without any header: it isolates itself, works offline, and changes to a new version as a whole.
+// ESBUILD: the program that packs its page; without it the page's files are as they are. Below a path, without any header: it isolates itself, works offline, and changes to a new version as a whole.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,8 @@ const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/cs
 
 // -> the folder of the site that this tree makes
 function build(name, tree = root) {
-  execFileSync(process.execPath, [join(tree, 'web/site.mjs'), join(work, name)])
+  const pack = process.env.ESBUILD ? ['--esbuild', process.env.ESBUILD] : []
+  execFileSync(process.execPath, [join(tree, 'web/site.mjs'), join(work, name), ...pack])
   return join(work, name)
 }
 
