@@ -55,8 +55,8 @@ void *golden_result(golden *g, int index, const char *type, int rank, const int6
 /* Pictures as stored in the file, decoded; dies if that fails. */
 vit_image golden_picture(const golden *g, const char *file);
 
-/* $VIT_DATA/data/..., by default ../shared */
-const char *data_path(const char *file);
+/* $VIT_DATA/data/...; by default that beside the folder of the case's golden files, or in ../shared */
+const char *data_path(const golden *g, const char *file);
 /* The ImageNet ViT-Ti/16; a session of it, on one picture of height x width or (0) the model's size; a photograph of
  * imagenet_50 whose name starts so. Each dies where that fails. */
 vit_model *open_real_model(const golden *g);

@@ -100,15 +100,21 @@ void golden_forward(golden *g) {
 
 /* ---- real/...: the ImageNet ViT-Ti/16 ---- */
 
-const char *data_path(const char *file) {
-    const char *data = getenv("VIT_DATA");
-    return path_in(path_in(data && *data ? data : "../shared", "data"), file);
+const char *data_path(const golden *g, const char *file) {
+    const char *data = getenv("VIT_DATA"), *beside = path_in(g->folder, "../../../data");
+    if (data && *data)
+        return path_in(path_in(data, "data"), file);
+    FILE *config = fopen(path_in(beside, "vit_tiny_patch16_224/config.json"), "rb");
+    if (!config)
+        return path_in("../shared/data", file);
+    fclose(config);
+    return path_in(beside, file);
 }
 
 vit_model *open_real_model(const golden *g) {
     vit_error error;
     vit_model *model;
-    must(vit_model_open(&model, data_path("vit_tiny_patch16_224"), NULL, &g->options, &error), &error);
+    must(vit_model_open(&model, data_path(g, "vit_tiny_patch16_224"), NULL, &g->options, &error), &error);
     return model;
 }
 
@@ -179,7 +185,7 @@ void golden_real_pixels(golden *g) {
 vit_image open_photo(const golden *g, const char *start) {
     vit_error error;
     vit_image image = {0};
-    const char *folder_path = data_path("imagenet_50");
+    const char *folder_path = data_path(g, "imagenet_50");
     DIR *folder = opendir(folder_path);
     if (!folder)
         die("%s: cannot be listed", folder_path);
@@ -196,7 +202,7 @@ vit_image open_photo(const golden *g, const char *start) {
 static void store_posemb(golden *g, int index) {
     enum { OLD = 14, NEW = 24, KEPT = 16 };
     tensors file;
-    tensors_open(&file, path_in(data_path("vit_tiny_patch16_224"), "model.safetensors"), g);
+    tensors_open(&file, path_in(data_path(g, "vit_tiny_patch16_224"), "model.safetensors"), g);
     const vit_tensor_info *table = tensors_find(&file, "pos_embed");
     if (!table || table->dtype != VIT_F32 || table->rank != 3 || table->shape[1] != 1 + OLD * OLD)
         die("the model has no pos_embed [1,%d,D] in f32", 1 + OLD * OLD);
