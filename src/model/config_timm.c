@@ -16,7 +16,7 @@ static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) 
     static const char *const read[] = {"img_size",  "patch_size",  "embed_dim",   "depth",       "num_heads",
                                        "mlp_ratio", "num_classes", "global_pool", "class_token", "no_embed_class",
                                        "qkv_bias",  "in_chans",    "act_layer",   "stem_type",   "final_norm",
-                                       "reg_tokens", "pre_norm",   "init_values"};
+                                       "reg_tokens", "pre_norm",   "init_values", "pos_embed"};
     static const char *const harmless[] = {"fc_norm",         "drop_rate",      "pos_drop_rate",
                                            "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",   "drop_path_rate",
                                            "weight_init",     "fix_init",       "dynamic_img_size", "dynamic_img_pad",
@@ -35,6 +35,12 @@ static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) 
     vit_read_text(r, "stem_type", stem, sizeof stem);
     if (strcmp(stem, "fixed") != 0) /* of BiT; with others it would be another network */
         return vit_unsupported(r, "stem_type", stem);
+    char positions[16] = "learn";
+    vit_read_text(r, "pos_embed", positions, sizeof positions);
+    if (!*positions || strcmp(positions, "none") == 0)
+        claims->pos_kind = VIT_POS_NONE;
+    else if (strcmp(positions, "learn") != 0)
+        return vit_unsupported(r, "pos_embed", positions);
     int channels = 3, no_embed_class = VIT_UNSET, final_norm = VIT_UNSET;
     double mlp_ratio = 4, scale = VIT_UNSET;
     VIT_TRY(vit_read_integer(r, "in_chans", 3, 3, &channels));

@@ -221,9 +221,15 @@ vit_status vit_probe_fit(vit_probe *probe, double l2, vit_error *error) {
     return VIT_OK;
 }
 
+vit_status vit_probe_check_fitted(const vit_probe *probe, vit_error *error) {
+    if (probe->fitted)
+        return VIT_OK;
+    return vit_fail(error, VIT_ERR_ARGUMENT, "few-shot: %s",
+                    probe->examples ? "the examples have changed and were not fitted since" : "there are no examples");
+}
+
 vit_status vit_probe_score(const vit_probe *probe, const float *features, float *scores, vit_error *error) {
-    if (!probe->fitted)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "few-shot: the examples have changed and were not fitted since");
+    VIT_TRY(vit_probe_check_fitted(probe, error));
     vit_classifier_score(&probe->fit, features, probe->width, probe->classes, scores);
     return VIT_OK;
 }

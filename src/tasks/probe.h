@@ -25,5 +25,7 @@ struct vit_probe {
 vit_status vit_probe_add_class(vit_probe *probe, const char *label, vit_error *error);
 /* Room for the classifier of the present classes; what was fitted is gone. */
 vit_status vit_probe_make_classifier(vit_probe *probe, vit_error *error);
+/* VIT_ERR_ARGUMENT while it is not fitted. */
+vit_status vit_probe_check_fitted(const vit_probe *probe, vit_error *error);
 
 #endif

@@ -77,8 +77,7 @@ vit_status vit_probe_encode(const vit_probe *probe, void **bytes, size_t *size, 
     vit_safetensors_writer writer;
     *bytes = NULL;
     *size = 0;
-    if (!probe->fitted)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "few-shot: the examples have changed and were not fitted since");
+    VIT_TRY(vit_probe_check_fitted(probe, error));
     vit_safetensors_begin(&writer, &out);
     vit_status status = write_probe(&writer, probe, error);
     vit_safetensors_end(&writer);

@@ -71,6 +71,14 @@ static void test_architectures(void) {
     CHECK_STATUS(VIT_ERR_UNSUPPORTED, claims_of("{\"architecture\":\"vit_base_patch16_224\",\"model_args\":{"
                                                 "\"qk_norm\":true}}", &claims));
     CHECK_MENTIONS(error.text, "qk_norm");
+    static const char *const positions[] = {"learn", "none", "", "rope"};
+    for (int i = 0; i < 4; i++) {
+        char text[100];
+        snprintf(text, sizeof text, "{\"architecture\":\"vit_base_patch16_224\",\"model_args\":{\"pos_embed\":\"%s\"}}",
+                 positions[i]);
+        CHECK_STATUS(i < 3 ? VIT_OK : VIT_ERR_UNSUPPORTED, claims_of(text, &claims));
+        CHECK(i == 3 || claims.pos_kind == (i ? VIT_POS_NONE : VIT_UNSET));
+    }
 }
 
 /* ---- Hugging Face ---- */

@@ -162,6 +162,10 @@ static void test_probe(void) {
     vit_probe *probe = make_probe(30, x, classes);
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_probe_score(probe, x[0], scores, &error));
     CHECK_MENTIONS(error.text, "not fitted");
+    vit_probe *empty = make_probe(0, x, classes);
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_probe_score(empty, x[0], scores, &error));
+    CHECK_MENTIONS(error.text, "no examples");
+    vit_probe_close(empty);
     CHECK_STATUS(VIT_OK, vit_probe_fit(probe, 0, &error));
     vit_probe_info info = vit_probe_get_info(probe);
     CHECK(info.fitted && info.classes == 3 && info.examples == 30 && info.width == WIDTH && info.right > 20);
