@@ -135,7 +135,7 @@ typedef struct vit_resnet {
     int stages, units[4];  /* how many, and residual units in each; 0: the stem alone */
     int stem_width, width; /* channels of the stem, 0: no convolutional part; the middle ones of the first stage */
     vit_resnet_kind kind;
-    int root_size, root_stride; /* of the stem's convolution; 0: 7 and 2 */
+    int root_size, root_stride, norm_groups; /* of the stem's convolution; of a norm's channels; 0: 7, 2 and 32 */
 } vit_resnet;
 
 /* From tokens to hidden patches: a network that only visible tokens enter (MAE); or a layer, where a learned token stands

@@ -300,9 +300,11 @@ const char *vit_model_source(const vit_model *model);
  * true, "1d", [224,224]). 0 past the end. */
 enum { VIT_CONFIG_VALUE = 64 };
 int vit_config_entry(const vit_config *config, int index, const char **key, char value[VIT_CONFIG_VALUE]);
-/* Side of the windows of a stem's convolution, and their stride: 7 and 2 where the configuration leaves them 0. */
+/* Side of the windows of a stem's convolution, their stride, and the groups of channels that are normalised, at every
+ * width: 7, 2 and 32 where the configuration leaves them 0. */
 int vit_root_size(const vit_resnet *resnet);
 int vit_root_stride(const vit_resnet *resnet);
+int vit_norm_groups(const vit_resnet *resnet);
 
 /* The header of any readable container (GGUF, safetensors, npz): what `vit info FILE` lists. Of an npz all bytes are
  * read, to compare its checksums. */

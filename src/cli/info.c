@@ -301,10 +301,11 @@ static void print_model_json(const vit_model *model, const request *request) {
            vit_resample_name(c->pos_resample));
     if (c->resnet.stem_width)
         printf(",\"resnet\":{\"kind\":\"%s\",\"units\":[%d,%d,%d,%d],\"width\":%d,\"stem_width\":%d,"
-               "\"stem_size\":%d,\"stem_stride\":%d}",
+               "\"stem_size\":%d,\"stem_stride\":%d,\"norm_groups\":%d}",
                vit_resnet_name(c->resnet.kind), c->resnet.units[0], c->resnet.units[1], c->resnet.units[2],
                c->resnet.units[3], c->resnet.width, c->resnet.stem_width,
-               vit_root_size(&c->resnet), vit_root_stride(&c->resnet));
+               vit_root_size(&c->resnet), vit_root_stride(&c->resnet),
+               vit_norm_groups(&c->resnet));
     printf(",\"config\":{");
     const char *key;
     char value[VIT_CONFIG_VALUE];

@@ -170,6 +170,7 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
     set(&c->resnet.stem_width, s->stem_width);
     set(&c->resnet.root_size, s->stem_size);
     set(&c->resnet.root_stride, s->stem_stride);
+    set(&c->resnet.norm_groups, s->norm_groups);
     set(&c->resnet.width, s->unit_width);
     if (s->units[0]) {
         memcpy(c->resnet.units, s->units, sizeof s->units);

@@ -9,7 +9,7 @@
 typedef struct vit_cli_settings {
     const char *recipe, *arch;
     int layers, width, heads, mlp, patch, size[2];
-    int stem_width, stem_size, stem_stride, unit_width, units[4]; /* of the convolutional part */
+    int stem_width, stem_size, stem_stride, norm_groups, unit_width, units[4]; /* of the convolutional part */
     const char *units_text;
     int pool, pos, placement; /* 0 as the network has it; cls, mean; a vit_pos_kind + 1; a vit_pos_placement + 1 */
     double epochs;

@@ -27,11 +27,11 @@ static vit_status check_resnet(const vit_config *c, const vit_limits *limits, co
     if (vit_root_size(r) < 2)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: a stem with windows of %d pixel: expected 2 to 7", name,
                         vit_root_size(r));
-    if (r->stem_width < 1 || (r->stages && r->width < 1) || r->stem_width % VIT_NORM_GROUPS ||
-        r->width % VIT_NORM_GROUPS)
+    const int groups = vit_norm_groups(r);
+    if (r->stem_width < 1 || (r->stages && r->width < 1) || r->stem_width % groups || r->width % groups)
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: %d channels of the stem and %d of the first stage: expected multiples of %d", name,
-                        r->stem_width, r->width, VIT_NORM_GROUPS);
+                        r->stem_width, r->width, groups);
     return VIT_OK;
 }
 

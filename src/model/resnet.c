@@ -32,6 +32,10 @@ int vit_root_stride(const vit_resnet *r) {
     return r->root_stride ? r->root_stride : 2;
 }
 
+int vit_norm_groups(const vit_resnet *r) {
+    return r->norm_groups ? r->norm_groups : 32;
+}
+
 int vit_resnet_stride(const vit_resnet *r) {
     return !r->stem_width ? 1 : 2 * vit_root_stride(r) << (r->stages > 1 ? r->stages - 1 : 0);
 }

@@ -38,9 +38,6 @@ typedef struct vit_resnet_rules {
 } vit_resnet_rules;
 const vit_resnet_rules *vit_resnet_rules_of(vit_resnet_kind kind);
 
-/* Group norm always has so many groups. */
-enum { VIT_NORM_GROUPS = 32 };
-
 /* Of one image of so many pixels. */
 double vit_stem_multiply_adds(const vit_config *config, int height, int width);
 double vit_unit_multiply_adds(const vit_config *config, int unit, int height, int width);

@@ -199,7 +199,8 @@ vit_convolution vit_convolution_of(const vit_trainer *t, const vit_map_step *ste
 
 static void run_step(vit_trainer *t, const vit_map_step *step) {
     const vit_map *maps = t->convnet->maps, *x = &maps[step->x < 0 ? step->y : step->x], *y = &maps[step->y];
-    const vit_resnet_rules *rules = vit_resnet_rules_of(t->model->config.resnet.kind);
+    const vit_resnet *r = &t->model->config.resnet;
+    const vit_resnet_rules *rules = vit_resnet_rules_of(r->kind);
     vit_session workers = vit_map_workers(t);
     if (step->kind == VIT_MAP_CONVOLVE) {
         const vit_convolution c = vit_convolution_of(t, step);
@@ -208,7 +209,7 @@ static void run_step(vit_trainer *t, const vit_map_step *step) {
     } else if (step->kind == VIT_MAP_NORMALIZE) {
         const vit_group_norm g = {x->value, step->gain, step->bias,
                                   step->residual < 0 ? NULL : maps[step->residual].value, y->value, x->channels,
-                                  VIT_NORM_GROUPS, x->height * x->width, rules->norm_eps, step->relu};
+                                  vit_norm_groups(r), x->height * x->width, rules->norm_eps, step->relu};
         vit_group_normalize(&workers, &g);
     } else if (step->kind == VIT_MAP_POOL) {
         vit_max_pool(&workers, &step->windows, x->channels, rules->pool_outside, x->value, y->value);

@@ -18,8 +18,9 @@ static void normalize_items(void *context, int begin, int end, int thread) {
     vit_trainer *t = job->trainer;
     const vit_map_step *step = job->step;
     const vit_map *maps = t->convnet->maps, *x = &maps[step->x], *y = &maps[step->y];
+    const int groups = vit_norm_groups(&t->model->config.resnet);
     for (int item = begin; item < end; item++) {
-        const size_t image = (size_t)(item / VIT_NORM_GROUPS), at = image * vit_map_floats(t, x);
+        const size_t image = (size_t)(item / groups), at = image * vit_map_floats(t, x);
         const vit_group_backward b = {
             .x = x->value + at,
             .y = step->relu ? y->value + at : NULL,
@@ -29,13 +30,13 @@ static void normalize_items(void *context, int begin, int end, int thread) {
             .dresidual = step->residual < 0 ? NULL : maps[step->residual].gradient + at,
             .sums = t->convnet->norm_sums + image * 2 * (size_t)x->channels,
             .channels = x->channels,
-            .groups = VIT_NORM_GROUPS,
+            .groups = groups,
             .tokens = x->height * x->width,
             .eps = vit_resnet_rules_of(t->model->config.resnet.kind)->norm_eps,
             .adds = step->adds,
             .residual_adds = step->residual_adds,
         };
-        t->train->groupnorm_backward(&b, item % VIT_NORM_GROUPS, item % VIT_NORM_GROUPS + 1);
+        t->train->groupnorm_backward(&b, item % groups, item % groups + 1);
     }
 }
 
@@ -43,7 +44,7 @@ void vit_normalize_backward(vit_trainer *t, const vit_map_step *step) {
     struct step_job job = {t, step};
     const int channels = t->convnet->maps[step->x].channels;
     float *dgain = vit_gradient(t, step->gain), *dbias = vit_gradient(t, step->bias);
-    vit_team_run(t->team, t->options.batch * VIT_NORM_GROUPS, 4, normalize_items, &job);
+    vit_team_run(t->team, t->options.batch * vit_norm_groups(&t->model->config.resnet), 4, normalize_items, &job);
     for (int image = 0; image < t->options.batch; image++) {
         const float *sums = t->convnet->norm_sums + (size_t)image * 2 * (size_t)channels;
         for (int c = 0; c < channels; c++) {

@@ -32,7 +32,8 @@ static vit_config choose_config(choices *c) {
     if (resnet_layers[choose(c, 4)]) {
         config.resnet = (vit_resnet){.stages = choose(c, 3), .units = {1, 1 + choose(c, 2)}, .stem_width = 32,
                                      .width = 32, .kind = (vit_resnet_kind)choose(c, 2),
-                                     .root_size = 2 + choose(c, 6), .root_stride = 1 + choose(c, 2)};
+                                     .root_size = 2 + choose(c, 6), .root_stride = 1 + choose(c, 2),
+                                     .norm_groups = 8 << choose(c, 3)};
         config.patch_height = config.patch_width = 1;
         config.image_height = config.image_width = 24 + 8 * choose(c, 3);
     }

@@ -518,15 +518,16 @@ static void test_refusals(void) {
         int width;
         const char *mentions;
     } cases[] = {
-        {"no stages", VIT_NETWORK_BIT, {0, {0}, 64, 64, VIT_BIT_TIMM, 0, 0}, 64, "1 to 4 stages"},
-        {"other features", VIT_NETWORK_BIT, {1, {1}, 64, 64, VIT_BIT_TIMM, 0, 0}, 64, "256"},
-        {"an empty stage", VIT_NETWORK_BIT, {2, {1, 0}, 64, 64, VIT_BIT_TIMM, 0, 0}, 512, "stage 2"},
-        {"no group of 32", VIT_NETWORK_BIT, {1, {1}, 64, 40, VIT_BIT_TIMM, 0, 0}, 160, "multiples of 32"},
-        {"windows of a pixel", VIT_NETWORK_BIT, {1, {1}, 64, 64, VIT_BIT_TIMM, 1, 1}, 256, "expected 2 to 7"},
-        {"windows too large", VIT_NETWORK_BIT, {1, {1}, 64, 64, VIT_BIT_TIMM, 8, 1}, 256, "resnet.root_size"},
-        {"a hybrid's rules", VIT_NETWORK_BIT, {1, {1}, 64, 64, VIT_RESNET_HYBRID_JAX, 0, 0}, 256, "hybrid_jax"},
-        {"BiT's rules", VIT_NETWORK_VIT, {1, {1}, 64, 64, VIT_BIT_VISION, 0, 0}, 16, "big_vision"},
-        {"too many units", VIT_NETWORK_BIT, {1, {1025}, 64, 64, VIT_BIT_TIMM, 0, 0}, 256, "1025"},
+        {"no stages", VIT_NETWORK_BIT, {0, {0}, 64, 64, VIT_BIT_TIMM, 0, 0, 0}, 64, "1 to 4 stages"},
+        {"other features", VIT_NETWORK_BIT, {1, {1}, 64, 64, VIT_BIT_TIMM, 0, 0, 0}, 64, "256"},
+        {"an empty stage", VIT_NETWORK_BIT, {2, {1, 0}, 64, 64, VIT_BIT_TIMM, 0, 0, 0}, 512, "stage 2"},
+        {"no group of 32", VIT_NETWORK_BIT, {1, {1}, 64, 40, VIT_BIT_TIMM, 0, 0, 0}, 160, "multiples of 32"},
+        {"no group of 48", VIT_NETWORK_BIT, {1, {1}, 96, 64, VIT_BIT_TIMM, 0, 0, 48}, 256, "multiples of 48"},
+        {"windows of a pixel", VIT_NETWORK_BIT, {1, {1}, 64, 64, VIT_BIT_TIMM, 1, 1, 0}, 256, "expected 2 to 7"},
+        {"windows too large", VIT_NETWORK_BIT, {1, {1}, 64, 64, VIT_BIT_TIMM, 8, 1, 0}, 256, "resnet.root_size"},
+        {"a hybrid's rules", VIT_NETWORK_BIT, {1, {1}, 64, 64, VIT_RESNET_HYBRID_JAX, 0, 0, 0}, 256, "hybrid_jax"},
+        {"BiT's rules", VIT_NETWORK_VIT, {1, {1}, 64, 64, VIT_BIT_VISION, 0, 0, 0}, 16, "big_vision"},
+        {"too many units", VIT_NETWORK_BIT, {1, {1025}, 64, 64, VIT_BIT_TIMM, 0, 0, 0}, 256, "1025"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vit_config c = {.network = cases[i].network, .resnet = cases[i].resnet, .width = cases[i].width,

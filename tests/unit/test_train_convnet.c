@@ -132,9 +132,9 @@ static void convolve(const doubles *d, int channels, int outputs) {
 }
 
 static void normalize(const doubles *d, int channels, int pixels) {
-    const int some = channels / VIT_NORM_GROUPS;
-    for (int item = 0; item < BATCH * VIT_NORM_GROUPS; item++) {
-        const int image = item / VIT_NORM_GROUPS, first = item % VIT_NORM_GROUPS * some;
+    const int groups = vit_norm_groups(&d->t->model->config.resnet), some = channels / groups;
+    for (int item = 0; item < BATCH * groups; item++) {
+        const int image = item / groups, first = item % groups * some;
         double mean = 0, variance = 0;
         for (int pass = 0; pass < 2; pass++)
             for (int i = 0; i < pixels * some; i++) {
@@ -345,18 +345,19 @@ static void test_networks(void) {
     static const struct {
         const char *name;
         vit_resnet_kind kind;
-        int height, width, root_size, root_stride;
+        int height, width, root_size, root_stride, norm_groups;
     } networks[] = {
-        {"vit_tiny_r_s16_p8_224", VIT_RESNET_HYBRID_JAX, 33, 26, 0, 0},
-        {"vit_tiny_r_s16_p8_224", VIT_RESNET_HYBRID_TIMM, 16, 16, 3, 1},
-        {"bit_r50x1", VIT_BIT_TRANSFER, 27, 38, 0, 0},
-        {"bit_r50x1", VIT_BIT_TIMM, 32, 32, 0, 0},
-        {"bit_r50x1", VIT_BIT_VISION, 17, 15, 5, 1},
+        {"vit_tiny_r_s16_p8_224", VIT_RESNET_HYBRID_JAX, 33, 26, 0, 0, 0},
+        {"vit_tiny_r_s16_p8_224", VIT_RESNET_HYBRID_TIMM, 16, 16, 3, 1, 8},
+        {"bit_r50x1", VIT_BIT_TRANSFER, 27, 38, 0, 0, 0},
+        {"bit_r50x1", VIT_BIT_TIMM, 32, 32, 0, 0, 16},
+        {"bit_r50x1", VIT_BIT_VISION, 17, 15, 5, 1, 1},
     };
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
         vit_config c = small(networks[i].name, networks[i].kind, networks[i].height, networks[i].width);
         c.resnet.root_size = networks[i].root_size;
         c.resnet.root_stride = networks[i].root_stride;
+        c.resnet.norm_groups = networks[i].norm_groups;
         check_steps(&c);
         check_slope(&c, vit_resnet_name(networks[i].kind));
         check_threads(&c);
