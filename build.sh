@@ -547,6 +547,14 @@ demo() {
     exec "$NODE" web/serve.mjs "$@"
 }
 
+# One of the paper's studies.
+study() {
+    (($# > 1)) || die "expected ./build.sh study NAME DATA [OUT] [OPTION]...; tests/studies/README.md has the names"
+    build_native
+    find_python
+    exec "$PYTHON" tests/studies/study.py "$1" --data "$2" --out "${3:-build/studies}" "${@:4}"
+}
+
 # The page, the package and what models there are, as a folder for any web server.
 site() {
     build_wasm
@@ -584,6 +592,9 @@ usage: ./build.sh [VERB] [OPTION]...
   pack         build/pack: the package as npm packs it, a bill of materials (SPDX); prints hashes and sizes
   test [native|cli|wasi|node|browser|readme|hosts|long]
                tests everything, or one part; hosts, the package in bundlers and other hosts, and long are too slow for every change
+  study NAME DATA [OUT] [OPTION]...
+               one of the paper's studies on pictures in DATA, half an hour on two cores: a table and a picture in OUT
+               (build/studies); Ctrl-C stops, the same command goes on (tests/studies/README.md)
   fuzz TARGET [SECONDS]
                feeds a way in with mutated files under ASan and UBSan (tests/RELIABILITY.md); fuzz alone lists them
   bench [native|kernels|train|tasks|convnets|node|browser|batch|busy|wasi|cold|memory|size|first]... [--models ti,s,b] [--compute f32,int8]
@@ -623,6 +634,7 @@ main() {
             run_bench "$@"
             ;;
         pack) pack ;;
+        study) study "$@" ;;
         fuzz)
             . tests/fuzz/run.sh
             run_fuzz "$@"

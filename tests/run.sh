@@ -127,6 +127,7 @@ test_native() {
 test_cli() {
     build_native
     suite 'command line' "$PYTHON" tests/cli/run.py build/vit
+    suite 'studies' "$PYTHON" tests/studies/check.py build/vit
     suite 'killed' "$PYTHON" tests/faults.py kill build/vit 8
     suite 'small networks' "$PYTHON" tests/networks.py build/vit vit_tiny_ vit_small_patch32_224 vit_small_r26_s32_224 bit_r50x1 \
         deit_tiny_ deit3_small_patch16_224 vit_small_patch14_reg4_dinov2

@@ -5,6 +5,7 @@
 #include "limits.h"
 #include "options.h"
 #include "progress.h"
+#include "train_settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,19 +19,23 @@ static const vit_cli_command command = {
                "pass, a multiply-add being two; exaFLOP of pre-training, which is pictures x epochs x three forward "
                "passes, the axis of the paper's figure 5; megabytes of one picture at a time, and the largest batch "
                "that --memory holds, weights included. All of that is computed, at 224x224 pixels if --size says nothing "
-               "else. With --measure random weights run as well: pictures a second, the fastest of a few passes.",
+               "else. --layers and the like change the networks, as they do for 'vit train'. With --measure random "
+               "weights run as well: pictures a second, the fastest of a few passes.",
     .examples = "  vit inspect cost\n"
                 "  vit inspect cost --images 1.28e6 --epochs 300 vit_tiny_patch16_224 bit_r50x1\n"
-                "  vit inspect cost --measure --threads 1 --csv vit_base_patch16_224\n",
+                "  vit inspect cost --measure --threads 1 --csv vit_base_patch16_224\n"
+                "  vit inspect cost --layers 4 --width 128 --heads 4 --patch 4 --size 32 --classes 10 vit_tiny_patch16_224\n",
     .least = 0,
     .most = -1,
 };
 
 enum { TEXT, JSON, CSV };
+enum { AS_NAMED = -1 };
 
 typedef struct request {
     double images, epochs, memory; /* epochs 0: the paper's; gigabytes */
-    int measure, format;
+    int measure, format, classes;
+    vit_cli_settings network; /* what is changed of those that are named */
     vit_cli_run run;
 } request;
 
@@ -155,6 +160,15 @@ static void print_cost(const request *request, const cost *cost) {
     fflush(stdout); /* the next one may take a while */
 }
 
+static vit_status describe(vit_config *config, const char *name, const request *request, vit_error *error) {
+    vit_cli_settings network = request->network;
+    const vit_status status = vit_architecture_config(config, name, error);
+    if (status != VIT_OK)
+        return status;
+    network.arch = name;
+    return vit_cli_network(&network, request->classes == AS_NAMED ? config->classes : request->classes, config, error);
+}
+
 /* One network's line. 0, or the exit status after a complaint. */
 static int show_cost(const char *name, const request *request, const vit_session_options *options) {
     vit_options load = *vit_cli_options();
@@ -163,7 +177,7 @@ static int show_cost(const char *name, const request *request, const vit_session
     cost cost = {.name = name};
     vit_error error;
     load.compute = (vit_compute)request->run.compute;
-    vit_status status = vit_architecture_config(&config, name, &error);
+    vit_status status = describe(&config, name, request, &error);
     if (status == VIT_OK)
         status = vit_model_plan(&model, &config, &load, &error);
     if (status == VIT_OK)
@@ -183,7 +197,7 @@ static int show_cost(const char *name, const request *request, const vit_session
 }
 
 int vit_cli_inspect_cost(int argc, char **argv) {
-    request request = {.images = 305e6, .memory = 16, .run.size = {224, 224}};
+    request request = {.images = 305e6, .memory = 16, .classes = AS_NAMED, .run.size = {224, 224}};
     int json = 0, csv = 0, batch = 1, count, failed = 0;
     const vit_cli_option options[] = {
         {"images", "N", VIT_CLI_NUMBER, &request.images, 1, 1e15,
@@ -196,6 +210,8 @@ int vit_cli_inspect_cost(int argc, char **argv) {
         {"batch", "N", VIT_CLI_INT, &batch, 1, 65536, "pictures at a time (default: 1)"},
         {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "one object a line"},
         {"csv", NULL, VIT_CLI_FLAG, &csv, 0, 0, "comma-separated, with a heading"},
+        {"classes", "N", VIT_CLI_INT, &request.classes, 0, 1000000, "of the head (default: the network's)"},
+        VIT_CLI_NETWORK_OPTIONS(request.network),
         VIT_CLI_RUN_OPTIONS(request.run),
         {0},
     };
@@ -204,12 +220,17 @@ int vit_cli_inspect_cost(int argc, char **argv) {
         return status;
     if (json && csv)
         return vit_cli_usage(&command, "--json or --csv, not both");
+    if (!vit_cli_units(&request.network))
+        return vit_cli_usage(&command, VIT_CLI_UNITS_EXPECTED, request.network.units_text);
     for (int i = 0; i < count; i++) {
         vit_config config;
         if (vit_architecture_config(&config, argv[i], NULL) != VIT_OK)
             return vit_cli_usage(&command, "'%s': no network of this name; 'vit init --list' prints those there are",
                                  argv[i]);
     }
+    static const vit_cli_settings unchanged;
+    if (memcmp(&request.network, &unchanged, sizeof unchanged) != 0) /* another network: its positions are for that size */
+        memcpy(request.network.size, request.run.size, sizeof request.run.size);
     vit_session_options session;
     status = vit_cli_session_options(&session, &command, &request.run);
     if (status >= 0)

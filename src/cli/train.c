@@ -277,21 +277,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         return VIT_CLI_USAGE;
     const vit_cli_option network[] = {
         {"arch", "NAME", VIT_CLI_TEXT, &s->arch, 0, 0, "which network ('vit init --list')"},
-        {"layers", "N", VIT_CLI_INT, &s->layers, 1, 1024, "instead of the network's"},
-        {"width", "N", VIT_CLI_INT, &s->width, 1, 65536, "the same"},
-        {"heads", "N", VIT_CLI_INT, &s->heads, 1, 1024, "the same"},
-        {"mlp", "N", VIT_CLI_INT, &s->mlp, 1, 1 << 20, "the same: width of the hidden layers"},
-        {"patch", "N", VIT_CLI_INT, &s->patch, 1, 1024, "the same: pixels"},
-        {"stem-width", "N", VIT_CLI_INT, &s->stem_width, 1, 65536, "the same: channels of the first convolution"},
-        {"stem-size", "N", VIT_CLI_INT, &s->stem_size, 2, 7, "the same: pixels of its windows"},
-        {"stem-stride", "N", VIT_CLI_INT, &s->stem_stride, 1, 4, "the same: from one window to the next"},
-        {"unit-width", "N", VIT_CLI_INT, &s->unit_width, 1, 65536, "the same: channels in the first residual units"},
-        {"norm-groups", "N", VIT_CLI_INT, &s->norm_groups, 1, 65536, "the same: groups of channels that are normalised"},
-        {"units", "N[,N...]", VIT_CLI_TEXT, &s->units_text, 0, 0, "the same: residual units of up to 4 stages"},
-        {"pool", "network|cls|mean", VIT_CLI_CHOICE, &s->pool, 0, 0, "a class token, or the mean of the patches"},
-        {"pos", "network|none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &s->pos, 0, 0, "position embeddings"},
-        {"placement", "network|input|layers|shared", VIT_CLI_CHOICE, &s->placement, 0, 0,
-         "where they are added: before the first layer, in each (tables of its own), in each (one table)"},
+        VIT_CLI_NETWORK_OPTIONS(*s),
     };
     const vit_cli_option patches[] = {
         {"target", "mean3bit|down4x4|pixels", VIT_CLI_CHOICE, &s->target, 0, 0,
@@ -342,11 +328,8 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     if (status >= 0)
         return status;
     r->data = argv[0];
-    if (s->units_text) {
-        memset(s->units, 0, sizeof s->units);
-        if (!vit_cli_integers(s->units_text, 1, 1000, s->units, 4))
-            return vit_cli_usage(r->command, "--units '%s': expected 1 to 4 numbers with commas between", s->units_text);
-    }
+    if (!vit_cli_units(s))
+        return vit_cli_usage(r->command, VIT_CLI_UNITS_EXPECTED, s->units_text);
     if (!r->out)
         return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
     if (r->rates_text) {

@@ -153,6 +153,13 @@ static void set(int *field, int value) {
         *field = value;
 }
 
+int vit_cli_units(vit_cli_settings *s) {
+    if (!s->units_text)
+        return 1; /* a recipe's stay */
+    memset(s->units, 0, sizeof s->units);
+    return vit_cli_integers(s->units_text, 1, 1000, s->units, 4) > 0;
+}
+
 vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c, vit_error *error) {
     const vit_status status = vit_architecture_config(c, s->arch, error);
     if (status != VIT_OK)

@@ -31,10 +31,32 @@ int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc,
 /* images: of a pass through the data. */
 vit_train_options vit_cli_train_options(const vit_cli_settings *s, int images);
 vit_augment vit_cli_augment(const vit_cli_settings *s);
+/* Reads --units; 0 where it is none. */
+int vit_cli_units(vit_cli_settings *s);
+#define VIT_CLI_UNITS_EXPECTED "--units '%s': expected 1 to 4 numbers with commas between"
 /* The network that arch and the settings describe. */
 vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *out, vit_error *error);
 
-/* Rows of an option table. */
+/* Rows of an option table: what makes another network of the one that has a name. */
+#define VIT_CLI_NETWORK_OPTIONS(s)                                                                                     \
+    {"layers", "N", VIT_CLI_INT, &(s).layers, 1, 1024, "instead of the network's"},                                    \
+    {"width", "N", VIT_CLI_INT, &(s).width, 1, 65536, "the same"},                                                     \
+    {"heads", "N", VIT_CLI_INT, &(s).heads, 1, 1024, "the same"},                                                      \
+    {"mlp", "N", VIT_CLI_INT, &(s).mlp, 1, 1 << 20, "the same: width of the hidden layers"},                           \
+    {"patch", "N", VIT_CLI_INT, &(s).patch, 1, 1024, "the same: pixels"},                                              \
+    {"stem-width", "N", VIT_CLI_INT, &(s).stem_width, 1, 65536, "the same: channels of the first convolution"},        \
+    {"stem-size", "N", VIT_CLI_INT, &(s).stem_size, 2, 7, "the same: pixels of its windows"},                          \
+    {"stem-stride", "N", VIT_CLI_INT, &(s).stem_stride, 1, 4, "the same: from one window to the next"},                \
+    {"unit-width", "N", VIT_CLI_INT, &(s).unit_width, 1, 65536, "the same: channels in the first residual units"},     \
+    {"norm-groups", "N", VIT_CLI_INT, &(s).norm_groups, 1, 65536,                                                      \
+     "the same: groups of channels that are normalised"},                                                              \
+    {"units", "N[,N...]", VIT_CLI_TEXT, &(s).units_text, 0, 0, "the same: residual units of up to 4 stages"},          \
+    {"pool", "network|cls|mean", VIT_CLI_CHOICE, &(s).pool, 0, 0, "a class token, or the mean of the patches"},        \
+    {"pos", "network|none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &(s).pos, 0, 0, "position embeddings"},            \
+    {"placement", "network|input|layers|shared", VIT_CLI_CHOICE, &(s).placement, 0, 0,                                 \
+     "where they are added: before the first layer, in each (tables of its own), in each (one table)"}
+
+/* Rows of an option table: how it is trained. */
 #define VIT_CLI_SETTINGS_OPTIONS(s)                                                                                    \
     {"recipe", "NAME", VIT_CLI_TEXT, &(s).recipe, 0, 0, "settings to begin with; those below change it"},              \
     {"epochs", "N", VIT_CLI_NUMBER, &(s).epochs, 0, 1e6, "passes through the data"},                                   \

@@ -172,6 +172,23 @@ def test_cost(vit, tally, folder):
     )
 
 
+def test_cost_of_changed(vit, tally, folder):
+    """A network's cost before there is one: as 'vit train' would make it."""
+    words = ["--layers", "2", "--width", "64", "--heads", "2", "--patch", "4", "--size", "32", "--pos", "2d", "--pool", "mean"]
+    row = lines(vit.run("inspect", "cost", "--json", "--classes", "10", *words, TINY))[0]
+    per_layer = 4 * 64 * 65 + 4 * 64 + 2 * 64 * 256 + 256 + 64
+    tally.equal(row["parameters"], 49 * 64 + 2 * 8 * 32 + 2 * per_layer + 2 * 64 + 650, "parameters")
+    macs = 64 * 48 * 64 + 2 * (64 * (4 * 64 * 64 + 2 * 64 * 256) + 2 * 64 * 64 * 64) + 640
+    tally.equal(row["flops"], 2 * macs, "multiply-adds")
+    words = ["--json", "--size", "32", "--stem-size", "3", "--stem-stride", "1"]
+    rows = [lines(vit.run("inspect", "cost", *words, "--units", units, "bit_r50x1"))[0]["flops"] for units in ("1,1", "2,1")]
+    tally.check(0 < rows[0] < rows[1], "units of a BiT", rows)
+    result = vit.run("inspect", "cost", "--units", "1,x", TINY)
+    tally.check(result.status == 2 and "--units '1,x'" in result.err, "units that are none", result)
+    result = vit.run("inspect", "cost", "--heads", "5", TINY)
+    tally.check(result.status == 1 and "5 heads" in result.err, "heads that do not fit", result)
+
+
 def test_cost_memory(vit, tally, folder):
     """The largest batch fits, and one more does not: what is held is linear in it."""
 
