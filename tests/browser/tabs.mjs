@@ -274,6 +274,7 @@ async function testFit(base) {
   for (const tab of ['classify', 'look', 'fill', 'teach', 'find', 'compare']) {
     const { page, close } = await openPage(`${base}#${tab}`, { width: 360, height: 740 })
     await until(page, () => document.querySelector('#model-button .dot').hasAttribute('data-on'))
+    check((await page.evaluate(() => scrollY)) === 0, `${tab}: a link to it shows the top of the page`)
     if (tab === 'teach') await addClass(page, 'averylongnamewithoutabreak'.repeat(3))
     if (tab === 'look') {
       await until(page, () => document.querySelector('#learnt').checkVisibility())
