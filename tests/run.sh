@@ -206,7 +206,7 @@ test_hosts() {
 
 # What is too slow for every change.
 test_long() {
-    local browser test
+    local browser host test
     build_arm_tests
     suite 'unit kernels, NEON under qemu' qemu-aarch64-static build/arm/test_kernels
     build_native
@@ -216,6 +216,7 @@ test_long() {
     test_hosts
     suite 'JavaScript, Node, all ways' "$NODE" tests/js/run.mjs :
     for browser in chromium firefox; do suite "JavaScript, $browser, all ways" "$NODE" tests/browser/run.mjs $browser :; done
+    for host in node chromium; do suite "load, $host" "$NODE" tests/load.mjs $host; done
     build_thread_tests
     for test in build/threads/test_*; do suite "unit ${test##*test_}, threads watched" "$test"; done
     apt_install 'failing calls of the system' strace
