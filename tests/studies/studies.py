@@ -13,6 +13,7 @@ class Run(NamedTuple):
     network: tuple  # options; those of a finetune are for the estimate only
     options: tuple
     steps: int
+    batch: int = BATCH
     holdout: float = 0  # share of the pictures that it is tested on, instead of the test set
     every: str = "0"  # passes between tests; 0: one, at the end
     tests: int = 1  # how many that makes
@@ -164,49 +165,52 @@ def cost(scale):
 
 # ---- Masked patch prediction (section 4.6, appendix B.1.2) ----
 
-MASKED = tuple("--pos 2d --layers 4 --width 128 --heads 4 --mlp 256 --patch 4 --size 32".split())
+MASKED = tuple("--pool mean --pos 2d --layers 4 --width 128 --heads 4 --mlp 256 --patch 4 --size 32".split())
+MASKED_BATCH = 32
+FINE = 1200  # updates of fine-tuning
+ADAMW = ("--optimizer", "adamw", "--lr", "0.001")
 COLORS_RIGHT = Measure("hidden colours right", "log.jsonl", "model_accuracy", 0)
 FINE_TUNED = Measure("accuracy after fine-tuning", "log.jsonl", "test_accuracy")
 
 
 def from_scratch(name, steps):
-    return trained(name, MASKED, steps, ("--optimizer", "adamw", "--lr", "0.001"))
+    return (Run(name, "train", MASKED, (*ADAMW, *AUGMENT), steps, MASKED_BATCH),)
 
 
-def pretrained(scale, name, steps, *options):
+def pretrained(scale, name="mean3bit", steps=3000, *options):
     """Pre-trained, then fine-tuned."""
-    pretraining = ("--optimizer", "adam", "--lr", "0.0005", "--flip", "0.5", "--crop", "0", *options)
-    return (Run(name, "pretrain", MASKED, pretraining, steps),
-            Run(f"{name}-fine", "finetune", MASKED, ("--optimizer", "adamw", "--lr", "0.001", *AUGMENT), scale(800)))
+    pretraining = (*ADAMW, "--flip", "0.5", "--crop", "0", "--average", "0.998", *options)
+    return (Run(name, "pretrain", MASKED, pretraining, scale(steps), MASKED_BATCH),
+            Run(f"{name}-fine", "finetune", MASKED, (*ADAMW, *AUGMENT), scale(FINE), MASKED_BATCH))
 
 
 def masked_scratch(scale):
     """Pre-trained, and from scratch with as many steps of fine-tuning or as many in all."""
-    steps, fine = scale(2000), scale(800)
+    steps, fine = scale(3000), scale(FINE)
     points = [Point("", f"{fine} from scratch", from_scratch("scratch", fine)),
               Point("", f"{steps + fine} from scratch", from_scratch("scratch-long", steps + fine)),
-              Point("", f"{steps}, then {fine}", pretrained(scale, "mean3bit", steps))]
+              Point("", f"{steps}, then {fine}", pretrained(scale))]
     return Study("From scratch and after masked patch prediction", "steps", points, [TEST], seeds=1)
 
 
 def masked_targets(scale):
     """The three targets: mean colour, 4x4 colours, pixels."""
     targets = {"mean3bit": (), "down4x4": ("--target", "down4x4"), "pixels": ("--target", "pixels")}
-    points = [Point("", name, pretrained(scale, name, scale(2000), *option)) for name, option in targets.items()]
+    points = [Point("", name, pretrained(scale, name, 3000, *option)) for name, option in targets.items()]
     return Study("Targets of masked patch prediction", "target", points, [FINE_TUNED], seeds=1)
 
 
 def masked_share(scale):
     """15 % of the patches corrupted, and 50 %."""
-    points = [Point("", float(share), pretrained(scale, f"share-{share}", scale(2000), "--corrupt", share))
-              for share in ("0.15", "0.5")]
+    points = [Point("", 0.15, pretrained(scale, "share-0.15", 3000, "--corrupt", "0.15")),
+              Point("", 0.5, pretrained(scale))]
     return Study("Share of corrupted patches", "share corrupted", points, [COLORS_RIGHT, FINE_TUNED], seeds=1)
 
 
 def masked_steps(scale):
     """Accuracy after fine-tuning over steps of pre-training."""
-    counts = [scale(steps) for steps in (250, 500, 1000, 2000)]
-    points = [Point("", steps, pretrained(scale, f"steps-{steps}", steps)) for steps in counts]
+    points = [Point("", scale(steps), pretrained(scale, f"steps-{steps}", steps)) for steps in (375, 750, 1500)]
+    points.append(Point("", scale(3000), pretrained(scale)))
     return Study("Steps of masked patch prediction", "steps of pre-training", points, [COLORS_RIGHT, FINE_TUNED],
                  seeds=1, logarithmic=True)
 

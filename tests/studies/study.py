@@ -20,7 +20,7 @@ import threading
 import time
 
 import chart
-from studies import BATCH, QUESTIONS, STUDIES
+from studies import QUESTIONS, STUDIES
 
 SPEED = {"ViT": 60e9, "hybrid": 26e9, "BiT": 25e9}  # FLOP a second of training on a core, for the first estimate: Zen 5
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -99,7 +99,7 @@ class Workshop:
         """(training, tests and questions) of a run; a backward pass is two forward passes."""
         _, forward = self.costs.of(run.network)
         tested = run.holdout * self.train_pictures if run.holdout else self.test_pictures
-        return 3 * forward * run.steps * BATCH, forward * (tested * run.tests + self.test_pictures * len(run.questions))
+        return 3 * forward * run.steps * run.batch, forward * (tested * run.tests + self.test_pictures * len(run.questions))
 
     def seconds(self, run):
         """What a run takes of one core, by the first estimate."""
@@ -118,7 +118,7 @@ class Workshop:
 
     def command(self, run, seed):
         """The words of `vit` that make the run, but for threads and files."""
-        shared = ["--batch", str(BATCH), "--warmup", "100", "--schedule", "cosine", "--eval-epochs", run.every]
+        shared = ["--batch", str(run.batch), "--accumulate", "1", "--warmup", "100", "--schedule", "cosine", "--eval-epochs", run.every]
         shared += ["--seed", str(seed)]
         network = [] if run.command == "finetune" else run.network
         holdout = ["--holdout", str(run.holdout)] if run.holdout else []
