@@ -22,12 +22,16 @@ import time
 import chart
 from studies import QUESTIONS, STUDIES
 
-SPEED = {"ViT": 60e9, "hybrid": 26e9, "BiT": 25e9}  # FLOP a second of training on a core, for the first estimate: Zen 5
+SPEED = {"ViT": 70e9, "hybrid": 26e9, "BiT": 25e9}  # FLOP a second of training on a core, for the first estimate: Zen 5
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Stop(Exception):
     """Why nothing goes on, for people."""
+
+
+class Stopped(Exception):
+    """Ends a chain whose run was interrupted."""
 
 
 def count_pictures(folder):
@@ -131,7 +135,7 @@ class Workshop:
         with open(said, "a") as output, open(f"{path}.part" if answer else path, "w" if answer else "a") as out:
             with self.guard:
                 if self.stopped:
-                    raise KeyboardInterrupt
+                    raise Stopped
                 # In a session of its own: Ctrl-C reaches this program only, which passes it on. The lock lives as long
                 # as the process, so that no other study writes there while it does.
                 process = subprocess.Popen([self.args.vit, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=output,
@@ -141,7 +145,7 @@ class Workshop:
             with self.guard:
                 del self.processes[process.pid]
         if self.stopped:
-            raise KeyboardInterrupt
+            raise Stopped
         if status:
             last = read(said).strip().splitlines()[-1:]
             raise Stop(f"{folder}: vit {words[0]} ended with status {status}: {''.join(last)}")
@@ -151,7 +155,7 @@ class Workshop:
     def make(self, run, seed, before):
         folder, threads = self.folder(run, seed), ["--threads", str(self.args.threads)]
         if self.stopped:
-            raise KeyboardInterrupt
+            raise Stopped
         if self.is_made(run, seed):
             return
         words = self.command(run, seed)
@@ -172,10 +176,17 @@ class Workshop:
                 self.call([*QUESTIONS[file], *threads, "--model", model, self.test], folder, file)
 
     def make_chain(self, chain, seed):
+        """The folder of its last run, or None where all was stopped before that."""
         before = None
-        for run in chain:
-            self.make(run, seed, before)
-            before = self.folder(run, seed)
+        try:
+            for run in chain:
+                self.make(run, seed, before)
+                before = self.folder(run, seed)
+        except Stopped:
+            return None
+        except BaseException:
+            self.stop()  # at once: no other chain is begun
+            raise
         return before
 
     def stop(self):
@@ -208,7 +219,7 @@ class Workshop:
                     ready, futures = concurrent.futures.wait(futures, 1, concurrent.futures.FIRST_COMPLETED)
                     for future in ready:
                         folder = future.result()
-                        if not sys.stderr.isatty():
+                        if folder and not sys.stderr.isatty():
                             print(f"{line()}; {folder} is made", file=sys.stderr, flush=True)
                     if sys.stderr.isatty():
                         print(f"\r\033[K{line()}", end="", file=sys.stderr, flush=True)
@@ -363,8 +374,8 @@ def interrupt(signal_number, frame):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the first is ignored where a shell starts this with &
+        signal.signal(number, interrupt)
     try:
         main()
     except Stop as problem:
