@@ -66,6 +66,25 @@ find_browsers() {
     { have chromium && have firefox-esr; } || apt_install 'the browser tests' chromium firefox-esr
 }
 
+READER_PACKAGES=(numpy==2.4.6 safetensors==0.8.0 gguf==0.19.0) # which read weight files in Python
+
+# READERS: a folder with those.
+find_readers() {
+    READERS=$CACHE/readers
+    have_readers || in_turn make_readers
+}
+
+have_readers() { [[ -f $READERS/complete && $(< "$READERS/complete") == "${READER_PACKAGES[*]}" ]]; }
+
+make_readers() {
+    ! have_readers || return 0
+    say "-- fetching ${READER_PACKAGES[*]} into $READERS"
+    rm -rf "$READERS"
+    "$PYTHON" -m pip install -q --target "$READERS" "${READER_PACKAGES[@]}" > "$CACHE/readers.log" 2>&1 ||
+        { cat "$CACHE/readers.log" >&2; die "pip could not install ${READER_PACKAGES[*]}"; }
+    echo "${READER_PACKAGES[*]}" > "$READERS/complete"
+}
+
 # ---- what tests build ----
 
 # The unit tests: build/native/test_*, and build/sanitized/test_* with the program under both sanitizers.
@@ -87,6 +106,12 @@ build_thread_tests() {
     local test
     native_library threads -fsanitize=thread
     for test in base image pace networks train train_data; do program "build/threads/test_$test" threads "tests/unit/test_$test.c"; done
+    finish
+}
+
+build_readers() {
+    native_library native
+    program build/native/readers native tests/readers.c
     finish
 }
 
@@ -217,6 +242,9 @@ test_long() {
     suite 'JavaScript, Node, all ways' "$NODE" tests/js/run.mjs :
     for browser in chromium firefox; do suite "JavaScript, $browser, all ways" "$NODE" tests/browser/run.mjs $browser :; done
     for host in node chromium; do suite "load, $host" "$NODE" tests/load.mjs $host; done
+    find_readers
+    build_readers
+    suite 'weight files as Python reads them' env PYTHONPATH="$READERS" "$PYTHON" tests/readers.py build/native/readers 20000
     build_thread_tests
     for test in build/threads/test_*; do suite "unit ${test##*test_}, threads watched" "$test"; done
     apt_install 'failing calls of the system' strace

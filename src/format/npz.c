@@ -78,6 +78,8 @@ static vit_status want_directory(vit_header *header, uint64_t entries, uint64_t 
     const vit_head head = {.name = header->name, .limits = header->limits, .error = error};
     if (offset > end || bytes > end - offset)
         return fail_archive(header, VIT_ERR_TRUNCATED, "its directory does not lie inside the file", error);
+    if (bytes != end - offset) /* Python reads what lies right before the end record */
+        return fail_archive(header, VIT_ERR_FORMAT, "its directory does not end where its end record begins", error);
     if (bytes > header->limits->header_bytes)
         return fail_archive(header, VIT_ERR_LIMIT, "its directory is too large (limit header_bytes)", error);
     VIT_TRY(vit_check_count(&head, entries, "members"));
@@ -95,17 +97,17 @@ static vit_status read_end(vit_header *header, vit_error *error) {
     const size_t size = header->bytes.size;
     size_t at = size < END_BYTES ? 0 : size - END_BYTES + 1;
     while (at-- > 0)
-        if (memcmp(data + at, "PK\5\6", 4) == 0 && vit_load_u16(data + at + 20) == size - END_BYTES - at)
+        if (memcmp(data + at, "PK\5\6", 4) == 0) /* the last, as Python has it */
             break;
-    if (at == SIZE_MAX)
+    if (at == SIZE_MAX || vit_load_u16(data + at + 20) != size - END_BYTES - at)
         return fail_archive(header, VIT_ERR_TRUNCATED, "no record of its end: the file is cut off, or no archive", error);
     const unsigned char *end = data + at;
     const uint64_t disk = vit_load_u16(end + 4), entries = vit_load_u16(end + 10), bytes = vit_load_u32(end + 12),
                    offset = vit_load_u32(end + 16);
     const int has64 = at >= LOCATOR_BYTES && memcmp(end - LOCATOR_BYTES, "PK\6\7", 4) == 0;
-    if (has64 && (disk == 0xffff || entries == 0xffff || bytes == 0xffffffff || offset == 0xffffffff)) {
+    if (has64) {
         uint64_t end64 = vit_load_u64(end - LOCATOR_BYTES + 8), before = header->offset + at - LOCATOR_BYTES;
-        if (end64 > before || before - end64 < END64_BYTES)
+        if (end64 > before || before - end64 != END64_BYTES)
             return fail_archive(header, VIT_ERR_FORMAT, "its 64-bit end record is not where it should be", error);
         header->npz->state = AT_END64;
         want(header, end64, END64_BYTES);
@@ -233,6 +235,8 @@ static vit_status read_directory(vit_header *header, vit_error *error) {
         memset(m, 0, sizeof *m);
         VIT_TRY(read_entry(header, entry, m, error));
     }
+    if (at != npz->directory.size)
+        return fail_archive(header, VIT_ERR_FORMAT, "its directory has more than the members that its end record counts", error);
     if (npz->others && !npz->count)
         return fail_archive(header, VIT_ERR_UNSUPPORTED,
                             "none of its members is a npy file; PyTorch checkpoints are not supported", error);

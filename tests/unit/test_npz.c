@@ -231,6 +231,45 @@ static void test_damage(void) {
     }
 }
 
+/* file with `text` [count] put in at `at`, read; its end record `end` bytes before the end is changed by change, if any. */
+static vit_status read_changed(const vit_buffer *file, size_t at, const void *text, size_t count, size_t end, int field,
+                               unsigned value) {
+    vit_container container;
+    unsigned char *copy = malloc(file->size + count);
+    memcpy(copy, file->data, at);
+    memcpy(copy + at, text, count);
+    memcpy(copy + at + count, file->data + at, file->size - at);
+    if (field) {
+        copy[file->size + count - end + (size_t)field] = (unsigned char)value;
+        copy[file->size + count - end + (size_t)field + 1] = (unsigned char)(value >> 8);
+    }
+    reset(1000);
+    vit_status status = read_all(&container, copy, file->size + count, 100);
+    vit_container_release(&container);
+    CHECK(counter.blocks == 0);
+    free(copy);
+    return status;
+}
+
+/* Archives of which readers could find other members, here and in Python: refused. */
+static void test_one_directory(void) {
+    enum { END = 22, ENTRIES = 10, SIZE = 12, COMMENT = 20 };
+    vit_buffer file = load(GOLDEN "npz/valid_savez.npz");
+    const size_t end = file.size - END;
+    const unsigned size = file.data[end + SIZE] | (unsigned)file.data[end + SIZE + 1] << 8;
+    unsigned char locator[20 + 1] = "PK\6\7";
+    CHECK_STATUS(VIT_OK, read_changed(&file, end, "", 0, END, 0, 0));
+    CHECK_STATUS(VIT_ERR_FORMAT, read_changed(&file, end, "", 0, END, ENTRIES, 0));
+    CHECK_STRING(error.text, "m.npz: ZIP archive: its directory has more than the members that its end record counts");
+    CHECK_STATUS(VIT_ERR_FORMAT, read_changed(&file, end, "gap", 3, END, 0, 0));
+    CHECK_STRING(error.text, "m.npz: ZIP archive: its directory does not end where its end record begins");
+    CHECK_STATUS(VIT_ERR_FORMAT, read_changed(&file, end, "gap", 3, END, SIZE, size + 3));
+    CHECK_STATUS(VIT_ERR_FORMAT, read_changed(&file, end, locator, 20, END, SIZE, size + 20));
+    CHECK_STRING(error.text, "m.npz: ZIP archive: its 64-bit end record is not where it should be");
+    CHECK_STATUS(VIT_ERR_FORMAT, read_changed(&file, file.size, file.data + end, END, 2 * END, COMMENT, END));
+    vit_buffer_release(&file);
+}
+
 static void test_out_of_memory(void) {
     vit_buffer file = load(GOLDEN "npz/valid_savez_compressed.npz");
     vit_container container;
@@ -413,5 +452,5 @@ static void test_crc(void) {
     CHECK(vit_crc_add(&crc, 0, text, 0) == 0);
 }
 
-TEST_MAIN(TEST(test_goldens), TEST(test_words), TEST(test_types), TEST(test_damage), TEST(test_out_of_memory),
+TEST_MAIN(TEST(test_goldens), TEST(test_words), TEST(test_types), TEST(test_damage), TEST(test_one_directory), TEST(test_out_of_memory),
           TEST(test_limits), TEST(test_stored_blocks), TEST(test_fixed_code), TEST(test_broken_blocks), TEST(test_crc))
