@@ -97,7 +97,8 @@ def test_complaints(tally, data, out):
     write(f"{data}/train/empty/0.png", b"no picture")
     result = study("steps", "--data", data, "--out", out, "--scale", "0.001")
     said = read(f"{out}/steps-375/output.txt").decode()
-    tally.check(result.status == 1 and f"{out}/steps-" in result.err and "0.png" in said, "a run that fails is named", result)
+    named = f"{out}/steps-" in result.err and "0.png" in said
+    tally.check(result.status == 1 and named, "a run that fails is named", result)
 
 
 def main():

@@ -22,7 +22,7 @@ import time
 import chart
 from studies import QUESTIONS, STUDIES
 
-SPEED = {"ViT": 70e9, "hybrid": 26e9, "BiT": 25e9}  # FLOP a second of training on a core, for the first estimate: Zen 5
+SPEED = {"ViT": 60e9, "hybrid": 26e9, "BiT": 25e9}  # FLOP a second of training on a core, for the first estimate: Zen 5
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -103,7 +103,8 @@ class Workshop:
         """(training, tests and questions) of a run; a backward pass is two forward passes."""
         _, forward = self.costs.of(run.network)
         tested = run.holdout * self.train_pictures if run.holdout else self.test_pictures
-        return 3 * forward * run.steps * run.batch, forward * (tested * run.tests + self.test_pictures * len(run.questions))
+        asked = tested * run.tests + self.test_pictures * len(run.questions)
+        return 3 * forward * run.steps * run.batch, forward * asked
 
     def seconds(self, run):
         """What a run takes of one core, by the first estimate."""
@@ -122,8 +123,8 @@ class Workshop:
 
     def command(self, run, seed):
         """The words of `vit` that make the run, but for threads and files."""
-        shared = ["--batch", str(run.batch), "--accumulate", "1", "--warmup", "100", "--schedule", "cosine", "--eval-epochs", run.every]
-        shared += ["--seed", str(seed)]
+        shared = ["--batch", str(run.batch), "--accumulate", "1", "--warmup", "100", "--schedule", "cosine"]
+        shared += ["--eval-epochs", run.every, "--seed", str(seed)]
         network = [] if run.command == "finetune" else run.network
         holdout = ["--holdout", str(run.holdout)] if run.holdout else []
         return [run.command, *shared, *network, *run.options, "--steps", str(run.steps), *holdout]
@@ -328,7 +329,7 @@ def parse():
     option("--jobs", type=at_least(1, int), default=os.cpu_count(), help="runs side by side (default: a processor each)")
     option("--threads", type=at_least(1, int), default=1, help="of each (default: 1; more jobs are better)")
     option("--seeds", type=at_least(1, int), help="how many (default: the study's)")
-    option("--scale", type=at_least(1e-6, float), default=1, help="so many times as many updates and pictures (default: 1)")
+    option("--scale", type=at_least(1e-6, float), default=1, help="times as many updates and pictures (default: 1)")
     option("--plan", action="store_true", help="say what would be made, and make nothing")
     option("--vit", default=os.path.join(HERE, "../../build/vit"), help="the program (default: build/vit)")
     return parser.parse_args()
@@ -354,7 +355,8 @@ def main():
     runs = [(run, seed) for chain, seed in chains for run in chain]
     left = [(run, seed) for run, seed in runs if not workshop.is_made(run, seed)]
     flops = sum(sum(workshop.flops(run)) for run, _ in runs)
-    seconds = sum(workshop.seconds(run) * (1 - workshop.part(run, seed)) for run, seed in left) / args.jobs / args.threads
+    work = sum(workshop.seconds(run) * (1 - workshop.part(run, seed)) for run, seed in left)
+    seconds = work / args.jobs / args.threads
     print(f"{args.name}: {len(runs)} runs of {flops / 1e12:.3g} TFLOP in all, {len(left)} are to be made, "
           f"about {duration(seconds)} with {args.jobs} side by side", file=sys.stderr, flush=True)
     if args.plan:
@@ -374,8 +376,8 @@ def interrupt(signal_number, frame):
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the first is ignored where a shell starts this with &
-        signal.signal(number, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)  # SIGINT, too: a shell that starts this with & has it ignored
     try:
         main()
     except Stop as problem:
