@@ -83,10 +83,12 @@ static void add_encoder(struct stage_list *list, const vit_session *s) {
                              s->prefix + s->patches - first, c->width});
     }
     add_stage(list, "embed", -1, vit_run_embed, 0, tokens);
+    const double products = c->pos_kind == VIT_POS_RELATIVE ? 3 : 2; /* of queries with distances, too */
     for (int layer = 0; layer < vit_block_count(c); layer++) {
         const double keys = !c->axial ? t : s->prefix + (layer % 2 ? s->rows : s->columns);
         add_stage(list, "qkv", layer, vit_run_qkv, t * d * 3 * d, none);
-        add_stage(list, "attn", layer, vit_run_attention, 2 * (s->visible * keys + s->prefix * t) * d, attention);
+        add_stage(list, "attn", layer, vit_run_attention, products * (s->visible * keys + s->prefix * t) * d,
+                  attention);
         add_stage(list, "proj", layer, vit_run_proj, t * d * d, none);
         add_stage(list, "fc1", layer, vit_run_fc1, t * d * (double)vit_fc1_rows(c), none);
         add_stage(list, "block", layer, vit_run_fc2, t * d * f, tokens);

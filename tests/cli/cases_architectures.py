@@ -180,6 +180,8 @@ def test_cost_of_changed(vit, tally, folder):
     tally.equal(row["parameters"], 49 * 64 + 2 * 8 * 32 + 2 * per_layer + 2 * 64 + 650, "parameters")
     macs = 64 * 48 * 64 + 2 * (64 * (4 * 64 * 64 + 2 * 64 * 256) + 2 * 64 * 64 * 64) + 640
     tally.equal(row["flops"], 2 * macs, "multiply-adds")
+    relative = lines(vit.run("inspect", "cost", "--json", "--classes", "10", *words, "--pos", "relative", TINY))[0]
+    tally.equal(relative["flops"] - row["flops"], 2 * 2 * 64 * 64 * 64, "products with relative positions")
     words = ["--json", "--size", "32", "--stem-size", "3", "--stem-stride", "1"]
     rows = [lines(vit.run("inspect", "cost", *words, "--units", units, "bit_r50x1"))[0]["flops"] for units in ("1,1", "2,1")]
     tally.check(0 < rows[0] < rows[1], "units of a BiT", rows)
