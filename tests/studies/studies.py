@@ -190,7 +190,7 @@ def masked_scratch(scale):
     points = [Point("", f"{fine} from scratch", from_scratch("scratch", fine)),
               Point("", f"{steps + fine} from scratch", from_scratch("scratch-long", steps + fine)),
               Point("", f"{steps}, then {fine}", pretrained(scale))]
-    return Study("From scratch and after masked patch prediction", "steps", points, [TEST], seeds=1)
+    return Study("With and without masked pre-training", "steps", points, [TEST], seeds=1)
 
 
 def masked_targets(scale):
