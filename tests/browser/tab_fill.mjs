@@ -119,6 +119,9 @@ export async function testFill(base, browserName) {
   await drop(bare.page, mae('config.json'), mae('model.safetensors'))
   check(await shows(bare.page, '50.0 %'), `fill: a masked autoencoder: ${await text(bare.page, '#fill')}`)
   check((await text(bare.page, '#caption .grid')).startsWith('4 × 4'), 'fill: its patches')
+  await bare.page.focus('#share')
+  await bare.page.keyboard.press('End')
+  check(await shows(bare.page, '93.8 %'), `fill: a masked autoencoder sees one patch at least: ${await text(bare.page, '#fill')}`)
   await bare.page.focus('#patches')
   await bare.page.keyboard.press('ArrowUp')
   check(await until(bare.page, (words) => words.includes(document.querySelector('#fill .patch').textContent),

@@ -81,6 +81,9 @@ function shrink(image) {
 
 // ---- Filling in
 
+// A masked autoencoder cannot do without a visible patch.
+const wantsToSee = ({ vit }) => vit.info.decoder === 'mae';
+
 // Predicts what is hidden now, and again if that changed meanwhile: only the newest stroke waits.
 function fillIn() {
     const now = job;
@@ -97,7 +100,8 @@ async function predict(now) {
     while (now.wanted && !now.signal.aborted) {
         now.wanted = false;
         now.call = new AbortController();
-        const asked = painted ? { mask: painted } : { ratio: share, seed };
+        const most = wantsToSee(now) ? 1 - 1.5 / (now.rows * now.columns) : 1;
+        const asked = painted ? { mask: painted } : { ratio: Math.min(share, most), seed };
         const began = performance.now();
         const answer = await now.vit.predictMasked(now.image, { ...asked, size: now.size, raw: true, signal: now.call.signal })
             .catch((error) => isCancel(error) || Promise.reject(error));
@@ -251,7 +255,7 @@ function go(patch) {
         stamp({ row: between(last.row, patch.row), column: between(last.column, patch.column) });
     }
     stroke.last = patch;
-    if (job.vit.info.decoder === 'mae' && painted.every(Boolean)) painted[0] = 0; // it wants to see something
+    if (wantsToSee(job) && painted.every(Boolean)) painted[0] = 0;
     redraw();
     refill();
 }
