@@ -12,11 +12,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define RUN_DETAILS                                                                                                 \
+    "The run's folder gets log.jsonl, model.gguf, best.gguf and state.safetensors, from which --resume goes on as " \
+    "if nothing had happened; Ctrl-C saves. A picture that cannot be read is named and passed over. The same seed " \
+    "gives the same model, whatever the threads."
 #define DATA_DETAILS                                                                                                \
     "DATA has a folder for each class (ImageFolder), or is a .tar file of such, or WebDataset's shards (KEY.jpg "   \
-    "beside KEY.cls), or a folder with .tar files. The run's folder gets log.jsonl, model.gguf, best.gguf and "     \
-    "state.safetensors, from which --resume goes on as if nothing had happened; Ctrl-C saves. A picture that "      \
-    "cannot be read is named and passed over. The same seed gives the same model, whatever the threads."
+    "beside KEY.cls), or a folder with .tar files. " RUN_DETAILS
 
 static const vit_cli_command train_command = {
     .name = "train",
@@ -51,7 +53,8 @@ static const vit_cli_command pretrain_command = {
     .details = "Masked patch prediction (the paper's appendix B.1.2): part of the patches of each picture is corrupted, "
                "and their colours are predicted: the mean in 3 bits, that of 4x4 cells, or the pixels. Tests hide half of "
                "the patches and say how many colours are right and how far off they are, for the model and for what needs "
-               "no network. The model is for 'vit masked' and 'vit finetune'. " DATA_DETAILS
+               "no network. The model is for 'vit masked' and 'vit finetune'. DATA is a folder of pictures, which may "
+               "lie in folders of it, a .tar file of them, or a folder with .tar files. " RUN_DETAILS
                " Recipes: plain, paper, tiny-imagenet.",
     .examples = "  vit pretrain --recipe tiny-imagenet --val tiny/val --out run tiny/train\n"
                 "  vit masked --model run/best.gguf --out filled.png photo.jpg\n"
@@ -107,8 +110,10 @@ static int same_classes(const material *m, const char *val) {
 
 static int open_pictures(const request *r, material *m) {
     vit_error error;
-    if (vit_dataset_open(&m->data, r->data, vit_cli_options(), &error) != VIT_OK ||
-        (r->val && vit_dataset_open(&m->test, r->val, vit_cli_options(), &error) != VIT_OK))
+    vit_status (*open)(vit_dataset **, const char *, const vit_options *, vit_error *) =
+        r->command == &pretrain_command ? vit_dataset_open_unlabelled : vit_dataset_open;
+    if (open(&m->data, r->data, vit_cli_options(), &error) != VIT_OK ||
+        (r->val && open(&m->test, r->val, vit_cli_options(), &error) != VIT_OK))
         return complain(&error);
     if (m->test && r->command != &pretrain_command && !same_classes(m, r->val))
         return VIT_CLI_FAILED;

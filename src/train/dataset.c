@@ -148,9 +148,10 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
             status = vit_fail(error, VIT_ERR_IO, "%.300s: cannot read: %s", below, strerror(errno));
         } else if (S_ISDIR(kind.st_mode)) {
             status = add_folder(d, below, class ? class : sorted[i], depth + 1, error);
-        } else if (class && is_picture(below)) {
+        } else if ((class || d->unlabelled) && is_picture(below)) {
             vit_entry entry = {.archive = -1};
-            status = class_of(d, class, strlen(class), &entry.class_index, error);
+            const char *own = class ? class : "";
+            status = class_of(d, own, strlen(own), &entry.class_index, error);
             if (status == VIT_OK)
                 status = add_entry(d, entry, below, error);
         } else if (has_ending(below, ".tar")) {
@@ -323,7 +324,7 @@ static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error
         const size_t length = folder_of(picture, &name);
         if (entry->class_index >= 0)
             continue;
-        if (!length)
+        if (!length && !d->unlabelled)
             return vit_fail(error, VIT_ERR_FORMAT,
                             "%.200s: %.200s lies in no folder that names its class, and has no .cls", path, picture);
         char copy[256]; /* texts may move */
@@ -383,19 +384,22 @@ static vit_status fill(vit_dataset *d, const char *path, vit_error *error) {
         VIT_TRY(add_archive(d, path, error));
     else
         return vit_fail(error, VIT_ERR_ARGUMENT,
-                        "%.300s: expected a folder with a folder for each class, or a .tar file", path);
+                        "%.300s: expected a folder %s, or a .tar file", path,
+                        d->unlabelled ? "of pictures" : "with a folder for each class");
     if (!d->count)
         return vit_fail(error, VIT_ERR_ARGUMENT,
-                        "%.300s: no picture (.jpg, .jpeg, .png) in a folder that names its class", path);
+                        "%.300s: no picture (.jpg, .jpeg, .png)%s", path,
+                        d->unlabelled ? "" : " in a folder that names its class");
     return sort_classes(d, error);
 }
 
-vit_status vit_dataset_open(vit_dataset **out, const char *path, const vit_options *options, vit_error *error) {
+static vit_status open_dataset(vit_dataset **out, const char *path, int unlabelled, const vit_options *options,
+                               vit_error *error) {
     const vit_options chosen = options ? *options : vit_default_options();
     vit_dataset *d;
     *out = NULL;
     VIT_TRY(vit_alloc_for((void **)&d, &chosen.allocator, sizeof *d, "the list of pictures", error));
-    *d = (vit_dataset){.options = chosen};
+    *d = (vit_dataset){.options = chosen, .unlabelled = unlabelled};
     vit_buffer *buffers[] = {&d->entries, &d->texts, &d->archives, &d->classes};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         buffers[i]->allocator = &d->options.allocator;
@@ -406,6 +410,15 @@ vit_status vit_dataset_open(vit_dataset **out, const char *path, const vit_optio
     }
     *out = d;
     return VIT_OK;
+}
+
+vit_status vit_dataset_open(vit_dataset **out, const char *path, const vit_options *options, vit_error *error) {
+    return open_dataset(out, path, 0, options, error);
+}
+
+vit_status vit_dataset_open_unlabelled(vit_dataset **out, const char *path, const vit_options *options,
+                                       vit_error *error) {
+    return open_dataset(out, path, 1, options, error);
 }
 
 void vit_dataset_close(vit_dataset *d) {

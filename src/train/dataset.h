@@ -21,6 +21,7 @@ struct vit_dataset {
     int count, archive_count, class_count;
     int32_t *slots;      /* hash table of classes by name: their number + 1, or 0 */
     int slot_count;      /* a power of 2 */
+    int unlabelled;      /* pictures in no folder that names a class are of the class "" */
 };
 
 static inline const vit_entry *vit_dataset_entry(const vit_dataset *d, int index) {

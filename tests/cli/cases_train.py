@@ -4,6 +4,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -93,6 +94,15 @@ def test_pretrain(vit, tally, folder):
     tally.check(same and scores["pictures"] == 36 and abs(scores["loss"] - last["test_loss"]) < 1e-4, "masked --score", result)
     more = vit.run("masked", "--model", f"{folder}/a/model.gguf", "--score", data, "--ratio", "0.9", "--threads", "1")
     tally.check(more.status == 0 and more.out.startswith("36 pictures") and more.out.count("\n") == 5, "another ratio", more)
+    flat = f"{folder}/flat"
+    os.mkdir(flat)
+    for label in sorted(os.listdir(data)):
+        for name in sorted(os.listdir(f"{data}/{label}")):
+            shutil.copy(f"{data}/{label}/{name}", f"{flat}/{label} {name}")
+    result = vit.run(*command, "--val", flat, "--out", f"{folder}/f", flat)
+    tally.check(result.status == 0 and log(f"{folder}/f")[-1]["mean_accuracy"] == last["mean_accuracy"], "no folders of classes", result)
+    result = vit.run("masked", "--model", f"{folder}/a/model.gguf", "--score", flat, "--json")
+    tally.check(result.status == 0 and json.loads(result.out)["pictures"] == 36, "masked --score of a flat folder", result)
     result = vit.run("masked", "--model", f"{folder}/a/model.gguf", "--score", data, f"{data}/class 1/03.png")
     tally.check(result.status == 2 and "--score" in result.err, "a picture as well", result)
     result = vit.run(*command, "--threads", "1", "--loaders", "0", "--out", f"{folder}/b", data)

@@ -70,6 +70,12 @@ static void test_folders(void) {
     CHECK(bad == 1);
     vit_dataset_close(d);
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open(&d, FOLDER "/data/a", NULL, &error));
+    if (CHECK_STATUS(VIT_OK, vit_dataset_open_unlabelled(&d, FOLDER "/data/a", NULL, &error))) {
+        CHECK(vit_dataset_count(d) == 4 && vit_dataset_classes(d) == 1 && vit_dataset_class(d, 3) == 0);
+        CHECK_STRING(vit_dataset_class_name(d, 0), "");
+        vit_dataset_close(d);
+    }
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open_unlabelled(&d, FOLDER "/nothing", NULL, &error));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open(&d, FOLDER "/nothing", NULL, &error));
     CHECK(!d);
 }
