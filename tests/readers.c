@@ -1,5 +1,6 @@
-/* readers.c - what weight files hold, for readers.py: paths on the input, a line each. Of a file, `refused SENTENCE`, or its
- * format and for each tensor `tensor RANK SHAPE... FORTRAN BYTES NAME_BYTES TYPE`, its name and its values as they are stored, and `end`. */
+/* readers.c - what weight files hold, for readers.py: paths on the input, a line each. Of a file, `refused SENTENCE`, or
+ * its format, for each tensor `tensor RANK SHAPE... FORTRAN BYTES NAME_BYTES TYPE`, its name and its values as they are
+ * stored, and `end`. */
 #include "../src/base/file.h"
 #include "../src/format/container.h"
 #include "../src/format/unpack.h"

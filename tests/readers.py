@@ -28,11 +28,12 @@ from program import Tally
 
 FORMATS = ("safetensors", "gguf", "npz")
 # The program's words for types of numpy's.
-WORDS = {"<f4": "F32", "<f2": "F16", "<f8": "F64"}
+WORDS = {"F32": "<f4", "F16": "<f2", "F64": "<f8"}
 # (format, part of what Python says): why it may refuse what is accepted here.
 REASONS = [
     ("npz", "File is not a zip file", "takes bytes of the archive's comment for a record of its end"),
     ("npz", "zip file version", "believes the version that an entry says it needs"),
+    ("GGUF", "array is too big", "has no arrays without values whose other sides are that long"),
 ]
 BATCH = 500
 
@@ -115,10 +116,9 @@ def read_gguf(path, data):
 def read_npz(path, data):
     found = {}
     with numpy.load(io.BytesIO(data), allow_pickle=False) as archive:
-        for name in archive.files:
-            array = archive[name]
-            if isinstance(array, numpy.ndarray):  # not the bytes of another member
-                found[name] = array
+        for member in archive.zip.namelist():
+            if member.endswith(".npy"):
+                found[member[:-4]] = archive[member]
     return found
 
 
@@ -129,9 +129,8 @@ def same(format, ours, theirs):
     for name, (type_, shape, fortran, data) in ours.items():
         other = theirs[name]
         if format == "npz":
-            word = other.dtype.str
-            word = WORDS.get(word, word.replace(">", "big-endian "))
-            other = (word, list(other.shape), other.tobytes("F" if fortran else "C"))
+            type_ = numpy.dtype(WORDS.get(type_, type_.replace("big-endian ", ">"))).str
+            other = (other.dtype.str, list(other.shape), other.tobytes("F" if fortran else "C"))
         if (type_, shape, data) != other:
             return f"{name!r}: {type_} {shape} {data[:40]} and {other[0]} {other[1]} {other[2][:40]}"
     return None

@@ -168,7 +168,7 @@ static vit_status read_entry(vit_header *header, const unsigned char *entry, mem
     if ((unpacked == 0xffffffff || stored == 0xffffffff || local == 0xffffffff) &&
         !read_extra64(entry + ENTRY_BYTES + vit_load_u16(entry + 28), vit_load_u16(entry + 30), numbers))
         return fail_member(header, m, VIT_ERR_FORMAT, "its sizes want 64 bits, but are not there in 64 bits", error);
-    if (flags & 1)
+    if (flags & 0x61) /* in either way, or a patch */
         return fail_member(header, m, VIT_ERR_UNSUPPORTED, "it is encrypted", error);
     if (method != 0 && method != 8) {
         snprintf(text, sizeof text, "compression method %u is not supported (0, stored, and 8, deflated, are)", method);
@@ -471,8 +471,8 @@ static vit_status read_member(vit_header *header, vit_error *error) {
             const size_t prefix = wide ? 12 : 10, length = wide ? vit_load_u32(data + 8) : vit_load_u16(data + 8);
             if (memcmp(data, "\x93NUMPY", 6) != 0)
                 return fail_member(header, m, VIT_ERR_FORMAT, "it is no npy file", error);
-            if (data[6] < 1 || data[6] > 3)
-                return fail_member(header, m, VIT_ERR_UNSUPPORTED, "its version of npy is not 1, 2 or 3", error);
+            if (data[6] < 1 || data[6] > 3 || data[7])
+                return fail_member(header, m, VIT_ERR_UNSUPPORTED, "its version of npy is not 1.0, 2.0 or 3.0", error);
             if (m->unpacked < prefix || length > m->unpacked - prefix)
                 return fail_member(header, m, VIT_ERR_TRUNCATED, "its npy header is longer than the member", error);
             if (length > header->limits->header_bytes)

@@ -1,4 +1,5 @@
-/* checkpoint.c - states of trainers: a file that is refused leaves the trainer as it was. */
+/* checkpoint.c - states of trainers, with an average of the parameters and without: a file that is refused leaves the trainer
+ * as it was, one that is loaded is saved, and loads again. */
 #include "fuzz.h"
 
 #include "../../src/train/trainer.h"
@@ -9,12 +10,13 @@ static const vit_config config = {
     .patch_bias = 1, .qkv_bias = 1, .final_norm = 1, .architecture = "fuzzed",
     .preprocess = {.std = {1, 1, 1}, .crop_pct = 1, .height = 2, .width = 2}};
 
-static vit_trainer *open_trainer(void) {
+static vit_trainer *open_trainer(double polyak) {
     vit_train_options options = vit_default_train_options();
     vit_model *model;
     vit_trainer *trainer;
     vit_error error;
     options.updates = 1 << 20;
+    options.polyak = polyak;
     if (vit_model_init(&model, &config, 1, NULL, &error) != VIT_OK ||
         vit_trainer_open(&trainer, model, &options, &error) != VIT_OK)
         fuzz_fail("%s", error.text);
@@ -24,14 +26,25 @@ static vit_trainer *open_trainer(void) {
     return trainer;
 }
 
+static void save(vit_trainer *trainer, const char *path, const int64_t *note) {
+    vit_error error;
+    int64_t kept[8], again[8];
+    const int64_t updates = trainer->updates;
+    if (vit_trainer_save(trainer, path, note, &error) != VIT_OK || vit_trainer_note(path, kept, &error) != VIT_OK ||
+        vit_trainer_load(trainer, path, again, &error) != VIT_OK)
+        fuzz_fail("%s", error.text);
+    fuzz_expect(trainer->updates == updates && memcmp(kept, note, sizeof kept) == 0 && memcmp(again, note, sizeof again) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static vit_trainer *trainer;
+    static vit_trainer *trainers[2];
     const char *path = fuzz_path(".state");
     vit_error error = {0};
     vit_train_result result;
     int64_t note[8];
-    if (!trainer)
-        trainer = open_trainer();
+    if (!trainers[0])
+        trainers[0] = open_trainer(0), trainers[1] = open_trainer(0.5);
+    vit_trainer *trainer = trainers[fuzz_hash(data, size) % 2];
     for (size_t i = 0; i < trainer->parameter_count; i++)
         trainer->parameters[i] = trainer->first[i] = trainer->second[i] = 0.25f;
     trainer->batches = trainer->updates = 3;
@@ -39,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     vit_status status = vit_trainer_load(trainer, path, note, &error);
     fuzz_check_error(status, &error);
     if (status == VIT_OK) {
+        save(trainer, path, note);
         fuzz_check_error(vit_trainer_step(trainer, &result, &error), &error);
     } else {
         fuzz_expect(trainer->updates == 3 && trainer->batches == 3);

@@ -37,6 +37,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return fuzz_end();
     }
     fuzz_expect(image.width > 0 && image.height > 0 && (int64_t)image.width * image.height <= 1 << 20);
+    vit_image copy;
+    if (fuzz_choose(&state, 8) == 0 &&
+        vit_image_from_pixels(&copy, image.rgb, image.width, image.height, 3, &options, &error) == VIT_OK) {
+        fuzz_expect(memcmp(copy.rgb, image.rgb, (size_t)image.width * (size_t)image.height * 3) == 0);
+        vit_image_close(&copy);
+    }
+    if (fuzz_choose(&state, 8) == 0) {
+        const char *path = fuzz_path(".picture");
+        fuzz_write(path, data, size);
+        if (vit_image_open(&copy, path, &options, &error) == VIT_OK)
+            fuzz_expect(copy.width == image.width && copy.height == image.height);
+        vit_image_close(&copy);
+        remove(path);
+    }
     uint32_t sum = 0;
     for (size_t i = 0; i < (size_t)image.width * (size_t)image.height * 3; i++)
         sum += image.rgb[i]; /* a sanitizer of memory sees what was never written */

@@ -52,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const int opened = vit_cli_index_open(&index, path, &engine, VIT_FEATURE_HEAD, flags | VIT_CLI_INDEX_WRITE),
               count = index.count;
     for (int i = 0; i < count; i++)
-        fuzz_expect(vit_cli_index_find(&index, index.entries[i].path) == i);
+        fuzz_expect(vit_cli_index_find(&index, index.entries[i].path) == i &&
+                    vit_cli_index_knows(&index, index.entries[i].path, index.entries[i].bytes, index.entries[i].seconds));
     if (opened) {
         fuzz_expect(vit_cli_index_put(&index, "a new path", 4, 5, vector));
         read_vectors(&index);

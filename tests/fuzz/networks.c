@@ -1,10 +1,14 @@
 /* networks.c - random networks: every kernel table of this host against the scalar one, forward and backward; the bits of
- * one table whatever the batch, the threads and the int8 products. An input is a list of choices, a byte each. */
+ * one table whatever the batch, the threads and the int8 products; and what is checked of any configuration that a file may
+ * claim. An input is a list of choices, a byte each. */
 #include "fuzz.h"
 
 #include "../../src/kernels/kernels.h"
+#include "../../src/model/config.h"
+#include "../../src/model/model.h"
 #include "../../src/train/trainer.h"
 
+#include <limits.h>
 #include <math.h>
 
 typedef struct choices {
@@ -40,6 +44,33 @@ static vit_config choose_config(choices *c) {
     config.preprocess = (vit_preprocess){.std = {1, 1, 1}, .crop_pct = 1, .height = config.image_height,
                                          .width = config.image_width};
     return config;
+}
+
+/* Whatever fields.def allows, with what is not in it as it is mostly. */
+static void check_any(choices *c, const vit_options *options) {
+    static const int values[] = {0, 1, 2, 3, 4, 6, 12, 24, 64, 300, 1000, INT_MAX};
+    static const float numbers[] = {1, 0.5f, 0, -1, INFINITY, NAN};
+    vit_error error = {0};
+    vit_config config = {.norm_eps = 1e-6f, .preprocess.crop_pct = numbers[choose(c, 3)]};
+    for (int i = 0; i < vit_field_count; i++) {
+        const vit_field *field = &vit_fields[i], *first = field;
+        while (first->kind == VIT_FIELD_REST)
+            first--;
+        int words = 0, value = values[choose(c, 12)];
+        while (field->words && field->words[words].word)
+            words++;
+        if (words)
+            value = field->words[value % words].value;
+        else if (first->kind == VIT_FIELD_FLAG)
+            value %= 2;
+        else
+            value = value < first->least ? first->least : value > first->most ? first->most : value;
+        *vit_field_at(&config, field->config) = value;
+    }
+    for (int i = 0; i < 3; i++)
+        config.preprocess.std[i] = numbers[choose(c, 6) * (choose(c, 8) == 7)];
+    config.network = (vit_network)choose(c, 2);
+    fuzz_check_error(vit_config_check(&config, &options->limits, "any", &error), &error);
 }
 
 /* Init leaves biases, the class token and the head 0, which would hide errors. */
@@ -152,6 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const int batch = 1 + choose(&c, 4), threads = 1 + choose(&c, 3), recompute = choose(&c, 2);
     vit_model *model;
     vit_error error = {0};
+    check_any(&(choices){data, data + size}, &options);
     vit_status status = vit_model_init(&model, &config, 1 + (uint64_t)choose(&c, 100), &options, &error);
     fuzz_check_error(status, &error);
     if (status != VIT_OK || vit_model_flops(model, config.image_height, config.image_width) > (config.resnet.stem_width ? 2e7 : 4e6)) {

@@ -31,6 +31,27 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
     return size;
 }
 
+/* The input as a stream of its own, in pieces: at most 1032 bytes come of each. */
+static void inflate(const uint8_t *data, size_t size) {
+    static vit_inflate z;
+    vit_inflate_status status = VIT_INFLATE_INPUT;
+    uint64_t made = 0;
+    vit_inflate_begin(&z);
+    for (size_t at = 0; at < size;) {
+        const size_t piece = size - at < 7 ? size - at : 7;
+        const unsigned char *out;
+        size_t used, count;
+        status = vit_inflate_run(&z, data + at, piece, &used, &out, &count);
+        at += used;
+        made += count;
+        if (status == VIT_INFLATE_END || status == VIT_INFLATE_BROKEN)
+            break;
+        fuzz_expect(used || count || status == VIT_INFLATE_OUTPUT);
+    }
+    fuzz_expect(made <= 1032 * (uint64_t)size + 32768);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    inflate(data, size);
     return fuzz_container(data, size);
 }

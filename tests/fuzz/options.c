@@ -3,6 +3,28 @@
 
 #include "../../src/cli/options.h"
 
+static int run_nothing(int argc, char **argv) {
+    fuzz_expect(argc > 0 && argv[0]);
+    return VIT_CLI_OK;
+}
+
+/* Each word as a list of numbers; the first as what kind of a command is meant. */
+static void read_words(const vit_cli_command *command, int given, char **arguments) {
+    static const vit_cli_subcommand kinds[] = {{"fit", run_nothing}, {"predict", run_nothing}, {"add", run_nothing}, {0}};
+    for (int i = 1; i < given; i++) {
+        int whole[4];
+        double numbers[4];
+        const int count = vit_cli_integers(arguments[i], -3, 1000, whole, 4),
+                  others = vit_cli_numbers(arguments[i], 0, 1, numbers, 4);
+        for (int k = 0; k < count; k++)
+            fuzz_expect(whole[k] >= -3 && whole[k] <= 1000);
+        for (int k = 0; k < others; k++)
+            fuzz_expect(numbers[k] >= 0 && numbers[k] <= 1);
+    }
+    const int status = vit_cli_run_kind(command, kinds, given, arguments);
+    fuzz_expect(status == VIT_CLI_OK || status == VIT_CLI_USAGE);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const vit_cli_command command = {
         .name = "fuzz", .summary = "tries", .arguments = "[options] FILE...", .details = "Details.",
@@ -30,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         at += strcspn(at, "\n");
         *at++ = 0;
     }
+    read_words(&command, given, arguments);
     const int status = vit_cli_parse(&command, options, given, arguments, &count);
     fuzz_expect(status == -1 || status == VIT_CLI_OK || status == VIT_CLI_USAGE);
     fuzz_expect(whole >= -3 && whole <= 1000 && number >= -1 && number <= 1e9 && choice >= 0 && choice < 3);

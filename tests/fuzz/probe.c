@@ -6,7 +6,7 @@ static void use(vit_probe *probe, const vit_options *options) {
     vit_error error;
     void *bytes;
     size_t size;
-    vit_probe *again;
+    vit_probe *again = NULL;
     if (info.width > 64 || info.classes > 16 || info.examples > 64)
         return;
     float features[64], scores[16];
@@ -25,6 +25,11 @@ static void use(vit_probe *probe, const vit_options *options) {
         fuzz_expect(status == VIT_OK || status == VIT_ERR_OUT_OF_MEMORY);
         vit_probe_close(again);
         vit_release_bytes(options, bytes);
+        const char *path = fuzz_path(".probe");
+        if (vit_probe_save(probe, path, &error) != VIT_OK || vit_probe_load(&again, path, options, &error) != VIT_OK)
+            fuzz_expect(error.status == VIT_ERR_OUT_OF_MEMORY);
+        vit_probe_close(again);
+        remove(path);
     }
     status = vit_probe_remove_class(probe, vit_probe_label(probe, 0), &error);
     fuzz_check_error(status, &error);
