@@ -393,6 +393,43 @@ static void test_incomplete_scans(void) {
     vit_buffer_release(&file);
 }
 
+/* Codes of more than 15 bits, tables of more than 256 codes, steps and differences as large as they go: what weaknesses of
+ * earlier decoders were reached by. */
+static void test_hostile_tables(void) {
+    static const char *const files[] = {DECODE "jpeg_420.jpg", DECODE "jpeg_progressive.jpg", DECODE "jpeg_restart.jpg"};
+    enum { HUFFMAN = 0xc4, QUANTIZATION = 0xdb, SCAN = 0xda, COUNTS = 16 };
+    vit_options options = vit_default_options();
+    for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+        vit_buffer file = read_file(files[f]);
+        vit_error error;
+        size_t at = 2, length;
+        for (int scans = 0; at + 4 < file.size && file.data[at] == 0xff && !scans; at += 2 + length) {
+            const int marker = file.data[at + 1];
+            uint8_t *body = file.data + at + 4, kept[65536];
+            length = (size_t)file.data[at + 2] << 8 | file.data[at + 3];
+            scans = marker == SCAN;
+            if (marker != HUFFMAN && marker != QUANTIZATION)
+                continue;
+            memcpy(kept, body, length - 2);
+            if (marker == QUANTIZATION) {
+                memset(body + 1, 0xff, 64);
+                decode_copy(file.data, file.size, &options, &error); /* dark or not: it ends */
+            } else {
+                const int is_dc = body[0] < 16;
+                memset(body + 1 + COUNTS, 0x10, length - 2 - 1 - COUNTS); /* as differences, of 16 bits */
+                const vit_status status = decode_copy(file.data, file.size, &options, &error);
+                CHECK(!is_dc || status == VIT_ERR_IMAGE || status == VIT_ERR_TRUNCATED);
+                memcpy(body, kept, length - 2);
+                memset(body + 1, 0xff, COUNTS);
+                CHECK(decode_copy(file.data, file.size, &options, &error) != VIT_OK);
+            }
+            memcpy(body, kept, length - 2);
+        }
+        CHECK_STATUS(VIT_OK, decode_copy(file.data, file.size, &options, &error));
+        vit_buffer_release(&file);
+    }
+}
+
 /* ---- memory ---- */
 
 static vit_status use_everything(const vit_options *options, const vit_buffer *file, vit_error *error) {
@@ -572,7 +609,7 @@ static void test_extreme_sizes(void) {
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_image_preprocess(&image, &rules, 0, 224, out, &options, &error));
 }
 
-TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
+TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_hostile_tables), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
           TEST(test_exif_in_png), TEST(test_truncated), TEST(test_mutated), TEST(test_incomplete_scans),
           TEST(test_out_of_memory), TEST(test_threads), TEST(test_resize), TEST(test_resize_window),
           TEST(test_short_side), TEST(test_extreme_sizes))
