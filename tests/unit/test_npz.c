@@ -266,6 +266,13 @@ static void test_one_directory(void) {
     CHECK_STATUS(VIT_ERR_FORMAT, read_changed(&file, end, "gap", 3, END, SIZE, size + 3));
     CHECK_STATUS(VIT_ERR_FORMAT, read_changed(&file, end, locator, 20, END, SIZE, size + 20));
     CHECK_STRING(error.text, "m.npz: ZIP archive: its 64-bit end record is not where it should be");
+    for (unsigned flags = 1; flags <= 0x40; flags *= 2) { /* encrypted, a patch, encrypted in the newer way */
+        const size_t entry = end - size;
+        CHECK_STATUS(flags & 0x61 ? VIT_ERR_UNSUPPORTED : VIT_OK, read_changed(&file, end, "", 0, file.size - entry, 8, flags));
+    }
+    for (size_t at = 0; at < end; at++)
+        if (memcmp(file.data + at, "\x93NUMPY", 6) == 0) /* version 1.4 */
+            CHECK_STATUS(VIT_ERR_UNSUPPORTED, read_changed(&file, end, "", 0, file.size - at, 6, 0x401));
     CHECK_STATUS(VIT_ERR_FORMAT, read_changed(&file, file.size, file.data + end, END, 2 * END, COMMENT, END));
     vit_buffer_release(&file);
 }
