@@ -85,11 +85,20 @@ async function write(folder, files) {
     return version;
 }
 
+function readArguments() {
+    try {
+        const { positionals, values } = parseArgs({
+            allowPositionals: true, options: { model: { type: 'string' }, esbuild: { type: 'string' } },
+        });
+        if (positionals.length === 1) return { folder: positionals[0], ...values };
+    } catch { // an option that there is not
+    }
+    console.error('usage: node web/site.mjs FOLDER [--model FILE|DIR] [--esbuild FILE]');
+    process.exit(2);
+}
+
+const { folder, model, esbuild } = readArguments();
 try {
-    const { positionals: [folder, ...others], values: { model, esbuild } } = parseArgs({
-        allowPositionals: true, options: { model: { type: 'string' }, esbuild: { type: 'string' } },
-    });
-    if (!folder || others.length) throw new Error('usage: node web/site.mjs FOLDER [--model FILE|DIR] [--esbuild FILE]');
     const files = await gather(model, esbuild);
     const bytes = [...files.values()].reduce((sum, { length }) => sum + length, 0);
     const version = await write(folder, files);

@@ -1,5 +1,6 @@
 // A built site, as hosts of static files serve it:  node tests/browser/site.mjs [chromium|firefox]
-// ESBUILD: the program that packs its page; without it the page's files are as they are. Below a path, without any header: it isolates itself, works offline, and changes to a new version as a whole.
+// Below a path, without any header: it isolates itself, works offline, and changes to a new version as a whole. ESBUILD: the
+// program that packs its page; without it the page's files are as they are.
 
 import { execFileSync, spawn } from 'node:child_process'
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
