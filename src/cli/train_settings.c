@@ -6,7 +6,6 @@
 
 enum { ADAMW, ADAM, SGD };
 enum { CLASS_TOKEN = 1, MEAN = 2 };
-#define CORRUPTION .corrupt = 0.5, .masked = 0.8, .swapped = 0.1 /* as in the paper */
 
 /* The paper's tables 3 and 4 (batches of 4096 and 512 as 32 pictures at a time), and ours. */
 static const struct recipe {
@@ -54,14 +53,14 @@ static const struct recipe {
       .clip = 1, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
     {"plain", "pretrain", "a ViT-Ti/16 with AdamW",
      {.arch = "vit_tiny_patch16_224", .epochs = 30, .batch = 64, .accumulate = 1, .rate = 1e-3, .warmup_epochs = 1,
-      .weight_decay = 0.05, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.35, .flip = 0.5, CORRUPTION}},
+      .weight_decay = 0.05, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.35, .flip = 0.5, .corrupt = 0.5}},
     {"paper", "pretrain", "appendix B.1.2: ViT-B/16, 14 epochs of JFT-300M, a million steps",
      {.arch = "vit_base_patch16_224", .steps = 1000000, .batch = 32, .accumulate = 128, .optimizer = ADAM, .rate = 2e-4,
-      .warmup = 10000, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5, CORRUPTION}},
+      .warmup = 10000, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5, .corrupt = 0.5}},
     {"tiny-imagenet", "pretrain", "a small ViT with patches of 4 for 64x64 pictures",
      {.arch = "vit_tiny_patch16_224", .layers = 6, .width = 128, .heads = 4, .mlp = 512, .patch = 4, .size = {64, 64},
       .pool = MEAN, .epochs = 20, .batch = 64, .accumulate = 1, .rate = 1e-3, .warmup_epochs = 0.5, .weight_decay = 0.05,
-      .clip = 1, .average = 0.999, .schedule = VIT_SCHEDULE_COSINE, .flip = 0.5, CORRUPTION}},
+      .clip = 1, .average = 0.999, .schedule = VIT_SCHEDULE_COSINE, .flip = 0.5, .corrupt = 0.5}},
 };
 
 enum { RECIPES = sizeof recipes / sizeof *recipes };
@@ -84,6 +83,8 @@ int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc,
     for (int i = 0; i < RECIPES; i++)
         if (strcmp(recipes[i].command, command) == 0 && strcmp(recipes[i].name, name) == 0) {
             *out = recipes[i].settings;
+            out->masked = vit_default_train_options().corrupt_masked;
+            out->swapped = vit_default_train_options().corrupt_swapped;
             if (is_given(argc, argv, "--epochs")) /* what a recipe says in other words gives way */
                 out->steps = 0;
             if (is_given(argc, argv, "--warmup-epochs"))
