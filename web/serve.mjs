@@ -4,6 +4,7 @@
 import { createServer } from 'node:http';
 import { createReadStream } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
+import { pipeline } from 'node:stream';
 import { dirname, extname, join, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { modelFiles, modelIndex } from './files.mjs';
@@ -28,9 +29,9 @@ addEventListener('activate', (event) => event.waitUntil((async () => {
 `;
 
 class Refusal extends Error {
-    constructor(status, text) {
+    constructor(status, text, headers = {}) {
         super(text);
-        this.status = status;
+        Object.assign(this, { status, headers });
     }
 }
 
@@ -81,7 +82,7 @@ function range(header, bytes) {
     if (!found || (!found[1] && !found[2])) return null;
     const first = found[1] ? Number(found[1]) : Math.max(0, bytes - Number(found[2]));
     const last = found[1] && found[2] ? Math.min(Number(found[2]), bytes - 1) : bytes - 1;
-    if (first > last) throw new Refusal(416, 'Range not satisfiable');
+    if (first > last) throw new Refusal(416, 'Range not satisfiable', { 'Content-Range': `bytes */${bytes}` });
     return [first, last];
 }
 
@@ -95,7 +96,7 @@ function sendFile(request, response, name, file) {
         ...(part && { 'Content-Range': `bytes ${first}-${last}/${file.bytes}` }),
     });
     if (request.method === 'HEAD' || last < first) return response.end();
-    createReadStream(file.path, { start: first, end: last }).on('error', () => response.destroy()).pipe(response);
+    pipeline(createReadStream(file.path, { start: first, end: last }), response, () => {}); // closes the file when the reader goes
 }
 
 function sendText(request, response, type, text) {
@@ -104,7 +105,7 @@ function sendText(request, response, type, text) {
 }
 
 async function answer(request, response, model) {
-    if (request.method !== 'GET' && request.method !== 'HEAD') throw new Refusal(405, 'Only GET and HEAD');
+    if (request.method !== 'GET' && request.method !== 'HEAD') throw new Refusal(405, 'Only GET and HEAD', { Allow: 'GET, HEAD' });
     let path;
     try {
         path = decodeURIComponent(request.url.split('?')[0]);
@@ -150,7 +151,7 @@ const server = createServer((request, response) => {
         if (response.headersSent) return response.destroy();
         const status = error.status ?? 500;
         const text = `${status} ${error.status ? error.message : 'Server error'}\n`;
-        response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' });
+        response.writeHead(status, { ...error.headers, 'Content-Type': 'text/plain; charset=utf-8' });
         response.end(request.method === 'HEAD' ? undefined : text);
     });
 });

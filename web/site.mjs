@@ -5,7 +5,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,7 @@ const PAGE = /^(?!screenshot|sw\.js)[^.]+\.(?!mjs|md)\w+$/; // files of web/ tha
 const PACKED = /^web\/(app|tabs|words|style)\//; // by esbuild
 const PACKAGE = /^(index\.js|[^/]+\.json|dist\/[^/]+|models\/[^/]+)$/; // those of wasm/ that npm gets
 const UNUSED = /^(LICENSE|wasm\/.*(\.mjs|\.md|\/vit-train.*))$/; // by the page: they are not kept for it
+const MARK = 'const SITE = '; // how the sw.js of a site begins
 const STYLES = /(<link rel="stylesheet" href=")([^"]+)(">\s*)/g;
 const START = `<!doctype html>
 <meta charset="utf-8">
@@ -76,12 +77,18 @@ async function write(folder, files) {
     const used = [...files].filter(([path]) => !UNUSED.test(path));
     const listed = Object.fromEntries(used.map(([path, bytes]) =>
         [path.split('/').map(encodeURIComponent).join('/'), `sha256-${hashOf('sha256', bytes)}`]));
-    files.set('sw.js', Buffer.from(`const SITE = ${JSON.stringify({ version, files: listed }, null, 1)};\n\n${worker}`));
-    await rm(folder, { recursive: true, force: true });
+    files.set('sw.js', Buffer.from(`${MARK}${JSON.stringify({ version, files: listed }, null, 1)};\n\n${worker}`));
+    const there = await readdir(folder).catch(() => []);
+    if (there.length && !(await readFile(join(folder, 'sw.js'), 'utf8').catch(() => '')).startsWith(MARK))
+        throw new Error(`${folder}: it is not empty and no site that was written before; name another folder`);
+    const part = `${resolve(folder)}.part`;
+    await rm(part, { recursive: true, force: true });
     for (const [path, bytes] of files) {
-        await mkdir(dirname(join(folder, path)), { recursive: true });
-        await writeFile(join(folder, path), bytes);
+        await mkdir(dirname(join(part, path)), { recursive: true });
+        await writeFile(join(part, path), bytes);
     }
+    await rm(folder, { recursive: true, force: true });
+    await rename(part, folder);
     return version;
 }
 

@@ -90,7 +90,7 @@ async function testServer(base) {
   }
   check((await ask(base, '/web/%zz')).status === 400, 'serve: a malformed address')
   for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])
-    check((await ask(base, '/web/', { method })).status === 405, `serve: ${method} is refused`)
+    check((await ask(base, '/web/', { method }).then(({ status, headers }) => status === 405 && headers.allow === 'GET, HEAD')), `serve: ${method} is refused`)
   for (const [to, inside] of [['/etc', 'hostname'], [root, 'package.json'], [join(root, 'package.json'), '']]) {
     const name = `link-${process.pid}`
     symlinkSync(to, join(root, 'web', name))
@@ -184,11 +184,20 @@ async function testBatch(base) {
   check(await until(page, () => saved['text/csv'] && saved['application/json']), 'batch: it is saved')
   const saved = await page.evaluate(() => saved)
   const lines = saved['text/csv'].trim().split('\r\n')
-  check(lines.length === 3 && lines[0] === 'name,index,answer,score,ms' && /^"my cat.jpg",\d+,/.test(lines[1]), `batch: CSV ${lines}`)
+  check(lines.length === 4 && lines[0] === 'name,index,answer,score,ms,known,error' && /^"my cat.jpg",\d+,.*,true,""$/.test(lines[1]), `batch: CSV ${lines}`)
+  check(/^"broken.jpg",,"",,,,"image.*"$/.test(lines[3]), `batch: what failed, in the CSV: ${lines[3]}`)
   const rows = JSON.parse(saved['application/json'])
-  check(rows.length === 2 && rows[0].path === 'my cat.jpg' && rows[0].top.length === 5 && rows[0].ms > 0, 'batch: JSON')
+  check(rows.length === 3 && rows[0].path === 'my cat.jpg' && rows[0].known && rows[0].top.length === 5 && rows[0].ms > 0, 'batch: JSON')
+  check(rows[2].path === 'broken.jpg' && rows[2].error && !rows[2].top, 'batch: what failed, in the JSON')
   await page.click('#batch header button')
   check(!(await visible(page, '#batch')), 'batch: it closes')
+
+  await drop(page, ...Array.from({ length: 12 }, () => sample('cat')))
+  await page.click('#tabs [data-tab="look"]')
+  check(await until(page, () => document.querySelectorAll('#batch tbody td:nth-child(3)').length === 12 && [...document.querySelectorAll('#batch tbody td:nth-child(3)')].every((cell) => cell.textContent)), 'batch: it goes on behind another tab')
+  check(await until(page, (name) => document.querySelector('#caption .file').textContent.startsWith(name), 'my c'), 'batch: the other tab keeps its picture')
+  await page.click('#tabs [data-tab="classify"]')
+  check((await text(page, '#batch header button')) === words['batch.close'], 'batch: it has ended')
   await close('batch')
 }
 

@@ -72,7 +72,20 @@ async function testCompare(base) {
   await drop(broken.page, { name: 'broken.jpg', type: 'image/jpeg', bytes: '' })
   check(await until(broken.page, (title) => document.querySelector('#notice h2')?.textContent === title, words['error.picture.title']), 'compare: a broken picture is refused')
   check(!(await visible(broken.page, '#compare .result')), 'compare: a broken picture leaves no old answer')
+  await drop(broken.page, sample('cat'))
+  await compared(broken.page, 'f32,int8')
+  await broken.page.click('#beside-other')
+  await drop(broken.page, { name: 'humble.gguf', type: '', bytes: Buffer.from('no model').toString('base64') })
+  check(await until(broken.page, (title) => document.querySelector('#notice h2')?.textContent === title, words['error.format.title']), 'compare: a broken model is told as such, and is B')
+  check(!(await visible(broken.page, '#drawer')) && (await broken.page.$$('#notice button')).length === 3, 'compare: and there are ways on')
   await broken.close('compare, broken')
+
+  const asking = await openPage(`${base}#compare?other=${encodeURIComponent('https://example.com/model.gguf')}&beside=f32`, { quiet: true })
+  check(await until(asking.page, (title) => document.querySelector('#notice h2')?.textContent === title, words['ask.title']), 'compare: a link to another site asks')
+  await asking.page.click('[data-sample="horse"]')
+  check(await until(asking.page, () => document.querySelector('#caption .file').textContent.startsWith('horse')), 'compare: another sample')
+  check(await visible(asking.page, '#notice'), 'compare: the question stays')
+  await asking.close('compare, asking')
 }
 
 // What of the picture's patches is dark: the alpha of each on the canvas over it.

@@ -4,7 +4,7 @@ import { $, el, save } from './dom.js';
 import { t } from './words.js';
 import { count, percent } from './format.js';
 import { classify } from './classify.js';
-import { nameOf } from './answer.js';
+import { isKnown, nameOf } from './answer.js';
 import { isCancel } from './errors.js';
 
 const box = $('#batch');
@@ -88,9 +88,11 @@ function draw() {
     $('tbody', box).replaceChildren(...sorted().map((row) => row.tr ??= tableRow(row)));
 }
 
+// What is done; a picture that could not be read has an error instead of an answer.
 function asObjects() {
-    return rows.filter((row) => row.result).map(({ picture, result }) => ({
+    return rows.filter((row) => row.result || row.error).map(({ picture, result, error }) => (error ? { path: picture.name, error: error.message } : {
         path: picture.name,
+        known: isKnown(result.top[0]),
         top: result.top.map(({ index, label, score }) => ({ index, label, score })),
         ms: Math.round(result.ms * 10) / 10,
     }));
@@ -100,9 +102,9 @@ const asJson = () => JSON.stringify(asObjects(), null, 1);
 
 function asCsv() {
     const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`;
-    const lines = asObjects().map(({ path, top: [best], ms }) =>
-        [quoted(path), best.index, quoted(best.label ?? ''), best.score, ms].join(','));
-    return ['name,index,answer,score,ms', ...lines, ''].join('\r\n');
+    const lines = asObjects().map(({ path, top: [best] = [{}], ms, known, error }) =>
+        [quoted(path), best.index, quoted(best.label ?? ''), best.score, ms, known, quoted(error ?? '')].join(','));
+    return `\ufeff${['name,index,answer,score,ms,known,error', ...lines, ''].join('\r\n')}`; // spreadsheets take it for UTF-8
 }
 
 function build() {

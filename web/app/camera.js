@@ -9,6 +9,8 @@ const stage = $('#stage');
 const video = $('#viewfinder');
 const shutter = $('.shutter', stage);
 let stream = null;
+let opening = null;     // the promise of one that the reader is being asked about
+let wanted = false;     // whether it is still
 
 let changed = () => {};
 
@@ -16,6 +18,7 @@ let changed = () => {};
 export const viewfinder = () => (stream && video.videoWidth ? video : null);
 
 export function closeCamera() {
+    wanted = false;
     if (!stream) return;
     stream.getTracks().forEach((track) => track.stop());
     stream = null;
@@ -26,14 +29,26 @@ export function closeCamera() {
     changed();
 }
 
-export async function openCamera() {
+export function openCamera() {
+    wanted = true;
+    opening ??= open().finally(() => {
+        opening = null;
+    });
+    return opening;
+}
+
+async function open() {
     if (stream) return;
-    try {
-        const video = { facingMode: 'environment', width: { ideal: 1280 } };
-        stream = await navigator.mediaDevices.getUserMedia({ video });
-    } catch (error) {
+    const video = { facingMode: 'environment', width: { ideal: 1280 } };
+    const asked = await navigator.mediaDevices.getUserMedia({ video }).catch((error) => {
         throw new Problem('camera', `${error.name}: ${error.message}`);
-    }
+    });
+    if (!wanted) return asked.getTracks().forEach((track) => track.stop());
+    stream = asked;
+    await show();
+}
+
+async function show() {
     video.srcObject = stream;
     video.hidden = shutter.hidden = false;
     stage.dataset.camera = '';

@@ -47,6 +47,13 @@ export function openDrawer(purpose = 'use', focus) {
     if (focus === 'url') address.focus();
 }
 
+// A model that is dropped while the drawer is open is for the same purpose.
+export function closeDrawer() {
+    const purpose = drawer.open ? chosenFor : 'use';
+    drawer.close();
+    return purpose;
+}
+
 // files(list, purpose) gets what was picked, url(URL, purpose) the address that was asked for, own(purpose) is told that the
 // engine's own model was.
 export function startDrawer({ files, url, own }) {

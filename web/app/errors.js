@@ -22,12 +22,12 @@ function wordsFor(error, about) {
     const message = String(error?.message ?? '');
     if (error instanceof Problem) return code;
     if (code === 'out-of-memory' || code === 'limit') return code;
+    if (/^(the worker failed|the module vit-|this host has no)/.test(message)) return 'engine';
     if (/has no head/.test(message)) return 'no-head';
     if (about === 'picture' && UNREADABLE.includes(code)) return 'picture';
     if (about === 'picture') return code;
     if (/an HTML (or XML )?page/.test(message)) return 'html';
     if (/config\.json is needed/.test(message)) return 'no-config';
-    if (/^the worker failed/.test(message)) return 'engine';
     if (code === 'http') {
         const status = Number(/HTTP (\d+)/.exec(message)?.[1]);
         return { 401: '401', 403: '401', 404: '404', 410: '404' }[status] ?? (status ? 'http' : 'network');

@@ -1,6 +1,6 @@
 // Many pictures and what the network sees in them: features, made one after the other, and the nearest ones by cosine.
 
-import { readable } from './classify.js';
+import { withReadable } from './classify.js';
 import { isCancel } from './errors.js';
 import { model } from './model.js';
 
@@ -73,7 +73,7 @@ export async function goOn() {
     for (; next < items.length && !signal.aborted; next++) {
         const item = items[next];
         try {
-            const features = await model.vit.features(await readable(item.blob), { signal });
+            const features = await see(item, signal);
             if (seeing !== mine) return;
             keep(item, features);
         } catch (error) {
@@ -99,11 +99,13 @@ export function startAgain() {
     goOn();
 }
 
+const see = ({ blob }, signal) => withReadable(blob, (image) => model.vit.features(image, { signal }));
+
 // Of a picture, or of an item, whose may be there already.
 export async function featuresOf(picture, signal) {
     const { row } = picture;
     if (row !== undefined) return vectors.slice(row * width, (row + 1) * width);
-    return model.vit.features(await readable(picture.blob), { signal });
+    return see(picture, signal);
 }
 
 // The `most` items with the largest cosine, best first: [{ item, score }].

@@ -5,9 +5,13 @@ export function readHash() {
     return { tab: tab || 'classify', ...Object.fromEntries(new URLSearchParams(query)) };
 }
 
-// Changes some of it; undefined removes a key. No history entry: going back leaves the page.
-export function writeHash(changes) {
-    const { tab, ...rest } = { ...readHash(), ...changes };
+function hashOf({ tab, ...rest }) {
     const query = new URLSearchParams(Object.entries(rest).filter(([, value]) => value !== undefined));
-    history.replaceState(null, '', `#${tab}${query.size ? `?${query}` : ''}`);
+    return `#${tab}${query.size ? `?${query}` : ''}`;
 }
+
+// Changes some of it; undefined removes a key. No history entry: going back leaves the page.
+export const writeHash = (changes) => history.replaceState(null, '', hashOf({ ...readHash(), ...changes }));
+
+// The same state in another tab of the page.
+export const linkOf = (tab) => hashOf({ ...readHash(), tab });

@@ -4,7 +4,7 @@
 import { $ } from './dom.js';
 import { t } from './words.js';
 import { count } from './format.js';
-import { readable } from './classify.js';
+import { withReadable } from './classify.js';
 import { isCancel } from './errors.js';
 import { model } from './model.js';
 
@@ -132,7 +132,8 @@ async function goOn() {
         for (const picture of pictures.values()) { // also those that come meanwhile
             if (signal.aborted) break;
             if (picture.heads !== undefined) continue;
-            const { distance } = await vit.inspect('distance', { images: await readable(picture.blob), signal }).catch((error) => {
+            const measure = (images) => vit.inspect('distance', { images, signal });
+            const { distance } = await withReadable(picture.blob, measure).catch((error) => {
                 if (isCancel(error)) throw error;
                 return { distance: null };
             });

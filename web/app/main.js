@@ -3,14 +3,14 @@
 import { $, el, onPick } from './dom.js';
 import { fillIn, startLanguage, t } from './words.js';
 import { startTheme } from './theme.js';
-import { readHash, writeHash } from './hash.js';
+import { linkOf, readHash, writeHash } from './hash.js';
 import { Problem, describe, isCancel } from './errors.js';
 import { clearNotice, showNotice } from './notice.js';
 import { pastedPicture, sort, startDrops } from './files.js';
 import { closeCamera, startCamera, viewfinder } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
-import { builtIn, cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
-import { openDrawer, startDrawer } from './drawer.js';
+import { BUILT_IN, builtIn, cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
+import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
 import { showModelButton, showRuns, startRequests } from './runs.js';
 import { startLoading } from './loading.js';
 import { startOffline } from './offline.js';
@@ -28,6 +28,7 @@ const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 let current = null;     // the picture on the stage: { name, alt, blob }
 let looking = null;     // AbortController of what the tab does with it
 let fetching = null;    // AbortController of a sample on its way
+let waiting = null;     // several pictures that came before the first model
 let seeing = null;      // the ViT whose patches the stage shows
 let tab = null;         // the tab that is open
 
@@ -36,6 +37,7 @@ let tab = null;         // the tab that is open
 // A new picture, for the tab that is open.
 async function look(picture) {
     current = picture;
+    waiting = null;
     clearNotice();
     closeCamera();
     await lookAgain(showPicture(picture));
@@ -61,7 +63,12 @@ async function lookAgain(shown, ...options) {
     } catch (error) {
         if (signal.aborted || isCancel(error)) return;
         tab.clear();
-        showNotice(describe(error, 'picture'));
+        const other = [
+            { label: t('error.retry'), main: true, run: () => lookAgain() },
+            { label: t('error.other'), run: () => openDrawer('beside') },
+        ];
+        const about = error.about ?? 'picture';
+        showNotice({ ...describe(error, about), actions: about === 'model' ? other : [] });
     } finally {
         clearTimeout(slow);
     }
@@ -69,6 +76,7 @@ async function lookAgain(shown, ...options) {
 
 // A row of the batch table: its picture, and its answer as far as it is known.
 function lookAt(row) {
+    if (tab !== classify) return; // the table goes on filling up behind another tab
     current = row.picture;
     clearNotice();
     closeCamera();
@@ -80,15 +88,19 @@ function lookAt(row) {
 // target: the element that they were dropped on.
 function take(files, target) {
     const { pictures, weights, configs } = sort(files);
+    if (weights.length || (configs.length && !pictures.length)) return takeModel({ weights, configs }, closeDrawer());
     if (pictures.length && tab.taken?.(pictures, target)) return;
-    if (weights.length || (configs.length && !pictures.length)) return takeModel({ weights, configs });
     if (!pictures.length) {
         return showNotice(describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
     }
     markSample();
     tab.newPicture?.();
     const named = pictures.map((file) => ({ name: file.name || t('picture.pasted'), blob: file }));
-    if (named.length === 1 || !model.vit || !tab.many) return look(named[0]);
+    if (named.length === 1 || !model.vit || !tab.many) {
+        const shown = look(named[0]);
+        if (tab.many && named.length > 1) waiting = named;
+        return shown;
+    }
     looking?.abort();
     return tab.many(named, lookAt);
 }
@@ -144,18 +156,21 @@ async function paste() {
 
 // ---- Models ----
 
+// origin.link: what the link of the page calls it.
 async function use(origin) {
     clearNotice();
     if (!await loadModel(origin)) return;
+    writeHash({ model: origin.link });
     $('#live').textContent = t('loading.done', { name: model.name });
-    if (current) await look(current);
+    if (waiting && tab.many) return tab.many(waiting, lookAt);
+    if (viewfinder()) await lookAgain();
+    else if (current) await look(current);
 }
 
 function takeModel(files, purpose = 'use') {
     try {
         const origin = fromFiles(files);
         if (purpose === 'beside') return setBeside(origin);
-        writeHash({ model: undefined });
         use(origin);
     } catch (error) {
         showNotice(describe(error, 'model'));
@@ -164,14 +179,12 @@ function takeModel(files, purpose = 'use') {
 
 function takeAddress(url, purpose = 'use', type) {
     const origin = fromAddress(url);
-    if (purpose === 'beside') return setBeside(origin, url.href, type);
-    writeHash({ model: url.href });
+    if (purpose === 'beside') return setBeside(origin, type);
     use(origin);
 }
 
-function takeBuiltIn(purpose) {
-    if (purpose === 'beside') return setBeside(builtIn());
-    writeHash({ model: undefined });
+function takeBuiltIn(purpose, type) {
+    if (purpose === 'beside') return setBeside(builtIn(), type);
     use(builtIn());
 }
 
@@ -179,7 +192,7 @@ function takeBuiltIn(purpose) {
 function askAbout(wanted) {
     const hosts = [...new Set(wanted.map(({ url }) => url.host))].join(', ');
     showNotice({
-        title: t('ask.title'), text: t('ask.text'), detail: wanted.map(({ url }) => url.href).join('\n'),
+        isQuestion: true, title: t('ask.title'), text: t('ask.text'), detail: wanted.map(({ url }) => url.href).join('\n'),
         actions: [{
             label: t('ask.load', { host: hosts }), main: true,
             run: () => wanted.forEach(({ url, purpose }) => takeAddress(url, purpose, typeOfLink())),
@@ -200,10 +213,10 @@ function modelChanged() {
     showRuns();
 }
 
-function modelFailed({ error, name, source }) {
-    const again = { label: t('error.retry'), main: true, run: () => use({ name, source }) };
+function modelFailed({ error, origin }) {
+    const again = { label: t('error.retry'), main: true, run: () => use(origin) };
     const other = { label: t('error.other'), run: () => openDrawer() };
-    showNotice({ ...describe(error, 'model'), actions: typeof source === 'string' ? [again, other] : [other] });
+    showNotice({ ...describe(error, 'model'), actions: typeof origin.source === 'string' ? [again, other] : [other] });
 }
 
 // ---- Tabs ----
@@ -230,7 +243,10 @@ function openTab(name) {
 
 function showTabs() {
     $('#tabs').replaceChildren(...tabs.map(({ name }) => {
-        const link = el('a', { href: `#${name}`, textContent: t(`tab.${name}`), onclick: (event) => {
+        const aim = () => {
+            link.href = linkOf(name); // which may be opened in a window of its own
+        };
+        const link = el('a', { href: `#${name}`, textContent: t(`tab.${name}`), onpointerdown: aim, onfocus: aim, onclick: (event) => {
             if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a window of its own
             event.preventDefault();
             openTab(name);
@@ -283,9 +299,10 @@ async function start() {
     const elsewhere = named.filter((one) => !here.includes(one));
     const first = lookAtSample(samples.includes(sample) ? sample : samples[0]);
     for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
-    if (elsewhere.length) first.then(() => askAbout(elsewhere));
-    if (named.some(({ purpose }) => purpose === 'use')) return;
-    await use(await fromHost() ?? builtIn());
+    if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
+    if (!named.some(({ purpose }) => purpose === 'use')) await use((address !== BUILT_IN && await fromHost()) || builtIn());
+    await first;
+    if (elsewhere.length) askAbout(elsewhere);
 }
 
 start().then(startOffline);

@@ -10,7 +10,7 @@ const tell = (event, value) => listeners[event].forEach((listener) => listener(v
 export const model = {
     vit: null,      // the loaded ViT
     name: '',
-    origin: null,   // what it was loaded from: { name, source }
+    origin: null,   // what it was loaded from: { name, source, link }
     load: null,     // while one loads: { name, loaded, total, since }, in bytes and performance.now()
     on: (event, listener) => listeners[event].push(listener),
 };
@@ -38,8 +38,9 @@ export async function forgetKept() {
     await ViT.clearCache();
 }
 
-// from: { name, source }, source as ViT.load takes it. Resolves to true once the model is in use.
-export async function loadModel({ name, source }) {
+// origin: { name, source, link }, source as ViT.load takes it. Resolves to true once the model is in use.
+export async function loadModel(origin) {
+    const { name, source } = origin;
     const fetched = () => typeof source === 'string' && countRequest(source); // a config beside the weights
     cancelLoad();
     const controller = abort = new AbortController();
@@ -61,10 +62,10 @@ export async function loadModel({ name, source }) {
             return false;
         }
         model.vit?.dispose();
-        Object.assign(model, { vit, name: vit.info.architecture || name, origin: { name, source } });
+        Object.assign(model, { vit, name: vit.info.architecture || name, origin });
         return true;
     } catch (error) {
-        if (abort === controller && !isCancel(error)) tell('failed', { error, name, source });
+        if (abort === controller && !isCancel(error)) tell('failed', { error, origin });
         return false;
     } finally {
         if (abort === controller) {
@@ -81,12 +82,15 @@ export async function loadMasked(progress) {
     return { vit, name: vit.info.architecture };
 }
 
-// Another one for a while, beside that in use: the caller's to dispose. progress(loaded, total) in bytes.
+// Another one for a while, beside that in use: the caller's to dispose. progress(loaded, total) in bytes. What goes wrong is
+// marked as being about a model.
 export async function loadBeside({ source }, compute, signal, progress) {
     const { ViT } = await engine();
     if (typeof source === 'string') countRequest(source);
     const vit = await ViT.load(source, {
         compute, signal, cache: isElsewhere(source), onProgress: ({ phase, loaded, total }) => phase === 'weights' && progress(loaded, total),
+    }).catch((error) => {
+        throw Object.assign(error, { about: 'model' });
     });
     if (!signal.aborted) return vit;
     vit.dispose();
@@ -130,6 +134,7 @@ export function fromFiles({ weights, configs }) {
     if (!weights.length) throw new Problem('no-weights', configs.map((file) => file.name).join(', '));
     const chosen = pickWeights(weights, (file) => file.name);
     if (isGguf(chosen.name)) return { name: chosen.name, source: chosen };
+    if (/-\d+-of-\d+\.safetensors$/.test(chosen.name)) throw new Problem('shards', weights.map((file) => file.name).join(', '));
     const config = inOrder(configs, (file) => file.name);
     if (!config.length) throw new Problem('no-config', chosen.name);
     const folder = chosen.webkitRelativePath.split('/').at(-2);
@@ -139,19 +144,22 @@ export function fromFiles({ weights, configs }) {
 // What a person types: an address, or the owner/name of a Hugging Face model.
 export function readAddress(text) {
     const typed = text.trim();
-    const whole = /^[\w.-]+\/[\w.-]+$/.test(typed) ? `https://huggingface.co/${typed}`
-        : /^[a-z]+:\/\//i.test(typed) ? typed : `https://${typed}`;
+    const isHere = /^(localhost|127\.0\.0\.1)(:\d+)?(\/|$)/.test(typed);
+    const isOwners = /^[\w.-]+\/[\w.-]+$/.test(typed) && !isHere && !/\.(gguf|safetensors|npz|json)$/i.test(typed);
+    const whole = isOwners ? `https://huggingface.co/${typed}`
+        : /^[a-z]+:\/\//i.test(typed) ? typed : `${isHere ? 'http' : 'https'}://${typed}`;
     const url = URL.canParse(whole) ? new URL(whole) : null;
     return url && /^https?:$/.test(url.protocol) && /[.:]|^localhost$/.test(url.host) ? url : null;
 }
 
 export function fromAddress(url) {
     countRequest(url.href);
-    return { name: nameOf(url.pathname), source: url.href };
+    return { name: nameOf(url.pathname), source: url.href, link: url.href };
 }
 
-// The one that comes with the engine.
-export const builtIn = () => ({ name: t('model.built-in'), source: undefined });
+// The one that comes with the engine, and its name in links.
+export const BUILT_IN = 'built-in';
+export const builtIn = () => ({ name: t('model.built-in'), source: undefined, link: BUILT_IN });
 
 // The model that the page is served with, or null: model/index.json beside web/ lists its files.
 export async function fromHost() {

@@ -5,18 +5,25 @@ import { t } from './words.js';
 
 const box = $('#notice');
 
-export function clearNotice() {
+let stays = false;
+
+function close() {
+    stays = false;
     box.hidden = true;
     box.replaceChildren();
 }
 
-// actions: [{ label, main, run }]; each closes the notice first.
-export function showNotice({ title, text, detail, actions = [] }) {
+// A question stays until it is answered.
+export const clearNotice = () => stays || close();
+
+// actions: [{ label, main, run }]; each closes the notice first. isQuestion: it asks, rather than tells.
+export function showNotice({ title, text, detail, actions = [], isQuestion = false }) {
+    stays = isQuestion;
     const buttons = [...actions, { label: t('error.dismiss'), run: () => {} }].map(({ label, main, run }) =>
         el('button', {
             type: 'button', className: main ? 'main' : '', textContent: label,
             onclick: () => {
-                clearNotice();
+                close();
                 run();
             },
         }));

@@ -3,13 +3,13 @@
 import en from '../words/en.js';
 import { recall, remember } from './memory.js';
 
-const languages = { en: () => en, ko: () => import('../words/ko.js').then((file) => file.default) };
+const languages = { en: async () => en, ko: () => import('../words/ko.js').then((file) => file.default) };
 const names = Object.keys(languages);
 
 // The one the reader chose, else the first of the browser's.
 export const language = [recall('language'), ...navigator.languages.map((tag) => tag.split('-')[0])]
     .find((name) => names.includes(name)) ?? 'en';
-const words = await languages[language]();
+const words = await languages[language]().catch(() => en); // a page in English is better than none
 
 export const known = (key) => key in words;
 

@@ -4,7 +4,7 @@
 import { $, el } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { bytes, milliseconds, percent, points } from '../app/format.js';
-import { partsOf, readable } from '../app/classify.js';
+import { partsOf, withReadable } from '../app/classify.js';
 import { labelOf, short } from '../app/answer.js';
 import { openDrawer } from '../app/drawer.js';
 import { readHash, writeHash } from '../app/hash.js';
@@ -81,7 +81,7 @@ async function run(vit, image, signal) {
         seen.add(label);
         return [name, score];
     }).sort(([, a], [, b]) => b - a));
-    return { classes, ms: total(last) };
+    return { classes, isKnown: Math.max(...scores) >= vit.info.knownScore, ms: total(last) };
 }
 
 function tableRow(name, a, b) {
@@ -104,11 +104,11 @@ function largestDifference(a, b) {
     return largest;
 }
 
-const bestOf = (classes) => classes.keys().next().value;
+const answerOf = ({ classes, isKnown }) => (isKnown ? classes.keys().next().value : t('answer.none'));
 
 function showResult(a, b) {
-    const bests = { a: short(bestOf(a.classes)), b: short(bestOf(b.classes)) };
-    const verdict = bestOf(a.classes) === bestOf(b.classes) ? t('compare.agree', bests) : t('compare.disagree', bests);
+    const bests = { a: short(answerOf(a)), b: short(answerOf(b)) };
+    const verdict = answerOf(a) === answerOf(b) ? t('compare.agree', bests) : t('compare.disagree', bests);
     const names = new Set([a, b].flatMap(({ classes }) => [...classes.keys()].slice(0, SHOWN)));
     $('.verdict', box).textContent = verdict;
     $('tbody', box).replaceChildren(...[...names].map((name) => tableRow(name, a.classes.get(name), b.classes.get(name))));
@@ -126,15 +126,16 @@ async function look(picture, signal, shown, runs = 1) {
     result.setAttribute('aria-busy', true);
     const other = await besideIt(signal);
     showSide(second, other);
-    const image = await readable(picture.blob);
     const sides = [{ vit: model.vit, name: model.name, times: [] }, { ...other, times: [] }];
-    for (let i = 0; i < runs; i++) { // in turn, so that whatever else the device does slows both
-        for (const side of sides) {
-            const answer = await run(side.vit, image, signal);
-            side.times.push(answer.ms);
-            side.classes = answer.classes;
+    await withReadable(picture.blob, async (image) => {
+        for (let i = 0; i < runs; i++) { // in turn, so that whatever else the device does slows both
+            for (const side of sides) {
+                const { ms, ...answer } = await run(side.vit, image, signal);
+                side.times.push(ms);
+                Object.assign(side, answer);
+            }
         }
-    }
+    });
     await shown;
     if (signal.aborted) return;
     for (const side of sides) side.ms = median(side.times);
@@ -145,11 +146,11 @@ async function look(picture, signal, shown, runs = 1) {
     showRuns(partsOf(model.vit.info.last));
 }
 
-// What to set beside: { name, source }, or null for the page's own model; and its compute type.
-export function setBeside(next, address, type = next ? 'f32' : 'int8') {
+// What to set beside: { name, source, link }, or null for the page's own model; and its compute type.
+export function setBeside(next, type = next ? 'f32' : 'int8') {
     origin = next;
     compute = type;
-    writeHash({ other: address, beside: compute });
+    writeHash({ other: next?.link, beside: compute });
     showChoice();
     lookAgain();
 }

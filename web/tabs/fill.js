@@ -3,7 +3,7 @@
 import { $, el, save } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { number, percent } from '../app/format.js';
-import { partsOf, readable } from '../app/classify.js';
+import { partsOf, withReadable } from '../app/classify.js';
 import { Problem, describe, isCancel } from '../app/errors.js';
 import { readHash, writeHash } from '../app/hash.js';
 import { loadMasked, model } from '../app/model.js';
@@ -291,7 +291,7 @@ function holdTruth(on) {
 async function saveFilled() {
     if (!job?.hidden) return;
     const { vit, blob, size, hidden, picture } = job;
-    const { image } = await vit.predictMasked(blob, { mask: hidden, size });
+    const { image } = await withReadable(blob, (image) => vit.predictMasked(image, { mask: hidden, size }));
     save(`${picture.replace(/\.\w+$/, '')} ${t('fill.filled')}.png`, 'image/png', await canvasOf(image).convertToBlob());
 }
 
@@ -347,10 +347,10 @@ export default {
         const { vit, name: named } = await filler();
         if (signal.aborted) return;
         setClear(1);
-        const blob = await readable(picture.blob);
         const { height, width, patch: [patch] } = vit.info.input;
         const size = [finer * height, finer * width];
-        const truth = await vit.predictMasked(blob, { ratio: 0, size, signal });
+        const { blob } = picture;
+        const truth = await withReadable(blob, (image) => vit.predictMasked(image, { ratio: 0, size, signal }));
         await ready;
         if (signal.aborted) return;
         const [rows, columns] = truth.grid;

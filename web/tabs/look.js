@@ -4,7 +4,7 @@
 import { $, el } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { percent } from '../app/format.js';
-import { partsOf, readable } from '../app/classify.js';
+import { partsOf, withReadable } from '../app/classify.js';
 import { Problem } from '../app/errors.js';
 import { readHash, writeHash } from '../app/hash.js';
 import { forget, learnFrom, markPosition, startLearnt, stopLearning } from '../app/learnt.js';
@@ -19,8 +19,7 @@ const slider = $('#layer');
 
 let shown = 'rollout';  // or 'mean', or the number of a head, from 1
 let layer = 0;          // from 1; 0: the last
-let job = null;         // the picture in work: { image, live, signal }, then its grid and all maps
-let busy = false;
+let job = null;         // the picture in work: { blob, live, signal }, then its grid and all maps
 let lookAgain = () => {};
 let showPicture = () => {};
 
@@ -34,7 +33,8 @@ function asked() {
 
 // The map of the patch that is pointed at, or (null) of what the answer is made of: { grid, values }.
 async function mapOf(patch, job) {
-    const attention = (options) => model.vit.attention(job.image, { ...asked(), ...options, signal: job.signal });
+    const attention = (options) => withReadable(job.blob, (image) =>
+        model.vit.attention(image, { ...asked(), ...options, signal: job.signal }));
     const answer = patch && job.grid ? null : await attention();
     job.grid ??= answer.grid;
     if (!patch) return answer;
@@ -59,9 +59,9 @@ function explain({ grid: [, columns], values }, patch) {
 
 // Shows the map of the patch that is pointed at now, and of the next one if that changed meanwhile.
 async function show() {
-    if (busy || !job) return;
-    busy = true;
     const now = job;
+    if (!now || now.busy) return;
+    now.busy = true;
     try {
         for (let of; of !== chosenPatch() && !now.signal.aborted;) {
             of = chosenPatch();
@@ -72,7 +72,7 @@ async function show() {
             if (!now.live) $('#live').textContent = most;
         }
     } finally {
-        busy = false;
+        now.busy = false;
     }
 }
 
@@ -122,7 +122,7 @@ export default {
     async look(picture, signal, ready) {
         if (!layers()) throw new Problem('no-attention', model.name);
         const live = !(picture.blob instanceof Blob);
-        job = { image: await readable(picture.blob), live, signal };
+        job = { blob: picture.blob, live, signal };
         await ready;
         if (signal.aborted) return;
         await show();

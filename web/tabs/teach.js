@@ -4,7 +4,7 @@ import { $, el, onPick, save } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { count, number, percent } from '../app/format.js';
 import { openCamera, viewfinder } from '../app/camera.js';
-import { partsOf, readable } from '../app/classify.js';
+import { partsOf, withReadable } from '../app/classify.js';
 import { Problem, describe, isCancel } from '../app/errors.js';
 import { model } from '../app/model.js';
 import { showNotice } from '../app/notice.js';
@@ -52,7 +52,7 @@ async function addExample(label, image) {
     if (!vit) throw new Problem('no-model');
     const thumb = await thumbOf(image).catch(() => null);
     probe ??= await vit.fitFewShot([]);
-    const id = await probe.add({ image: await readable(image), label });
+    const id = await withReadable(image, (image) => probe.add({ image, label }));
     if (thumb && labels.includes(label)) thumbs.set(label, [...thumbs.get(label) ?? [], { id, canvas: thumb }]);
 }
 
@@ -214,8 +214,7 @@ export default {
     async look(picture, signal, shown) {
         await shown;
         if (!trained()) return;
-        const image = await readable(picture.blob);
-        const top = await probe.classify(image, { topK: labels.length, signal });
+        const top = await withReadable(picture.blob, (image) => probe.classify(image, { topK: labels.length, signal }));
         if (signal.aborted) return;
         showScores(top);
         if (picture.blob instanceof Blob) $('#live').textContent = t('teach.says', { label: top[0].label });

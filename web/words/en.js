@@ -293,6 +293,9 @@ export default {
         + 'config.json, or choose the folder.',
     'error.no-weights.title': 'There are no weights here',
     'error.no-weights.text': 'Choose model.safetensors with its config.json, or one .gguf file.',
+    'error.shards.title': 'The weights are in several files',
+    'error.shards.text': 'Such a model can be read from an address: give that of its folder, or the owner/name of a Hugging Face '
+        + 'model. Or make one file of it: vit convert.',
     'error.picture.title': 'This picture cannot be read',
     'error.picture.text': 'The file is damaged or is not a picture. Open it in a picture viewer to see; JPEG and '
         + 'PNG always work, '

@@ -288,6 +288,9 @@ export default {
     'error.no-config.text': '.safetensors 파일만으로는 가중치의 뜻을 알 수 없습니다. config.json과 함께 고르거나 폴더를 고르세요.',
     'error.no-weights.title': '가중치가 없습니다',
     'error.no-weights.text': 'model.safetensors와 config.json, 또는 .gguf 파일 하나를 고르세요.',
+    'error.shards.title': '가중치가 여러 파일로 나뉘어 있습니다',
+    'error.shards.text': '이런 모델은 주소로 읽을 수 있습니다. 폴더의 주소나 Hugging Face 모델의 owner/name을 넣으세요. 또는 vit convert로 한 '
+        + '파일로 만드세요.',
     'error.picture.title': '읽을 수 없는 사진입니다',
     'error.picture.text': '손상되었거나 사진이 아닌 파일입니다. 사진 보기 프로그램에서 열어 보세요. JPEG와 PNG는 언제나 되고, 다른 '
         + '종류는 브라우저가 알면 됩니다.',
