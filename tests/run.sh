@@ -189,6 +189,7 @@ test_node() {
     suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
     suite 'reproducible, modules' bash tests/reproduce.sh wasm "${modules[@]}"
     one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
+    suite 'vit.d.ts has examples' "$NODE" tests/js/documented.mjs "$NODE_MODULES/typescript"
     one 'size' bash tests/size.sh
     suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
 }

@@ -182,7 +182,7 @@ export interface MaskedOptions extends CallOptions {
    * Which patches are hidden: row by row, a value for each, 1 (or true) where one is; as many as the grid has. Of a masked
    * autoencoder at least one must be visible.
    */
-  mask?: ArrayLike<number | boolean>
+  mask?: readonly (number | boolean)[] | Uint8Array
   /** Instead: the share that is hidden, 0 to 1. Default 0.5; of a masked autoencoder 0.75. */
   ratio?: number
   /** Which patches `ratio` hides: the same on every host, and for `vit masked --seed`. From 0 to 2147483647, default 0. */
@@ -307,20 +307,52 @@ export interface Probe {
   /** The penalty that was chosen, or given; undefined without examples. */
   readonly l2: number | undefined
 
-  /** Adds examples, all of them or none, and with its first one a class. Numbers that name them: they count up from 0. */
+  /**
+   * Adds examples, all of them or none, and with its first one a class. Numbers that name them: they count up from 0.
+   *
+   * ```js
+   * const number = await probe.add({ image: plum, label: 'plum' })
+   * ```
+   */
   add(example: Example, options?: CallOptions): Promise<number>
   add(examples: readonly Example[], options?: CallOptions): Promise<number[]>
-  /** Removes an example by its number, or by its label a class. A class without examples is gone. */
+  /**
+   * Removes an example by its number, or by its label a class. A class without examples is gone.
+   *
+   * ```js
+   * await probe.remove(number)
+   * await probe.remove('pear')
+   * ```
+   */
   remove(which: number | string): Promise<void>
 
-  /** Best first. Scores are near 1 for the class of the picture, near -1 for others; with `neighbours` they are shares of the votes. */
+  /**
+   * Best first. Scores are near 1 for the class of the picture, near -1 for others; with `neighbours` they are shares of the votes.
+   *
+   * ```js
+   * const [best] = await probe.classify(photo)
+   * const [voted] = await probe.classify(photo, { neighbours: 5 })
+   * ```
+   */
   classify(image: ImageInput, options?: ProbeClassifyOptions): Promise<Classification[]>
   classify(images: readonly ImageInput[], options?: ProbeClassifyOptions): Promise<Classification[][]>
 
-  /** A safetensors file, with the examples in it; the same on every host. */
+  /**
+   * A safetensors file, with the examples in it; the same on every host.
+   *
+   * ```js
+   * link.href = URL.createObjectURL(new Blob([await probe.save()]))
+   * ```
+   */
   save(): Promise<Uint8Array>
 
-  /** Gives its memory back; the model's dispose() does so too. */
+  /**
+   * Gives its memory back; the model's dispose() does so too.
+   *
+   * ```js
+   * probe.dispose()
+   * ```
+   */
   dispose(): void
   [Symbol.dispose](): void
 }
@@ -416,12 +448,28 @@ export interface Trainer {
   /**
    * One step on these pictures, all of which are in the batch. Pictures of 'pixels' are taken as they are, without crops; they have
    * the network's size. A step whose signal fires while gradients are computed may still be taken.
+   *
+   * ```js
+   * const { loss, accuracy } = await trainer.step(batch, { signal })
+   * ```
    */
   step(batch: readonly TrainExample[], options?: CallOptions): Promise<TrainStep>
-  /** A GGUF file with configuration and labels in it, for `ViT.load` or `vit classify --model`. */
+  /**
+   * A GGUF file with configuration and labels in it, for `ViT.load` or `vit classify --model`.
+   *
+   * ```js
+   * const own = await ViT.load(await trainer.save())
+   * ```
+   */
   save(options?: SaveOptions): Promise<Uint8Array>
 
-  /** Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`. */
+  /**
+   * Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`.
+   *
+   * ```js
+   * trainer.dispose()
+   * ```
+   */
   dispose(): void
   [Symbol.dispose](): void
 }
@@ -496,15 +544,32 @@ export class ViT {
   /**
    * Loads a model: without a source the default one, `ViT.models.classify`. Cancelling, or failing, gives back all memory that
    * was taken.
+   *
+   * ```js
+   * const vit = await ViT.load()
+   * const big = await ViT.load('https://huggingface.co/timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k', { compute: 'int8', cache: true })
+   * ```
    */
   static load(source?: ModelSource, options?: LoadOptions): Promise<ViT>
 
   /** URLs of the models that come with the package: one tells the ten classes of CIFAR-10 apart, one fills in hidden patches. */
   static readonly models: { readonly classify: string; readonly masked: string }
 
-  /** Bytes of the files that the option `cache` keeps for this origin. */
+  /**
+   * Bytes of the files that the option `cache` keeps for this origin.
+   *
+   * ```js
+   * console.log(`${await ViT.cacheSize()} bytes are kept`)
+   * ```
+   */
   static cacheSize(): Promise<number>
-  /** Gives them up. */
+  /**
+   * Gives them up.
+   *
+   * ```js
+   * await ViT.clearCache()
+   * ```
+   */
   static clearCache(): Promise<void>
 
   /** What runs, and how the last call went. Another object after each call. */
@@ -516,15 +581,36 @@ export class ViT {
    */
   readonly first: Promise<Classification[]> | undefined
 
-  /** The likeliest classes, best first; of a batch, one such list for each image. */
+  /**
+   * The likeliest classes, best first; of a batch, one such list for each image.
+   *
+   * ```js
+   * const [best, second] = await vit.classify(file, { topK: 2 })
+   * const lists = await vit.classify([file, canvas, imageBitmap])
+   * ```
+   */
   classify(image: ImageInput, options?: ClassifyOptions): Promise<Classification[]>
   classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Classification[][]>
 
-  /** The head's outputs, [N]: softmax of them are the scores. */
+  /**
+   * The head's outputs, [N]: softmax of them are the scores.
+   *
+   * ```js
+   * const logits = await vit.logits(file)
+   * console.log(vit.info.labels[logits.indexOf(Math.max(...logits))])
+   * ```
+   */
   logits(image: ImageInput, options?: CallOptions): Promise<Float32Array>
   logits(images: readonly ImageInput[], options?: CallOptions): Promise<Float32Array[]>
 
-  /** A feature vector, [D]. */
+  /**
+   * A feature vector, [D].
+   *
+   * ```js
+   * const [a, b] = await vit.features([photo, other], { pool: 'mean' })
+   * const cosine = a.reduce((sum, x, i) => sum + x * b[i], 0) / Math.hypot(...a) / Math.hypot(...b)
+   * ```
+   */
   features(image: ImageInput, options?: FeatureOptions): Promise<Float32Array>
   features(images: readonly ImageInput[], options?: FeatureOptions): Promise<Float32Array[]>
 
@@ -573,10 +659,21 @@ export class ViT {
   inspect(what: 'positions', options?: PositionOptions): Promise<Positions>
   inspect(what: 'distance', options: DistanceOptions): Promise<Distances>
 
-  /** A classifier of examples, which may be none yet. */
+  /**
+   * A classifier of examples, which may be none yet.
+   *
+   * ```js
+   * const probe = await vit.fitFewShot([{ image: apple, label: 'apple' }, { image: pear, label: 'pear' }])
+   * const [best] = await probe.classify(photo)
+   * ```
+   */
   fitFewShot(examples: readonly Example[], options?: FewShotOptions): Promise<Probe>
   /**
    * One that was saved here or by `vit fewshot fit`; of another network it is refused. Its examples are numbered from 0 on.
+   *
+   * ```js
+   * const probe = await vit.loadProbe(await (await fetch('fruit.probe')).arrayBuffer())
+   * ```
    */
   loadProbe(file: Blob | ArrayBuffer | ArrayBufferView, options?: LoadProbeOptions): Promise<Probe>
 
@@ -584,10 +681,21 @@ export class ViT {
    * Fine-tunes: a trainer that starts from this model's weights, which are read again from where `load` had them (bytes must still
    * be as they were; a stream cannot be read again). What trains is fetched when it is first asked for, which service workers
    * cannot do.
+   *
+   * ```js
+   * const trainer = await vit.train({ classes: ['apple', 'pear'] })
+   * const { loss } = await trainer.step([{ image: apple, label: 0 }, { image: pear, label: 1 }])
+   * ```
    */
   train(options?: TrainOptions): Promise<Trainer>
 
-  /** Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`. */
+  /**
+   * Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`.
+   *
+   * ```js
+   * vit.dispose()
+   * ```
+   */
   dispose(): void
   [Symbol.dispose](): void
 }
