@@ -2,10 +2,10 @@
 // Below a path, without any header: it isolates itself, works offline, and changes to a new version as a whole. ESBUILD: the
 // program that packs its page; without it the page's files are as they are.
 
-import { execFileSync, spawn } from 'node:child_process'
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { extname, join, normalize } from 'node:path'
+import { basename, extname, join, normalize } from 'node:path'
 import { launch } from './launch.mjs'
 import { answered, check, drop, openPage, results, root, sample, setBrowser, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
@@ -29,6 +29,18 @@ function changedTree() {
   const file = join(tree, 'web/words/en.js')
   writeFileSync(file, readFileSync(file, 'utf8').replace(/'choose': '[^']+'/, "'choose': 'Changed'"))
   return tree
+}
+
+// A folder of something else is left alone, a site is replaced.
+function testFolder(site) {
+  const other = join(work, 'other')
+  mkdirSync(other)
+  writeFileSync(join(other, 'mine.txt'), 'mine')
+  const answer = spawnSync(process.execPath, [join(root, 'web/site.mjs'), other], { encoding: 'utf8' })
+  check(answer.status === 1 && answer.stderr.startsWith(`${other}: it is not empty`) && readdirSync(other).join() === 'mine.txt', `site: a folder of something else: ${answer.stderr}`)
+  writeFileSync(join(site, 'old.txt'), 'old')
+  build(basename(site))
+  check(!existsSync(join(site, 'old.txt')) && !existsSync(`${site}.part`), 'site: one of before is replaced')
 }
 
 // A server of plain files below /some/path/, or `at`, whose folder can be changed. asked: the paths that were. headers: of all
@@ -235,6 +247,7 @@ let browser
 try {
   rmSync(work, { recursive: true, force: true })
   const first = build('first')
+  testFolder(first)
   const second = build('second', changedTree())
   let host = await serve(first)
   cpSync(tiny, join(work, 'elsewhere/model'), { recursive: true })

@@ -28,6 +28,7 @@ const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 let current = null;     // the picture on the stage: { name, alt, blob }
 let looking = null;     // AbortController of what the tab does with it
 let fetching = null;    // AbortController of a sample on its way
+let served = null;      // the model that the host serves the page with
 let waiting = null;     // several pictures that came before the first model
 let seeing = null;      // the ViT whose patches the stage shows
 let tab = null;         // the tab that is open
@@ -183,9 +184,12 @@ function takeAddress(url, purpose = 'use', type) {
     use(origin);
 }
 
+// The engine's own, which a link names where the host serves another.
+const own = () => ({ ...builtIn(), link: served ? BUILT_IN : undefined });
+
 function takeBuiltIn(purpose, type) {
     if (purpose === 'beside') return setBeside(builtIn(), type);
-    use(builtIn());
+    use(own());
 }
 
 // A link may name models on other sites; opening the link is not yet asking for them. wanted: [{ url, purpose }].
@@ -300,7 +304,10 @@ async function start() {
     const first = lookAtSample(samples.includes(sample) ? sample : samples[0]);
     for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
     if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
-    if (!named.some(({ purpose }) => purpose === 'use')) await use((address !== BUILT_IN && await fromHost()) || builtIn());
+    if (!named.some(({ purpose }) => purpose === 'use')) {
+        served = await fromHost();
+        await use(address !== BUILT_IN && served ? served : own());
+    }
     await first;
     if (elsewhere.length) askAbout(elsewhere);
 }
