@@ -134,15 +134,15 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_step(engine *e, const int *labels, 
     const training *t = e->training;
     vit_train_result r;
     vit_status status = VIT_OK;
-    vit_model_close(e->loaded); /* its weights are the trainer's */
-    e->loaded = NULL;
-    e->model = vit_trainer_model(t->trainer);
     for (int i = 0; i < t->batch && status == VIT_OK; i++)
         status = vit_trainer_set_class(t->trainer, i, labels[i], &e->error);
     if (status == VIT_OK)
         status = vit_trainer_step(t->trainer, &r, &e->error);
     if (status != VIT_OK)
         return status;
+    vit_model_close(e->loaded); /* of which no other trainer will be made */
+    e->loaded = NULL;
+    e->model = vit_trainer_model(t->trainer);
     result[0] = r.loss;
     result[1] = r.rate;
     result[2] = r.correct;
@@ -158,5 +158,6 @@ typedef struct encoded_model { /* module.mjs reads it */
 /* The model as it is now. The bytes are released by vit_js_free. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_encode(engine *e, int type, encoded_model *out) {
     const vit_save_options options = {.type = (vit_dtype)type};
-    return vit_model_encode(vit_trainer_model(e->training->trainer), &options, &out->bytes, &out->size, &e->error);
+    const vit_model *model = e->training && e->training->trainer ? vit_trainer_model(e->training->trainer) : e->model;
+    return vit_model_encode(model, &options, &out->bytes, &out->size, &e->error);
 }

@@ -54,7 +54,7 @@ export default function define({
       const engine = new TrainingEngine()
       engine.#options = options
       try {
-        await loadSource(source, opening, { signal, onPiece() {} })
+        await loadSource(source, opening, { signal, onPiece() {}, sha256: options.sha256 })
         engine.#wasm = await opening
         engine.#prepare(options)
         throwIfCancelled(signal)
@@ -76,6 +76,7 @@ export default function define({
 
     #open(batch) {
       const { settings } = this.#options
+      this.#batch = undefined // until there is a trainer
       this.#wasm.train('open', Float64Array.of(batch, this.#wasm.threads, ...settings))
       this.#batch = batch
     }

@@ -53,7 +53,7 @@ export class ViT {
       const described = await describeSource(source)
       const engine = await (worker ? Client : Engine).open(openSource(described, { signal, cache, limits }), chosen, { signal, onProgress: report, first })
       vit.#engine = engine
-      vit.#loaded = { source: described, cache, worker, threads, decode, kernels, limits }
+      vit.#loaded = { source: described, cache, worker, threads, decode, kernels, limits, sha256 }
       vit.first = taken?.then(() => unlessCancelled(engine.call('first', [], {}, signal), signal)).then(([top]) => top)
       vit.first?.catch(() => {}) // nobody need look
       return vit

@@ -53,6 +53,17 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
         }))
     })
 
+    test('a first step that fails leaves the model as it was, for a batch of another size', () =>
+      using({ weights: url(TIMM + 'model.safetensors'), config: url(TIMM + 'config.json') }, {}, (vit) => {
+        const { height, width } = vit.info.input
+        const example = (value) => ({ image: { pixels: new Float32Array(3 * height * width).fill(value), width, height }, label: 0 })
+        return training(vit, {}, async (trainer) => {
+          await rejects(trainer.step([example(NaN)]), 'argument', 'the loss of update')
+          const { loss, steps } = await trainer.step([example(0), example(1)])
+          assert(Number.isFinite(loss) && steps === 1, `${loss} after ${steps}`)
+        })
+      }))
+
     if (!long) return
 
     const pictures = async () => {
