@@ -64,6 +64,15 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
         })
       }))
 
+    test('weights that are read again have the SHA-256 that was asked for', async () => {
+      const weights = (await bytesOf(TIMM + 'model.safetensors')).slice()
+      const sha256 = [...new Uint8Array(await crypto.subtle.digest('SHA-256', weights))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+      await using({ weights, config: url(TIMM + 'config.json') }, { sha256 }, async (vit) => {
+        weights[weights.length - 1] ^= 1
+        await rejects(vit.train(), 'checksum', sha256)
+      })
+    })
+
     if (!long) return
 
     const pictures = async () => {
