@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-/* Honest progressive files have about ten; each scan may cost a pass over the picture. */
-enum { MAX_SCANS = 500 };
+/* Honest progressive files have ten to twenty. A scan passes over all blocks of a component, even where it has no bytes for
+ * them: of the largest picture that is allowed there may be 16 such passes, of smaller ones more. */
+enum { MAX_SCANS = 500, PIXELS_OF_BLOCK = 4, FEW_BLOCKS = 1 << 20 };
 
 enum {
     SOF0 = 0xc0, SOF2 = 0xc2, DHT = 0xc4, JPG = 0xc8, DAC = 0xcc, SOF15 = 0xcf, RST0 = 0xd0, RST7 = 0xd7, SOI = 0xd8,
@@ -28,6 +29,7 @@ typedef struct jpeg_state {
     unsigned quantizers, dc_tables, ac_tables; /* bit i: table i is defined */
     uint32_t restart_interval;
     int scans;
+    uint64_t blocks; /* that scans pass over */
 } jpeg_state;
 
 static vit_status damaged(jpeg_state *s, const char *what) {
@@ -175,6 +177,12 @@ static vit_status scan_header(jpeg_state *s, const uint8_t *p, size_t length, jp
     } else {
         scan->units = (width + 8 * h_max - 1) / (8 * h_max) * ((height + 8 * v_max - 1) / (8 * v_max));
     }
+    s->blocks += scan->units * blocks;
+    if (s->blocks > s->limits->image_pixels / PIXELS_OF_BLOCK + FEW_BLOCKS)
+        return vit_fail(s->error, VIT_ERR_LIMIT,
+                        "%s: the JPEG's scans pass over %llu blocks, the limit is %llu (limit image_pixels)", s->name,
+                        (unsigned long long)s->blocks,
+                        (unsigned long long)(s->limits->image_pixels / PIXELS_OF_BLOCK + FEW_BLOCKS));
     scan->least_bits = has_dc ? scan->units * blocks * (uint64_t)(has_dc + has_ac) : 0;
     return VIT_OK;
 }

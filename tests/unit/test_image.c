@@ -609,7 +609,40 @@ static void test_extreme_sizes(void) {
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_image_preprocess(&image, &rules, 0, 224, out, &options, &error));
 }
 
-TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_hostile_tables), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
+/* A progressive JPEG of 400 x 400 pixels whose coefficients are refined again and again, with hardly a byte for each time. */
+static vit_status decode_refined(int times, vit_error *error) {
+    static const uint8_t frame[] = {0xff, 0xd8, 0xff, 0xc2, 0, 11, 8, 400 >> 8, 400 & 255, 400 >> 8, 400 & 255, 1, 1, 0x11, 0};
+    static const uint8_t codes[][22] = {{0xff, 0xc4, 0, 20, 0x00, 1, [21] = 0}, {0xff, 0xc4, 0, 20, 0x10, 1, [21] = 0xe0}};
+    static const uint8_t scans[][10] = {{0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0x00}, {0xff, 0xda, 0, 8, 1, 1, 0, 1, 63, 0x01},
+                                        {0xff, 0xda, 0, 8, 1, 1, 0, 1, 63, 0x10}};
+    enum { DC_BYTES = 320, AC_BYTES = 16, ROOM = 65536 };
+    static uint8_t file[ROOM];
+    size_t at = 0;
+    memset(file, 0, sizeof file);
+    memcpy(file, frame, at = sizeof frame);
+    memcpy(file + at, (uint8_t[]){0xff, 0xdb, 0, 67, 0}, 5);
+    memset(file + at + 5, 1, 64);
+    at += 69;
+    for (int i = 0; i < 2; i++, at += sizeof codes[0])
+        memcpy(file + at, codes[i], sizeof codes[0]);
+    for (int i = 0; i < 2 + times; i++) {
+        memcpy(file + at, scans[i < 2 ? i : 2], sizeof scans[0]);
+        at += sizeof scans[0] + (i ? AC_BYTES : DC_BYTES);
+    }
+    memcpy(file + at, (uint8_t[]){0xff, 0xd9}, 2);
+    vit_options options = vit_default_options();
+    options.limits.image_pixels = 400 * 400;
+    return decode_copy(file, at + 2, &options, error);
+}
+
+static void test_refined_again(void) {
+    vit_error error;
+    CHECK_STATUS(VIT_OK, decode_refined(20, &error));
+    CHECK_STATUS(VIT_ERR_LIMIT, decode_refined(460, &error));
+    CHECK(strstr(error.text, "(limit image_pixels)"));
+}
+
+TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_refined_again), TEST(test_hostile_tables), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
           TEST(test_exif_in_png), TEST(test_truncated), TEST(test_mutated), TEST(test_incomplete_scans),
           TEST(test_out_of_memory), TEST(test_threads), TEST(test_resize), TEST(test_resize_window),
           TEST(test_short_side), TEST(test_extreme_sizes))
