@@ -106,7 +106,8 @@ vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_alloc
     memcpy(writer->path, path, length + 1);
     writer->temporary = writer->path + length + 1;
     snprintf(writer->temporary, length + 31, "%s.part%ld", path, (long)getpid());
-    writer->stream = fopen(writer->temporary, "wb");
+    remove(writer->temporary); /* of a process that was killed, or a link to elsewhere */
+    writer->stream = fopen(writer->temporary, "wbx");
     if (!writer->stream) {
         vit_status status = vit_fail(error, VIT_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
         vit_release(allocator, writer->path);

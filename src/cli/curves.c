@@ -66,7 +66,7 @@ static int number_of(const char *line, const char *key, double *out) {
 static int read_log(const char *path, curve curves[SERIES]) {
     char line[4096];
     int left_out = 0;
-    FILE *file = vit_cli_is_folder(path) ? NULL : fopen(path, "r");
+    FILE *file = vit_cli_is_file(path) ? fopen(path, "r") : NULL;
     if (!file) {
         vit_cli_complain("%s: cannot be read; expected a log.jsonl of 'vit train'", path);
         return VIT_CLI_FAILED;
@@ -197,13 +197,24 @@ static void draw(FILE *out, const char *title, curve (*runs)[SERIES], char **nam
 
 /* An exit status, after a complaint where there is one. */
 static int write_plot(const char *path, const char *title, curve (*runs)[SERIES], char **names, int count) {
-    FILE *out = fopen(path, "w");
+    const size_t room = strlen(path) + sizeof ".part";
+    char *temporary = malloc(room);
+    FILE *out = NULL;
+    if (temporary) {
+        snprintf(temporary, room, "%s.part", path);
+        out = fopen(temporary, "w");
+    }
     int failed = !out;
     if (out) {
         draw(out, title, runs, names, count);
         failed = ferror(out);
         failed |= fclose(out) != 0;
+        if (failed || rename(temporary, path) != 0) {
+            failed = 1;
+            remove(temporary);
+        }
     }
+    free(temporary);
     if (failed)
         vit_cli_complain("%s: cannot be written", path);
     return failed ? VIT_CLI_FAILED : VIT_CLI_OK;

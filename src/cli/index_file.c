@@ -121,7 +121,7 @@ static int remember(vit_cli_index *index, char *path, long long bytes, long long
 
 int vit_cli_is_index(const char *path, int flags) {
     char magic[8];
-    FILE *file = vit_cli_is_folder(path) ? NULL : fopen(path, "rb");
+    FILE *file = vit_cli_is_file(path) ? fopen(path, "rb") : NULL;
     const int is = file && fread(magic, 1, sizeof magic, file) == sizeof magic && memcmp(magic, MAGIC[flags / VIT_CLI_INDEX_IN_FILE], 8) == 0;
     if (file)
         fclose(file);
@@ -196,9 +196,13 @@ static int read_header(const vit_cli_index *index, FILE *file, int writable) {
 /* Sets index->end: where the records end that are whole; 0 where there is no file, or one to begin anew. */
 static int read_all(vit_cli_index *index, int writable) {
     const long long size = vit_cli_file_size(index->path);
-    FILE *file = size >= 0 ? fopen(index->path, "rb") : NULL;
     if (size < 0)
         return 1;
+    if (!vit_cli_is_file(index->path)) {
+        vit_cli_complain("%s: is not a regular file", index->path);
+        return 0;
+    }
+    FILE *file = fopen(index->path, "rb");
     record head;
     char *path = malloc(LONGEST_PATH);
     float *vector = malloc((size_t)index->width * sizeof *vector);

@@ -20,6 +20,8 @@ int vit_cli_collect_all(vit_cli_paths *paths, int count, char **arguments);
 void vit_cli_paths_release(vit_cli_paths *paths);
 
 int vit_cli_is_folder(const char *path);
+/* Nothing whose reading may wait or never end. */
+int vit_cli_is_file(const char *path);
 int vit_cli_same_file(const char *a, const char *b);
 /* Bytes of a file, -1 where there is none. */
 long long vit_cli_file_size(const char *path);

@@ -95,6 +95,14 @@ static int starts_with(const uint8_t *data, size_t bytes, size_t at, const char 
     return bytes >= at + length && memcmp(data + at, what, length) == 0;
 }
 
+static int starts_as_png(const uint8_t *data, size_t bytes) {
+    return starts_with(data, bytes, 0, "\x89PNG\r\n\x1a\n", 8);
+}
+
+static int starts_as_jpeg(const uint8_t *data, size_t bytes) {
+    return starts_with(data, bytes, 0, "\xff\xd8", 2);
+}
+
 /* Letter case is ignored; what is in lower case. */
 static int contains_word(const uint8_t *data, size_t bytes, const char *what) {
     size_t length = strlen(what);
@@ -259,10 +267,10 @@ vit_status vit_image_decode_stored(vit_image *out, int *orientation, const char 
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit for a picture is %llu (limit file_bytes)", name,
                         bytes, (unsigned long long)most);
     vit_picture picture;
-    int is_png = starts_with(file, bytes, 0, "\x89PNG\r\n\x1a\n", 8);
+    int is_png = starts_as_png(file, bytes);
     if (is_png)
         VIT_TRY(vit_png_check(&picture, name, file, bytes, &options->limits, error));
-    else if (starts_with(file, bytes, 0, "\xff\xd8", 2))
+    else if (starts_as_jpeg(file, bytes))
         VIT_TRY(vit_jpeg_check(&picture, name, file, bytes, &options->limits, error));
     else
         return fail_format(name, file, bytes, error);
@@ -310,8 +318,18 @@ vit_status vit_image_open(vit_image *out, const char *path, const vit_options *o
     vit_options defaults = vit_default_options();
     if (!options)
         options = &defaults;
+    uint8_t head[1024];
+    size_t got;
+    vit_reader reader;
+    vit_status status = vit_reader_open(&reader, path, options->limits.file_bytes, error);
+    if (status == VIT_OK)
+        status = vit_reader_read(&reader, head, sizeof head, &got, error);
+    vit_reader_close(&reader);
+    if (status == VIT_OK && !starts_as_png(head, got) && !starts_as_jpeg(head, got)) /* of what may be gigabytes */
+        return fail_format(path, head, got, error);
     vit_buffer buffer = {.allocator = &options->allocator};
-    vit_status status = vit_read_file(&buffer, path, options->limits.file_bytes, error);
+    if (status == VIT_OK)
+        status = vit_read_file(&buffer, path, options->limits.file_bytes, error);
     if (status == VIT_OK)
         status = vit_image_decode(out, path, buffer.data, buffer.size, options, error);
     vit_buffer_release(&buffer);

@@ -82,11 +82,12 @@ static vit_status locate(const char *path, char weights[4096], char folder[4096]
 static int says_all(const char *path) {
     static const char own[] = "{\"__metadata__\":{\"format\":\"pt\",\"vit.config\":";
     char head[8 + sizeof own] = {0};
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return 0;
-    size_t got = fread(head, 1, sizeof head, file);
-    fclose(file);
+    vit_reader file;
+    size_t got = 0;
+    vit_error ignored; /* whoever reads the weights will say it */
+    if (vit_reader_open(&file, path, UINT64_MAX, &ignored) == VIT_OK)
+        vit_reader_read(&file, head, sizeof head, &got, &ignored);
+    vit_reader_close(&file);
     return got >= 4 && (memcmp(head, "GGUF", 4) == 0 || memcmp(head + 8, own, sizeof own - 1) == 0);
 }
 

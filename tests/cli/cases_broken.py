@@ -10,6 +10,34 @@ from files import png, png_header, read, write
 ERRORS = "tests/golden/errors"
 
 
+def test_no_regular_files(vit, tally, folder):
+    """What one could wait for without end is refused at once."""
+    if vit.wasi:
+        return
+    pipe, picture = f"{folder}/pipe.gguf", write(f"{folder}/1.png", png(40, 40, 1))
+    os.mkfifo(pipe)
+    for arguments in (
+        ["classify", "--model", pipe, picture],
+        ["classify", "--model", MODEL, pipe],
+        ["info", pipe],
+        ["search", "--model", MODEL, pipe, picture],
+        ["search", "--model", MODEL, "--index", pipe, folder],
+        ["plot", pipe, "--out", f"{folder}/o.svg"],
+        ["plot", "/dev/zero", "--out", f"{folder}/o.svg"],
+    ):
+        result = vit.run(*arguments)
+        tally.check(result.status == 1 and result.err.startswith("vit: "), f"{arguments}", result)
+
+
+def test_sparse_picture(vit, tally, folder):
+    """Of what is no picture the first bytes are read, and not all of them."""
+    path = f"{folder}/large.jpg"
+    with open(path, "wb") as file:
+        file.truncate(4 << 30)
+    result = vit.run("classify", "--model", MODEL, path)
+    tally.check(result.status == 1 and "is no JPEG or PNG picture" in result.err, "a sparse file of 4 GiB", result)
+
+
 def test_broken_pictures(vit, tally, folder):
     good = png(40, 40, 1)
     os.mkdir(f"{folder}/folder.jpg")

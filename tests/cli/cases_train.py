@@ -226,6 +226,7 @@ def test_train_plot(vit, tally, folder):
     texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
     legends = sum("a & b.jsonl: test accuracy 61.25 %" in text for text in texts)
     tally.check("<two>" in texts and legends == 2, "texts", texts)
+    tally.check(not any(name.endswith(".part") for name in os.listdir(folder)), "nothing temporary is left", os.listdir(folder))
     write(f"{folder}/other", "{}\n")
     for arguments, status in (
         ([f"{folder}/other", "--out", f"{folder}/x.svg"], 1),
