@@ -204,7 +204,7 @@ static int complain_log(const progress *p) {
 static void describe(const progress *p, int64_t note[NOTES]) {
     memset(note, 0, NOTES * sizeof *note);
     note[NOTE_LOG] = p->log ? (int64_t)ftell(p->log) : 0;
-    note[NOTE_BEST] = (int64_t)llrint(p->best * 1e6);
+    memcpy(&note[NOTE_BEST], &p->best, sizeof p->best);
     note[NOTE_UPDATES] = p->run->options.updates;
     note[NOTE_IMAGES] = p->images;
     note[NOTE_BATCH] = (int64_t)p->run->options.batch * p->run->options.accumulate;
@@ -260,7 +260,7 @@ static int resume(progress *p, const char *state, const char *log) {
                              state);
             return VIT_CLI_FAILED;
         }
-    p->best = (double)note[NOTE_BEST] * 1e-6;
+    memcpy(&p->best, &note[NOTE_BEST], sizeof p->best);
     if (truncate(log, (off_t)note[NOTE_LOG]) != 0 || !(p->log = freopen(log, "a", p->log)))
         return complain_log(p);
     return VIT_CLI_OK;

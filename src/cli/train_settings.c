@@ -89,6 +89,8 @@ int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc,
                 out->steps = 0;
             if (is_given(argc, argv, "--warmup-epochs"))
                 out->warmup = 0;
+            if (is_given(argc, argv, "--warmup"))
+                out->warmup_epochs = 0;
             if (is_given(argc, argv, "--crop"))
                 out->pad = 0;
             return 1;

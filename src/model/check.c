@@ -104,6 +104,11 @@ vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const
     const vit_preprocess *p = &c->preprocess;
     if (c->resnet.stem_width || c->network == VIT_NETWORK_BIT)
         VIT_TRY(check_resnet(c, limits, name, error));
+    else if (c->resnet.stages || c->resnet.width || c->resnet.root_size || c->resnet.root_stride || c->resnet.norm_groups)
+        return vit_fail(error, VIT_ERR_CONFIG,
+                        "%s: what belongs to convolutions (units, their width or groups, a stem's size or stride), and no "
+                        "stem: expected its width",
+                        name);
     if (c->network == VIT_NETWORK_VIT)
         VIT_TRY(check_encoder(c, limits, name, error));
     if (c->decoder.kind != VIT_DECODER_NONE)

@@ -102,6 +102,7 @@ vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, 
     c.pre_logits = 0;
     c.decoder = (vit_decoder){0};
     c.label_set[0] = 0;
+    c.known_percent = 0; /* it was measured with the old head */
     if (height || width) {
         if (height < c.patch_height || width < c.patch_width)
             return vit_fail(error, VIT_ERR_ARGUMENT, "pictures of %dx%d: smaller than a patch of %dx%d", height, width,

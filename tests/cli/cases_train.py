@@ -65,6 +65,14 @@ def test_train(vit, tally, folder):
 
     result = vit.run("train", *SMALL, "--steps", "2", "--subset", "20", "--holdout", "0.3", "--out", f"{folder}/e", data)
     tally.check(result.status == 0 and "vit: 20 pictures" in result.err, "a subset", result)
+    for option in (["--units", "2,2"], ["--unit-width", "8"], ["--norm-groups", "4"], ["--stem-stride", "2"]):
+        result = vit.run("train", *SMALL, "--steps", "1", *option, "--out", f"{folder}/u", data)
+        tally.check(result.status == 1 and "no stem" in result.err, f"{option} of a network without convolutions", result)
+    result = vit.run("train", *SMALL, "--warmup", "0", "--steps", "1", "--lr", "0.001", "--out", f"{folder}/w", data)
+    tally.check(result.status == 0 and log(f"{folder}/w")[0]["rate"] == 0.001, "no warm-up, where the recipe has one", result)
+    result = vit.run("finetune", "--steps", "1", "--batch", "2", "--accumulate", "1", "--out", f"{folder}/k", data)
+    info = vit.run("info", f"{folder}/k/model.gguf")
+    tally.check(result.status == 0 and "known_percent" not in info.out, "a new head does not know yet what it does not know", info)
     positions = ["--pos", "2d", "--placement", "layers"]
     result = vit.run("train", *SMALL, *positions, "--recipe", "paper-imagenet", "--accumulate", "2", "--epochs", "0.1",
                      "--out", f"{folder}/f", data)
