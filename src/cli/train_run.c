@@ -17,7 +17,7 @@
 enum { INTERRUPTED = 130, TEST_BATCH = 32 };
 
 /* What a state's note says: so much of the log belongs to it, and settings it was made with. */
-enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTES = 8 };
+enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTE_SETTINGS, NOTES = 8 };
 
 typedef struct progress {
     const vit_cli_training *run;
@@ -201,6 +201,28 @@ static int complain_log(const progress *p) {
     return VIT_CLI_FAILED;
 }
 
+/* What else changes the course of a run, as one number (FNV-1a). */
+static int64_t settings_of(const vit_cli_training *run) {
+    const vit_train_options *o = &run->options;
+    const vit_augment *a = &run->augment;
+    const double values[] = {
+        o->accumulate, o->loss, (double)o->label_smoothing, (double)o->dropout, (double)o->drop_path, o->optimizer,
+        (double)o->momentum, o->momentum_bf16, (double)o->weight_decay, o->decay, o->decay_matrices,
+        (double)o->clip_norm, o->schedule, o->final_rate, (double)o->warmup, (double)o->corrupt,
+        (double)o->corrupt_masked, (double)o->corrupt_swapped, o->polyak, a->crop_scale[0], a->crop_scale[1],
+        a->crop_ratio[0], a->crop_ratio[1], a->pad, a->filter, (double)a->flip, a->random_ops, a->random_magnitude,
+        (double)a->erase, a->erase_scale[0], a->erase_scale[1], a->erase_ratio[0], a->erase_ratio[1],
+        (double)a->mixup, (double)a->cutmix,
+    };
+    uint64_t hash = 0xcbf29ce484222325u;
+    const unsigned char *bytes = (const unsigned char *)values;
+    for (size_t i = 0; i < sizeof values; i++)
+        hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    for (const char *name = o->freeze; name && *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return (int64_t)hash;
+}
+
 static void describe(const progress *p, int64_t note[NOTES]) {
     memset(note, 0, NOTES * sizeof *note);
     note[NOTE_LOG] = p->log ? (int64_t)ftell(p->log) : 0;
@@ -209,6 +231,7 @@ static void describe(const progress *p, int64_t note[NOTES]) {
     note[NOTE_IMAGES] = p->images;
     note[NOTE_BATCH] = (int64_t)p->run->options.batch * p->run->options.accumulate;
     memcpy(&note[NOTE_RATE], &p->run->options.rate, sizeof p->run->options.rate);
+    note[NOTE_SETTINGS] = settings_of(p->run);
 }
 
 static int save_model(progress *p, const char *name) {
@@ -255,9 +278,9 @@ static int resume(progress *p, const char *state, const char *log) {
     describe(p, now);
     for (int i = NOTE_UPDATES; i < NOTES; i++)
         if (note[i] != now[i]) {
-            vit_cli_complain("%s: the run was begun with other pictures, batches, length or rate: it cannot go on with "
-                             "these",
-                             state);
+            vit_cli_complain("%s: the run was begun with other %s: it cannot go on with these", state,
+                             i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule or pictures"
+                                                : "pictures, batches, length or rate");
             return VIT_CLI_FAILED;
         }
     memcpy(&p->best, &note[NOTE_BEST], sizeof p->best);

@@ -117,6 +117,10 @@ static vit_status read_state(vit_trainer *t, vit_reader *file, const vit_contain
     if (s->seed != (int64_t)t->options.seed)
         return vit_fail(error, VIT_ERR_ARGUMENT, "%s: its seed is %lld, not %lld", file->name, (long long)s->seed,
                         (long long)t->options.seed);
+    if (s->updates < 0 || s->updates > INT64_MAX / t->options.accumulate || s->batches < s->updates * t->options.accumulate ||
+        s->batches - s->updates * t->options.accumulate >= t->options.accumulate)
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: %lld batches for %lld updates of %d", file->name, (long long)s->batches,
+                        (long long)s->updates, t->options.accumulate);
     for (int i = 0; i < count; i++)
         VIT_TRY(find(c, file, names[i], bytes, &offset[i], error));
     for (int i = 0; i < count; i++)

@@ -62,6 +62,9 @@ def test_train(vit, tally, folder):
     tally.check(result.status == 1 and "--resume" in result.err, "a folder with a run", result)
     result = vit.run("train", *SMALL, *rest, "--lr", "0.1", "--resume", "--out", f"{folder}/a", data)
     tally.check(result.status == 1 and "cannot go on" in result.err, "resume with other settings", result)
+    for other in (["--weight-decay", "0.3"], ["--clip", "0"], ["--flip", "0"], ["--schedule", "constant"], ["--batch", "4", "--accumulate", "2"]):
+        result = vit.run("train", *SMALL, *rest, *other, "--resume", "--out", f"{folder}/a", data)
+        tally.check(result.status == 1 and ("cannot go on" in result.err or "batches for" in result.err), f"resume with {other}", result)
 
     result = vit.run("train", *SMALL, "--steps", "2", "--subset", "20", "--holdout", "0.3", "--out", f"{folder}/e", data)
     tally.check(result.status == 0 and "vit: 20 pictures" in result.err, "a subset", result)
