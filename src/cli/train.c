@@ -7,6 +7,7 @@
 #include "train_settings.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,11 +198,18 @@ static int choose_rate(vit_cli_training *run, const request *r) {
         const int status = vit_cli_train_run(run, &accuracy);
         if (status != VIT_CLI_OK)
             return status;
-        vit_cli_line(stdout, "rate %g: %.2f %% of the pictures held out", r->rates[i], accuracy);
+        if (isnan(accuracy))
+            vit_cli_line(stdout, "rate %g: diverged", r->rates[i]);
+        else
+            vit_cli_line(stdout, "rate %g: %.2f %% of the pictures held out", r->rates[i], accuracy);
         if (accuracy > best) {
             best = accuracy;
             chosen = r->rates[i];
         }
+    }
+    if (best < 0) {
+        vit_cli_complain("none of the rates %s can be used", r->rates_text);
+        return VIT_CLI_FAILED;
     }
     run->options.rate = chosen;
     run->folder = folder;

@@ -17,7 +17,7 @@
 enum { INTERRUPTED = 130, TEST_BATCH = 32 };
 
 /* What a state's note says: so much of the log belongs to it, and settings it was made with. */
-enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTE_SETTINGS, NOTES = 8 };
+enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTE_SETTINGS, NOTE_DUE, NOTES };
 
 typedef struct progress {
     const vit_cli_training *run;
@@ -28,6 +28,8 @@ typedef struct progress {
     double began, saved;          /* seconds */
     int64_t first;                /* update that this process began with */
     double best, accuracy;        /* percent; -1: none yet */
+    int is_due;                   /* an evaluation that was interrupted */
+    int has_diverged;
     vit_cli_patch_scores scores;  /* of a model that predicts patches, its last evaluation */
     double loss;                  /* sums since the last line of the log */
     int64_t correct, seen, bad;
@@ -232,6 +234,7 @@ static void describe(const progress *p, int64_t note[NOTES]) {
     note[NOTE_BATCH] = (int64_t)p->run->options.batch * p->run->options.accumulate;
     memcpy(&note[NOTE_RATE], &p->run->options.rate, sizeof p->run->options.rate);
     note[NOTE_SETTINGS] = settings_of(p->run);
+    note[NOTE_DUE] = p->is_due;
 }
 
 static int save_model(progress *p, const char *name) {
@@ -276,7 +279,7 @@ static int resume(progress *p, const char *state, const char *log) {
         return VIT_CLI_FAILED;
     }
     describe(p, now);
-    for (int i = NOTE_UPDATES; i < NOTES; i++)
+    for (int i = NOTE_UPDATES; i <= NOTE_SETTINGS; i++)
         if (note[i] != now[i]) {
             vit_cli_complain("%s: the run was begun with other %s: it cannot go on with these", state,
                              i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule or pictures"
@@ -284,6 +287,7 @@ static int resume(progress *p, const char *state, const char *log) {
             return VIT_CLI_FAILED;
         }
     memcpy(&p->best, &note[NOTE_BEST], sizeof p->best);
+    p->is_due = note[NOTE_DUE] != 0;
     if (truncate(log, (off_t)note[NOTE_LOG]) != 0 || !(p->log = freopen(log, "a", p->log)))
         return complain_log(p);
     return VIT_CLI_OK;
@@ -336,6 +340,7 @@ static int evaluate_and_note(progress *p) {
     if (!log_step(p))
         return complain_log(p);
     const double accuracy = evaluate(p, &loss);
+    p->is_due = accuracy < 0 && interrupted;
     if (accuracy < 0)
         return interrupted ? VIT_CLI_OK : VIT_CLI_FAILED;
     p->accuracy = accuracy;
@@ -353,8 +358,12 @@ static int batch(progress *p) {
     vit_error error;
     int bad;
     const char *text;
-    if (vit_feed_next(p->feed, p->trainer, &bad, &text, &error) != VIT_OK ||
-        vit_trainer_step(p->trainer, &p->last, &error) != VIT_OK) {
+    vit_status done = vit_feed_next(p->feed, p->trainer, &bad, &text, &error);
+    if (done == VIT_OK) {
+        done = vit_trainer_step(p->trainer, &p->last, &error);
+        p->has_diverged = done == VIT_ERR_ARGUMENT;
+    }
+    if (done != VIT_OK) {
         hide(p);
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
@@ -385,6 +394,14 @@ static int batch(progress *p) {
     return vit_cli_seconds() - p->saved > run->save_seconds ? save(p) : VIT_CLI_OK;
 }
 
+static int stopped(const progress *p) {
+    if (p->run->folder)
+        vit_cli_line(stderr, "vit: stopped at update %lld; --resume goes on", (long long)p->last.update);
+    else
+        vit_cli_line(stderr, "vit: stopped while rates were tried; nothing of that is kept");
+    return INTERRUPTED;
+}
+
 static int run_batches(progress *p) {
     const vit_cli_training *run = p->run;
     vit_error error;
@@ -404,9 +421,7 @@ static int run_batches(progress *p) {
         status = batch(p);
         if (status == VIT_CLI_OK && interrupted && p->last.updated) {
             status = save(p);
-            if (status == VIT_CLI_OK && run->folder)
-                vit_cli_line(stderr, "vit: stopped at update %lld; --resume goes on", (long long)p->last.update);
-            status = status == VIT_CLI_OK ? INTERRUPTED : status;
+            status = status == VIT_CLI_OK ? stopped(p) : status;
         }
     }
     hide(p);
@@ -434,11 +449,16 @@ int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
     int status = open_files(&p);
     p.first = p.last.update = vit_trainer_updates(p.trainer);
     const int is_over = p.first >= run->options.updates;
+    if (status == VIT_CLI_OK && p.is_due) { /* it was interrupted */
+        status = evaluate_and_note(&p);
+        if (status == VIT_CLI_OK)
+            status = interrupted ? stopped(&p) : save(&p);
+    }
     if (status == VIT_CLI_OK)
         status = is_over && run->folder ? save_model(&p, "model.gguf") : run_batches(&p); /* it may have ended before that */
     if (p.log && fclose(p.log) != 0 && status == VIT_CLI_OK)
         status = complain_log(&p);
     vit_trainer_close(p.trainer);
-    *accuracy = p.accuracy;
-    return status;
+    *accuracy = p.has_diverged ? (double)NAN : p.accuracy;
+    return p.has_diverged && !run->folder ? VIT_CLI_OK : status;
 }

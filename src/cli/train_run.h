@@ -22,7 +22,8 @@ typedef struct vit_cli_training {
 /* Whether there is a run in the folder that may go on: its rate to *rate, 0 where there is none. Exit status; one that is there
  * without `resume` is complained about. */
 int vit_cli_train_begun(const char *folder, int resume, double *rate);
-/* Trains. *accuracy: of the last evaluation, in percent, -1 without one. Exit status; complaints are made. */
+/* Trains. *accuracy: of the last evaluation, in percent, -1 without one, NAN where loss or gradient were no numbers any more,
+ * which is no failure of a run without a folder. Exit status; complaints are made. */
 int vit_cli_train_run(const vit_cli_training *run, double *accuracy);
 
 #endif

@@ -258,8 +258,6 @@ static vit_status tar_member(vit_dataset *d, tar *t, const char *path, uint64_t 
     if (!is_picture(path))
         return VIT_OK;
     vit_entry entry = {.offset = t->at, .bytes = bytes, .archive = d->archive_count - 1, .class_index = -1};
-    if (bytes == 0)
-        return vit_fail(error, VIT_ERR_IMAGE, "%s: %.200s is empty", t->file.name, path);
     t->picture = d->count;
     snprintf(t->key, sizeof t->key, "%.*s", (int)key_length(path), path);
     VIT_TRY(add_entry(d, entry, path, error));
@@ -482,6 +480,8 @@ vit_status vit_dataset_read(const vit_dataset *d, int index, vit_buffer *buffer,
     size_t got = 0;
     if (entry->archive < 0)
         return vit_read_file(buffer, path, d->options.limits.file_bytes, error);
+    if (!entry->bytes)
+        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: %.200s is empty", archive_path(d, entry->archive), path);
     VIT_TRY(vit_buffer_reserve(buffer, (size_t)entry->bytes, path, error));
     VIT_TRY(vit_reader_open(&file, archive_path(d, entry->archive), d->options.limits.file_bytes, error));
     vit_status status =

@@ -222,6 +222,11 @@ def test_train_rates(vit, tally, folder):
     tally.check(result.status == 0 and "held out" not in result.out, "it goes on with the rate that was chosen", result)
     result = vit.run(*command, "--resume", "--lr", "0.5,0.6")
     tally.check(result.status == 1 and "none of 0.5,0.6" in result.err, "other rates", result)
+    command = ["train", *SMALL, "--steps", "8", "--optimizer", "sgd", "--clip", "0", "--warmup", "0", "--holdout", "0.3"]
+    result = vit.run(*command, "--lr", "1e6,0.01,1e5", "--out", f"{folder}/d", data)
+    tally.check(result.status == 0 and result.out.count("diverged") == 2 and "rate 0.01 is chosen" in result.out, "rates that diverge", result)
+    result = vit.run(*command, "--lr", "1e6,1e5", "--out", f"{folder}/e", data)
+    tally.check(result.status == 1 and "none of the rates 1e6,1e5" in result.err, "all rates diverge", result)
 
 
 def test_train_plot(vit, tally, folder):
@@ -270,6 +275,10 @@ def test_train_archives(vit, tally, folder):
     result = vit.run("train", *SMALL, "--steps", "2", "--out", f"{folder}/b", f"{folder}/shards")
     words = "12 pictures" in result.err and "2 classes" in result.err
     tally.check(result.status == 0 and words, "shards", result)
+    with tarfile.open(f"{folder}/folders.tar", "a") as tar:
+        tar.addfile(tarfile.TarInfo("above/class 1/empty.png"))
+    result = vit.run("train", *SMALL, "--steps", "8", "--out", f"{folder}/d", f"{folder}/folders.tar")
+    tally.check(result.status == 0 and "37 pictures" in result.err and "empty.png is empty" in result.err, "an empty picture in a tar", result)
     whole = read(f"{folder}/shards/0.tar")
     write(f"{folder}/cut.tar", whole[:3000])
     result = vit.run("train", *SMALL, "--out", f"{folder}/c", f"{folder}/cut.tar")
