@@ -165,13 +165,17 @@ static void test_files(void) {
     vit_writer_cancel(&writer);
     if (vit_file_exists("/dev/full")) { /* a full disk */
         remove(path);
-        CHECK(symlink("/dev/full", temporary) == 0);
         CHECK_STATUS(VIT_OK, vit_writer_open(&writer, path, &allocator, &error));
+        CHECK(freopen("/dev/full", "wb", writer.stream) != NULL);
         vit_status status = vit_writer_write(&writer, "hello", 5, &error);
         CHECK(status != VIT_OK || vit_writer_commit(&writer, &error) != VIT_OK);
         vit_writer_cancel(&writer);
         CHECK(!vit_file_exists(path) && !vit_file_exists(temporary));
     }
+    CHECK(symlink("/no/such/folder/file", temporary) == 0); /* a link that was planted is not followed */
+    CHECK_STATUS(VIT_OK, vit_writer_open(&writer, path, &allocator, &error));
+    CHECK_STATUS(VIT_OK, vit_writer_commit(&writer, &error));
+    CHECK(vit_file_exists(path) && !vit_file_exists(temporary));
     remove(path);
 }
 
