@@ -70,6 +70,16 @@ vit_status vit_reader_at(vit_reader *reader, uint64_t offset, void *out, size_t 
     return vit_reader_read(reader, out, bytes, got, error);
 }
 
+vit_status vit_reader_rest(vit_reader *reader, vit_buffer *buffer, const char *name, vit_error *error) {
+    unsigned char piece[65536];
+    for (size_t got = 1; got;) {
+        VIT_TRY(vit_reader_read(reader, piece, sizeof piece, &got, error));
+        if (got)
+            VIT_TRY(vit_buffer_append(buffer, piece, got, name, error));
+    }
+    return VIT_OK;
+}
+
 void vit_reader_close(vit_reader *reader) {
     if (reader->stream)
         fclose(reader->stream);
@@ -80,13 +90,8 @@ static vit_status read_within(vit_buffer *buffer, const char *path, uint64_t lim
                               vit_error *error) {
     vit_reader reader;
     vit_status status = open_within(&reader, path, limit, limit_name, error);
-    unsigned char piece[65536];
-    size_t got = 1;
-    while (status == VIT_OK && got) {
-        status = vit_reader_read(&reader, piece, sizeof piece, &got, error);
-        if (status == VIT_OK && got)
-            status = vit_buffer_append(buffer, piece, got, path, error);
-    }
+    if (status == VIT_OK)
+        status = vit_reader_rest(&reader, buffer, path, error);
     vit_reader_close(&reader);
     return status;
 }

@@ -18,6 +18,8 @@ vit_status vit_reader_open(vit_reader *reader, const char *path, uint64_t limit,
 vit_status vit_reader_read(vit_reader *reader, void *out, size_t bytes, size_t *got, vit_error *error);
 /* The same from offset on. */
 vit_status vit_reader_at(vit_reader *reader, uint64_t offset, void *out, size_t bytes, size_t *got, vit_error *error);
+/* What is left, appended to buffer. name: for errors. */
+vit_status vit_reader_rest(vit_reader *reader, vit_buffer *buffer, const char *name, vit_error *error);
 void vit_reader_close(vit_reader *reader);
 /* The whole file appended to buffer. */
 vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error);

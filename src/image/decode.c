@@ -324,12 +324,14 @@ vit_status vit_image_open(vit_image *out, const char *path, const vit_options *o
     vit_status status = vit_reader_open(&reader, path, options->limits.file_bytes, error);
     if (status == VIT_OK)
         status = vit_reader_read(&reader, head, sizeof head, &got, error);
-    vit_reader_close(&reader);
     if (status == VIT_OK && !starts_as_png(head, got) && !starts_as_jpeg(head, got)) /* of what may be gigabytes */
-        return fail_format(path, head, got, error);
+        status = fail_format(path, head, got, error);
     vit_buffer buffer = {.allocator = &options->allocator};
     if (status == VIT_OK)
-        status = vit_read_file(&buffer, path, options->limits.file_bytes, error);
+        status = vit_buffer_append(&buffer, head, got, path, error);
+    if (status == VIT_OK)
+        status = vit_reader_rest(&reader, &buffer, path, error);
+    vit_reader_close(&reader);
     if (status == VIT_OK)
         status = vit_image_decode(out, path, buffer.data, buffer.size, options, error);
     vit_buffer_release(&buffer);

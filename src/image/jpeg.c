@@ -177,12 +177,12 @@ static vit_status scan_header(jpeg_state *s, const uint8_t *p, size_t length, jp
     } else {
         scan->units = (width + 8 * h_max - 1) / (8 * h_max) * ((height + 8 * v_max - 1) / (8 * v_max));
     }
+    const uint64_t most = s->limits->image_pixels / PIXELS_OF_BLOCK + FEW_BLOCKS;
     s->blocks += scan->units * blocks;
-    if (s->blocks > s->limits->image_pixels / PIXELS_OF_BLOCK + FEW_BLOCKS)
+    if (s->blocks > most)
         return vit_fail(s->error, VIT_ERR_LIMIT,
                         "%s: the JPEG's scans pass over %llu blocks, the limit is %llu (limit image_pixels)", s->name,
-                        (unsigned long long)s->blocks,
-                        (unsigned long long)(s->limits->image_pixels / PIXELS_OF_BLOCK + FEW_BLOCKS));
+                        (unsigned long long)s->blocks, (unsigned long long)most);
     scan->least_bits = has_dc ? scan->units * blocks * (uint64_t)(has_dc + has_ac) : 0;
     return VIT_OK;
 }

@@ -15,7 +15,7 @@ export const labelOf = ({ index, label }) => label ?? t('class', { index });
 export const short = (label) => label.split(',')[0]; // "tabby, tabby cat" has synonyms
 
 // Whether the model takes the picture for one of its classes, as far as it can tell.
-export const isKnown = ({ score }) => score >= model.vit.info.knownScore;
+export const isKnown = ({ score }, vit = model.vit) => score >= vit.info.knownScore;
 
 function sureness({ score, ...entry }) {
     if (!isKnown({ score })) return t('sure.none', { count: model.vit.info.labels.length, label: short(labelOf(entry)) });

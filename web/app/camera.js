@@ -39,16 +39,12 @@ export function openCamera() {
 
 async function open() {
     if (stream) return;
-    const video = { facingMode: 'environment', width: { ideal: 1280 } };
-    const asked = await navigator.mediaDevices.getUserMedia({ video }).catch((error) => {
+    const wish = { facingMode: 'environment', width: { ideal: 1280 } };
+    const asked = await navigator.mediaDevices.getUserMedia({ video: wish }).catch((error) => {
         throw new Problem('camera', `${error.name}: ${error.message}`);
     });
     if (!wanted) return asked.getTracks().forEach((track) => track.stop());
     stream = asked;
-    await show();
-}
-
-async function show() {
     video.srcObject = stream;
     video.hidden = shutter.hidden = false;
     stage.dataset.camera = '';

@@ -5,7 +5,7 @@ import { $, el } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { bytes, milliseconds, percent, points } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
-import { labelOf, short } from '../app/answer.js';
+import { isKnown, labelOf, short } from '../app/answer.js';
 import { openDrawer } from '../app/drawer.js';
 import { readHash, writeHash } from '../app/hash.js';
 import { loadBeside, model } from '../app/model.js';
@@ -81,7 +81,7 @@ async function run(vit, image, signal) {
         seen.add(label);
         return [name, score];
     }).sort(([, a], [, b]) => b - a));
-    return { classes, isKnown: Math.max(...scores) >= vit.info.knownScore, ms: total(last) };
+    return { classes, isKnown: isKnown({ score: Math.max(...scores) }, vit), ms: total(last) };
 }
 
 function tableRow(name, a, b) {
