@@ -133,6 +133,13 @@ static int cannot_read(const vit_cli_index *index) {
     return -1;
 }
 
+static int is_regular(const vit_cli_index *index) {
+    const int is = vit_cli_is_file(index->path);
+    if (!is)
+        vit_cli_complain("%s: is not a regular file", index->path);
+    return is;
+}
+
 static int damaged(const vit_cli_index *index, long long at) {
     vit_cli_complain("%s: is damaged at byte %lld", index->path, at);
     return -1;
@@ -198,10 +205,8 @@ static int read_all(vit_cli_index *index, int writable) {
     const long long size = vit_cli_file_size(index->path);
     if (size < 0)
         return 1;
-    if (!vit_cli_is_file(index->path)) {
-        vit_cli_complain("%s: is not a regular file", index->path);
+    if (!is_regular(index))
         return 0;
-    }
     FILE *file = fopen(index->path, "rb");
     record head;
     char *path = malloc(LONGEST_PATH);
@@ -241,11 +246,17 @@ static int cannot_write(vit_cli_index *index) {
     return 0;
 }
 
+/* Before it is read, so that nothing changes between. */
 static int open_file(vit_cli_index *index) {
-    if (index->end < vit_cli_file_size(index->path) && truncate(index->path, index->end) != 0)
-        return cannot_write(index);
+    if (vit_cli_file_size(index->path) >= 0 && !is_regular(index))
+        return 0;
     index->file = fopen(index->path, "a+b");
-    if (!index->file)
+    return index->file ? vit_cli_lock(index->file, index->path) : cannot_write(index);
+}
+
+/* What is not whole is cut off; the header of one to begin anew. */
+static int make_ready(vit_cli_index *index) {
+    if (index->end < vit_cli_file_size(index->path) && truncate(index->path, index->end) != 0)
         return cannot_write(index);
     const header head = header_of(index);
     if (index->end == 0 && (fwrite(&head, sizeof head, 1, index->file) != 1 || fflush(index->file) != 0))
@@ -265,7 +276,8 @@ int vit_cli_index_open(vit_cli_index *index, const char *path, const vit_cli_eng
         .compute = flags & VIT_CLI_INDEX_IN_FILE ? engine->compute : VIT_COMPUTE_F32,
     };
     vit_model_backbone(engine->model, feature, index->backbone);
-    return !path || (read_all(index, flags & VIT_CLI_INDEX_WRITE) && (!(flags & VIT_CLI_INDEX_WRITE) || open_file(index)));
+    const int writable = flags & VIT_CLI_INDEX_WRITE;
+    return !path || ((!writable || open_file(index)) && read_all(index, writable) && (!writable || make_ready(index)));
 }
 
 void vit_cli_index_close(vit_cli_index *index) {

@@ -10,6 +10,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifndef __wasi__
+#include <sys/file.h>
+#endif
 
 #define DEEPEST 64 /* levels of folders */
 
@@ -56,6 +59,18 @@ int vit_cli_can_write(const char *path) {
                          folder && !vit_cli_is_folder(folder) ? "no such folder" : strerror(errno));
     free(folder);
     return possible;
+}
+
+int vit_cli_lock(FILE *file, const char *path) {
+#ifndef __wasi__
+    if (flock(fileno(file), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        vit_cli_complain("%s: another vit is writing it", path);
+        return 0;
+    }
+#else
+    (void)file, (void)path;
+#endif
+    return 1;
 }
 
 static int is_picture(const char *name) {

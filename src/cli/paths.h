@@ -5,6 +5,7 @@
 #include "options.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 typedef struct vit_cli_paths {
     char **items;
@@ -30,6 +31,9 @@ long long vit_cli_file_time(const char *path);
 int vit_cli_has_extension(const char *path, const char *extension);
 /* 0 and a complaint if a file of this name can surely not be written: asked before long work. */
 int vit_cli_can_write(const char *path);
+/* Keeps other programs of this kind from the file until it is closed, where the system has such locks; 0 and a complaint
+ * where another one has it. */
+int vit_cli_lock(FILE *file, const char *path);
 /* For --out of a picture, or NULL: -1 to go on, or the exit status after a complaint about its name or place. */
 int vit_cli_check_png(const vit_cli_command *command, const char *path);
 

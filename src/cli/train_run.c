@@ -2,6 +2,7 @@
 
 #include "limits.h"
 #include "patch_score.h"
+#include "paths.h"
 #include "progress.h"
 #include "text_out.h"
 
@@ -269,6 +270,10 @@ static int save(progress *p) {
     return save_model(p, "model.gguf");
 }
 
+static int cut_log(progress *p, const char *log, int64_t bytes) {
+    return truncate(log, (off_t)bytes) != 0 || fseek(p->log, 0, SEEK_END) != 0 ? complain_log(p) : VIT_CLI_OK;
+}
+
 /* Goes on from the state in the folder. */
 static int resume(progress *p, const char *state, const char *log) {
     int64_t note[NOTES], now[NOTES];
@@ -288,9 +293,7 @@ static int resume(progress *p, const char *state, const char *log) {
         }
     memcpy(&p->best, &note[NOTE_BEST], sizeof p->best);
     p->is_due = note[NOTE_DUE] != 0;
-    if (truncate(log, (off_t)note[NOTE_LOG]) != 0 || !(p->log = freopen(log, "a", p->log)))
-        return complain_log(p);
-    return VIT_CLI_OK;
+    return cut_log(p, log, note[NOTE_LOG]);
 }
 
 int vit_cli_train_begun(const char *folder, int resume, double *rate) {
@@ -324,10 +327,12 @@ static int open_files(progress *p) {
     path_in(state, sizeof state, folder, STATE);
     path_in(log, sizeof log, folder, "log.jsonl");
     const int begun = access(state, F_OK) == 0;
-    p->log = fopen(log, begun ? "a" : "w");
+    p->log = fopen(log, "a");
     if (!p->log)
         return complain_log(p);
-    return begun ? resume(p, state, log) : VIT_CLI_OK;
+    if (!vit_cli_lock(p->log, log))
+        return VIT_CLI_FAILED;
+    return begun ? resume(p, state, log) : cut_log(p, log, 0);
 }
 
 /* ---- The run ---- */

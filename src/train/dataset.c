@@ -4,6 +4,7 @@
 
 #include "../base/file.h"
 #include "../format/sort.h"
+#include "tar.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +15,8 @@
 #include <sys/stat.h>
 
 enum { DEEPEST = 64 /* levels of folders */, LONGEST_CLASS = 255 };
+
+static const uint64_t IS_LINK = UINT64_MAX; /* where the offset of a member would be */
 
 /* ---- Building the list ---- */
 
@@ -163,64 +166,15 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
     return status;
 }
 
-/* ---- Archives (POSIX ustar, with GNU's and pax's long names) ---- */
+/* ---- Archives ---- */
 
-enum { TAR_BLOCK = 512 };
-
-/* An octal number, or GNU's binary one. UINT64_MAX where there is none. */
-static uint64_t tar_number(const unsigned char *field, int length) {
-    uint64_t value = 0;
-    if (field[0] & 0x80) {
-        for (int i = 1; i < length; i++)
-            value = value << 8 | field[i];
-        return field[0] == 0x80 && value <= INT64_MAX ? value : UINT64_MAX;
-    }
-    int i = 0;
-    while (i < length && field[i] == ' ')
-        i++;
-    for (; i < length && field[i] >= '0' && field[i] <= '7'; i++)
-        value = value << 3 | (uint64_t)(field[i] - '0');
-    return value <= INT64_MAX ? value : UINT64_MAX;
-}
-
-static int tar_sum_holds(const unsigned char *header) {
-    uint64_t sum = 0;
-    for (int i = 0; i < TAR_BLOCK; i++)
-        sum += i >= 148 && i < 156 ? ' ' : header[i];
-    return sum == tar_number(header + 148, 8);
-}
-
-/* pax: lines "LENGTH key=value\n"; the value of path. */
-static void pax_path(const char *text, size_t bytes, char *out, size_t size) {
-    for (size_t at = 0; at < bytes;) {
-        char *end;
-        const size_t length = strtoul(text + at, &end, 10), skip = (size_t)(end - text) - at;
-        if (length == 0 || length > bytes - at || skip + 1 >= length)
-            return;
-        if (length > skip + 6 && strncmp(end, " path=", 6) == 0)
-            snprintf(out, size, "%.*s", (int)(length - skip - 7), end + 6);
-        at += length;
-    }
-}
-
-typedef struct tar {
-    vit_reader file;
-    uint64_t at;           /* of the next header */
-    char name[1024];       /* of a long name that precedes its header */
+typedef struct shard {
+    vit_tar tar;
     char key[1024];        /* WebDataset: the last picture's path to the first dot of its name */
     int picture;           /* its entry, -1: none */
     int32_t number;        /* of KEY.cls, if that came first; -1: none */
     char number_key[1024];
-} tar;
-
-static vit_status tar_read(tar *t, uint64_t offset, void *out, size_t bytes, vit_error *error) {
-    size_t got;
-    VIT_TRY(vit_reader_at(&t->file, offset, out, bytes, &got, error));
-    if (got != bytes)
-        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends within a file at %llu", t->file.name,
-                        (unsigned long long)offset);
-    return VIT_OK;
-}
+} shard;
 
 static size_t key_length(const char *path) {
     const char *name = strrchr(path, '/');
@@ -239,83 +193,53 @@ static vit_status name_class(vit_dataset *d, int entry, int32_t number, vit_erro
     return class_of(d, text, (size_t)length, &((vit_entry *)(void *)d->entries.data)[entry].class_index, error);
 }
 
-static vit_status tar_member(vit_dataset *d, tar *t, const char *path, uint64_t bytes, vit_error *error) {
-    if (has_ending(path, ".cls")) {
-        char text[16] = "";
-        char *end;
-        if (bytes >= sizeof text)
-            return vit_fail(error, VIT_ERR_FORMAT, "%s: %.200s: expected a class number", t->file.name, path);
-        VIT_TRY(tar_read(t, t->at, text, (size_t)bytes, error));
-        const long number = strtol(text, &end, 10);
-        if (end == text || number < 0 || number > 99999999)
-            return vit_fail(error, VIT_ERR_FORMAT, "%s: %.200s: expected a class number", t->file.name, path);
-        if (t->picture >= 0 && same_key(path, t->key))
-            return name_class(d, t->picture, (int32_t)number, error);
-        t->number = (int32_t)number;
-        snprintf(t->number_key, sizeof t->number_key, "%.*s", (int)key_length(path), path);
-        return VIT_OK;
-    }
-    if (!is_picture(path))
-        return VIT_OK;
-    vit_entry entry = {.offset = t->at, .bytes = bytes, .archive = d->archive_count - 1, .class_index = -1};
-    t->picture = d->count;
-    snprintf(t->key, sizeof t->key, "%.*s", (int)key_length(path), path);
-    VIT_TRY(add_entry(d, entry, path, error));
-    if (t->number >= 0 && same_key(path, t->number_key))
-        VIT_TRY(name_class(d, t->picture, t->number, error));
-    t->number = -1;
+static vit_status read_number(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
+    char text[16] = "";
+    char *end = text;
+    if (m->bytes < sizeof text)
+        VIT_TRY(vit_tar_read(&s->tar, m->offset, text, (size_t)m->bytes, error));
+    const long number = strtol(text, &end, 10);
+    if (end == text || number < 0 || number > 99999999)
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: %.200s: expected a class number", s->tar.file.name, m->path);
+    if (s->picture >= 0 && same_key(m->path, s->key))
+        return name_class(d, s->picture, (int32_t)number, error);
+    s->number = (int32_t)number;
+    snprintf(s->number_key, sizeof s->number_key, "%.*s", (int)key_length(m->path), m->path);
     return VIT_OK;
 }
 
-static vit_status scan_tar(vit_dataset *d, tar *t, vit_error *error) {
-    unsigned char h[TAR_BLOCK];
-    for (;;) {
-        char path[1024];
-        if (t->at == t->file.size)
-            return VIT_OK; /* the closing blocks are often missing */
-        VIT_TRY(tar_read(t, t->at, h, sizeof h, error));
-        if (!h[0])
-            return VIT_OK;
-        const uint64_t bytes = tar_number(h + 124, 12);
-        if (!tar_sum_holds(h))
-            return vit_fail(error, VIT_ERR_FORMAT, "%s: no tar header at %llu", t->file.name, (unsigned long long)t->at);
-        t->at += TAR_BLOCK;
-        if (bytes > t->file.size - t->at)
-            return vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends within the file that begins at %llu", t->file.name,
-                            (unsigned long long)t->at);
-        if (t->name[0])
-            snprintf(path, sizeof path, "%s", t->name);
-        else if (h[345] && memcmp(h + 257, "ustar", 5) == 0)
-            snprintf(path, sizeof path, "%.155s/%.100s", (const char *)h + 345, (const char *)h);
-        else
-            snprintf(path, sizeof path, "%.100s", (const char *)h);
-        if (h[156] == 'L' || h[156] == 'x') {
-            char text[4097] = "";
-            const size_t length = bytes < sizeof text - 1 ? (size_t)bytes : sizeof text - 1;
-            VIT_TRY(tar_read(t, t->at, text, length, error));
-            if (h[156] == 'L')
-                snprintf(t->name, sizeof t->name, "%.1000s", text);
-            else
-                pax_path(text, length, t->name, sizeof t->name);
-        } else {
-            t->name[0] = 0;
-            if (h[156] == '0' || !h[156])
-                VIT_TRY(tar_member(d, t, path, bytes, error));
-        }
-        t->at += (bytes + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-    }
+static vit_status add_member(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
+    if (m->kind == VIT_TAR_FILE && has_ending(m->path, ".cls"))
+        return read_number(d, s, m, error);
+    if (m->kind == VIT_TAR_OTHER || !is_picture(m->path))
+        return VIT_OK;
+    const vit_entry entry = {.offset = m->kind == VIT_TAR_LINK ? IS_LINK : m->offset, .bytes = m->bytes,
+                             .archive = d->archive_count - 1, .class_index = -1};
+    s->picture = d->count;
+    snprintf(s->key, sizeof s->key, "%.*s", (int)key_length(m->path), m->path);
+    VIT_TRY(add_entry(d, entry, m->path, error));
+    if (s->number >= 0 && same_key(m->path, s->number_key))
+        VIT_TRY(name_class(d, s->picture, s->number, error));
+    s->number = -1;
+    return VIT_OK;
 }
 
 static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error) {
     uint32_t at;
-    tar t = {.picture = -1, .number = -1};
+    shard s = {.picture = -1, .number = -1};
+    vit_tar_member member;
+    int more = 1;
     const int first = d->count;
     VIT_TRY(add_text(d, path, &at, error));
     VIT_TRY(vit_buffer_append(&d->archives, &at, sizeof at, "the list of archives", error));
     d->archive_count++;
-    VIT_TRY(vit_reader_open(&t.file, path, d->options.limits.file_bytes, error));
-    vit_status status = scan_tar(d, &t, error);
-    vit_reader_close(&t.file);
+    vit_status status = vit_tar_open(&s.tar, path, &d->options, error);
+    while (status == VIT_OK && more) {
+        status = vit_tar_next(&s.tar, &member, &more, error);
+        if (status == VIT_OK && more)
+            status = add_member(d, &s, &member, error);
+    }
+    vit_tar_close(&s.tar);
     for (int i = first; i < d->count && status == VIT_OK; i++) { /* those without KEY.cls: by their folder */
         vit_entry *entry = (vit_entry *)(void *)d->entries.data + i;
         const char *name, *picture = vit_dataset_text(d, entry->path);
@@ -480,6 +404,9 @@ vit_status vit_dataset_read(const vit_dataset *d, int index, vit_buffer *buffer,
     size_t got = 0;
     if (entry->archive < 0)
         return vit_read_file(buffer, path, d->options.limits.file_bytes, error);
+    if (entry->offset == IS_LINK)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: %.200s is a link, expected the picture itself",
+                        archive_path(d, entry->archive), path);
     if (!entry->bytes)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: %.200s is empty", archive_path(d, entry->archive), path);
     VIT_TRY(vit_buffer_reserve(buffer, (size_t)entry->bytes, path, error));

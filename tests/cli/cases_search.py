@@ -1,5 +1,6 @@
 """search, and features as files, on small pictures and a model with random weights."""
 
+import fcntl
 import os
 import signal
 import struct
@@ -182,6 +183,31 @@ def test_features_go_on(vit, tally, folder):
     write(part, kept)
     result = vit.run(*command, out, paths[1], paths[2], paths[1])
     tally.equal((result.status, read_npy(out)[0][0], read(out)[128:256]), (0, 3, read(whole)[128 + 144 : 256 + 144]), "of other paths")
+
+
+def test_files_in_use(vit, tally, folder):
+    """Two programs do not write one file at a time: the second one says so, and changes nothing."""
+    if vit.wasi:
+        return tally.skip("locks under WASI")
+    paths = pictures(f"{folder}/in", ["a/1.png", "b/2.png"], (16, 16))
+    index, part = f"{folder}/index", f"{folder}/f.npy.part"
+    vit.run("search", "--model", MODEL, "--index", index, paths[0])
+    train = ["train", "--width", "16", "--layers", "1", "--heads", "1", "--mlp", "16", "--size", "16", "--patch", "8"]
+    train += ["--steps", "1", "--batch", "2", "--resume", "--out", f"{folder}/run", f"{folder}/in"]
+    vit.run(*train)
+    for file, command in (
+        (index, ["search", "--model", MODEL, "--index", index, f"{folder}/in"]),
+        (part, ["features", "--model", MODEL, "--out", f"{folder}/f.npy", *paths]),
+        (f"{folder}/run/log.jsonl", train),
+    ):
+        with open(file, "ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            before = read(file)
+            result = vit.run(*command)
+            tally.check(result.status == 1 and f"{file}: another vit is writing it" in result.err, f"{file} in use", result)
+            tally.equal(read(file), before, f"{file} is as it was")
+        result = vit.run(*command)
+        tally.check(result.status == 0, f"{file} is free again", result)
 
 
 def test_features_memory(vit, tally, folder):

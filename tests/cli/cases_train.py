@@ -279,6 +279,22 @@ def test_train_archives(vit, tally, folder):
         tar.addfile(tarfile.TarInfo("above/class 1/empty.png"))
     result = vit.run("train", *SMALL, "--steps", "8", "--out", f"{folder}/d", f"{folder}/folders.tar")
     tally.check(result.status == 0 and "37 pictures" in result.err and "empty.png is empty" in result.err, "an empty picture in a tar", result)
+    with tarfile.open(f"{folder}/odd.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.add(data, arcname="data")
+        for kind, name in ((tarfile.LNKTYPE, "hard.png"), (tarfile.SYMTYPE, "soft.png")):
+            link = tarfile.TarInfo(f"data/class 1/{name}")
+            link.type, link.linkname = kind, "data/class 1/00.png"
+            tar.addfile(link)
+        late = tarfile.TarInfo("data/class 3/" + "long " * 60 + ".png")
+        late.size, late.pax_headers = len(png(9, 9, 1)), {"comment": "x" * 9000}  # before the path
+        tar.addfile(late, io.BytesIO(png(9, 9, 1)))
+    result = vit.run("train", *SMALL, "--steps", "12", "--out", f"{folder}/e", f"{folder}/odd.tar")
+    words = all(word in result.err for word in ("39 pictures", "4 classes", "hard.png is a link", "soft.png is a link"))
+    tally.check(result.status == 0 and words, "links, and a long pax header", result)
+    with tarfile.open(f"{folder}/name.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+        tar.addfile(tarfile.TarInfo("data/class 3/" + "n" * 1100 + ".png"))
+    result = vit.run("train", *SMALL, "--steps", "8", "--out", f"{folder}/f", f"{folder}/name.tar")
+    tally.check(result.status == 1 and "a name of 1117 bytes, the limit is 1023" in result.err, "a name too long", result)
     whole = read(f"{folder}/shards/0.tar")
     write(f"{folder}/cut.tar", whole[:3000])
     result = vit.run("train", *SMALL, "--out", f"{folder}/c", f"{folder}/cut.tar")
