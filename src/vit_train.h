@@ -135,7 +135,7 @@ vit_status vit_trainer_snapshot(vit_model **out, const vit_trainer *trainer, vit
  * on as the saved one would have, to the bit. `note` [8] is the caller's, kept in the file. */
 vit_status vit_trainer_save(const vit_trainer *trainer, const char *path, const int64_t *note, vit_error *error);
 vit_status vit_trainer_load(vit_trainer *trainer, const char *path, int64_t *note, vit_error *error);
-vit_status vit_trainer_note(const char *path, int64_t *note, vit_error *error); /* the file's, alone */
+vit_status vit_trainer_note(const char *path, const vit_options *options, int64_t *note, vit_error *error); /* the file's, alone */
 
 /* ---- Pictures to train on ---- */
 

@@ -28,7 +28,7 @@ static double mask_ratio(const golden *g) {
     vit_json_document config;
     const char *path = path_in(g->folder, "config.json");
     must(vit_read_file(&text, path, g->options.limits.config_bytes, &error), &error);
-    must(vit_json_parse(&config, path, text.data, text.size, 8, &g->options.allocator, &error), &error);
+    must(vit_json_parse(&config, path, text.data, text.size, &g->options.limits, &g->options.allocator, &error), &error);
     const vit_json *ratio = vit_json_get(config.root, "mask_ratio");
     const double value = ratio ? ratio->number : 0.75;
     vit_json_release(&config);

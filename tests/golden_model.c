@@ -231,7 +231,7 @@ static void all_photos(golden *g, const vit_model *model) {
     vit_json_document list;
     const char *path = path_in(g->folder, "files.json");
     must(vit_read_file(&text, path, g->options.limits.config_bytes, &error), &error);
-    must(vit_json_parse(&list, path, text.data, text.size, 4, &g->options.allocator, &error), &error);
+    must(vit_json_parse(&list, path, text.data, text.size, &g->options.limits, &g->options.allocator, &error), &error);
     int64_t count = (int64_t)list.root->length, classes = config->classes, width = config->width;
     float *logits = golden_result(g, golden_find(g, "logits"), "F32", 2, (int64_t[]){count, classes});
     float *features = golden_result(g, golden_find(g, "features"), "F32", 2, (int64_t[]){count, width});

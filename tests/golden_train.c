@@ -34,7 +34,7 @@ static training training_open(golden *g) {
         t.model->config.image_width = (int)x->shape[2];
     }
     must(vit_read_file(&t.text, config, 1 << 20, &error), &error);
-    must(vit_json_parse(&t.settings, config, t.text.data, t.text.size, 64, &g->options.allocator, &error), &error);
+    must(vit_json_parse(&t.settings, config, t.text.data, t.text.size, &g->options.limits, &g->options.allocator, &error), &error);
     return t;
 }
 

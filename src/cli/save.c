@@ -1,5 +1,6 @@
 #include "save.h"
 
+#include "limits.h"
 #include "paths.h"
 #include "progress.h"
 #include "text_out.h"
@@ -32,7 +33,7 @@ static void complain_about_rest(const char *out) {
     vit_file *file;
     int count = 0;
     const vit_tensor_info *first = NULL;
-    if (vit_file_open(&file, out, NULL, &error) != VIT_OK)
+    if (vit_file_open(&file, out, vit_cli_options(), &error) != VIT_OK)
         return;
     for (int i = 0; i < vit_file_tensor_count(file); i++) {
         const vit_tensor_info *tensor = vit_file_tensor(file, i);

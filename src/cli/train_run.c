@@ -311,7 +311,7 @@ int vit_cli_train_begun(const char *folder, int resume, double *rate) {
         vit_cli_complain("%s holds a run: --resume goes on with it, or choose another folder", folder);
         return VIT_CLI_FAILED;
     }
-    if (vit_trainer_note(state, note, &error) != VIT_OK) {
+    if (vit_trainer_note(state, vit_cli_options(), note, &error) != VIT_OK) {
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }

@@ -52,7 +52,8 @@ int vit_cli_vectors_open(vit_cli_vectors *v, const char *path, size_t width) {
         return 0;
     }
     snprintf(v->temporary, size, "%s.part%ld", path, (long)getpid());
-    v->file = fopen(v->temporary, "wb");
+    remove(v->temporary); /* of a process that was killed, or a link to elsewhere */
+    v->file = fopen(v->temporary, "wbx");
     if (!v->file) {
         vit_cli_complain("%s: cannot write: %s", path, strerror(errno));
         return 0;
@@ -71,7 +72,7 @@ int vit_cli_vectors_close(vit_cli_vectors *v, int keep) {
     if (good) {
         v->failed |= fseek(v->file, 0, SEEK_SET) != 0;
         write_header(v);
-        v->failed |= fflush(v->file) != 0;
+        v->failed |= fflush(v->file) != 0 || fsync(fileno(v->file)) != 0;
     }
     if (v->file)
         v->failed |= fclose(v->file) != 0;

@@ -9,6 +9,9 @@
 #include <string.h>
 
 #define MOST_NODES 16384 /* in a block: what is left over stays small */
+/* A tensor of safetensors is at most 15 values (8 dimensions); the rest is for what else stands in small files. */
+#define NODES_PER_TENSOR 16
+#define NODES_BESIDE 65536
 
 struct vit_json_block {
     _Alignas(8) struct vit_json_block *next; /* what follows holds doubles */
@@ -17,11 +20,13 @@ struct vit_json_block {
 typedef struct parser {
     vit_json_document *out;
     const char *name;
+    const vit_limits *limits;
     const unsigned char *text;
     size_t size, at;
     char *strings;        /* where the next decoded string goes */
     vit_json *nodes;      /* free nodes of the last block */
     size_t nodes_left, nodes_block;
+    uint64_t nodes_allowed;
     const vit_json **members; /* scratch for the search for duplicate keys */
     size_t members_room;
     vit_error *error;
@@ -37,6 +42,9 @@ static vit_status take_block(parser *p, size_t bytes, void **data) {
 }
 
 static vit_status new_node(parser *p, vit_json **node) {
+    if (!p->nodes_allowed--)
+        return vit_fail(p->error, VIT_ERR_LIMIT, "%s: more values than %u tensors can need (limit tensors)", p->name,
+                        p->limits->tensors);
     if (!p->nodes_left) {
         p->nodes_block = !p->nodes_block ? 16 : p->nodes_block < MOST_NODES ? 2 * p->nodes_block : MOST_NODES;
         VIT_TRY(take_block(p, vit_size_mul(p->nodes_block, sizeof(vit_json)), (void **)&p->nodes));
@@ -340,8 +348,9 @@ static vit_status refuse_duplicates(parser *p, const vit_json *object) {
 
 /* No recursion: while an array or object is open its `next` is the one around it, and its `child` the last of a ring of
  * children. */
-static vit_status parse_tree(parser *p, uint32_t max_depth) {
-    vit_json *open = NULL, *node;
+static vit_status parse_tree(parser *p) {
+    const uint32_t max_depth = p->limits->json_depth;
+    vit_json *open = NULL, *node = NULL;
     uint32_t depth = 0;
     for (;;) {
         VIT_TRY(new_node(p, &node));
@@ -392,14 +401,15 @@ static vit_status parse_tree(parser *p, uint32_t max_depth) {
     }
 }
 
-vit_status vit_json_parse(vit_json_document *out, const char *name, const void *text, size_t bytes, uint32_t max_depth,
-                          const vit_allocator *allocator, vit_error *error) {
+vit_status vit_json_parse(vit_json_document *out, const char *name, const void *text, size_t bytes,
+                          const vit_limits *limits, const vit_allocator *allocator, vit_error *error) {
     *out = (vit_json_document){.allocator = allocator};
-    parser p = {.out = out, .name = name, .text = text, .size = bytes, .error = error};
+    parser p = {.out = out, .name = name, .limits = limits, .text = text, .size = bytes, .error = error,
+                .nodes_allowed = (uint64_t)limits->tensors * NODES_PER_TENSOR + NODES_BESIDE};
     take_word(&p, "\xef\xbb\xbf");
     vit_status status = take_block(&p, bytes, (void **)&p.strings);
     if (status == VIT_OK)
-        status = parse_tree(&p, max_depth);
+        status = parse_tree(&p);
     vit_release(allocator, p.members);
     if (status != VIT_OK)
         vit_json_release(out);

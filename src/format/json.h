@@ -27,9 +27,9 @@ typedef struct vit_json_document {
 } vit_json_document;
 
 /* name is used in errors ("config.json: line 3, column 7: expected ..."). A byte-order mark is accepted. The text is
- * not needed afterwards. The allocator must outlive the document. */
-vit_status vit_json_parse(vit_json_document *out, const char *name, const void *text, size_t bytes, uint32_t max_depth,
-                          const vit_allocator *allocator, vit_error *error);
+ * not needed afterwards. No deeper than json_depth, and no more values than `tensors` of them can need. The allocator must outlive the document. */
+vit_status vit_json_parse(vit_json_document *out, const char *name, const void *text, size_t bytes,
+                          const vit_limits *limits, const vit_allocator *allocator, vit_error *error);
 void vit_json_release(vit_json_document *document);
 
 /* Member of an object; NULL if object is NULL, no object, or has none. */

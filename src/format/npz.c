@@ -217,6 +217,7 @@ static vit_status read_directory(vit_header *header, vit_error *error) {
     VIT_TRY(vit_alloc_for((void **)&npz->members, header->allocator,
                           vit_size_mul((size_t)npz->entries, sizeof *npz->members), header->name, error));
     size_t at = 0, left;
+    uint64_t unpacked = 0;
     for (uint64_t i = 0; i < npz->entries; i++) {
         const unsigned char *entry = npz->directory.data + at;
         left = npz->directory.size - at;
@@ -234,7 +235,11 @@ static vit_status read_directory(vit_header *header, vit_error *error) {
         member *m = &npz->members[npz->count++];
         memset(m, 0, sizeof *m);
         VIT_TRY(read_entry(header, entry, m, error));
+        unpacked += m->unpacked < UINT64_MAX - unpacked ? m->unpacked : UINT64_MAX - unpacked;
     }
+    if (unpacked > header->limits->file_bytes) /* before any is unpacked */
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %llu bytes when unpacked, the limit is %llu (limit file_bytes)",
+                        header->name, (unsigned long long)unpacked, (unsigned long long)header->limits->file_bytes);
     if (at != npz->directory.size)
         return fail_archive(header, VIT_ERR_FORMAT, "its directory has more than the members that its end record counts", error);
     if (npz->others && !npz->count)
@@ -296,6 +301,15 @@ static int quoted(literal *l, char *out, size_t size) {
 
 static int digit(const literal *l) {
     return l->at < l->end && *l->at >= '0' && *l->at <= '9';
+}
+
+/* Where the literal begins, and its bytes; data: the first PREFIX_BYTES of a member. */
+static size_t npy_begin(const unsigned char *data) {
+    return data[6] == 1 ? 10 : 12;
+}
+
+static size_t npy_length(const unsigned char *data) {
+    return data[6] == 1 ? vit_load_u16(data + 8) : vit_load_u32(data + 8);
 }
 
 /* NULL, or what is wrong. */
@@ -419,11 +433,12 @@ static vit_status read_npy(const vit_header *header, member *m, const unsigned c
     return VIT_OK;
 }
 
-/* The beginning of a deflated member's bytes, as much as data [bytes] gives. */
+/* The beginning of a deflated member's bytes: its npy header, or as much of it as data [bytes] gives. */
 static vit_status unpack_head(vit_header *header, const member *m, const unsigned char *data, size_t bytes,
                               vit_error *error) {
     struct vit_npz *npz = header->npz;
     vit_inflate_status status;
+    size_t wanted = PREFIX_BYTES;
     npz->unpacked.allocator = header->allocator;
     npz->unpacked.size = 0;
     vit_inflate_begin(&npz->inflate);
@@ -434,7 +449,9 @@ static vit_status unpack_head(vit_header *header, const member *m, const unsigne
         VIT_TRY(vit_buffer_append(&npz->unpacked, out, count, header->name, error));
         data += used;
         bytes -= used;
-    } while (status == VIT_INFLATE_OUTPUT && npz->unpacked.size < header->limits->header_bytes);
+        if (npz->unpacked.size >= PREFIX_BYTES)
+            wanted = npy_begin(npz->unpacked.data) + npy_length(npz->unpacked.data);
+    } while (status == VIT_INFLATE_OUTPUT && npz->unpacked.size < wanted && wanted <= PREFIX_BYTES + header->limits->header_bytes);
     if (status == VIT_INFLATE_BROKEN)
         return fail_member(header, m, VIT_ERR_FORMAT, "its compressed data is damaged", error);
     return VIT_OK;
@@ -467,8 +484,7 @@ static vit_status read_member(vit_header *header, vit_error *error) {
             size = npz->unpacked.size;
         }
         if (size >= PREFIX_BYTES) {
-            const int wide = data[6] != 1;
-            const size_t prefix = wide ? 12 : 10, length = wide ? vit_load_u32(data + 8) : vit_load_u16(data + 8);
+            const size_t prefix = npy_begin(data), length = npy_length(data);
             if (memcmp(data, "\x93NUMPY", 6) != 0)
                 return fail_member(header, m, VIT_ERR_FORMAT, "it is no npy file", error);
             if (data[6] < 1 || data[6] > 3 || data[7])
@@ -501,18 +517,14 @@ static vit_status fill(vit_header *header, vit_container *out, vit_error *error)
     const vit_head head = {.name = header->name, .file_bytes = header->file_bytes, .limits = header->limits, .error = error};
     vit_container_sizes sizes = {.tensors = (size_t)npz->count, .places = (size_t)npz->count};
     vit_container_room room;
-    uint64_t total = 0, end = 0;
+    uint64_t end = 0;
     for (int i = 0; i < npz->count; i++) {
         const member *m = &npz->members[i];
         sizes.text += m->name_length + 1 + strlen(m->type) + 1;
-        total += m->tensor.bytes < UINT64_MAX - total ? m->tensor.bytes : UINT64_MAX - total;
         if (m->tensor.offset < end)
             return fail_member(header, m, VIT_ERR_FORMAT, "it begins inside the member before it", error);
         end = m->tensor.offset + m->place.stored;
     }
-    if (total > header->limits->file_bytes)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %llu bytes when unpacked, the limit is %llu (limit file_bytes)",
-                        header->name, (unsigned long long)total, (unsigned long long)header->limits->file_bytes);
     *out = (vit_container){.format = "npz", .allocator = header->allocator, .file_bytes = end};
     VIT_TRY(vit_container_allocate(out, &sizes, &room, &head));
     for (int i = 0; i < npz->count; i++) {

@@ -218,7 +218,7 @@ vit_status vit_safetensors_parse(vit_container *out, const vit_head *head, uint6
     char name[300];
     snprintf(name, sizeof name, "%.250s (header)", head->name);
     vit_json_document document;
-    VIT_TRY(vit_json_parse(&document, name, head->data + 8, (size_t)length, head->limits->json_depth,
+    VIT_TRY(vit_json_parse(&document, name, head->data + 8, (size_t)length, head->limits,
                            out->allocator, head->error));
     vit_status status = read_header(out, head, document.root);
     vit_json_release(&document);

@@ -46,7 +46,7 @@ static vit_status list_files(vit_shards *out, const vit_limits *limits, vit_erro
 vit_status vit_shards_open(vit_shards *out, const char *name, const void *json, size_t bytes, const vit_limits *limits,
                            const vit_allocator *allocator, vit_error *error) {
     *out = (vit_shards){.name = name, .allocator = allocator};
-    VIT_TRY(vit_json_parse(&out->index, name, json, bytes, limits->json_depth, allocator, error));
+    VIT_TRY(vit_json_parse(&out->index, name, json, bytes, limits, allocator, error));
     vit_status status = list_files(out, limits, error);
     if (status != VIT_OK)
         vit_shards_release(out);

@@ -193,7 +193,7 @@ vit_status vit_claims_from_metadata(vit_claims *claims, const char *name, const 
     char in[300];
     vit_json_document document;
     snprintf(in, sizeof in, "%.250s (metadata)", name);
-    VIT_TRY(vit_json_parse(&document, in, text->string, strlen(text->string), options->limits.json_depth, allocator,
+    VIT_TRY(vit_json_parse(&document, in, text->string, strlen(text->string), &options->limits, allocator,
                            error));
     g.text = document.root;
     vit_status status = read_claims(&g, claims, allocator);

@@ -25,7 +25,7 @@ static vit_status labels_from_json(vit_model *model, const char *path, const vit
 static vit_status read_json(vit_model *model, const char *path, const vit_buffer *file, const vit_options *options,
                             vit_error *error) {
     vit_json_document document = {0};
-    VIT_TRY(vit_json_parse(&document, path, file->data, file->size, options->limits.json_depth, &options->allocator,
+    VIT_TRY(vit_json_parse(&document, path, file->data, file->size, &options->limits, &options->allocator,
                            error));
     const char **names = NULL;
     vit_status status = vit_alloc_for((void **)&names, &options->allocator,

@@ -109,7 +109,7 @@ vit_status vit_loader_config(vit_loader *loader, const char *name, const void *j
     const vit_allocator *allocator = &loader->options.allocator;
     VIT_TRY(check_config_bytes(loader, name, bytes, error));
     vit_json_document document;
-    VIT_TRY(vit_json_parse(&document, name, json, bytes, limits->json_depth, allocator, error));
+    VIT_TRY(vit_json_parse(&document, name, json, bytes, limits, allocator, error));
     vit_status status = vit_claims_from_json(&loader->claims, name, document.root, allocator, error);
     vit_json_release(&document);
     return status;

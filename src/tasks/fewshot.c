@@ -116,19 +116,19 @@ vit_status vit_probe_add_class(vit_probe *probe, const char *label, vit_error *e
     return VIT_OK;
 }
 
-vit_status vit_probe_add(vit_probe *probe, const char *label, const float *features, int *id, vit_error *error) {
+static vit_status check_features(const vit_probe *probe, const char *label, const float *features, vit_error *error) {
     for (int d = 0; d < probe->width; d++)
         if (!isfinite(features[d]))
             return vit_fail(error, VIT_ERR_ARGUMENT,
                             "few-shot: feature %d of an example of \"%s\" is not a finite number", d, vit_show(label, strlen(label)).text);
+    return VIT_OK;
+}
+
+vit_status vit_probe_add_to(vit_probe *probe, int class_index, const float *features, int *id, vit_error *error) {
+    VIT_TRY(check_features(probe, probe->labels[class_index], features, error));
     if (probe->next_id == INT32_MAX)
         return vit_fail(error, VIT_ERR_LIMIT, "few-shot: no more examples can be named");
     VIT_TRY(make_room(probe, error));
-    int class_index = find_class(probe, label);
-    if (class_index < 0) {
-        VIT_TRY(vit_probe_add_class(probe, label, error));
-        class_index = probe->classes - 1;
-    }
     memcpy(probe->features + (size_t)probe->examples * (size_t)probe->width, features,
            (size_t)probe->width * sizeof *features);
     probe->example_classes[probe->examples] = class_index;
@@ -139,6 +139,16 @@ vit_status vit_probe_add(vit_probe *probe, const char *label, const float *featu
         *id = probe->next_id;
     probe->next_id++;
     return VIT_OK;
+}
+
+vit_status vit_probe_add(vit_probe *probe, const char *label, const float *features, int *id, vit_error *error) {
+    int class_index = find_class(probe, label);
+    if (class_index < 0) {
+        VIT_TRY(check_features(probe, label, features, error));
+        VIT_TRY(vit_probe_add_class(probe, label, error));
+        class_index = probe->classes - 1;
+    }
+    return vit_probe_add_to(probe, class_index, features, id, error);
 }
 
 /* Takes out a class that has no examples. */

@@ -23,6 +23,8 @@ struct vit_probe {
 
 /* A class without examples: the next thing is to add one. */
 vit_status vit_probe_add_class(vit_probe *probe, const char *label, vit_error *error);
+/* vit_probe_add for a class that is there. */
+vit_status vit_probe_add_to(vit_probe *probe, int class_index, const float *features, int *id, vit_error *error);
 /* Room for the classifier of the present classes; what was fitted is gone. */
 vit_status vit_probe_make_classifier(vit_probe *probe, vit_error *error);
 /* VIT_ERR_ARGUMENT while it is not fitted. */

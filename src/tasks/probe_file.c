@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FORMAT "vit few-shot 1"
@@ -159,16 +160,27 @@ static int all_finite(const double *values, size_t count) {
     return 1;
 }
 
-/* label.0, label.1, ... */
-static vit_status read_labels(vit_probe *probe, const vit_container *file, vit_error *error) {
-    for (;;) {
-        char key[24];
-        snprintf(key, sizeof key, "label.%d", probe->classes);
-        const char *label = text_of(file, key);
-        if (!label)
-            return VIT_OK;
-        VIT_TRY(vit_probe_add_class(probe, label, error));
+/* label.0, label.1, ..., in whatever order they stand. */
+static vit_status read_labels(vit_probe *probe, const vit_container *file, const char *name, vit_error *error) {
+    const size_t count = (size_t)file->metadata_count;
+    const char **labels;
+    VIT_TRY(vit_alloc_for((void **)&labels, &probe->allocator, (count + 1) * sizeof *labels, name, error));
+    memset(labels, 0, (count + 1) * sizeof *labels);
+    for (size_t i = 0; i < count; i++) {
+        const vit_metadata *entry = &file->metadata[i];
+        char key[32];
+        if (strncmp(entry->key, "label.", 6) != 0 || entry->type != VIT_VALUE_STRING)
+            continue;
+        const unsigned long number = strtoul(entry->key + 6, NULL, 10);
+        snprintf(key, sizeof key, "label.%lu", number);
+        if (number < count && strcmp(key, entry->key) == 0)
+            labels[number] = entry->string;
     }
+    vit_status status = VIT_OK;
+    for (int k = 0; labels[k] && status == VIT_OK; k++)
+        status = vit_probe_add_class(probe, labels[k], error);
+    vit_release(&probe->allocator, labels);
+    return status;
 }
 
 /* Adding the examples one by one checks them and counts. */
@@ -191,7 +203,7 @@ static vit_status read_examples(vit_probe *probe, const vit_container *file, con
             status = vit_fail(error, VIT_ERR_FORMAT, "%s: example %lld is of class %d, there are %d labels", name,
                               (long long)i, (int)class_index, probe->classes);
         else
-            status = vit_probe_add(probe, probe->labels[class_index], row, NULL, error);
+            status = vit_probe_add_to(probe, class_index, row, NULL, error);
     }
     vit_release(&probe->allocator, row);
     for (int k = 0; k < probe->classes && status == VIT_OK; k++)
@@ -225,7 +237,7 @@ static vit_status read_probe(vit_probe **out, const vit_container *file, const c
                         vit_show_shape(examples->rank, examples->shape).text);
     VIT_TRY(vit_probe_open(out, (int)examples->shape[1], text_of(file, "backbone"), options, error));
     vit_probe *probe = *out;
-    VIT_TRY(read_labels(probe, file, error));
+    VIT_TRY(read_labels(probe, file, name, error));
     VIT_TRY(read_examples(probe, file, name, bytes, error));
     VIT_TRY(vit_probe_make_classifier(probe, error));
     VIT_TRY(read_parts(probe, file, name, bytes, error));

@@ -144,12 +144,12 @@ vit_status vit_trainer_load(vit_trainer *t, const char *path, int64_t *note, vit
     return status;
 }
 
-vit_status vit_trainer_note(const char *path, int64_t *note, vit_error *error) {
-    const vit_options options = vit_default_options();
+vit_status vit_trainer_note(const char *path, const vit_options *options, int64_t *note, vit_error *error) {
+    const vit_options chosen = options ? *options : vit_default_options();
     vit_reader file;
     vit_container container;
     standing s;
-    const vit_status status = open_state(&file, &container, &s, path, &options, error);
+    const vit_status status = open_state(&file, &container, &s, path, &chosen, error);
     if (status == VIT_OK)
         memcpy(note, s.note, sizeof s.note);
     vit_container_release(&container);

@@ -30,7 +30,7 @@ static void save(vit_trainer *trainer, const char *path, const int64_t *note) {
     vit_error error;
     int64_t kept[8], again[8];
     const int64_t updates = trainer->updates;
-    if (vit_trainer_save(trainer, path, note, &error) != VIT_OK || vit_trainer_note(path, kept, &error) != VIT_OK ||
+    if (vit_trainer_save(trainer, path, note, &error) != VIT_OK || vit_trainer_note(path, NULL, kept, &error) != VIT_OK ||
         vit_trainer_load(trainer, path, again, &error) != VIT_OK)
         fuzz_fail("%s", error.text);
     fuzz_expect(trainer->updates == updates && memcmp(kept, note, sizeof kept) == 0 && memcmp(again, note, sizeof again) == 0);

@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     vit_json_document document;
     vit_loader *loader;
     vit_error error = {0};
-    vit_status status = vit_json_parse(&document, "input.json", data, size, options.limits.json_depth,
+    vit_status status = vit_json_parse(&document, "input.json", data, size, &options.limits,
                                        &options.allocator, &error);
     fuzz_check_error(status, &error);
     if (status == VIT_OK && size < 4096)

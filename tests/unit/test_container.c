@@ -126,7 +126,7 @@ static void load_cases(void) {
         return;
     vit_buffer text = load(GOLDEN "containers.json");
     if (!CHECK_STATUS(VIT_OK,
-                      vit_json_parse(&cases, "containers.json", text.data, text.size, 8, &options.allocator, &error)))
+                      vit_json_parse(&cases, "containers.json", text.data, text.size, &options.limits, &options.allocator, &error)))
         exit(1);
     vit_buffer_release(&text);
 }

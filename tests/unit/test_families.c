@@ -13,8 +13,9 @@ static vit_error error;
 
 static vit_status claims_of(const char *text, vit_claims *claims) {
     const vit_allocator allocator = vit_default_options().allocator;
+    const vit_limits limits = vit_default_options().limits;
     vit_json_document json;
-    CHECK_STATUS(VIT_OK, vit_json_parse(&json, "text", text, strlen(text), 16, &allocator, &error));
+    CHECK_STATUS(VIT_OK, vit_json_parse(&json, "text", text, strlen(text), &limits, &allocator, &error));
     vit_claims_init(claims);
     const vit_status status = vit_claims_from_json(claims, "text", json.root, &allocator, &error);
     vit_json_release(&json);
@@ -48,10 +49,11 @@ static void check_architecture(const vit_json *row) {
 
 static void test_architectures(void) {
     const vit_allocator allocator = vit_default_options().allocator;
+    const vit_limits limits = vit_default_options().limits;
     vit_buffer text = {.allocator = &allocator};
     vit_json_document json;
     CHECK_STATUS(VIT_OK, vit_read_file(&text, GOLDEN "timm_architectures.json", 1 << 20, &error));
-    CHECK_STATUS(VIT_OK, vit_json_parse(&json, "names", text.data, text.size, 4, &allocator, &error));
+    CHECK_STATUS(VIT_OK, vit_json_parse(&json, "names", text.data, text.size, &limits, &allocator, &error));
     CHECK(json.root->length == 179);
     for (const vit_json *row = json.root->child; row; row = row->next)
         check_architecture(row);

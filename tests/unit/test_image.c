@@ -72,7 +72,7 @@ static void test_malformed(void) {
     vit_buffer text = read_file(ERRORS "images.json");
     vit_json_document list;
     vit_error error;
-    if (!CHECK_STATUS(VIT_OK, vit_json_parse(&list, "images.json", text.data, text.size, 8, &plain.allocator, &error)))
+    if (!CHECK_STATUS(VIT_OK, vit_json_parse(&list, "images.json", text.data, text.size, &plain.limits, &plain.allocator, &error)))
         return;
     for (const vit_json *row = list.root->child; row; row = row->next) {
         char path[300];
@@ -556,7 +556,7 @@ static void test_short_side(void) {
     vit_json_document table;
     vit_error error;
     if (!CHECK_STATUS(VIT_OK,
-                      vit_json_parse(&table, "table.json", text.data, text.size, 8, &options.allocator, &error)))
+                      vit_json_parse(&table, "table.json", text.data, text.size, &options.limits, &options.allocator, &error)))
         return;
     for (const vit_json *row = vit_json_get(table.root, "rows")->child; row; row = row->next) {
         int v[5], count = 0;

@@ -13,10 +13,11 @@ static vit_json_document document;
 static vit_status parse_bytes(const void *text, size_t bytes, uint32_t depth) {
     static vit_options options;
     options = vit_default_options();
+    options.limits.json_depth = depth;
     /* a copy of the exact size, so that reading past the end is seen */
     void *copy = malloc(bytes ? bytes : 1);
     memcpy(copy, text, bytes);
-    vit_status status = vit_json_parse(&document, "t.json", copy, bytes, depth, &options.allocator, &error);
+    vit_status status = vit_json_parse(&document, "t.json", copy, bytes, &options.limits, &options.allocator, &error);
     free(copy);
     return status;
 }
@@ -258,6 +259,26 @@ static void test_many_keys(void) {
     free(text);
 }
 
+/* No more values than the tensors that are allowed can need. */
+static void test_many_values(void) {
+    vit_options options = vit_default_options();
+    const size_t values = 70000;
+    vit_buffer text = {.allocator = &options.allocator};
+    for (size_t i = 0; i < values; i++)
+        CHECK_STATUS(VIT_OK, vit_buffer_append(&text, i ? ",1" : "[1", 2, "text", &error));
+    CHECK_STATUS(VIT_OK, vit_buffer_append(&text, "]", 1, "text", &error));
+    options.limits.tensors = 10;
+    CHECK_STATUS(VIT_ERR_LIMIT,
+                 vit_json_parse(&document, "t.json", text.data, text.size, &options.limits, &options.allocator, &error));
+    CHECK_MENTIONS(error.text, "t.json: more values than 10 tensors can need (limit tensors)");
+    options.limits.tensors = 1000;
+    CHECK_STATUS(VIT_OK,
+                 vit_json_parse(&document, "t.json", text.data, text.size, &options.limits, &options.allocator, &error));
+    CHECK(document.root->length == values);
+    vit_json_release(&document);
+    vit_buffer_release(&text);
+}
+
 static const char sample[] =
     "{\"a\": [1, -2.5e-3, \"x\\u00e9\\ud83d\\ude00\xc3\xa9\", true, false, null], \"b\": {\"c\": {}}}";
 
@@ -284,11 +305,12 @@ static void scarce_release(void *context, void *block) {
 }
 
 static void test_out_of_memory(void) {
+    const vit_limits limits = vit_default_options().limits;
     vit_status status = VIT_ERR_OUT_OF_MEMORY;
     for (int allowed = 0; status != VIT_OK && allowed < 100; allowed++) {
         struct scarce scarce = {allowed, 0};
         vit_allocator allocator = {scarce_alloc, scarce_release, &scarce};
-        status = vit_json_parse(&document, "t.json", sample, sizeof sample - 1, 64, &allocator, &error);
+        status = vit_json_parse(&document, "t.json", sample, sizeof sample - 1, &limits, &allocator, &error);
         CHECK(status == VIT_OK || status == VIT_ERR_OUT_OF_MEMORY);
         vit_json_release(&document);
         CHECK(scarce.held == 0);
@@ -297,4 +319,4 @@ static void test_out_of_memory(void) {
 }
 
 TEST_MAIN(TEST(test_tree), TEST(test_strings), TEST(test_integers), TEST(test_doubles), TEST(test_decimals),
-          TEST(test_refused), TEST(test_messages), TEST(test_depth), TEST(test_many_keys), TEST(test_prefixes), TEST(test_out_of_memory))
+          TEST(test_refused), TEST(test_messages), TEST(test_depth), TEST(test_many_keys), TEST(test_many_values), TEST(test_prefixes), TEST(test_out_of_memory))

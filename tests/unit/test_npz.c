@@ -133,7 +133,7 @@ static void test_goldens(void) {
     vit_buffer text = load(GOLDEN "npz.json");
     vit_json_document cases;
     reset(1000);
-    if (!CHECK_STATUS(VIT_OK, vit_json_parse(&cases, "npz.json", text.data, text.size, 8, &options.allocator, &error)))
+    if (!CHECK_STATUS(VIT_OK, vit_json_parse(&cases, "npz.json", text.data, text.size, &options.limits, &options.allocator, &error)))
         return;
     for (const vit_json *entry = cases.root->child; entry; entry = entry->next) {
         char path[300];
