@@ -121,6 +121,9 @@ const float *vit_trainer_logits(const vit_trainer *trainer, int index);
 const vit_model *vit_trainer_model(const vit_trainer *trainer);
 /* The one with averaged parameters; NULL without polyak. */
 const vit_model *vit_trainer_average(const vit_trainer *trainer);
+/* VIT_ERR_ARGUMENT for the first of the beginnings (vit_train_options.freeze) that no weight of the model has, which a
+ * trainer passes over. */
+vit_status vit_train_check_freeze(const vit_model *model, const char *freeze, vit_error *error);
 /* The rate of an update, counted from 0. */
 double vit_train_rate(const vit_train_options *options, int64_t update);
 
@@ -195,7 +198,8 @@ void vit_feed_close(vit_feed *feed);
 /* Pictures of a pass. */
 int vit_feed_count(const vit_feed *feed);
 /* The next batch into the trainer's inputs and targets. A picture that cannot be used is replaced by the next of the
- * pass: *bad counts them, and *text names the last (until the next call), NULL if there was none. */
+ * pass. *bad: how many were found to be such for the first time; *text: NULL, or lines about them, with 0 at the end,
+ * fewer than *bad if they are very many, valid until the next call. */
 vit_status vit_feed_next(vit_feed *feed, vit_trainer *trainer, int *bad, const char **text, vit_error *error);
 
 #ifdef __cplusplus

@@ -1,7 +1,9 @@
-/* vit plot: the curves of training runs, as SVG. */
+/* vit plot: the curves of training runs, as SVG or PNG. */
+#include "canvas.h"
 #include "commands.h"
 #include "options.h"
 #include "paths.h"
+#include "replace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,11 +13,11 @@
 static const vit_cli_command command = {
     .name = "plot",
     .summary = "curves of training runs",
-    .arguments = "[options] --out O.svg RUN.jsonl...",
+    .arguments = "[options] --out O.svg|O.png RUN.jsonl...",
     .details = "Loss and accuracy over the passes through the data, of the training pictures (thin, with what "
                "augmentation and dropout make of them) and of the test (thick), for each log that 'vit train' has "
                "written. Lines of a log that cannot be read are counted and left out.",
-    .examples = "  vit plot run/log.jsonl --out run.svg\n"
+    .examples = "  vit plot run/log.jsonl --out run.png\n"
                 "  vit plot --title 'position embeddings' none/log.jsonl learnt/log.jsonl --out positions.svg\n",
     .least = 1,
     .most = -1,
@@ -24,7 +26,7 @@ static const vit_cli_command command = {
 enum { LOSS, ACCURACY, TEST_LOSS, TEST_ACCURACY, SERIES };
 
 static const char *const keys[SERIES] = {"\"loss\":", "\"accuracy\":", "\"test_loss\":", "\"test_accuracy\":"};
-static const char *const colors[] = {"#2f6fb0", "#d1652a", "#3d8c40", "#8a4fa3", "#b8872b", "#4a4a4a"};
+static const vit_cli_color colors[] = {0x2f6fb0, 0xd1652a, 0x3d8c40, 0x8a4fa3, 0xb8872b, 0x4a4a4a};
 
 enum { COLORS = sizeof colors / sizeof *colors };
 
@@ -97,6 +99,14 @@ static int read_log(const char *path, curve curves[SERIES]) {
 
 /* ---- Drawing ---- */
 
+/* What is drawn on: text in svg, or else a picture with SCALE pixels for each unit. */
+typedef struct sheet {
+    FILE *svg;
+    vit_image png;
+} sheet;
+
+enum { SCALE = 2, TEXT = 9 /* capitals of a font of 13 */ };
+
 static double place_x(const panel *p, double x) {
     return p->left + p->width * x / p->x_most;
 }
@@ -111,44 +121,70 @@ static double step_of(double range) {
     return power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
 }
 
-static void write_text(FILE *out, double x, double y, const char *style, const char *text) {
-    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, style);
+static void draw_line(sheet *s, double x0, double y0, double x1, double y1, double width, vit_cli_color color) {
+    if (s->svg)
+        fprintf(s->svg, "<path d=\"M%.1f %.1fL%.1f %.1f\" stroke=\"#%06x\" stroke-width=\"%g\"/>\n", x0, y0, x1, y1,
+                (unsigned)color, width);
+    else
+        vit_cli_stroke(&s->png, SCALE * x0, SCALE * y0, SCALE * x1, SCALE * y1, SCALE * width, color);
+}
+
+/* anchor: 0, 0.5 or 1 of the text's width lies left of x; large: a title. */
+static void draw_text(sheet *s, double x, double y, double anchor, int large, const char *text) {
+    if (!s->svg) {
+        vit_cli_text(&s->png, SCALE * x, SCALE * y, SCALE * TEXT * (large ? 1.4 : 1), anchor, VIT_CLI_INK, text);
+        return;
+    }
+    fprintf(s->svg, "<text x=\"%.1f\" y=\"%.1f\"%s%s>", x, y, large ? " font-size=\"18\"" : "",
+            anchor > 0.5 ? " text-anchor=\"end\"" : anchor > 0 ? " text-anchor=\"middle\"" : "");
     for (const char *c = text; *c; c++)
         switch (*c) {
-        case '&': fputs("&amp;", out); break;
-        case '<': fputs("&lt;", out); break;
-        case '>': fputs("&gt;", out); break;
-        default: fputc((unsigned char)*c < 32 ? ' ' : *c, out);
+        case '&': fputs("&amp;", s->svg); break;
+        case '<': fputs("&lt;", s->svg); break;
+        case '>': fputs("&gt;", s->svg); break;
+        default: fputc((unsigned char)*c < 32 ? ' ' : *c, s->svg);
         }
-    fputs("</text>\n", out);
+    fputs("</text>\n", s->svg);
 }
 
-static void draw_frame(FILE *out, const panel *p, const char *label) {
+static void draw_frame(sheet *s, const panel *p, const char *label) {
     char text[32];
-    const double step_y = step_of(p->most - p->least), step_x = step_of(p->x_most);
+    const double step_y = step_of(p->most - p->least), step_x = step_of(p->x_most), right = p->left + p->width,
+                 foot = p->top + p->height;
     for (double y = ceil(p->least / step_y) * step_y; y <= p->most + step_y * 1e-9; y += step_y) {
-        fprintf(out, "<path d=\"M%.1f %.1fH%.1f\" stroke=\"#ddd\"/>\n", p->left, place_y(p, y), p->left + p->width);
+        draw_line(s, p->left, place_y(p, y), right, place_y(p, y), 1, 0xdddddd);
         snprintf(text, sizeof text, "%.6g", fabs(y) < step_y * 1e-9 ? 0 : y);
-        write_text(out, p->left - 8, place_y(p, y) + 4, " text-anchor=\"end\"", text);
+        draw_text(s, p->left - 8, place_y(p, y) + 4, 1, 0, text);
     }
     for (double x = 0; x <= p->x_most * (1 + 1e-9); x += step_x) {
-        fprintf(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#eee\"/>\n", place_x(p, x), p->top, p->top + p->height);
+        draw_line(s, place_x(p, x), p->top, place_x(p, x), foot, 1, 0xeeeeee);
         snprintf(text, sizeof text, "%.6g", x);
-        write_text(out, place_x(p, x), p->top + p->height + 18, " text-anchor=\"middle\"", text);
+        draw_text(s, place_x(p, x), foot + 18, 0.5, 0, text);
     }
-    fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"#888\"/>\n", p->left,
-            p->top, p->width, p->height);
-    write_text(out, p->left, p->top - 8, " font-weight=\"bold\"", label);
+    draw_line(s, p->left, p->top, right, p->top, 1, VIT_CLI_GREY);
+    draw_line(s, right, p->top, right, foot, 1, VIT_CLI_GREY);
+    draw_line(s, right, foot, p->left, foot, 1, VIT_CLI_GREY);
+    draw_line(s, p->left, foot, p->left, p->top, 1, VIT_CLI_GREY);
+    draw_text(s, p->left, p->top - 8, 0, 0, label);
 }
 
-static void draw_curve(FILE *out, const panel *p, const curve *c, const char *color, double width, double opacity) {
-    if (!c->count)
-        return;
-    fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%g\" stroke-opacity=\"%g\" points=\"", color,
-            width, opacity);
-    for (size_t i = 0; i < c->count; i++)
-        fprintf(out, "%.1f,%.1f ", place_x(p, c->points[2 * i]), place_y(p, c->points[2 * i + 1]));
-    fputs("\"/>\n", out);
+/* Of a single point a dot. */
+static void draw_curve(sheet *s, const panel *p, const curve *c, vit_cli_color color, double width) {
+    if (s->svg && c->count)
+        fprintf(s->svg, "<polyline fill=\"none\" stroke-linecap=\"round\" stroke=\"#%06x\" stroke-width=\"%g\" points=\"",
+                (unsigned)color, width);
+    for (size_t i = 0; i < c->count; i++) {
+        const double *point = &c->points[2 * i], *before = i ? point - 2 : point;
+        const double x = place_x(p, point[0]), y = place_y(p, point[1]);
+        if (s->svg)
+            fprintf(s->svg, "%.1f,%.1f ", x, y);
+        else
+            draw_line(s, place_x(p, before[0]), place_y(p, before[1]), x, y, width, color);
+    }
+    if (s->svg && c->count == 1)
+        fprintf(s->svg, "%.1f,%.1f", place_x(p, c->points[0]), place_y(p, c->points[1]));
+    if (s->svg && c->count)
+        fputs("\"/>\n", s->svg);
 }
 
 static void widen(panel *p, const curve *c) {
@@ -159,7 +195,9 @@ static void widen(panel *p, const curve *c) {
     }
 }
 
-static void draw(FILE *out, const char *title, curve (*runs)[SERIES], char **names, int count) {
+enum { WIDTH = 940, HEIGHT = 430, LEGEND = 20 /* for each run */ };
+
+static void draw(sheet *s, const char *title, curve (*runs)[SERIES], char **names, int count) {
     panel loss = {.left = 70, .top = 70, .width = 380, .height = 300, .least = 1e300, .most = -1e300};
     panel accuracy = {.left = 530, .top = 70, .width = 380, .height = 300, .least = 0, .most = 1};
     for (int i = 0; i < count; i++) {
@@ -170,69 +208,64 @@ static void draw(FILE *out, const char *title, curve (*runs)[SERIES], char **nam
     }
     loss.least = fmin(loss.least, loss.most - 1e-6);
     loss.x_most = accuracy.x_most = fmax(fmax(loss.x_most, accuracy.x_most), 1e-6);
-    fprintf(out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"940\" height=\"%d\" font-family=\"sans-serif\" "
-            "font-size=\"13\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-            430 + 20 * count);
-    write_text(out, 70, 32, " font-size=\"18\"", title);
-    draw_frame(out, &loss, "loss");
-    draw_frame(out, &accuracy, "accuracy, %");
+    draw_text(s, 70, 32, 0, 1, title);
+    draw_frame(s, &loss, "loss");
+    draw_frame(s, &accuracy, "accuracy, %");
     for (int i = 0; i < count; i++) {
-        const char *color = colors[i % COLORS];
+        const vit_cli_color color = colors[i % COLORS], faint = vit_cli_mix(VIT_CLI_WHITE, color, 0.6);
+        const double y = HEIGHT - 16 + LEGEND * i;
         char legend[700], last[64] = "";
         const curve *test = &runs[i][TEST_ACCURACY];
-        draw_curve(out, &loss, &runs[i][LOSS], color, 1, 0.6);
-        draw_curve(out, &accuracy, &runs[i][ACCURACY], color, 1, 0.6);
-        draw_curve(out, &loss, &runs[i][TEST_LOSS], color, 2.5, 1);
-        draw_curve(out, &accuracy, test, color, 2.5, 1);
-        fprintf(out, "<rect x=\"70\" y=\"%d\" width=\"24\" height=\"4\" fill=\"%s\"/>\n", 412 + 20 * i, color);
+        draw_curve(s, &loss, &runs[i][LOSS], faint, 1);
+        draw_curve(s, &accuracy, &runs[i][ACCURACY], faint, 1);
+        draw_curve(s, &loss, &runs[i][TEST_LOSS], color, 2.5);
+        draw_curve(s, &accuracy, test, color, 2.5);
+        draw_line(s, 70, y, 94, y, 4, color);
         if (test->count)
             snprintf(last, sizeof last, ": test accuracy %.2f %%", test->points[2 * test->count - 1]);
         snprintf(legend, sizeof legend, "%.600s%s", names[i], last);
-        write_text(out, 102, 418 + 20 * i, "", legend);
+        draw_text(s, 102, y + 4, 0, 0, legend);
     }
-    write_text(out, 870, 408, " text-anchor=\"end\"", "epochs; thin: training, thick: test");
-    fputs("</svg>\n", out);
+    draw_text(s, WIDTH - 30, 408, 1, 0, "epochs; thin: training, thick: test");
 }
 
 /* An exit status, after a complaint where there is one. */
-static int write_plot(const char *path, const char *title, curve (*runs)[SERIES], char **names, int count) {
-    const size_t room = strlen(path) + sizeof ".part";
-    char *temporary = malloc(room);
-    FILE *out = NULL;
-    if (temporary) {
-        snprintf(temporary, room, "%s.part", path);
-        out = fopen(temporary, "w");
+static int write_svg(const char *path, const char *title, curve (*runs)[SERIES], char **names, int count) {
+    vit_cli_replace out;
+    if (vit_cli_replace_open(&out, path)) {
+        sheet s = {.svg = out.file};
+        fprintf(out.file,
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" "
+                "font-size=\"13\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+                WIDTH, HEIGHT + LEGEND * count);
+        draw(&s, title, runs, names, count);
+        fputs("</svg>\n", out.file);
     }
-    int failed = !out;
-    if (out) {
-        draw(out, title, runs, names, count);
-        failed = ferror(out);
-        failed |= fclose(out) != 0;
-        if (failed || rename(temporary, path) != 0) {
-            failed = 1;
-            remove(temporary);
-        }
-    }
-    free(temporary);
-    if (failed)
-        vit_cli_complain("%s: cannot be written", path);
-    return failed ? VIT_CLI_FAILED : VIT_CLI_OK;
+    return vit_cli_replace_close(&out, 1) ? VIT_CLI_OK : VIT_CLI_FAILED;
+}
+
+static int write_png(const char *path, const char *title, curve (*runs)[SERIES], char **names, int count) {
+    sheet s = {0};
+    if (!vit_cli_canvas_open(&s.png, SCALE * WIDTH, SCALE * (HEIGHT + LEGEND * count), VIT_CLI_WHITE))
+        return VIT_CLI_FAILED;
+    draw(&s, title, runs, names, count);
+    return vit_cli_canvas_save(&s.png, path);
 }
 
 int vit_cli_plot(int argc, char **argv) {
     const char *path = NULL, *title = "training";
     int count, status;
     const vit_cli_option options[] = {
-        {"out", "O.svg", VIT_CLI_TEXT, &path, 0, 0, "the file to write"},
+        {"out", "O.svg|O.png", VIT_CLI_TEXT, &path, 0, 0, "the file to write"},
         {"title", "TEXT", VIT_CLI_TEXT, &title, 0, 0, "above the curves"},
         {0},
     };
     status = vit_cli_parse(&command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    if (!path || !vit_cli_has_extension(path, ".svg"))
-        return vit_cli_usage(&command, "expected --out and a name that ends in .svg");
+    const int is_svg = path && vit_cli_has_extension(path, ".svg");
+    if (!is_svg && (!path || !vit_cli_has_extension(path, ".png")))
+        return vit_cli_usage(&command, "expected --out and a name that ends in .svg or .png");
     if (!vit_cli_can_write(path))
         return VIT_CLI_FAILED;
     curve(*runs)[SERIES] = calloc((size_t)count, sizeof *runs);
@@ -242,7 +275,7 @@ int vit_cli_plot(int argc, char **argv) {
     for (int i = 0; i < count && status == VIT_CLI_OK; i++)
         status = read_log(argv[i], runs[i]);
     if (status == VIT_CLI_OK)
-        status = write_plot(path, title, runs, argv, count);
+        status = (is_svg ? write_svg : write_png)(path, title, runs, argv, count);
     for (int i = 0; i < count && runs; i++)
         for (int s = 0; s < SERIES; s++)
             free(runs[i][s].points);

@@ -185,6 +185,9 @@ static void introduce(const material *m, int pictures, const vit_cli_training *t
     vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %d pictures, %.0f MB", pictures,
                  (long long)t->options.updates, t->options.batch * t->options.accumulate,
                  (double)vit_trainer_bytes(m->model, &t->options) * 1e-6);
+    if (t->options.warmup >= t->options.updates && t->options.warmup > 1)
+        vit_cli_complain("the warm-up of %lld updates does not end before the run: the rate never reaches %g",
+                         (long long)t->options.warmup, t->options.rate);
 }
 
 /* The rate that does best on the pictures held out, each tried for the whole length. */
@@ -242,6 +245,11 @@ static int train(const request *r, material *m) {
         status = open_model(r, m);
     if (status != VIT_CLI_OK)
         return status;
+    vit_error error;
+    if (vit_train_check_freeze(m->model, r->freeze, &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
     int held = 0, left_out = 0;
     for (int i = 0; i < vit_dataset_count(m->data); i++) {
         held += m->held_out[i] == 1;

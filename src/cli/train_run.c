@@ -357,6 +357,19 @@ static int evaluate_and_note(progress *p) {
     return p->run->folder ? save_model(p, "best.gguf") : VIT_CLI_OK;
 }
 
+static void complain_pictures(progress *p, const char *text, int bad) {
+    int named = 0;
+    hide(p);
+    for (const char *line = text; *line; named++) {
+        const size_t length = strcspn(line, "\n");
+        vit_cli_complain("%.*s; the next picture takes its place", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    if (named < bad)
+        vit_cli_complain("and %d more pictures that cannot be used", bad - named);
+    p->bad += bad;
+}
+
 /* One batch; and what is due after an update. */
 static int batch(progress *p) {
     const vit_cli_training *run = p->run;
@@ -373,11 +386,8 @@ static int batch(progress *p) {
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }
-    if (text) {
-        hide(p);
-        vit_cli_complain("%s; the next picture takes its place", text);
-        p->bad += bad;
-    }
+    if (bad)
+        complain_pictures(p, text, bad);
     p->loss += p->last.loss;
     p->batches++;
     p->correct += p->last.correct;

@@ -70,7 +70,7 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"warmup-epochs", "N", VIT_CLI_NUMBER, &(s).warmup_epochs, 0, 1e6, "the same in passes through the data"},         \
     {"weight-decay", "W", VIT_CLI_NUMBER, &(s).weight_decay, 0, 1e3, "of weights of linear layers"},                   \
     {"clip", "NORM", VIT_CLI_NUMBER, &(s).clip, 0, 1e9, "longest gradient; 0: any"},                                   \
-    {"average", "D", VIT_CLI_NUMBER, &(s).average, 0, 1,                                                               \
+    {"average", "D", VIT_CLI_NUMBER, &(s).average, 0, 0.9999999,                                                      \
      "evaluate and save averages: D x average + (1 - D) x weights after each update; 0: the weights"},      \
     {"loss", "softmax|sigmoid", VIT_CLI_CHOICE, &(s).loss, 0, 0, "cross-entropy of which probabilities"},              \
     {"label-smoothing", "E", VIT_CLI_NUMBER, &(s).smoothing, 0, 1, "part of the target that all classes share"},       \

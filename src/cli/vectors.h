@@ -2,15 +2,13 @@
 #ifndef VIT_CLI_VECTORS_H
 #define VIT_CLI_VECTORS_H
 
+#include "replace.h"
+
 #include <stddef.h>
-#include <stdio.h>
 
 typedef struct vit_cli_vectors {
-    const char *path;
-    char *temporary;
-    FILE *file;
+    vit_cli_replace out;
     size_t width, rows;
-    int failed;
 } vit_cli_vectors;
 
 /* Whether the name ends in .npy or .safetensors. */

@@ -20,7 +20,8 @@ typedef struct slot {
     float *input, *targets;
     int done, bad;
     vit_status status;  /* of the last sample that could not be made at all */
-    char text[400];     /* of the last bad picture */
+    char failure[400];  /* what that says */
+    char text[4096];    /* lines about pictures that are bad, as many as have room */
 } slot;
 
 struct vit_feed {
@@ -29,11 +30,12 @@ struct vit_feed {
     vit_allocator allocator;
     vit_arena arena;
     int32_t *chosen;    /* [count]: pictures that take part */
+    uint8_t *known_bad; /* of each picture of the dataset: it was found bad */
     int count;
     slot slots[AHEAD];
     int slot_count;
     int64_t batch;      /* the next that is asked for */
-    char text[400];
+    char text[4096];    /* of the batch that was given last */
 #ifdef FEED_THREADS
     pthread_mutex_t mutex;
     pthread_cond_t made, asked;
@@ -73,18 +75,48 @@ static int make_picture(const vit_feed *f, int index, uint64_t key, float *out, 
     return status == VIT_OK;
 }
 
-/* Sample `number` of all, as image `place` of a slot. bad: how many pictures were passed over. */
-static vit_status make_sample(const vit_feed *f, int64_t number, slot *s, int place, int *bad, vit_error *error) {
+static void lock(vit_feed *f) {
+#ifdef FEED_THREADS
+    pthread_mutex_lock(&f->mutex);
+#else
+    (void)f;
+#endif
+}
+
+static void unlock(vit_feed *f) {
+#ifdef FEED_THREADS
+    pthread_mutex_unlock(&f->mutex);
+#else
+    (void)f;
+#endif
+}
+
+/* Names and counts a picture the first time. */
+static void note_bad(vit_feed *f, slot *s, int index, const char *text) {
+    lock(f);
+    if (!f->known_bad[index]) {
+        const size_t used = strlen(s->text), room = sizeof s->text - used;
+        f->known_bad[index] = 1;
+        s->bad++;
+        if (snprintf(s->text + used, room, "%s%.390s", used ? "\n" : "", text) >= (int)room)
+            s->text[used] = 0;
+    }
+    unlock(f);
+}
+
+/* Sample `number` of all, as image `place` of a slot. */
+static vit_status make_sample(vit_feed *f, int64_t number, slot *s, int place, vit_error *error) {
     const vit_feed_options *o = &f->options;
     const size_t pixels = (size_t)o->height * (size_t)o->width * 3;
     float *target = s->targets + (size_t)place * (size_t)o->classes;
     const uint64_t pass = (uint64_t)(number / f->count), order = vit_random_key(o->seed, 2 * pass);
-    for (*bad = 0; *bad < TRIES; ++*bad) {
-        const int position = (int)((number + *bad) % f->count), index = f->chosen[shuffled(order, position, f->count)];
+    for (int tries = 0; tries < TRIES; tries++) {
+        const int position = (int)((number + tries) % f->count), index = f->chosen[shuffled(order, position, f->count)];
         const uint64_t key = vit_random_key(vit_random_key(o->seed, 2 * pass + 1), (uint64_t)position);
         if (!make_picture(f, index, key, s->input + (size_t)place * pixels, error)) {
             if (error->status == VIT_ERR_OUT_OF_MEMORY)
                 break; /* the picture is good: passing it over would change what a seed means */
+            note_bad(f, s, index, error->text);
             continue;
         }
         memset(target, 0, (size_t)o->classes * sizeof *target);
@@ -95,13 +127,12 @@ static vit_status make_sample(const vit_feed *f, int64_t number, slot *s, int pl
     return error->status;
 }
 
-static void note(slot *s, vit_status status, int bad, const vit_error *error) {
+static void note_done(slot *s, vit_status status, const vit_error *error) {
     s->done++;
-    s->bad += bad;
-    if (bad || status != VIT_OK)
-        snprintf(s->text, sizeof s->text, "%.390s", error->text);
-    if (status != VIT_OK)
+    if (status != VIT_OK) {
         s->status = status;
+        snprintf(s->failure, sizeof s->failure, "%.390s", error->text);
+    }
 }
 
 /* ---- Threads ---- */
@@ -120,10 +151,9 @@ static void *work(void *context) {
         slot *s = &f->slots[number / batch % f->slot_count];
         pthread_mutex_unlock(&f->mutex);
         vit_error error = {0};
-        int bad;
-        const vit_status status = make_sample(f, number, s, (int)(number % batch), &bad, &error);
+        const vit_status status = make_sample(f, number, s, (int)(number % batch), &error);
         pthread_mutex_lock(&f->mutex);
-        note(s, status, bad, &error);
+        note_done(s, status, &error);
         if (s->done == batch)
             pthread_cond_signal(&f->made);
     }
@@ -168,24 +198,22 @@ static slot *wait_for_batch(vit_feed *f) {
 #endif
     for (int i = 0; i < f->options.batch; i++) {
         vit_error error = {0};
-        int bad;
-        const vit_status status = make_sample(f, f->batch * f->options.batch + i, s, i, &bad, &error);
-        note(s, status, bad, &error);
+        const vit_status status = make_sample(f, f->batch * f->options.batch + i, s, i, &error);
+        note_done(s, status, &error);
     }
     return s;
 }
 
 static void give_back(vit_feed *f, slot *s) {
-#ifdef FEED_THREADS
-    pthread_mutex_lock(&f->mutex);
-#endif
+    lock(f);
     s->done = s->bad = 0;
     s->status = VIT_OK;
+    s->text[0] = 0;
     f->batch++;
 #ifdef FEED_THREADS
     pthread_cond_broadcast(&f->asked);
-    pthread_mutex_unlock(&f->mutex);
 #endif
+    unlock(f);
 }
 
 /* ---- Calls ---- */
@@ -194,6 +222,7 @@ static void take_buffers(vit_feed *f) {
     const vit_feed_options *o = &f->options;
     const size_t batch = (size_t)o->batch, pixels = (size_t)o->height * (size_t)o->width * 3;
     f->chosen = vit_arena_take(&f->arena, vit_size_mul((size_t)f->dataset->count, sizeof *f->chosen));
+    f->known_bad = vit_arena_take(&f->arena, (size_t)f->dataset->count);
     for (int i = 0; i < f->slot_count; i++) {
         f->slots[i].input = vit_arena_take(&f->arena, vit_size_mul(vit_size_mul(batch, pixels), sizeof(float)));
         f->slots[i].targets =
@@ -247,6 +276,7 @@ vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_f
         return status;
     }
     take_buffers(f);
+    memset(f->known_bad, 0, (size_t)dataset->count);
     for (int i = 0; i < dataset->count; i++)
         if (!options->held_out || !options->held_out[i])
             f->chosen[f->count++] = i;
@@ -313,15 +343,15 @@ vit_status vit_feed_next(vit_feed *f, vit_trainer *trainer, int *bad, const char
     *text = s->bad ? f->text : NULL;
     memcpy(f->text, s->text, sizeof f->text);
     const vit_status status = s->status;
+    if (status == VIT_ERR_OUT_OF_MEMORY)
+        vit_fail(error, status, "%s", s->failure);
+    else if (status != VIT_OK)
+        vit_fail(error, status, "%d pictures one after another cannot be used; the last: %.300s", TRIES, s->failure);
     if (status == VIT_OK) {
         vit_mix_batch(o, vit_random_key(o->seed ^ 0x6d6978, (uint64_t)f->batch), s->input, s->targets);
         memcpy(vit_trainer_input(trainer, 0), s->input, (size_t)o->batch * pixels * sizeof(float));
         memcpy(vit_trainer_target(trainer, 0), s->targets, (size_t)o->batch * (size_t)o->classes * sizeof(float));
     }
     give_back(f, s);
-    if (status == VIT_ERR_OUT_OF_MEMORY)
-        return vit_fail(error, status, "%s", f->text);
-    if (status != VIT_OK)
-        return vit_fail(error, status, "%d pictures one after another cannot be used; the last: %.300s", TRIES, f->text);
-    return VIT_OK;
+    return status;
 }

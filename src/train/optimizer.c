@@ -14,6 +14,20 @@ static int is_kernel(const vit_slot *slot) {
     return slot->rank >= 2 && length > 7 && strcmp(slot->name + length - 7, ".weight") == 0;
 }
 
+vit_status vit_train_check_freeze(const vit_model *model, const char *freeze, vit_error *error) {
+    while (freeze && *freeze) {
+        const size_t length = strcspn(freeze, ",");
+        int i = 0;
+        while (i < model->slot_count && strncmp(model->slots[i].name, freeze, length) != 0)
+            i++;
+        if (length && i == model->slot_count)
+            return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: no weight's name begins with \"%.*s\"",
+                            (int)(length < 100 ? length : 100), freeze);
+        freeze += length + (freeze[length] == ',');
+    }
+    return VIT_OK;
+}
+
 static int is_frozen(const char *freeze, const char *name) {
     while (freeze && *freeze) {
         const size_t length = strcspn(freeze, ",");

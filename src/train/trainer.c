@@ -65,7 +65,7 @@ static vit_status check_options(const vit_train_options *o, vit_error *error) {
         {"final rate", o->final_rate, 0, 1e6},
         {"warm-up", (double)o->warmup, 0, 1e15},
         {"updates", (double)o->updates, 1, 1e15},
-        {"averaging", o->polyak, 0, 1},
+        {"averaging", o->polyak, 0, 0.9999999},
         {"corrupted share", o->corrupt, 0, 1},
         {"share of the mask token", o->corrupt_masked, 0, 1},
         {"share of other patches", o->corrupt_swapped, 0, 1.0 - o->corrupt_masked + 1e-6}, /* both as float32 */

@@ -11,7 +11,7 @@ import tarfile
 import time
 import xml.etree.ElementTree
 
-from files import png, read, write
+from files import png, read, read_png, write
 
 SMALL = ["--layers", "2", "--width", "24", "--heads", "3", "--mlp", "32", "--patch", "4", "--size", "16", "--batch", "8"]
 
@@ -238,16 +238,20 @@ def test_train_plot(vit, tally, folder):
     tally.check(result.status == 0 and "1 lines left out" in result.err, "plot", result)
     root = xml.etree.ElementTree.parse(f"{folder}/o.svg").getroot()
     drawn = [len(e.get("points").split()) for e in root.iter("{http://www.w3.org/2000/svg}polyline")]
-    tally.equal(drawn, [9, 9, 1, 1] * 2, "points of the curves")
+    tally.equal(drawn, [9, 9, 2, 2] * 2, "points of the curves, one twice that is alone")
     texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
     legends = sum("a & b.jsonl: test accuracy 61.25 %" in text for text in texts)
     tally.check("<two>" in texts and legends == 2, "texts", texts)
     tally.check(not any(name.endswith(".part") for name in os.listdir(folder)), "nothing temporary is left", os.listdir(folder))
+    result = vit.run("plot", "--out", f"{folder}/o.png", f"{folder}/a & b.jsonl")
+    width, height, pixels = read_png(f"{folder}/o.png")
+    blue = sum(pixels[i : i + 3] == bytes((0x2F, 0x6F, 0xB0)) for i in range(0, len(pixels), 3))
+    tally.check(result.status == 0 and (width, height) == (1880, 900) and blue > 200, "as PNG", (width, height, blue))
     write(f"{folder}/other", "{}\n")
     for arguments, status in (
         ([f"{folder}/other", "--out", f"{folder}/x.svg"], 1),
         (["none", "--out", f"{folder}/x.svg"], 1),
-        ([f"{folder}/other", "--out", f"{folder}/x.png"], 2),
+        ([f"{folder}/other", "--out", f"{folder}/x.gif"], 2),
         ([f"{folder}/other"], 2),
     ):
         result = vit.run("plot", *arguments)
@@ -308,10 +312,15 @@ def test_train_complaints(vit, tally, folder):
     data = pictures(f"{folder}/data")
     write(f"{data}/class 2/03.png", b"no picture")
     write(f"{data}/class 0/04.png", read(f"{data}/class 0/04.png")[:60])
-    result = vit.run("train", *SMALL, "--epochs", "1", "--out", f"{folder}/a", data)
-    words = "class 2/03.png" in result.err and "takes its place" in result.err
-    tally.check(result.status == 0 and words, "bad pictures", result)
-    tally.check(log(f"{folder}/a")[-1]["bad_images"] >= 2, "bad pictures are counted", log(f"{folder}/a"))
+    result = vit.run("train", *SMALL, "--epochs", "3", "--out", f"{folder}/a", data)
+    named = [name for name in ("class 2/03.png", "class 0/04.png") if result.err.count(name) == 1]
+    tally.check(result.status == 0 and len(named) == 2 and "takes its place" in result.err, "each bad picture is named once", result)
+    tally.equal(log(f"{folder}/a")[-1]["bad_images"], 2, "and counted once")
+    for i in range(400):
+        write(f"{folder}/many/{'ab'[i % 2]}/{i:03d}.png", b"no picture")
+    pictures(f"{folder}/many")
+    result = vit.run("train", *SMALL, "--batch", "250", "--steps", "12", "--out", f"{folder}/b", f"{folder}/many")
+    tally.check(result.status == 0 and " more pictures that cannot be used" in result.err, "very many bad pictures", result)
     result = vit.run("train", *SMALL, "--lr", "1e5", "--optimizer", "sgd", "--clip", "0", "--out", f"{folder}/nan", data)
     tally.check(result.status == 1 and "lower rate" in result.err, "a loss that is not finite", result)
     for arguments, words in (
@@ -323,7 +332,12 @@ def test_train_complaints(vit, tally, folder):
         (["--out", f"{folder}/x", "--lr", "1,2", data], "--holdout"),
         (["--out", f"{folder}/x", "--arch", "vit_giga", data], "vit_giga"),
         (["--out", f"{folder}/x", "--heads", "5", data], "5"),
+        (["--out", f"{folder}/x", *SMALL, "--average", "1", data], "--average"),
         (["--out", f"{folder}/x", "--val", f"{data}/class 0", data], "class 0"),
     ):
         result = vit.run("train", *arguments)
         tally.check(result.status in (1, 2) and words in result.err, f"train {' '.join(arguments)}", result)
+    result = vit.run("train", *SMALL, "--steps", "2", "--warmup", "3", "--out", f"{folder}/warm", data)
+    tally.check(result.status == 0 and "warm-up of 3 updates" in result.err, "a warm-up longer than the run", result)
+    result = vit.run("finetune", "--model", f"{folder}/warm/model.gguf", "--freeze", "blocks,hat", "--out", f"{folder}/x", data)
+    tally.check(result.status == 1 and 'begins with "hat"' in result.err, "what is no weight cannot be frozen", result)

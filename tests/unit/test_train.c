@@ -182,6 +182,9 @@ static void test_adapted(void) {
             puts(slot->name);
     }
     vit_trainer_close(t);
+    CHECK_STATUS(VIT_OK, vit_train_check_freeze(adapted, o.freeze, &error));
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_train_check_freeze(adapted, "blocks,block.1", &error));
+    CHECK_MENTIONS(error.text, "freeze: no weight's name begins with \"block.1\"");
     vit_model *none;
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_adapt(&none, model, 0, 0, 0, NULL, &error));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_adapt(&none, model, 2, 3, 300, NULL, &error));
