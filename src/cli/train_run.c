@@ -6,6 +6,7 @@
 #include "progress.h"
 #include "text_out.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -319,6 +320,19 @@ int vit_cli_train_begun(const char *folder, int resume, double *rate) {
     return VIT_CLI_OK;
 }
 
+/* What a process that was killed left of a file it was writing; no other one writes here now. */
+static void remove_parts(const char *folder) {
+    DIR *names = opendir(folder);
+    for (const struct dirent *entry; names && (entry = readdir(names));) {
+        char path[4096];
+        const char *part = strstr(entry->d_name, ".part");
+        if (part && part[5 + strspn(part + 5, "0123456789")] == 0 && path_in(path, sizeof path, folder, entry->d_name))
+            remove(path);
+    }
+    if (names)
+        closedir(names);
+}
+
 static int open_files(progress *p) {
     char state[4096], log[4096];
     const char *folder = p->run->folder;
@@ -332,6 +346,7 @@ static int open_files(progress *p) {
         return complain_log(p);
     if (!vit_cli_lock(p->log, log))
         return VIT_CLI_FAILED;
+    remove_parts(folder);
     return begun ? resume(p, state, log) : cut_log(p, log, 0);
 }
 
