@@ -3,18 +3,29 @@
 const NAME = 'vit-wasm'
 const open = () => globalThis.caches?.open(NAME).catch(() => {}) // there is none on pages that are not secure, or in private windows
 
-// The bytes of all files that are kept.
-export async function cacheSize() {
+// Requests of the files that are kept: all, or that of an address and of those below it.
+async function requests(cache, url) {
+  const all = (await cache?.keys()) ?? []
+  const below = url && `${String(url).replace(/\/$/, '')}/`
+  return url ? all.filter((request) => request.url === String(url) || request.url.startsWith(below)) : all
+}
+
+// The bytes of those files.
+export async function cacheSize(url) {
   const cache = await open()
   let sum = 0
-  for (const request of (await cache?.keys()) ?? []) {
+  for (const request of await requests(cache, url)) {
     const response = await cache.match(request)
     sum += Number(response?.headers.get('content-length')) || ((await response?.blob())?.size ?? 0)
   }
   return sum
 }
 
-export const clearCache = async () => void (await globalThis.caches?.delete(NAME).catch(() => {}))
+export async function clearCache(url) {
+  if (!url) return void (await globalThis.caches?.delete(NAME).catch(() => {}))
+  const cache = await open()
+  await Promise.all((await requests(cache, url)).map((request) => cache.delete(request)))
+}
 
 export const forget = async (url) => (await open())?.delete(url)
 

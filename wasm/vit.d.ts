@@ -556,21 +556,21 @@ export class ViT {
   static readonly models: { readonly classify: string; readonly masked: string }
 
   /**
-   * Bytes of the files that the option `cache` keeps for this origin.
+   * Bytes of the files that the option `cache` keeps for this origin; of an address, those of that one and below it.
    *
    * ```js
    * console.log(`${await ViT.cacheSize()} bytes are kept`)
    * ```
    */
-  static cacheSize(): Promise<number>
+  static cacheSize(url?: string | URL): Promise<number>
   /**
    * Gives them up.
    *
    * ```js
-   * await ViT.clearCache()
+   * await ViT.clearCache('https://huggingface.co/google/vit-base-patch16-224')
    * ```
    */
-  static clearCache(): Promise<void>
+  static clearCache(url?: string | URL): Promise<void>
 
   /** What runs, and how the last call went. Another object after each call. */
   readonly info: Info

@@ -63,12 +63,12 @@ export class ViT {
     }
   }
 
-  static cacheSize() {
-    return cacheSize()
+  static cacheSize(url) {
+    return cacheSize(url)
   }
 
-  static clearCache() {
-    return clearCache()
+  static clearCache(url) {
+    return clearCache(url)
   }
 
   get info() {

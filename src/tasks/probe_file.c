@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define FORMAT "vit few-shot 1"
@@ -168,12 +167,14 @@ static vit_status read_labels(vit_probe *probe, const vit_container *file, const
     memset(labels, 0, (count + 1) * sizeof *labels);
     for (size_t i = 0; i < count; i++) {
         const vit_metadata *entry = &file->metadata[i];
-        char key[32];
+        size_t number = 0;
         if (strncmp(entry->key, "label.", 6) != 0 || entry->type != VIT_VALUE_STRING)
             continue;
-        const unsigned long number = strtoul(entry->key + 6, NULL, 10);
-        snprintf(key, sizeof key, "label.%lu", number);
-        if (number < count && strcmp(key, entry->key) == 0)
+        const char *digit = entry->key + 6;
+        const int is_number = *digit != '0' || !digit[1]; /* as it is written */
+        while (*digit >= '0' && *digit <= '9' && number < count)
+            number = 10 * number + (size_t)(*digit++ - '0');
+        if (is_number && digit > entry->key + 6 && !*digit && number < count)
             labels[number] = entry->string;
     }
     vit_status status = VIT_OK;

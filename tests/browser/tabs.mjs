@@ -97,6 +97,7 @@ const heat = (page) => page.evaluate(() => {
   return canvas.getContext('2d').getImageData(0, height >> 1, width, 1).data.join()
 })
 const filled = (key, values, language = words) => language[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
+  .replace(/\[\[(?:\w+\|)?([^\]]+)\]\]/g, '$1') // field terms as they are read
 
 async function testLook(base, browserName) {
   const { page, foreign, close } = await openPage(`${base}#look?sample=coffee`)
@@ -143,7 +144,7 @@ async function testLook(base, browserName) {
   }
   await page.focus('#learnt summary')
   await page.keyboard.press('Enter')
-  const learnt = (count) => until(page, (words) => document.querySelector('#learnt figure:last-child figcaption').textContent === words, filled('learnt.distance', { count }))
+  const learnt = (count) => until(page, (words) => document.querySelector('#learnt figure:last-child figcaption').innerText === words, filled('learnt.distance', { count }))
   check(await learnt(1), `look: what it has learnt: ${await text(page, '#learnt')}`)
   const [filters, positions] = await page.$$eval('#learnt canvas', (all) => all.map(({ width, height }) => [width, height]))
   check(`${filters}; ${positions}` === `${[7 * 9 - 1, 4 * 9 - 1]}; ${[4 * 5 - 1, 4 * 5 - 1]}`, `look: filters and positions of ${filters}, ${positions}`)
@@ -334,9 +335,67 @@ async function testLanguage(base) {
   await close('language')
 }
 
+// Figure 1 step by step, with the picture at hand.
+async function testSteps(base) {
+  const { page, close } = await openPage(`${base}#look?sample=coffee`)
+  await looked(page, filled('look.says.rollout', { layer: 2 }))
+  await page.click('#steps summary')
+  const sizes = () => page.$$eval('#steps canvas', (all) => all.map(({ width, height }) => [width, height]))
+  const says = (step, values) => until(page, (wanted) => document.querySelector('#steps figcaption').innerText === wanted, filled(`steps.${step}.text`, values))
+  const [rows, columns] = await page.evaluate(() => document.querySelector('#caption .grid').textContent.match(/\d+/g).map(Number))
+  check(await says(1, { width: 32, height: 32, rows, columns }), `steps: patches: ${await text(page, '#steps figcaption')}`)
+  const [whole] = await sizes()
+  check(whole[0] >= 400 && whole[0] / whole[1] === columns / rows, `steps: patches taken apart, ${whole}`)
+  await page.focus('#steps input:checked')
+  await page.keyboard.press('ArrowRight')
+  check(await says(2, {}) && (await sizes())[0][0] === 40 * rows * columns, `steps: tokens in a row, ${await sizes()}`)
+  await page.keyboard.press('ArrowRight')
+  check(await says(3, { layers: 2 }) && (await sizes()).length === 2, `steps: a picture for each layer, ${await sizes()}`)
+  await page.keyboard.press('ArrowRight')
+  check(await says(4, { count: 7 }) && (await page.$$('#steps .scores li')).length === 3, `steps: the answer: ${await text(page, '#steps')}`)
+  await drop(page, sample('horse'))
+  await looked(page, filled('look.says.rollout', { layer: 2 }))
+  await page.click('#steps [value="1"]')
+  check(await until(page, () => document.querySelector('#steps canvas')), 'steps: another picture')
+  await close('steps')
+}
+
+// What the other arithmetic says in Classify, and what a field term means.
+async function testArithmetic(base) {
+  const { page, close } = await openPage(`${base}#classify?sample=coffee`)
+  await answered(page, 'coffee.jpg')
+  const types = () => page.evaluate(() => [document.querySelector('#runs dd:nth-of-type(4)').textContent, document.querySelector('#compute input:checked').value].join())
+  check((await types()) === 'f32,f32' && (await text(page, '#answer .other')) === '', `arithmetic: at first ${await types()}`)
+  await page.click('#compute [value="int8"]')
+  check(await until(page, () => /^With f32: .+, .+ %, in .+ ms$/.test(document.querySelector('#answer .other').textContent)), `arithmetic: what f32 said: ${await text(page, '#answer .other')}`)
+  check((await types()) === 'int8,int8' && page.url().includes('compute=int8'), `arithmetic: ${await types()}, ${page.url()}`)
+  await drop(page, sample('horse'))
+  check(await answered(page, 'my horse.jpg') && (await text(page, '#answer .other')) === '', 'arithmetic: of another picture only what was asked')
+  await page.click('#compute [value="f32"]')
+  check(await until(page, () => /^With int8: /.test(document.querySelector('#answer .other').textContent)) && !page.url().includes('compute'), 'arithmetic: and back')
+
+  const tip = (state) => until(page, (state) => getComputedStyle(document.querySelector('#compute [role="tooltip"]')).visibility === state, state)
+  check(await tip('hidden'), 'terms: explained when asked')
+  await page.focus('#compute .term button')
+  check(await tip('visible') && (await text(page, '#compute [role="tooltip"]')) === words['term.arithmetic'], 'terms: by keyboard')
+  await page.keyboard.press('Escape')
+  check(await tip('hidden'), 'terms: Escape')
+  await page.hover('#compute .term button')
+  check(await tip('visible'), 'terms: by pointer')
+  const unknown = Object.values(words).concat(Object.values(korean)).flatMap((line) => [...line.matchAll(/\[\[(\w+)/g)]).filter(([, term]) => !words[`term.${term}`] || !korean[`term.${term}`])
+  check(!unknown.length, `terms: not explained: ${unknown}`)
+  await close('arithmetic')
+
+  const link = await openPage(`${base}#classify?sample=coffee&compute=int8`)
+  check(await answered(link.page, 'coffee.jpg') && (await text(link.page, '#runs dd:nth-of-type(4)')) === 'int8', 'arithmetic: by link')
+  await link.close('arithmetic, link')
+}
+
 export async function testTabs(base, browserName) {
   await testLanguage(base)
   await testLook(base, browserName)
+  await testSteps(base)
+  await testArithmetic(base)
   await testFill(base, browserName)
   await testTeach(base, browserName)
   await testFind(base, browserName)

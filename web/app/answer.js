@@ -24,7 +24,8 @@ function sureness({ score, ...entry }) {
     return score >= 0.2 ? t('sure.possible') : t('sure.unsure');
 }
 
-function row(entry) {
+// A class as a bar.
+export function scoreRow(entry) {
     const label = labelOf(entry);
     const fill = el('i');
     fill.style.transform = `scaleX(${entry.score})`;
@@ -52,7 +53,7 @@ export function showAnswer(result) {
     const label = short(nameOf(best));
     $('.sure', box).textContent = sure;
     $('.top-label', box).textContent = label;
-    list.replaceChildren(...result.top.map(row));
+    list.replaceChildren(...result.top.map(scoreRow));
     showTimes(result);
     box.hidden = false;
     setBusy(false);

@@ -5,10 +5,12 @@ import { t } from './words.js';
 import { bytes, count } from './format.js';
 import { forgetKept, keptBytes, model, readAddress } from './model.js';
 import { models } from './models.js';
+import { recent } from './recent.js';
 
 const drawer = $('#drawer');
 const address = $('#url');
 let chosenFor = 'use';
+let choose = () => {};
 
 function showCurrent() {
     const info = model.vit?.info;
@@ -20,17 +22,38 @@ function showCurrent() {
         el('span', { textContent: facts.join(' · ') }));
 }
 
-// choose(source) gets a Hugging Face model's owner/name, or null for the engine's own.
-function showList(choose) {
-    $('#model-list').replaceChildren(...models.map(({ name, bytes: size, licence, source }) => {
-        const facts = [bytes(size), licence, source ?? t('drawer.here')].join(' · ');
-        const button = el('button', { type: 'button', onclick: () => choose(source) },
-            el('strong', { textContent: name ?? t('model.built-in') }), el('span', { textContent: facts }));
-        return el('li', {}, button);
+// What comes with the page, a few of Hugging Face's, and those that were loaded before: { name, facts, link }, link null
+// for the engine's own.
+function choices() {
+    const listed = models.map(({ name, bytes: size, licence, source }) => ({
+        name: name ?? t('model.built-in'), facts: [bytes(size), licence, source ?? t('drawer.here')],
+        link: source && readAddress(source).href,
     }));
+    const before = recent().filter(({ link }) => !listed.some((one) => one.link === link));
+    return [...listed, ...before.map(({ name, link }) => ({ name, facts: [new URL(link).host], link, isRecent: true }))];
 }
 
-async function showKept() {
+// What is kept of a model in this browser is said, and can be thrown away.
+async function showList() {
+    const sizes = new Map();
+    const rows = choices().map(({ name, facts, link, isRecent }) => {
+        const line = el('span', { textContent: facts.join(' · ') });
+        const row = el('li', {}, el('button', { type: 'button', onclick: () => choose(link) }, el('strong', { textContent: name }), line));
+        const remove = el('button', { type: 'button', className: 'quiet icon', textContent: '×', hidden: !isRecent,
+            'aria-label': t('drawer.remove', { name }), onclick: () => forgetKept(link).then(showModels) });
+        if (link) row.append(remove);
+        if (link) sizes.set(link, (size) => {
+            if (size) line.textContent = [...facts, t('drawer.kept.one', { bytes: bytes(size) })].join(' · ');
+            remove.hidden = !size && !isRecent;
+        });
+        return row;
+    });
+    $('#model-list').replaceChildren(...rows);
+    for (const [link, show] of sizes) show(await keptBytes(link).catch(() => 0));
+}
+
+async function showModels() {
+    showList();
     const size = await keptBytes().catch(() => 0);
     $('#kept').hidden = !size;
     $('#kept p').textContent = t('drawer.kept', { bytes: bytes(size) });
@@ -41,7 +64,7 @@ export function openDrawer(purpose = 'use', focus) {
     chosenFor = purpose;
     $('#drawer-title').textContent = t(`drawer.${purpose}`);
     showCurrent();
-    showKept();
+    showModels();
     $('#url-problem').textContent = '';
     if (!drawer.open) drawer.showModal();
     if (focus === 'url') address.focus();
@@ -57,12 +80,12 @@ export function closeDrawer() {
 // files(list, purpose) gets what was picked, url(URL, purpose) the address that was asked for, own(purpose) is told that the
 // engine's own model was.
 export function startDrawer({ files, url, own }) {
-    showList((source) => {
+    choose = (link) => {
         drawer.close();
-        if (source) url(readAddress(source), chosenFor);
+        if (link) url(new URL(link), chosenFor);
         else own(chosenFor);
-    });
-    $('#kept-clear').addEventListener('click', () => forgetKept().then(showKept));
+    };
+    $('#kept-clear').addEventListener('click', () => forgetKept().then(showModels));
     const pick = (button, input) => {
         $(button).addEventListener('click', () => $(input).click());
         onPick($(input), (list) => {

@@ -2,7 +2,7 @@
 // alike, and how far its heads look, over all pictures that were seen in this tab.
 
 import { $ } from './dom.js';
-import { t } from './words.js';
+import { say, t } from './words.js';
 import { count } from './format.js';
 import { withReadable } from './classify.js';
 import { isCancel } from './errors.js';
@@ -48,7 +48,7 @@ function drawFilters({ components, shape: [, height, width] }) {
     const most = Array.from({ length: tiles }, (_, i) => components.subarray(i * length, (i + 1) * length).reduce((a, b) => Math.max(a, Math.abs(b)), 0) || 1);
     drawMosaic($('canvas', filters), [Math.ceil(tiles / COLUMNS), COLUMNS], tiles, [height, width], Math.max(1, width >> 3), (tile, y, x) =>
         [0, 1, 2].map((c) => 127.5 + 127.5 * components[tile * length + (c * height + y) * width + x] / most[tile]));
-    $('figcaption', filters).textContent = t('learnt.filters', { count: tiles });
+    say($('figcaption', filters), 'learnt.filters', { count: tiles });
 }
 
 function drawPositions(found) {
@@ -118,7 +118,7 @@ function showDistances() {
     if (!each.length) return;
     drawChart(each[0].map((heads, layer) => heads.map((_, head) => mean(each.map((one) => one[layer][head])))));
     const left = all.filter(({ heads }) => heads === undefined).length;
-    $('figcaption', distance).textContent = t(left ? 'learnt.distance.some' : 'learnt.distance', { count: count(each.length), left: count(left) });
+    say($('figcaption', distance), left ? 'learnt.distance.some' : 'learnt.distance', { count: count(each.length), left: count(left) });
 }
 
 // Draws what is not there yet, picture by picture, until it is left.

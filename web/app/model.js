@@ -1,14 +1,18 @@
 // The model in use: loading, cancelling, replacing. The old one stays until the new one is ready.
 
 import { Problem, isCancel } from './errors.js';
+import { addRecent, dropRecent } from './recent.js';
 import { countRequest } from './requests.js';
 import { t } from './words.js';
 
 const listeners = { change: [], progress: [], failed: [] };
 const tell = (event, value) => listeners[event].forEach((listener) => listener(value));
 
+export const TYPES = ['f32', 'int8'];
+
 export const model = {
     vit: null,      // the loaded ViT
+    compute: TYPES[0], // how it is to compute
     name: '',
     origin: null,   // what it was loaded from: { name, source, link }
     load: null,     // while one loads: { name, loaded, total, since }, in bytes and performance.now()
@@ -28,14 +32,16 @@ async function engine() {
 // What is read from other sites is kept in the browser, until the reader throws it away.
 const isElsewhere = (source) => typeof source === 'string' && new URL(source).origin !== location.origin;
 
-export async function keptBytes() {
+// Of one address, or of all.
+export async function keptBytes(link) {
     const { ViT } = await engine();
-    return ViT.cacheSize();
+    return ViT.cacheSize(link);
 }
 
-export async function forgetKept() {
+export async function forgetKept(link) {
     const { ViT } = await engine();
-    await ViT.clearCache();
+    await ViT.clearCache(link);
+    dropRecent(link);
 }
 
 // origin: { name, source, link }, source as ViT.load takes it. Resolves to true once the model is in use.
@@ -49,7 +55,7 @@ export async function loadModel(origin) {
     try {
         const { ViT } = await engine();
         const vit = await ViT.load(source, {
-            signal: controller.signal, cache: isElsewhere(source),
+            signal: controller.signal, compute: model.compute, cache: isElsewhere(source),
             onProgress({ phase, loaded, total }) {
                 if (abort !== controller) return;
                 if (phase === 'config') fetched();
@@ -63,6 +69,7 @@ export async function loadModel(origin) {
         }
         model.vit?.dispose();
         Object.assign(model, { vit, name: vit.info.architecture || name, origin });
+        if (isElsewhere(source)) addRecent({ name, link: source });
         return true;
     } catch (error) {
         if (abort === controller && !isCancel(error)) tell('failed', { error, origin });

@@ -1,7 +1,7 @@
 // What runs: the list in the panel, the line at the foot, the button at the top, all from vit.info.
 
 import { $, el } from './dom.js';
-import { t } from './words.js';
+import { say, t } from './words.js';
 import { bytes, count, milliseconds } from './format.js';
 import { model } from './model.js';
 import { watchRequests } from './requests.js';
@@ -21,8 +21,11 @@ function showList(info, name) {
         activations: bytes(info.memory.activations),
         wasm: bytes(info.memory.wasm),
     };
-    $('#runs dl').replaceChildren(...Object.entries(entries).flatMap(([key, value]) =>
-        [el('dt', { textContent: t(`runs.${key}`) }), el('dd', { textContent: value })]));
+    const list = $('#runs dl');
+    if (!list.children.length) list.append(...Object.keys(entries).flatMap((key) => [say(el('dt'), `runs.${key}`), el('dd')]));
+    Object.values(entries).forEach((value, i) => {
+        list.children[2 * i + 1].textContent = value;
+    });
 }
 
 // parts: of the last answer, if there was one; of: { vit, name }, whose. The list comes with the first answer, so that nothing moves after it.

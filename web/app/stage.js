@@ -99,7 +99,7 @@ function lines(left, top, width, height, sharp) {
 }
 
 // The picture stays bright where values [rows * columns] are high, and is dark where they are lowest.
-function shade({ grid: [rows, columns], values }) {
+export function shade({ grid: [rows, columns], values }) {
     const canvas = new OffscreenCanvas(columns, rows);
     const context = canvas.getContext('2d');
     const pixels = context.createImageData(columns, rows);

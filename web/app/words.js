@@ -1,6 +1,7 @@
 // The page's words in the reader's language. A new language is a file in words/ and a line here.
 
 import en from '../words/en.js';
+import { el } from './dom.js';
 import { recall, remember } from './memory.js';
 
 const languages = { en: async () => en, ko: () => import('../words/ko.js').then((file) => file.default) };
@@ -13,8 +14,32 @@ const words = await languages[language]().catch(() => en); // a page in English 
 
 export const known = (key) => key in words;
 
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+
+// A field term: [[patch]], or [[patch|patches]] where the text has another form of it. 'term.patch' explains it.
+const TERM = /\[\[(\w+)(?:\|([^\]]+))?\]\]/;
+
 export function t(key, values = {}) {
-    return (words[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+    return fill((words[key] ?? key).replace(RegExp(TERM, 'g'), (_, term, shown) => shown ?? term), values);
+}
+
+let tips = 0;
+
+function explained(term, shown) {
+    const tip = el('span', { id: `tip-${++tips}`, role: 'tooltip', textContent: words[`term.${term}`] });
+    const word = el('button', { type: 'button', 'aria-describedby': tip.id, textContent: shown, onkeydown: (event) => {
+        if (event.key === 'Escape') word.blur();
+    } });
+    return el('span', { className: 'term' }, word, tip);
+}
+
+// The text of an element, its field terms explained on pointing at them.
+export function say(element, key, values = {}) {
+    const parts = (words[key] ?? key).split(TERM); // text, term, form, text, ...
+    element.replaceChildren(...parts.flatMap((part, i) =>
+        i % 3 === 0 ? [fill(part, values)] : i % 3 === 1 ? [explained(part, fill(parts[i + 1] ?? part, values))] : []));
+    element.classList.toggle('explains', parts.length > 1);
+    return element;
 }
 
 // A button that leads to the next language; its word for that language is 'language'.
@@ -30,7 +55,7 @@ export function startLanguage(button) {
 // Fills in the document: data-t is an element's text, data-t-label its label for screen readers.
 export function fillIn() {
     document.documentElement.lang = language;
-    for (const element of document.querySelectorAll('[data-t]')) element.textContent = t(element.dataset.t);
+    for (const element of document.querySelectorAll('[data-t]')) say(element, element.dataset.t);
     for (const element of document.querySelectorAll('[data-t-label]')) {
         const text = t(element.dataset.tLabel);
         element.setAttribute('aria-label', text);

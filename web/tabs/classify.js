@@ -1,14 +1,44 @@
-// Classify: the likeliest classes of a picture, or of many in a table.
+// Classify: the likeliest classes of a picture, or of many in a table; with which arithmetic, and what the other said.
 
-import { $ } from '../app/dom.js';
+import { $, el } from '../app/dom.js';
+import { t } from '../app/words.js';
+import { milliseconds, percent } from '../app/format.js';
 import { classify } from '../app/classify.js';
-import { hideAnswer, setBusy, showAnswer } from '../app/answer.js';
+import { hideAnswer, nameOf, setBusy, short, showAnswer } from '../app/answer.js';
 import { closeBatch, runBatch, stopBatch } from '../app/batch.js';
+import { readHash, writeHash } from '../app/hash.js';
+import { TYPES, loadModel, model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
+
+const box = $('#answer');
+
+let said = {};              // of the picture `of`: by compute type, { name, score, ms }
+let lookAgain = () => {};
+
+// What the other compute type said of this picture with this model, if it was asked.
+function showOther() {
+    const [compute, other] = Object.entries(said.by).find(([type]) => type !== model.compute) ?? [];
+    $('.other', box).textContent = other
+        ? t('compute.other', { compute, label: short(other.name), score: percent(other.score), time: milliseconds(other.ms) }) : '';
+}
+
+async function choose(compute) {
+    model.compute = compute;
+    writeHash({ compute: compute === TYPES[0] ? undefined : compute });
+    if (model.origin && await loadModel(model.origin)) lookAgain();
+}
 
 export default {
     name: 'classify',
     show: showRow,
+
+    start(again) {
+        lookAgain = again;
+        model.compute = TYPES.find((type) => type === readHash().compute) ?? TYPES[0];
+        $('#compute').append(...TYPES.map((type) => el('label', {},
+            el('input', { type: 'radio', name: 'compute', value: type, checked: type === model.compute, onchange: () => choose(type) }),
+            el('span', { textContent: type }))));
+    },
 
     async look(picture, signal, shown) {
         setBusy(true);
@@ -16,6 +46,9 @@ export default {
         await shown;
         if (signal.aborted) return;
         showAnswer(result);
+        if (said.of !== picture || said.origin !== model.origin) said = { of: picture, origin: model.origin, by: {} };
+        said.by[model.compute] = { name: nameOf(result.top[0]), score: result.top[0].score, ms: result.ms };
+        showOther();
         showRuns(result.parts);
     },
 
@@ -34,5 +67,6 @@ export default {
 function showRow({ result }) {
     if (!result) return hideAnswer();
     showAnswer(result);
+    $('.other', box).textContent = '';
     showRuns(result.parts);
 }

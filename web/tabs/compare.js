@@ -8,10 +8,9 @@ import { partsOf, withReadable } from '../app/classify.js';
 import { isKnown, labelOf, short } from '../app/answer.js';
 import { openDrawer } from '../app/drawer.js';
 import { readHash, writeHash } from '../app/hash.js';
-import { loadBeside, model } from '../app/model.js';
+import { TYPES, loadBeside, model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
 
-const TYPES = ['f32', 'int8'];
 const RUNS = 5;     // of each, when times are measured
 const SHOWN = 5;    // classes of each side
 

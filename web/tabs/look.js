@@ -10,6 +10,7 @@ import { readHash, writeHash } from '../app/hash.js';
 import { forget, learnFrom, markPosition, startLearnt, stopLearning } from '../app/learnt.js';
 import { model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
+import { startSteps, stepThrough } from '../app/steps.js';
 import { chosenPatch, onPatch, setHeat } from '../app/stage.js';
 
 const MOST = 1024; // patches whose maps are fetched and kept all at once
@@ -112,6 +113,7 @@ export default {
         slider.addEventListener('input', () => change(() => {
             layer = Number(slider.value);
         }));
+        startSteps();
         startLearnt();
         onPatch(() => {
             markPosition(chosenPatch());
@@ -127,18 +129,23 @@ export default {
         if (signal.aborted) return;
         await show();
         $('.controls', box).hidden = false;
-        if (!live) learnFrom([picture]);
+        if (!live) {
+            await stepThrough({ blob: picture.blob, signal });
+            learnFrom([picture]);
+        }
         showRuns(partsOf(model.vit.info.last));
     },
 
     clear() {
         job = null;
+        stepThrough(null);
         setHeat(null);
         $('.controls', box).hidden = true;
     },
 
     leave() {
         job = null;
+        stepThrough(null);
         setHeat(null);
         stopLearning();
     },

@@ -1,7 +1,7 @@
 // Teach: classes of one's own, from a few examples each; the network's features and a linear classifier of them.
 
 import { $, el, onPick, save } from '../app/dom.js';
-import { t } from '../app/words.js';
+import { say, t } from '../app/words.js';
 import { count, number, percent } from '../app/format.js';
 import { openCamera, viewfinder } from '../app/camera.js';
 import { partsOf, withReadable } from '../app/classify.js';
@@ -143,8 +143,8 @@ function draw() {
             if (![...strip.children].some((item) => item.dataset.id === String(one.id))) strip.prepend(thumbItem(label, one));
         }
     }
-    $('.accuracy', box).textContent = !trained() ? t('teach.more')
-        : t('teach.accuracy', { percent: percent(probe.accuracy), right: count(Math.round(probe.accuracy * probe.examples)), examples: count(probe.examples) });
+    say($('.accuracy', box), trained() ? 'teach.accuracy' : 'teach.more', !trained() ? {}
+        : { percent: percent(probe.accuracy), right: count(Math.round(probe.accuracy * probe.examples)), examples: count(probe.examples) });
     $('#probe-save').disabled = !probe?.examples;
     if (!trained()) showScores([]);
 }

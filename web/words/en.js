@@ -62,6 +62,22 @@ export default {
     'time.encode': 'encode',
     'time.head': 'head',
     'looking': 'Looking…',
+    'compute': '[[arithmetic|Arithmetic]]',
+    'compute.other': 'With {compute}: {label}, {score}, in {time}',
+
+    'term.patch': 'A small square of the picture. The network reads a picture as a row of patches, as others read a text word by word.',
+    'term.token': 'A patch as the network holds it: a list of numbers, which every layer rewrites.',
+    'term.attention': 'How much a patch takes over from each of the others: shares that add up to 100 %.',
+    'term.rollout': 'The attention of one layer times that of the next, and so on, with the part of each patch that passes by unchanged.',
+    'term.head': 'Every layer looks in several ways at the same time. Each of them is a head.',
+    'term.components': 'The patterns that the filters have most in common, the strongest first; all filters are mixtures of them.',
+    'term.positions': 'Numbers that are added to each patch to say where it was. Nobody wrote them down: they were learnt in training.',
+    'term.leaving': 'Each example in turn is left out, and judged by what the others have taught.',
+    'term.features': 'The numbers that the network makes of a picture before it names a class.',
+    'term.cosine': 'Whether two lists of numbers point the same way: 1 is the same way, 0 have nothing to do with each other.',
+    'term.arithmetic': 'f32 computes with 32 bits for each number; int8 rounds weights to 8 bits, which is faster and smaller, and slightly less exact.',
+    'term.kernels': 'The innermost loops, of several kinds; the fastest one for this browser and processor is chosen.',
+    'term.activations': 'Numbers in work while a picture goes through the layers.',
 
     'invite.title': 'It needs a model to see with',
     'invite.text': 'This page runs the network on your device. The small one that it brings is not in use; open a Vision '
@@ -86,6 +102,8 @@ export default {
     'drawer.list.text': 'Weights from Hugging Face are fetched once and kept in this browser.',
     'drawer.here': 'comes with this page',
     'drawer.kept': 'Kept in this browser: {bytes}',
+    'drawer.kept.one': '{bytes} kept here',
+    'drawer.remove': 'Throw {name} away',
     'drawer.clear': 'Throw away',
     'drawer.files': 'model.safetensors together with its config.json, or one .gguf file.',
     'drawer.url': 'A .gguf file, or a Hugging Face model such as google/vit-base-patch16-224. Your browser asks that '
@@ -105,12 +123,12 @@ export default {
     'runs.model': 'Model',
     'runs.parameters': 'Parameters',
     'runs.input': 'Input',
-    'runs.compute': 'Arithmetic',
-    'runs.kernels': 'Kernels',
+    'runs.compute': '[[arithmetic|Arithmetic]]',
+    'runs.kernels': '[[kernels|Kernels]]',
     'runs.threads': 'Threads',
     'runs.isolated': 'Isolated',
     'runs.weights': 'Weights',
-    'runs.activations': 'Activations',
+    'runs.activations': '[[activations|Activations]]',
     'runs.wasm': 'All of the module',
     'input.size': '{width} × {height} px',
     'isolated.yes': 'yes',
@@ -157,18 +175,36 @@ export default {
     'look.most.patch': 'Patch {from} looks most at patch {row}, {column}: {share} of its attention.',
     'look.least': 'looked at least',
     'look.most-of-all': 'most',
-    'look.hint': 'Point at a patch, or go there with the arrow keys, to see where that one looks. Rollout multiplies the '
-        + 'attention of the layers, so it shows what can reach the answer through all of them.',
+    'look.hint': 'Point at a [[patch]], or go there with the arrow keys, to see where that one looks. [[rollout|Rollout]] multiplies '
+        + 'the [[attention]] of the layers, so it shows what can reach the answer through all of them.',
+
+    'steps.title': 'Step by step, with this picture',
+    'steps.which': 'Step',
+    'steps.1': 'Patches',
+    'steps.2': 'Tokens',
+    'steps.3': 'Layers',
+    'steps.4': 'Answer',
+    'steps.1.text': 'The picture is made {width} × {height} pixels large and cut into {rows} × {columns} [[patch|patches]].',
+    'steps.2.text': 'They are read in a row, left to right and line by line. Each becomes a [[token]], to which the numbers of its '
+        + 'place are added.',
+    'steps.3.text': '{layers} layers rewrite the tokens: in each, every token takes from the others what it pays [[attention]] to. '
+        + 'Bright is where the answer looks in that layer.',
+    'steps.4.text': 'After the last layer one list of numbers is left for the whole picture. The head turns it into a score for each '
+        + 'of {count} classes.',
+    'steps.4.none': 'After the last layer one list of numbers is left for the whole picture. This model has no head that makes '
+        + 'scores of it.',
+    'steps.alt': 'Step {step}: {name}',
+    'steps.layer': 'Layer {layer}',
 
     'learnt.title': 'What it has learnt',
-    'learnt.filters': 'What the first layer looks for in a patch: the {count} strongest principal components of its filters.',
+    'learnt.filters': 'What the first layer looks for in a patch: the {count} strongest [[components|principal components]] of its filters.',
     'learnt.filters.alt': 'Principal components of the filters',
-    'learnt.positions': 'Which places it takes for alike: a small map for each patch, bright where position embeddings are '
+    'learnt.positions': 'Which places it takes for alike: a small map for each patch, bright where [[positions|position embeddings]] are '
         + 'similar to its own.',
     'learnt.positions.alt': 'Similarity of position embeddings',
-    'learnt.distance': 'How far each head looks, in pixels, layer by layer; the line is their mean. Mean of the pictures seen '
+    'learnt.distance': 'How far each [[head]] looks, in pixels, layer by layer; the line is their mean. Mean of the pictures seen '
         + 'here: {count}. Drop a folder to have more.',
-    'learnt.distance.some': 'How far each head looks, in pixels, layer by layer; the line is their mean. Mean of {count} '
+    'learnt.distance.some': 'How far each [[head]] looks, in pixels, layer by layer; the line is their mean. Mean of {count} '
         + 'pictures, {left} are still to be seen.',
     'learnt.distance.alt': 'Mean attention distance: {first} pixels in the first of {layers} layers, {last} in the last.',
 
@@ -193,7 +229,7 @@ export default {
     'fill.patch': 'Patch {row}, {column}: predicted, and the truth; {share} sure',
     'fill.patch.pixels': 'Patch {row}, {column}: predicted, and the truth',
     'fill.patch.visible': 'Patch {row}, {column} is visible',
-    'fill.hint': 'Paint over patches to hide them, and again to show them. The network sees the others only. A colour is right '
+    'fill.hint': 'Paint over [[patch|patches]] to hide them, and again to show them. The network sees the others only. A colour is right '
         + 'when all of its channels fall in the same eighth; what is painted never leaves this device.',
 
     'teach.title': 'Teach it classes of your own',
@@ -212,7 +248,7 @@ export default {
     'teach.remove-class': 'Remove the class {label}',
     'teach.now': '{label} has {count} examples.',
     'teach.more': 'Add two classes and show each a few examples: they are learnt at once.',
-    'teach.accuracy': '{percent} right by leave-one-out: {right} of {examples} examples, each judged by the others.',
+    'teach.accuracy': '{percent} right by [[leaving|leave-one-out]]: {right} of {examples} examples, each judged by the others.',
     'teach.save': 'Download',
     'teach.load': 'Load',
     'teach.loaded': 'Loaded {classes} classes.',
@@ -236,10 +272,10 @@ export default {
     'find.files': 'Add pictures',
     'find.save': 'Save the features',
     'find.clear': 'Remove all',
-    'find.hint': 'The number is the cosine of two pictures’ features: 1 is the same. The file that is saved has the '
+    'find.hint': 'The number is the [[cosine]] of two pictures’ [[features]]: 1 is the same. The file that is saved has the '
         + 'features of all pictures, as safetensors.',
 
-    'compare.compute': 'Arithmetic of B',
+    'compare.compute': '[[arithmetic|Arithmetic]] of B',
     'compare.other': 'Another model as B',
     'compare.same': 'The same model as B',
     'compare.class': 'Class',

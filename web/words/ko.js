@@ -62,6 +62,22 @@ export default {
     'time.encode': '인코딩',
     'time.head': '헤드',
     'looking': '보는 중…',
+    'compute': '[[arithmetic|연산]]',
+    'compute.other': '{compute}로는: {label}, {score}, {time}',
+
+    'term.patch': '사진의 작은 정사각형 조각입니다. 글을 단어로 읽듯, 신경망은 사진을 한 줄로 늘어선 패치로 읽습니다.',
+    'term.token': '신경망이 들고 있는 패치입니다. 숫자의 목록이며 층마다 고쳐 씁니다.',
+    'term.attention': '한 패치가 다른 패치들에서 각각 얼마나 받아들이는지입니다. 합하면 100 %입니다.',
+    'term.rollout': '한 층의 어텐션에 다음 층의 어텐션을 차례로 곱한 것으로, 바뀌지 않고 지나가는 몫도 함께 셉니다.',
+    'term.head': '층마다 동시에 여러 방식으로 봅니다. 그 하나하나가 헤드입니다.',
+    'term.components': '필터들이 가장 많이 공유하는 무늬로, 강한 것부터 보입니다. 모든 필터는 이것들을 섞은 것입니다.',
+    'term.positions': '패치가 어디에 있었는지 알리려고 더하는 숫자입니다. 사람이 정한 것이 아니라 학습한 것입니다.',
+    'term.leaving': '예를 하나씩 빼고, 나머지가 가르친 것으로 그 예를 판단합니다.',
+    'term.features': '클래스를 말하기 전에 신경망이 사진에서 만드는 숫자들입니다.',
+    'term.cosine': '두 숫자 목록이 같은 쪽을 가리키는지입니다. 1이면 같은 쪽, 0이면 서로 관계가 없습니다.',
+    'term.arithmetic': 'f32는 숫자마다 32비트로 계산합니다. int8은 가중치를 8비트로 반올림해 더 빠르고 작지만 조금 덜 정확합니다.',
+    'term.kernels': '가장 안쪽의 반복문입니다. 여러 종류 가운데 이 브라우저와 프로세서에서 가장 빠른 것을 고릅니다.',
+    'term.activations': '사진이 층을 지나는 동안 쓰이는 숫자들입니다.',
 
     'invite.title': '볼 수 있게 할 모델이 필요합니다',
     'invite.text': '이 페이지는 신경망을 이 기기에서 실행합니다. 함께 제공되는 작은 모델은 지금 쓰이지 않습니다. 가지고 있는 Vision '
@@ -86,6 +102,8 @@ export default {
     'drawer.list.text': 'Hugging Face의 가중치는 한 번만 받아 이 브라우저에 보관합니다.',
     'drawer.here': '이 페이지에 포함됨',
     'drawer.kept': '이 브라우저에 보관 중: {bytes}',
+    'drawer.kept.one': '여기에 {bytes} 보관 중',
+    'drawer.remove': '{name} 지우기',
     'drawer.clear': '지우기',
     'drawer.files': 'model.safetensors와 그 config.json, 또는 .gguf 파일 하나.',
     'drawer.url': '.gguf 파일이나 google/vit-base-patch16-224 같은 Hugging Face 모델. 브라우저가 그 주소에 가중치를 요청하며, '
@@ -105,12 +123,12 @@ export default {
     'runs.model': '모델',
     'runs.parameters': '파라미터',
     'runs.input': '입력',
-    'runs.compute': '연산',
-    'runs.kernels': '커널',
+    'runs.compute': '[[arithmetic|연산]]',
+    'runs.kernels': '[[kernels|커널]]',
     'runs.threads': '스레드',
     'runs.isolated': '격리',
     'runs.weights': '가중치',
-    'runs.activations': '활성값',
+    'runs.activations': '[[activations|활성값]]',
     'runs.wasm': '모듈 전체',
     'input.size': '{width} × {height}픽셀',
     'isolated.yes': '예',
@@ -157,17 +175,32 @@ export default {
     'look.most.patch': '({from}) 패치는 {row}행 {column}열 패치를 가장 많이 봅니다: 어텐션의 {share}.',
     'look.least': '가장 적게 봄',
     'look.most-of-all': '가장 많이 봄',
-    'look.hint': '패치를 가리키거나 화살표 키로 옮기면 그 패치가 어디를 보는지 나타납니다. 롤아웃은 층마다의 어텐션을 곱한 것으로, '
+    'look.hint': '[[patch|패치]]를 가리키거나 화살표 키로 옮기면 그 패치가 어디를 보는지 나타납니다. [[rollout|롤아웃]]은 층마다의 [[attention|어텐션]]을 곱한 것으로, '
         + '모든 층을 거쳐 답에 이를 수 있는 곳을 보여 줍니다.',
 
+    'steps.title': '이 사진으로 한 단계씩',
+    'steps.which': '단계',
+    'steps.1': '패치',
+    'steps.2': '토큰',
+    'steps.3': '층',
+    'steps.4': '답',
+    'steps.1.text': '사진을 {width} × {height}픽셀로 만들고 {rows} × {columns}개의 [[patch|패치]]로 자릅니다.',
+    'steps.2.text': '왼쪽에서 오른쪽으로, 한 줄씩 차례로 읽습니다. 각각 [[token|토큰]]이 되고, 자리의 숫자가 더해집니다.',
+    'steps.3.text': '{layers}개 층이 토큰을 고쳐 씁니다. 층마다 모든 토큰이 [[attention|어텐션]]을 준 만큼 다른 토큰에서 받아들입니다. '
+        + '밝은 곳이 그 층에서 답이 보는 곳입니다.',
+    'steps.4.text': '마지막 층을 지나면 사진 전체에 숫자 목록이 하나 남습니다. 머리가 그것으로 클래스 {count}개의 점수를 냅니다.',
+    'steps.4.none': '마지막 층을 지나면 사진 전체에 숫자 목록이 하나 남습니다. 이 모델에는 그것으로 점수를 내는 머리가 없습니다.',
+    'steps.alt': '{step}단계: {name}',
+    'steps.layer': '{layer}층',
+
     'learnt.title': '무엇을 배웠나',
-    'learnt.filters': '첫 층이 패치에서 찾는 것: 필터의 가장 강한 주성분 {count}개입니다.',
+    'learnt.filters': '첫 층이 패치에서 찾는 것: 필터의 가장 강한 [[components|주성분]] {count}개입니다.',
     'learnt.filters.alt': '필터의 주성분',
-    'learnt.positions': '어느 위치를 비슷하게 여기는가: 패치마다 작은 지도가 하나씩 있고, 위치 임베딩이 비슷한 곳이 밝습니다.',
+    'learnt.positions': '어느 위치를 비슷하게 여기는가: 패치마다 작은 지도가 하나씩 있고, [[positions|위치 임베딩]]이 비슷한 곳이 밝습니다.',
     'learnt.positions.alt': '위치 임베딩의 유사도',
-    'learnt.distance': '각 헤드가 층마다 얼마나 멀리 보는지를 픽셀로 나타냅니다. 선은 평균입니다. 여기서 본 사진 {count}장의 '
+    'learnt.distance': '각 [[head|헤드]]가 층마다 얼마나 멀리 보는지를 픽셀로 나타냅니다. 선은 평균입니다. 여기서 본 사진 {count}장의 '
         + '평균이며, 폴더를 놓으면 더 늘어납니다.',
-    'learnt.distance.some': '각 헤드가 층마다 얼마나 멀리 보는지를 픽셀로 나타냅니다. 선은 평균입니다. 사진 {count}장의 평균이며, '
+    'learnt.distance.some': '각 [[head|헤드]]가 층마다 얼마나 멀리 보는지를 픽셀로 나타냅니다. 선은 평균입니다. 사진 {count}장의 평균이며, '
         + '{left}장이 남았습니다.',
     'learnt.distance.alt': '평균 주의 거리: {layers}개 층 중 첫 층에서 {first}픽셀, 마지막 층에서 {last}픽셀.',
 
@@ -192,7 +225,7 @@ export default {
     'fill.patch': '패치 {row}, {column}: 예측과 원본, 확신 {share}',
     'fill.patch.pixels': '패치 {row}, {column}: 예측과 원본',
     'fill.patch.visible': '패치 {row}, {column}은 보입니다',
-    'fill.hint': '패치를 칠하면 가려지고, 다시 칠하면 보입니다. 신경망은 나머지만 봅니다. 모든 채널이 같은 8등분 구간에 들면 맞은 색입니다. '
+    'fill.hint': '[[patch|패치]]를 칠하면 가려지고, 다시 칠하면 보입니다. 신경망은 나머지만 봅니다. 모든 채널이 같은 8등분 구간에 들면 맞은 색입니다. '
         + '칠한 것은 이 기기를 떠나지 않습니다.',
 
     'teach.title': '나만의 클래스를 가르쳐 보세요',
@@ -211,7 +244,7 @@ export default {
     'teach.remove-class': '클래스 {label} 지우기',
     'teach.now': '{label}: 예 {count}개.',
     'teach.more': '클래스를 두 개 추가하고 각각 예를 몇 개 보여 주세요. 바로 학습합니다.',
-    'teach.accuracy': '하나씩 빼고 검사하면 {percent} 정답: 예 {examples}개 중 {right}개를 나머지로 맞혔습니다.',
+    'teach.accuracy': '[[leaving|하나씩 빼고 검사하면]] {percent} 정답: 예 {examples}개 중 {right}개를 나머지로 맞혔습니다.',
     'teach.save': '내려받기',
     'teach.load': '불러오기',
     'teach.loaded': '클래스 {classes}개를 불러왔습니다.',
@@ -235,10 +268,10 @@ export default {
     'find.files': '사진 추가',
     'find.save': '특징 저장',
     'find.clear': '모두 지우기',
-    'find.hint': '숫자는 두 사진 특징의 코사인입니다. 1이면 같습니다. 저장되는 파일에는 모든 사진의 특징이 '
+    'find.hint': '숫자는 두 사진 [[features|특징]]의 [[cosine|코사인]]입니다. 1이면 같습니다. 저장되는 파일에는 모든 사진의 특징이 '
         + 'safetensors 형식으로 들어 있습니다.',
 
-    'compare.compute': 'B의 연산',
+    'compare.compute': 'B의 [[arithmetic|연산]]',
     'compare.other': '다른 모델을 B로',
     'compare.same': '같은 모델을 B로',
     'compare.class': '클래스',

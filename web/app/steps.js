@@ -1,0 +1,127 @@
+// Figure 1 of the paper with the picture at hand: patches, tokens, layers, answer, one after another.
+
+import { $, el } from './dom.js';
+import { say, t } from './words.js';
+import { count } from './format.js';
+import { scoreRow } from './answer.js';
+import { withReadable } from './classify.js';
+import { isCancel } from './errors.js';
+import { model } from './model.js';
+import { shade } from './stage.js';
+import { viewOf } from './view.js';
+
+const SIDE = 480;       // pixels of what the model sees, about
+const GAP = 0.12;       // of a patch, between patches that are taken apart
+const TOKEN = 32;       // pixels
+const TOKENS = 400;     // at most, in the row
+
+const box = $('#steps');
+const drawing = $('.drawing', box);
+
+let step = 1;
+let job = null;         // { blob, signal, vit }, then { square, classes, shown }: what the model sees of it, on a canvas; the step that is drawn
+
+const canvasOf = (width, height) => el('canvas', { width, height, role: 'img', 'aria-label': t('steps.alt', { step, name: t(`steps.${step}`) }) });
+
+// What the model sees, so that every patch is a whole number of pixels.
+async function look(now) {
+    if (now.square) return now.square;
+    const view = viewOf(model.vit.info.input);
+    const tile = Math.max(1, Math.round(SIDE / view.columns));
+    const bitmap = await createImageBitmap(now.blob);
+    const { left, top, width, height } = view.seen(bitmap.width, bitmap.height);
+    const canvas = new OffscreenCanvas(view.columns * tile, view.rows * tile);
+    const pen = canvas.getContext('2d');
+    pen.imageSmoothingQuality = 'high';
+    pen.drawImage(bitmap, left, top, width, height, 0, 0, canvas.width, canvas.height);
+    bitmap.close();
+    now.square = { canvas, tile, rows: view.rows, columns: view.columns };
+    return now.square;
+}
+
+async function drawPatches(now) {
+    const { canvas, tile, rows, columns } = await look(now);
+    const pitch = tile + Math.max(1, Math.round(tile * GAP));
+    const apart = canvasOf(columns * pitch, rows * pitch);
+    const pen = apart.getContext('2d');
+    for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++)
+            pen.drawImage(canvas, column * tile, row * tile, tile, tile, column * pitch, row * pitch, tile, tile);
+    return [apart];
+}
+
+async function drawTokens(now) {
+    const { canvas, tile, rows, columns } = await look(now);
+    const tokens = Math.min(rows * columns, TOKENS);
+    const row = canvasOf(tokens * (TOKEN + 8), TOKEN + 24);
+    const pen = row.getContext('2d');
+    pen.font = '12px system-ui, sans-serif';
+    pen.textAlign = 'center';
+    pen.fillStyle = getComputedStyle(drawing).color;
+    for (let i = 0; i < tokens; i++) {
+        pen.drawImage(canvas, i % columns * tile, Math.floor(i / columns) * tile, tile, tile, i * (TOKEN + 8), 0, TOKEN, TOKEN);
+        pen.fillText(i + 1, i * (TOKEN + 8) + TOKEN / 2, TOKEN + 16);
+    }
+    row.style.width = `${row.width}px`;
+    return [el('div', { className: 'strip', tabIndex: 0, role: 'group', 'aria-label': t('steps.2') }, row)];
+}
+
+async function drawLayers(now) {
+    const { canvas } = await look(now);
+    const tiles = [];
+    for (let layer = 0; layer < model.vit.info.layers; layer++) {
+        const map = await withReadable(now.blob, (image) => model.vit.attention(image, { method: 'mean', layer, signal: now.signal }));
+        const small = canvasOf(canvas.width >> 1, canvas.height >> 1);
+        const pen = small.getContext('2d');
+        pen.drawImage(canvas, 0, 0, small.width, small.height);
+        pen.imageSmoothingEnabled = false;
+        pen.drawImage(shade(map), 0, 0, small.width, small.height);
+        const name = t('steps.layer', { layer: layer + 1 });
+        small.setAttribute('aria-label', name);
+        tiles.push(el('div', {}, small, el('span', { textContent: name, 'aria-hidden': 'true' })));
+    }
+    return [el('div', { className: 'layers' }, ...tiles)];
+}
+
+// Nothing where the model has no head.
+async function drawAnswer(now) {
+    const top = await withReadable(now.blob, (image) => model.vit.classify(image, { topK: 3, signal: now.signal })).catch((error) => {
+        if (isCancel(error)) throw error;
+        return [];
+    });
+    if (top.length) now.classes = model.vit.info.labels?.length ?? (await withReadable(now.blob, (image) => model.vit.logits(image))).length;
+    return top.length ? [el('ol', { className: 'scores' }, ...top.map(scoreRow))] : [];
+}
+
+const draw = [drawPatches, drawTokens, drawLayers, drawAnswer];
+
+async function show() {
+    const now = job, at = step;
+    if (!now || !box.open || now.shown === at) return;
+    const { input, layers } = model.vit.info;
+    const [rows, columns] = input.grid;
+    const drawn = await draw[at - 1](now).catch((error) => isCancel(error) || Promise.reject(error));
+    if (now !== job || at !== step || drawn === true) return;
+    now.shown = at;
+    drawing.replaceChildren(...drawn);
+    say($('figcaption', box), drawn.length ? `steps.${at}.text` : 'steps.4.none',
+        { rows, columns, width: input.width, height: input.height, layers, count: count(now.classes ?? 0) });
+}
+
+const tryToShow = () => show().catch(() => {}); // what is wrong with the picture, the tab says
+
+export function startSteps() {
+    $('.chips', box).append(...draw.map((_, i) => el('label', {},
+        el('input', { type: 'radio', name: 'step', value: i + 1, checked: i + 1 === step, onchange: () => {
+            step = i + 1;
+            tryToShow();
+        } }), el('span', { textContent: t(`steps.${i + 1}`) }))));
+    box.addEventListener('toggle', tryToShow);
+}
+
+// The picture that is looked at, { blob, signal }; null: none.
+export function stepThrough(next) {
+    if (next && job?.blob === next.blob && job.vit === model.vit) job.signal = next.signal;
+    else job = next && { ...next, vit: model.vit };
+    return tryToShow();
+}
