@@ -101,7 +101,7 @@ fuzz_covers() { # TARGET
         image) echo src/image/{decode,jpeg,png,exif,resize,preprocess}.c ;;
         import) echo src/model/{import,settle,names,check,loader,config_timm,config_hf,config_preprocessor}.c ;;
         probe) echo src/tasks/probe_file.c ;;
-        tar) echo src/train/dataset.c ;;
+        tar) echo src/train/{dataset,tar}.c ;;
         checkpoint) echo src/train/state.c ;;
         index) echo src/cli/index_file.c ;;
         options) echo src/cli/options.c ;;
