@@ -342,7 +342,7 @@ async function testModels(base, elsewhere) {
   check(await answered(page, 'cat.jpg'), 'address: a folder of another site')
   check((await text(page, '#foot-requests')).includes(new URL(elsewhere.url).host), 'address: the foot counts what was fetched')
   await page.click('#model-button')
-  check((await page.$$('#model-list button')).length >= 4 && /2\.0 MB · MIT/.test(await text(page, '#model-list')) && /346\.3 MB · Apache-2\.0 · google\//.test(await text(page, '#model-list')), `drawer: the list says ${await text(page, '#model-list')}`)
+  check((await page.$$('#model-list button')).length >= 4 && /1\.0 MB · MIT/.test(await text(page, '#model-list')) && /346\.3 MB · Apache-2\.0 · google\//.test(await text(page, '#model-list')), `drawer: the list says ${await text(page, '#model-list')}`)
   check(await until(page, () => /\d/.test(document.querySelector('#kept p').textContent)) && await visible(page, '#kept'), 'drawer: what is kept')
   const [remove] = await page.$$('#model-list li:last-child .icon')
   check(await until(page, (host) => /kept here/.test(document.querySelector('#model-list li:last-child').textContent)
