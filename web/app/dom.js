@@ -13,6 +13,13 @@ export function el(tag, properties = {}, ...children) {
     return element;
 }
 
+// Radio buttons of a group, as chips in a fieldset: words(value) is read, choose(value) is called.
+export function chips(fieldset, name, values, words, chosen, choose) {
+    fieldset.append(...values.map((value) => el('label', {},
+        el('input', { type: 'radio', name, value, checked: value === chosen, onchange: () => choose(value) }),
+        el('span', { textContent: words(value) }))));
+}
+
 // Calls take(files) with what was picked by a file input, which can then be asked for the same again.
 export function onPick(input, take) {
     input.addEventListener('change', () => {

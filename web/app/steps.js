@@ -1,6 +1,6 @@
 // Figure 1 of the paper with the picture at hand: patches, tokens, layers, answer, one after another.
 
-import { $, el } from './dom.js';
+import { $, chips, el } from './dom.js';
 import { say, t } from './words.js';
 import { count } from './format.js';
 import { scoreRow } from './answer.js';
@@ -111,11 +111,10 @@ async function show() {
 const tryToShow = () => show().catch(() => {}); // what is wrong with the picture, the tab says
 
 export function startSteps() {
-    $('.chips', box).append(...draw.map((_, i) => el('label', {},
-        el('input', { type: 'radio', name: 'step', value: i + 1, checked: i + 1 === step, onchange: () => {
-            step = i + 1;
-            tryToShow();
-        } }), el('span', { textContent: t(`steps.${i + 1}`) }))));
+    chips($('.chips', box), 'step', draw.map((_, i) => i + 1), (number) => t(`steps.${number}`), step, (number) => {
+        step = number;
+        tryToShow();
+    });
     box.addEventListener('toggle', tryToShow);
 }
 

@@ -1,6 +1,6 @@
 // Classify: the likeliest classes of a picture, or of many in a table; with which arithmetic, and what the other said.
 
-import { $, el } from '../app/dom.js';
+import { $, chips } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { milliseconds, percent } from '../app/format.js';
 import { classify } from '../app/classify.js';
@@ -35,9 +35,7 @@ export default {
     start(again) {
         lookAgain = again;
         model.compute = TYPES.find((type) => type === readHash().compute) ?? TYPES[0];
-        $('#compute').append(...TYPES.map((type) => el('label', {},
-            el('input', { type: 'radio', name: 'compute', value: type, checked: type === model.compute, onchange: () => choose(type) }),
-            el('span', { textContent: type }))));
+        chips($('#compute'), 'compute', TYPES, String, model.compute, choose);
     },
 
     async look(picture, signal, shown) {

@@ -1,7 +1,7 @@
 // Compare: the same picture through the page's model (A) and beside it the same in another compute type, or another
 // model (B). Answers side by side, times, largest difference.
 
-import { $, el } from '../app/dom.js';
+import { $, chips, el } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { bytes, milliseconds, percent, points } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
@@ -159,17 +159,16 @@ export default {
 
     start(again) {
         lookAgain = again;
-        $('#beside-compute').append(...TYPES.map((type) => el('label', {},
-            el('input', { type: 'radio', name: 'beside', value: type, onchange: () => {
-                compute = type;
-                writeHash({ beside: type });
-                lookAgain();
-            } }), el('span', { textContent: type }))));
+        compute = typeOfLink() ?? compute;
+        chips($('#beside-compute'), 'beside', TYPES, String, compute, (type) => {
+            compute = type;
+            writeHash({ beside: type });
+            lookAgain();
+        });
         $('#beside-other').addEventListener('click', () => openDrawer('beside'));
         $('#beside-same').addEventListener('click', () => setBeside(null));
         $('#measure').textContent = t('compare.measure', { runs: RUNS });
         $('#measure').addEventListener('click', () => lookAgain(RUNS));
-        compute = typeOfLink() ?? compute;
         showChoice();
     },
 

@@ -1,6 +1,6 @@
 // Fill in: patches are hidden, by brush or by chance, and a model that was trained for it says what was there.
 
-import { $, el, save } from '../app/dom.js';
+import { $, chips, save } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { number, percent } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
@@ -273,12 +273,6 @@ function hide(mask) {
 
 // ---- The tab
 
-function chips(fieldset, name, values, words, chosen, choose) {
-    $(fieldset).append(...values.map((value) => el('label', {},
-        el('input', { type: 'radio', name, value, checked: value === chosen, onchange: () => choose(value) }),
-        el('span', { textContent: words(value) }))));
-}
-
 const useBrush = (side) => setBrush({ side, begin, go, end });
 const chosenBrush = () => Number($('#fill-brush input:checked').value);
 
@@ -311,8 +305,8 @@ export default {
     start(again) {
         lookAgain = again;
         readLink();
-        chips('#fill-brush', 'brush', BRUSHES, (side) => `${side} × ${side}`, BRUSHES[0], useBrush);
-        chips('#fill-grid', 'grid', GRIDS, (times) => t(`fill.grid.${times}`), finer, (times) => {
+        chips($('#fill-brush'), 'brush', BRUSHES, (side) => `${side} × ${side}`, BRUSHES[0], useBrush);
+        chips($('#fill-grid'), 'grid', GRIDS, (times) => t(`fill.grid.${times}`), finer, (times) => {
             finer = times;
             painted = null;
             writeLink();
