@@ -1,11 +1,19 @@
 // Files that are kept for the next time, in the browser's Cache API. Elsewhere nothing is kept.
 
 const NAME = 'vit-wasm'
-const open = () => globalThis.caches?.open(NAME).catch(() => {}) // there is none on pages that are not secure, or in private windows
+const PATIENCE = 3000 // ms
+const open = () => answer(globalThis.caches?.open(NAME)) // there is none on pages that are not secure, or in private windows
+
+// What the browser says, undefined when it fails or is silent: a model is loaded whether its files can be kept or not.
+async function answer(promise) {
+  let timer
+  const silence = new Promise((done) => (timer = setTimeout(done, PATIENCE)))
+  return Promise.race([promise, silence]).catch(() => {}).finally(() => clearTimeout(timer))
+}
 
 // Requests of the files that are kept: all, or that of an address and of those below it.
 async function requests(cache, url) {
-  const all = (await cache?.keys()) ?? []
+  const all = (await answer(cache?.keys())) ?? []
   const below = url && `${String(url).replace(/\/$/, '')}/`
   return url ? all.filter((request) => request.url === String(url) || request.url.startsWith(below)) : all
 }
@@ -15,22 +23,22 @@ export async function cacheSize(url) {
   const cache = await open()
   let sum = 0
   for (const request of await requests(cache, url)) {
-    const response = await cache.match(request)
+    const response = await answer(cache.match(request))
     sum += Number(response?.headers.get('content-length')) || ((await response?.blob())?.size ?? 0)
   }
   return sum
 }
 
 export async function clearCache(url) {
-  if (!url) return void (await globalThis.caches?.delete(NAME).catch(() => {}))
+  if (!url) return void (await answer(globalThis.caches?.delete(NAME)))
   const cache = await open()
-  await Promise.all((await requests(cache, url)).map((request) => cache.delete(request)))
+  await Promise.all((await requests(cache, url)).map((request) => answer(cache.delete(request))))
 }
 
-export const forget = async (url) => (await open())?.delete(url)
+export const forget = async (url) => answer((await open())?.delete(url))
 
 // The response that is kept for this URL, or undefined.
-export const kept = async (url) => (await open())?.match(url)
+export const kept = async (url) => answer((await open())?.match(url))
 
 // The same { total, chunks }, kept as they are read: once all have come, and not if reading ends before. What cannot be kept,
 // for want of room, does no harm.
@@ -42,14 +50,22 @@ export async function keep(url, opened, signal) {
 async function* copy(cache, url, { total, chunks }, signal) {
   const { readable, writable } = new TransformStream()
   const headers = total ? { 'content-length': total } : {}
-  const stored = cache.put(url, new Response(readable, { headers })).catch(() => {})
   const writer = writable.getWriter()
+  const stop = () => writer.abort(signal.reason).catch(() => {}) // does nothing once it is closed
   writer.closed.catch(() => {})
-  signal.addEventListener('abort', () => writer.abort(signal.reason).catch(() => {}))
-  for await (const chunk of chunks) {
-    await writer.write(chunk.slice()).catch(() => {})
-    yield chunk
+  const stored = cache.put(url, new Response(readable, { headers })).catch(() => {})
+  signal.addEventListener('abort', stop)
+  try {
+    let goesOn = true
+    for await (const chunk of chunks) {
+      goesOn &&= await answer(writer.write(chunk.slice()).then(() => true))
+      yield chunk
+    }
+    if (!goesOn) return
+    await answer(writer.close())
+    await answer(stored)
+  } finally {
+    signal.removeEventListener('abort', stop)
+    stop()
   }
-  await writer.close().catch(() => {})
-  await stored
 }

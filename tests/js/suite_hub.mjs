@@ -142,6 +142,32 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       await ViT.clearCache()
       equal(await ViT.cacheSize(), 0, 'cleared')
     })
+
+    if (long && !options.worker)
+      test('a cache that does not answer keeps no model from coming', async () => {
+        const never = new Promise(() => {})
+        const silent = (what, request) => `${request.url ?? request}`.includes(`silent=${what}`)
+        const cache = {
+          match: async (request) => (silent('match', request) ? never : undefined),
+          put: async (request, response) => {
+            if (!silent('put', request)) await response.blob()
+            if (silent('put', request) || silent('end', request)) await never
+          }
+        }
+        const caches = { open: async () => cache }
+        const before = Object.getOwnPropertyDescriptor(globalThis, 'caches')
+        Object.defineProperty(globalThis, 'caches', { value: caches, configurable: true })
+        try {
+          const wanted = await logitsOf(url(TIMM))
+          const same = async (query) => equal(await logitsOf(url(FILE + query), { cache: true }), wanted, query)
+          await Promise.all(['match', 'put', 'end'].map((what) => same(`?silent=${what}`)))
+          caches.open = () => never
+          await same('?silent=open')
+        } finally {
+          delete globalThis.caches
+          if (before) Object.defineProperty(globalThis, 'caches', before)
+        }
+      })
   })
 
   defineLimits({ url, bytesOf, load, using, some, options, long })
