@@ -429,7 +429,7 @@ finish() { # OUTPUT...
     for words in "${PROGRAMS[@]}"; do
         read -r -a words <<< "$words"
         outputs+=("${words[0]}")
-        make_file "${words[0]}" "${words[*]:1}" "${COMPILE[@]}" "${words[@]:1}" "${LINK[@]}" -o "${words[0]}"
+        make_file "${words[0]}" "$(printf '%s\n' "${words[@]:1}" | grep -v ^-)" "${COMPILE[@]}" "${words[@]:1}" "${LINK[@]}" -o "${words[0]}"
     done
     made=$((made + ${#QUEUE[@]}))
     run_queue

@@ -205,9 +205,9 @@ static int read_all(vit_cli_index *index, int writable) {
     const long long size = vit_cli_file_size(index->path);
     if (size < 0)
         return 1;
-    if (!is_regular(index))
+    if (!index->file && !is_regular(index))
         return 0;
-    FILE *file = fopen(index->path, "rb");
+    FILE *file = index->file ? index->file : fopen(index->path, "rb");
     record head;
     char *path = malloc(LONGEST_PATH);
     float *vector = malloc((size_t)index->width * sizeof *vector);
@@ -227,7 +227,7 @@ static int read_all(vit_cli_index *index, int writable) {
     }
     free(path);
     free(vector);
-    if (file)
+    if (file && file != index->file)
         fclose(file);
     return good;
 }
@@ -259,7 +259,8 @@ static int make_ready(vit_cli_index *index) {
     if (index->end < vit_cli_file_size(index->path) && truncate(index->path, index->end) != 0)
         return cannot_write(index);
     const header head = header_of(index);
-    if (index->end == 0 && (fwrite(&head, sizeof head, 1, index->file) != 1 || fflush(index->file) != 0))
+    if (fseeko(index->file, 0, SEEK_END) != 0 ||
+        (index->end == 0 && (fwrite(&head, sizeof head, 1, index->file) != 1 || fflush(index->file) != 0)))
         return cannot_write(index);
     index->end = index->end ? index->end : (long long)sizeof head;
     return 1;

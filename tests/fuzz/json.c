@@ -4,14 +4,18 @@
 
 #include "../../src/format/json.h"
 #include "../../src/format/safetensors.h"
+#include "../../src/format/text.h"
 
 #include <math.h>
 
 static size_t walk(const vit_json *node, int depth) {
     size_t nodes = 1, children = 0;
     fuzz_expect(depth <= 64);
-    if (node->type == VIT_JSON_NUMBER)
+    if (node->type == VIT_JSON_NUMBER) {
+        const double shown = strtod(vit_show_number(node->number).text, NULL);
         fuzz_expect(isfinite(node->number));
+        fuzz_expect(shown == node->number || (float)shown == (float)node->number);
+    }
     if (node->type == VIT_JSON_STRING)
         fuzz_expect(node->string[node->length] == 0);
     for (const vit_json *child = node->child; child; child = child->next, children++) {

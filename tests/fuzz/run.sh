@@ -25,11 +25,19 @@ fuzz_seeds() { # TARGET
     esac
 }
 
+# Calls that a target can let fail.
+fuzz_wraps() { # TARGET
+    case $1 in
+        index) echo -Wl,--wrap={malloc,calloc,realloc,strdup,fopen,fread,fwrite,fflush,ferror,truncate} ;;
+    esac
+}
+
 # Queues one target, whose main is another file or libFuzzer's.
 fuzz_program() { # FOLDER CONFIG TARGET [MAIN]
     local sources
     read -r -a sources <<< "$(fuzz_sources "$3")"
     program "$1/fuzz_$3" "$2" "tests/fuzz/$3.c" "${@:4}" "${sources[@]}"
+    PROGRAMS[-1]+=" $(fuzz_wraps "$3")"
 }
 
 fuzz_library() {
