@@ -104,9 +104,36 @@ vit_status vit_read_config(vit_buffer *buffer, const char *path, uint64_t limit,
     return read_within(buffer, path, limit, "config_bytes", error);
 }
 
+enum { LONGEST_PATH = 4096, MOST_LINKS = 40 };
+
+/* Where links lead, from `path` in a place of LONGEST_PATH bytes. */
+static void follow_links(char *path) {
+    char target[LONGEST_PATH];
+    for (int i = 0; i < MOST_LINKS; i++) {
+        const ssize_t length = readlink(path, target, sizeof target);
+        const char *name = strrchr(path, '/');
+        const size_t folder = length > 0 && target[0] != '/' && name ? (size_t)(name + 1 - path) : 0;
+        if (length <= 0 || folder + (size_t)length >= LONGEST_PATH)
+            return;
+        memcpy(path + folder, target, (size_t)length);
+        path[folder + (size_t)length] = 0;
+    }
+}
+
 vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_allocator *allocator, vit_error *error) {
     *writer = (vit_writer){.allocator = *allocator};
+    char place[LONGEST_PATH];
     size_t length = strlen(path);
+    if (length < sizeof place) {
+        memcpy(place, path, length + 1);
+        follow_links(place);
+        path = place;
+        length = strlen(path);
+    }
+    struct stat before;
+    if (stat(path, &before) == 0 && !S_ISREG(before.st_mode))
+        return vit_fail(error, VIT_ERR_IO, "%s: cannot write: is %s, expected a file", path,
+                        S_ISDIR(before.st_mode) ? "a folder" : "no regular file");
     VIT_TRY(vit_alloc_for((void **)&writer->path, allocator, 2 * length + 32, path, error));
     memcpy(writer->path, path, length + 1);
     writer->temporary = writer->path + length + 1;
@@ -130,7 +157,7 @@ vit_status vit_writer_write(vit_writer *writer, const void *data, size_t bytes, 
 }
 
 vit_status vit_writer_commit(vit_writer *writer, vit_error *error) {
-    int failed = fflush(writer->stream) != 0 || fsync(fileno(writer->stream)) != 0;
+    int failed = ferror(writer->stream) || fflush(writer->stream) != 0 || fsync(fileno(writer->stream)) != 0;
     failed |= fclose(writer->stream) != 0;
     writer->stream = NULL;
     if (failed || rename(writer->temporary, writer->path) != 0) {

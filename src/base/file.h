@@ -26,8 +26,9 @@ vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, v
 /* The same of a file whose limit is config_bytes. */
 vit_status vit_read_config(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error);
 
-/* The file appears under its own name only when commit succeeds; cancel (and a failed write) removes what was written.
- * After an error only cancel is useful; cancel after commit does nothing. */
+/* The file appears under its own name only when commit succeeds and nothing failed that was written to its stream; cancel
+ * (and a failed write) removes what was written. Where the name is a link's, the file it leads to is replaced. After an
+ * error only cancel is useful; cancel after commit does nothing. */
 typedef struct vit_writer {
     FILE *stream;
     char *path, *temporary;

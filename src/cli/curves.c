@@ -1,9 +1,10 @@
 /* vit plot: the curves of training runs, as SVG or PNG. */
+#include "../base/file.h"
 #include "canvas.h"
 #include "commands.h"
+#include "limits.h"
 #include "options.h"
 #include "paths.h"
-#include "replace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -231,17 +232,22 @@ static void draw(sheet *s, const char *title, curve (*runs)[SERIES], char **name
 
 /* An exit status, after a complaint where there is one. */
 static int write_svg(const char *path, const char *title, curve (*runs)[SERIES], char **names, int count) {
-    vit_cli_replace out;
-    if (vit_cli_replace_open(&out, path)) {
-        sheet s = {.svg = out.file};
-        fprintf(out.file,
+    vit_writer out;
+    vit_error error;
+    vit_status status = vit_writer_open(&out, path, &vit_cli_options()->allocator, &error);
+    if (status == VIT_OK) {
+        sheet s = {.svg = out.stream};
+        fprintf(out.stream,
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" "
                 "font-size=\"13\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
                 WIDTH, HEIGHT + LEGEND * count);
         draw(&s, title, runs, names, count);
-        fputs("</svg>\n", out.file);
+        fputs("</svg>\n", out.stream);
+        status = vit_writer_commit(&out, &error);
     }
-    return vit_cli_replace_close(&out, 1) ? VIT_CLI_OK : VIT_CLI_FAILED;
+    if (status != VIT_OK)
+        vit_cli_complain("%s", error.text);
+    return status == VIT_OK ? VIT_CLI_OK : VIT_CLI_FAILED;
 }
 
 static int write_png(const char *path, const char *title, curve (*runs)[SERIES], char **names, int count) {

@@ -1,5 +1,7 @@
 #include "vectors.h"
 
+#include "limits.h"
+#include "options.h"
 #include "paths.h"
 
 #include <string.h>
@@ -37,24 +39,34 @@ static void write_header(vit_cli_vectors *v) {
         make_npy(header, v->rows, v->width);
     else
         make_safetensors(header, v->rows, v->width);
-    fwrite(header, 1, HEADER, v->out.file);
+    fwrite(header, 1, HEADER, v->out.stream);
 }
 
 int vit_cli_vectors_open(vit_cli_vectors *v, const char *path, size_t width) {
     *v = (vit_cli_vectors){.width = width};
-    if (!vit_cli_replace_open(&v->out, path))
+    vit_error error;
+    if (vit_writer_open(&v->out, path, &vit_cli_options()->allocator, &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
         return 0;
+    }
     write_header(v);
     return 1;
 }
 
 void vit_cli_vectors_add(vit_cli_vectors *v, const float *row) {
-    fwrite(row, sizeof *row, v->width, v->out.file);
+    fwrite(row, sizeof *row, v->width, v->out.stream);
     v->rows++;
 }
 
 int vit_cli_vectors_close(vit_cli_vectors *v, int keep) {
-    if (keep && v->out.file && fseek(v->out.file, 0, SEEK_SET) == 0)
+    vit_error error;
+    if (keep) {
+        rewind(v->out.stream);
         write_header(v);
-    return vit_cli_replace_close(&v->out, keep);
+        if (vit_writer_commit(&v->out, &error) == VIT_OK)
+            return 1;
+        vit_cli_complain("%s", error.text);
+    }
+    vit_writer_cancel(&v->out);
+    return 0;
 }

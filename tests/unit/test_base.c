@@ -7,6 +7,7 @@
 #include "../../src/base/threads.h"
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static vit_error error;
@@ -130,6 +131,32 @@ static void test_sizes(void) {
 
 /* ---- Files ---- */
 
+/* A link to a link beside it, to a file that is not there yet: the file is made, and replaced; the links stay. */
+static void test_links(const char *path, const vit_allocator *allocator) {
+    char first[80], second[80], target[80];
+    struct stat status;
+    snprintf(first, sizeof first, "%s.first", path);
+    snprintf(second, sizeof second, "%s.second", path);
+    CHECK(symlink(strrchr(second, '/') + 1, first) == 0 && symlink(path, second) == 0);
+    for (int i = 0; i < 2; i++) {
+        vit_writer writer;
+        CHECK_STATUS(VIT_OK, vit_writer_open(&writer, first, allocator, &error));
+        CHECK_STATUS(VIT_OK, vit_writer_write(&writer, "hello, hello", 5 + (size_t)i, &error));
+        CHECK_STATUS(VIT_OK, vit_writer_commit(&writer, &error));
+        CHECK(lstat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 5 + i);
+        CHECK(readlink(first, target, sizeof target) > 0 && readlink(second, target, sizeof target) > 0);
+    }
+    remove(first);
+    remove(second);
+    CHECK(symlink(second, first) == 0 && symlink(first, second) == 0); /* a circle leads nowhere */
+    vit_writer writer;
+    if (vit_writer_open(&writer, first, allocator, &error) == VIT_OK)
+        vit_writer_cancel(&writer);
+    remove(first);
+    remove(second);
+    remove(path);
+}
+
 static void test_files(void) {
     vit_allocator allocator = vit_default_options().allocator;
     vit_buffer buffer = {.allocator = &allocator};
@@ -172,11 +199,20 @@ static void test_files(void) {
         vit_writer_cancel(&writer);
         CHECK(!vit_file_exists(path) && !vit_file_exists(temporary));
     }
+    CHECK_STATUS(VIT_ERR_IO, vit_writer_open(&writer, "build", &allocator, &error));
+    CHECK_MENTIONS(error.text, "build: cannot write: is a folder");
+    vit_writer_cancel(&writer);
+    CHECK(mkfifo(path, 0600) == 0);
+    CHECK_STATUS(VIT_ERR_IO, vit_writer_open(&writer, path, &allocator, &error));
+    CHECK_MENTIONS(error.text, "is no regular file");
+    vit_writer_cancel(&writer);
+    remove(path);
     CHECK(symlink("/no/such/folder/file", temporary) == 0); /* a link that was planted is not followed */
     CHECK_STATUS(VIT_OK, vit_writer_open(&writer, path, &allocator, &error));
     CHECK_STATUS(VIT_OK, vit_writer_commit(&writer, &error));
     CHECK(vit_file_exists(path) && !vit_file_exists(temporary));
     remove(path);
+    test_links(path, &allocator);
 }
 
 TEST_MAIN(TEST(test_every_index_once), TEST(test_halves), TEST(test_random), TEST(test_sizes), TEST(test_files))
