@@ -11,28 +11,27 @@ async function answer(promise) {
   return Promise.race([promise, silence]).catch(() => {}).finally(() => clearTimeout(timer))
 }
 
-// Requests of the files that are kept: all, or that of an address and of those below it.
-async function requests(cache, url) {
+// Requests of the files that are kept: all, or those of addresses and of what lies below them.
+async function requests(cache, urls) {
   const all = (await answer(cache?.keys())) ?? []
-  const below = url && `${String(url).replace(/\/$/, '')}/`
-  return url ? all.filter((request) => request.url === String(url) || request.url.startsWith(below)) : all
+  return urls ? all.filter((request) => urls.some((url) => request.url === url || request.url.startsWith(url.replace(/\/?$/, '/')))) : all
 }
 
 // The bytes of those files.
-export async function cacheSize(url) {
+export async function cacheSize(urls) {
   const cache = await open()
   let sum = 0
-  for (const request of await requests(cache, url)) {
+  for (const request of await requests(cache, urls)) {
     const response = await answer(cache.match(request))
     sum += Number(response?.headers.get('content-length')) || ((await response?.blob())?.size ?? 0)
   }
   return sum
 }
 
-export async function clearCache(url) {
-  if (!url) return void (await answer(globalThis.caches?.delete(NAME)))
+export async function clearCache(urls) {
+  if (!urls) return void (await answer(globalThis.caches?.delete(NAME)))
   const cache = await open()
-  await Promise.all((await requests(cache, url)).map((request) => answer(cache.delete(request))))
+  await Promise.all((await requests(cache, urls)).map((request) => answer(cache.delete(request))))
 }
 
 export const forget = async (url) => answer((await open())?.delete(url))

@@ -4,12 +4,19 @@ import { VitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
 import { iterate } from './stream.mjs'
 
 const DELAYS = [100, 400, 1600] // ms before a request is made again
+const PATIENCE = 300000 // ms without a network
 const BUSY = [408, 429, 502, 503, 504] // statuses that pass
 
 const truncated = (name, loaded, total, cause) =>
   new VitError('truncated', `${name}: the file ended after ${loaded} of ${total} bytes`, { cause })
 
 const pause = (ms, signal) => unlessCancelled(new Promise((done) => setTimeout(done, ms)), signal)
+
+// Until the host has a network again.
+const online = (signal) => unlessCancelled(new Promise((done) => {
+  setTimeout(done, PATIENCE)
+  addEventListener('online', done, { once: true })
+}), signal)
 
 // A response, whatever its status.
 async function ask(name, url, signal, headers) {
@@ -71,7 +78,7 @@ async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare
     // It broke: the rest is asked for.
     for (chunks = undefined; !chunks; failures++) {
       if (failures === DELAYS.length)
-        throw total ? truncated(name, loaded, total, cause) : new VitError('http', `${name}: the connection broke after ${loaded} bytes`, { cause })
+        throw cause instanceof VitError ? cause : total ? truncated(name, loaded, total, cause) : new VitError('http', `${name}: the connection broke after ${loaded} bytes`, { cause })
       await pause(DELAYS[failures], signal)
       const headers = loaded && !encoded ? { range: `bytes=${loaded}-` } : {}
       // To ask another origin that, it would first be asked whether it may be asked.
@@ -80,6 +87,10 @@ async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare
         throwIfCancelled(signal)
         cause = error
       })
+      if (!response && globalThis.navigator?.onLine === false) {
+        await online(signal)
+        failures = -1 // the first of what comes now
+      }
       if (!response || BUSY.includes(response.status)) continue
       if (!response.ok) refuse(name, response)
       const begin = response.status === 206 ? Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? `bytes ${loaded}-`)?.[1]) : 0

@@ -35,6 +35,13 @@ async function describeConfig(config) {
   throw new VitError('argument', `a model's config is a URL, JSON text, a Blob, bytes or an object, not ${kind(config)}`)
 }
 
+// Where the files of a model are that is loaded from this URL; shards lie beside their index.
+export async function addressesOf(source) {
+  const { weights, configs } = await describeUrl(await absolute(source))
+  const shards = weights.url.endsWith('.index.json') ? [new URL('.', weights.url).href] : []
+  return [...configs.map(({ url }) => url), weights.url, ...shards]
+}
+
 // In Node what is not a URL is a path.
 async function absolute(source) {
   try {

@@ -73,7 +73,10 @@ export interface LoadOptions extends CallOptions {
    * be shared (`vit.info.isolated`).
    */
   threads?: number
-  /** Whether the engine runs in a worker. Default: on pages yes; in Node and inside workers no. */
+  /**
+   * Whether the engine runs in a worker. Default: on pages yes; in Node, inside workers, and where the package comes from another
+   * origin no.
+   */
   worker?: boolean
   /**
    * Arithmetic. `'int8'` turns the weights into 8-bit integers as they arrive: a quarter of the memory, and faster; answers
@@ -556,7 +559,7 @@ export class ViT {
   static readonly models: { readonly classify: string; readonly masked: string }
 
   /**
-   * Bytes of the files that the option `cache` keeps for this origin; of an address, those of that one and below it.
+   * Bytes of the files that the option `cache` keeps for this origin; of an address as `load` takes it, the model's there.
    *
    * ```js
    * console.log(`${await ViT.cacheSize()} bytes are kept`)

@@ -10,7 +10,7 @@ import { foreign } from './module.mjs'
 import { ATTENTION, CLASSIFY, FEATURES, FEW_SHOT, INSPECT, LOAD, MASKED, checkOptions, show, sides } from './options.mjs'
 import { Probe } from './probe.mjs'
 import { openSource } from './read.mjs'
-import { describeSource } from './source.mjs'
+import { addressesOf, describeSource } from './source.mjs'
 import { help } from './thread.mjs'
 import { training } from './training.mjs'
 import { serve } from './worker.mjs'
@@ -63,12 +63,12 @@ export class ViT {
     }
   }
 
-  static cacheSize(url) {
-    return cacheSize(url)
+  static async cacheSize(url) {
+    return cacheSize(url && (await addressesOf(url)))
   }
 
-  static clearCache(url) {
-    return clearCache(url)
+  static async clearCache(url) {
+    return clearCache(url && (await addressesOf(url)))
   }
 
   get info() {

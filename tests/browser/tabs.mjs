@@ -53,7 +53,7 @@ async function testCompare(base) {
   check(await until(page, () => !document.querySelector('#beside-same').hidden) && await compared(page, 'f32,f32'), 'compare: another model once more')
   await page.evaluate(() => {
     globalThis.loads = 0
-    new MutationObserver(() => { loads += /%/.test(document.querySelector('.side.second .facts').textContent) }).observe(document.querySelector('.side.second .facts'), { childList: true })
+    new MutationObserver(() => { loads += /bytes/.test(document.querySelector('.side.second .facts').textContent) }).observe(document.querySelector('.side.second .facts'), { childList: true })
   })
   await page.click('#tabs [data-tab="classify"]')
   check(await answered(page, 'my horse.jpg'), 'tabs: once more')

@@ -139,6 +139,12 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       assert(npz > 9999 && npz < before && (await ViT.cacheSize(url('built/np'))) === 0, 'of one address')
       await ViT.clearCache(url('built/npz/'))
       equal(await ViT.cacheSize(), before - npz, 'one is cleared')
+      const file = url(`${TIMM}model.safetensors`), config = (await bytesOf(TIMM + 'config.json')).length
+      equal(await logitsOf(file, { cache: true }), wanted, 'one file')
+      equal(await ViT.cacheSize(file), (await bytesOf(FILE)).length + config, 'with the config beside it')
+      equal(await ViT.cacheSize(new URL(file).pathname), await ViT.cacheSize(file), 'of a relative address')
+      await ViT.clearCache(file)
+      equal(await ViT.cacheSize(file), 0, 'of one file')
       await ViT.clearCache()
       equal(await ViT.cacheSize(), 0, 'cleared')
     })

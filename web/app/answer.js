@@ -59,7 +59,8 @@ export function showAnswer(result) {
     setBusy(false);
     const values = { sure, label, score: percent(best.score) };
     const rest = others.map((entry) => `${short(labelOf(entry))}, ${percent(entry.score)}`).join('; ');
-    $('#live').textContent = rest ? t('answer.spoken', { ...values, rest }) : t('answer.only', values);
+    $('#live').textContent = !isKnown(best) ? t('answer.spoken.none', { none: label, closest: sure, score: values.score })
+        : rest ? t('answer.spoken', { ...values, rest }) : t('answer.only', values);
 }
 
 export const hideAnswer = () => {

@@ -5,7 +5,7 @@ import { t } from './words.js';
 import { count, percent } from './format.js';
 import { classify } from './classify.js';
 import { isKnown, nameOf } from './answer.js';
-import { isCancel } from './errors.js';
+import { describe, isCancel } from './errors.js';
 
 const box = $('#batch');
 const columns = [
@@ -33,8 +33,8 @@ function tableRow(row) {
     } });
     const cells = [el('td', {}, name)];
     if (row.error) {
-        const reason = t('batch.failed', { reason: row.error.message });
-        cells.push(el('td', { colSpan: 3, className: 'failed', textContent: reason, title: reason }));
+        const { title, detail } = describe(row.error, 'picture');
+        cells.push(el('td', { colSpan: 3, className: 'failed', textContent: title, title: detail }));
     } else {
         const best = row.result?.top[0];
         const label = best ? nameOf(best) : '';
@@ -53,14 +53,18 @@ function sorted() {
 }
 
 function headCell({ key, number }, column) {
-    const attributes = { scope: 'col', className: number ? 'number' : '' };
-    if (order?.column === column) attributes['aria-sort'] = order.up ? 'ascending' : 'descending';
     const sort = el('button', { type: 'button', textContent: t(`batch.${key}`), onclick: () => {
         order = { column, up: order?.column === column ? !order.up : !number };
         draw();
-        $(`th:nth-child(${column + 1}) button`, box).focus();
     } });
-    return el('th', attributes, sort);
+    return el('th', { scope: 'col', className: number ? 'number' : '' }, sort);
+}
+
+function drawOrder() {
+    for (const [column, cell] of [...$('thead tr', box).children].entries()) {
+        cell.removeAttribute('aria-sort');
+        if (order?.column === column) cell.setAttribute('aria-sort', order.up ? 'ascending' : 'descending');
+    }
 }
 
 // One row that is known now; where rows are sorted its place may be another, which is looked for now and then.
@@ -84,8 +88,10 @@ function draw() {
     clearTimeout(later);
     later = 0;
     drawCount();
-    $('thead tr', box).replaceChildren(...columns.map(headCell));
+    drawOrder();
+    const focused = document.activeElement;
     $('tbody', box).replaceChildren(...sorted().map((row) => row.tr ??= tableRow(row)));
+    if (box.contains(focused)) focused.focus({ preventScroll: true }); // which moving its row took
 }
 
 // What is done; a picture that could not be read has an error instead of an answer.
@@ -101,7 +107,8 @@ function asObjects() {
 const asJson = () => JSON.stringify(asObjects(), null, 1);
 
 function asCsv() {
-    const quoted = (value) => `"${String(value).replaceAll('"', '""')}"`;
+    // a spreadsheet would compute what begins like a formula
+    const quoted = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
     const lines = asObjects().map(({ path, top: [best] = [{}], ms, known, error }) =>
         [quoted(path), best.index, quoted(best.label ?? ''), best.score, ms, known, quoted(error ?? '')].join(','));
     return `\ufeff${['name,index,answer,score,ms,known,error', ...lines, ''].join('\r\n')}`; // spreadsheets take it for UTF-8
@@ -110,9 +117,9 @@ function asCsv() {
 function build() {
     const button = (key, onclick) => el('button', { type: 'button', textContent: t(key), onclick });
     box.replaceChildren(
-        el('header', {}, el('h2'), button('batch.stop', () => (abort ? stopBatch() : closeBatch()))),
+        el('header', {}, el('h2'), button('batch.stop', () => (abort ? stopBatch() : dismiss()))),
         el('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('answer') },
-            el('table', {}, el('thead', {}, el('tr')), el('tbody'))),
+            el('table', {}, el('thead', {}, el('tr', {}, ...columns.map(headCell))), el('tbody'))),
         el('footer', { className: 'actions' },
             button('batch.csv', () => save('classes.csv', 'text/csv', asCsv())),
             button('batch.json', () => save('classes.json', 'application/json', asJson()))));
@@ -125,6 +132,11 @@ export const stopBatch = () => abort?.abort();
 export function closeBatch() {
     stopBatch();
     box.hidden = true;
+}
+
+function dismiss() {
+    closeBatch();
+    $('#panel').focus({ preventScroll: true }); // the button that had it is gone
 }
 
 // Classifies pictures [{ name, blob }] in turn. show(row) is called for the first one and for each one chosen.

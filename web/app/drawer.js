@@ -40,7 +40,7 @@ async function showList() {
         const line = el('span', { textContent: facts.join(' · ') });
         const row = el('li', {}, el('button', { type: 'button', onclick: () => choose(link) }, el('strong', { textContent: name }), line));
         const remove = el('button', { type: 'button', className: 'quiet icon', textContent: '×', hidden: !isRecent,
-            'aria-label': t('drawer.remove', { name }), onclick: () => forgetKept(link).then(showModels) });
+            'aria-label': t('drawer.remove', { name }), onclick: () => forget(link) });
         if (link) row.append(remove);
         if (link) sizes.set(link, (size) => {
             if (size) line.textContent = [...facts, t('drawer.kept.one', { bytes: bytes(size) })].join(' · ');
@@ -57,6 +57,13 @@ async function showModels() {
     const size = await keptBytes().catch(() => 0);
     $('#kept').hidden = !size;
     $('#kept p').textContent = t('drawer.kept', { bytes: bytes(size) });
+}
+
+// Without a link: all. The button that had the focus may be gone then.
+async function forget(link) {
+    await forgetKept(link);
+    await showModels();
+    if (!drawer.contains(document.activeElement)) $('#drawer-close').focus();
 }
 
 // purpose: 'use' | 'beside', what the model that is chosen is for.
@@ -85,7 +92,7 @@ export function startDrawer({ files, url, own }) {
         if (link) url(new URL(link), chosenFor);
         else own(chosenFor);
     };
-    $('#kept-clear').addEventListener('click', () => forgetKept().then(showModels));
+    $('#kept-clear').addEventListener('click', () => forget());
     const pick = (button, input) => {
         $(button).addEventListener('click', () => $(input).click());
         onPick($(input), (list) => {

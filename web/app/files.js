@@ -12,12 +12,18 @@ export function sort(files) {
     return { pictures, weights, configs };
 }
 
+// Its path in the folder that was picked or dropped, else its name.
+const paths = new WeakMap();
+export const pathOf = (file) => paths.get(file) ?? (file.webkitRelativePath || file.name);
+
 const inTurn = (call) => new Promise((resolve, reject) => call(resolve, reject));
 
 async function filesUnder(entry, found) {
     if (found.length >= MOST) return;
     if (entry.isFile) {
-        found.push(await inTurn((yes, no) => entry.file(yes, no)));
+        const file = await inTurn((yes, no) => entry.file(yes, no));
+        paths.set(file, entry.fullPath.slice(1));
+        found.push(file);
         return;
     }
     const reader = entry.createReader();

@@ -50,6 +50,7 @@ export function startLoading({ cancel, clear }) {
     });
     $('#cancel').addEventListener('click', () => {
         cancel();
+        $('#panel').focus({ preventScroll: true }); // the button that had it is gone
         $('#live').textContent = t('loading.cancelled');
     });
 }

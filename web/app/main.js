@@ -6,7 +6,8 @@ import { startTheme } from './theme.js';
 import { linkOf, readHash, writeHash } from './hash.js';
 import { Problem, describe, isCancel } from './errors.js';
 import { clearNotice, showNotice } from './notice.js';
-import { pastedPicture, sort, startDrops } from './files.js';
+import { count } from './format.js';
+import { pastedPicture, pathOf, sort, startDrops } from './files.js';
 import { closeCamera, startCamera, viewfinder } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
 import { BUILT_IN, builtIn, cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
@@ -30,6 +31,7 @@ let looking = null;     // AbortController of what the tab does with it
 let fetching = null;    // AbortController of a sample on its way
 let served = null;      // the model that the host serves the page with
 let waiting = null;     // several pictures that came before the first model
+let isAsking = false;   // whether models that the link names are asked about
 let seeing = null;      // the ViT whose patches the stage shows
 let tab = null;         // the tab that is open
 
@@ -42,6 +44,16 @@ async function look(picture) {
     clearNotice();
     closeCamera();
     await lookAgain(showPicture(picture));
+}
+
+// Those that came before the model, or while another tab was open.
+function lookAtWaiting() {
+    const pictures = waiting;
+    if (!pictures || !model.vit || !tab.many) return false;
+    waiting = null;
+    looking?.abort();
+    tab.many(pictures, lookAt);
+    return true;
 }
 
 // The tab looks at the picture, or, if it can follow, at what the camera sees for as long as that is on; shown: a
@@ -96,14 +108,16 @@ function take(files, target) {
     }
     markSample();
     tab.newPicture?.();
-    const named = pictures.map((file) => ({ name: file.name || t('picture.pasted'), blob: file }));
-    if (named.length === 1 || !model.vit || !tab.many) {
-        const shown = look(named[0]);
-        if (tab.many && named.length > 1) waiting = named;
-        return shown;
-    }
-    looking?.abort();
-    return tab.many(named, lookAt);
+    const named = pictures.map((file) => ({ name: pathOf(file) || t('picture.pasted'), blob: file }));
+    const one = named.length === 1;
+    if (one || !model.vit || !tab.many) look(named[0]);
+    if (one) return;
+    waiting = named;
+    if (lookAtWaiting() || tab.many) return;
+    showNotice({
+        title: t('several.title', { name: named[0].name }), text: t('several.text', { total: count(named.length) }),
+        actions: [{ label: t('several.all'), main: true, run: () => openTab(classify.name) }],
+    });
 }
 
 // What is chosen now, a sample or (without id) another picture; a sample still on its way is no longer wanted.
@@ -157,15 +171,15 @@ async function paste() {
 
 // ---- Models ----
 
-// origin.link: what the link of the page calls it.
+// origin.link: what the link of the page calls it. Resolves to true once the model is in use.
 async function use(origin) {
     clearNotice();
-    if (!await loadModel(origin)) return;
-    writeHash({ model: origin.link });
+    if (!await loadModel(origin)) return false;
+    if (!isAsking) writeHash({ model: origin.link });
     $('#live').textContent = t('loading.done', { name: model.name });
-    if (waiting && tab.many) return tab.many(waiting, lookAt);
-    if (viewfinder()) await lookAgain();
-    else if (current) await look(current);
+    if (lookAtWaiting()) return true;
+    await lookAgain(viewfinder() || !current ? undefined : showPicture(current));
+    return true;
 }
 
 function takeModel(files, purpose = 'use') {
@@ -192,15 +206,24 @@ function takeBuiltIn(purpose, type) {
     use(own());
 }
 
-// A link may name models on other sites; opening the link is not yet asking for them. wanted: [{ url, purpose }].
+// A link may name models on other sites; opening the link is not yet asking for them. wanted: [{ url, purpose }]. The link
+// goes on naming them until there is an answer.
 function askAbout(wanted) {
     const hosts = [...new Set(wanted.map(({ url }) => url.host))].join(', ');
+    isAsking = true;
     showNotice({
         isQuestion: true, title: t('ask.title'), text: t('ask.text'), detail: wanted.map(({ url }) => url.href).join('\n'),
         actions: [{
             label: t('ask.load', { host: hosts }), main: true,
-            run: () => wanted.forEach(({ url, purpose }) => takeAddress(url, purpose, typeOfLink())),
+            run() {
+                isAsking = false;
+                for (const { url, purpose } of wanted) takeAddress(url, purpose, typeOfLink());
+            },
         }],
+        dismissed() {
+            isAsking = false;
+            for (const { purpose } of wanted) writeHash(purpose === 'use' ? { model: model.origin?.link } : { other: undefined });
+        },
     });
 }
 
@@ -242,7 +265,7 @@ function openTab(name) {
     }
     $('#tabs [aria-current]').scrollIntoView({ block: 'nearest', inline: 'nearest' }); // where there is no room for all
     clearNotice();
-    lookAgain();
+    if (!lookAtWaiting()) lookAgain();
 }
 
 function showTabs() {
@@ -259,10 +282,14 @@ function showTabs() {
         return link;
     }));
     for (const one of tabs) {
-        one.start?.((...options) => one === tab && lookAgain(undefined, ...options), (picture) => {
-            if (one !== tab) return;
-            markSample();
-            look(picture);
+        one.start?.({
+            use,
+            lookAgain: (...options) => one === tab && lookAgain(undefined, ...options),
+            show(picture) {
+                if (one !== tab) return;
+                markSample();
+                look(picture);
+            },
         });
     }
 }
@@ -280,7 +307,11 @@ async function start() {
     openTab(readHash().tab);
     startDrops($('#drop'), take);
     startCamera({
-        take, fail: (error) => showNotice(describe(error)), change: () => lookAgain(), follows: () => tab.live,
+        take, fail: (error) => showNotice(describe(error)), follows: () => tab.live,
+        change() {
+            if (viewfinder()) fetching?.abort(); // a sample that comes now would close it
+            lookAgain();
+        },
     });
     startDrawer({ files: (list, purpose) => takeModel(sort(list), purpose), url: takeAddress, own: takeBuiltIn });
     startLoading({ cancel: cancelLoad, clear: setClear });
@@ -304,12 +335,12 @@ async function start() {
     const first = lookAtSample(samples.includes(sample) ? sample : samples[0]);
     for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
     if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
-    if (!named.some(({ purpose }) => purpose === 'use')) {
-        served = await fromHost();
+    if (elsewhere.length) askAbout(elsewhere);
+    served = await fromHost();
+    if (!model.vit && !model.load) { // while a model of another site is asked about, this one answers
         await use(address !== BUILT_IN && served ? served : own());
     }
     await first;
-    if (elsewhere.length) askAbout(elsewhere);
 }
 
 start().then(startOffline);

@@ -15,7 +15,7 @@ export const model = {
     compute: TYPES[0], // how it is to compute
     name: '',
     origin: null,   // what it was loaded from: { name, source, link }
-    load: null,     // while one loads: { name, loaded, total, since }, in bytes and performance.now()
+    load: null,     // while one loads: { name, origin, loaded, total, since }, in bytes and performance.now()
     on: (event, listener) => listeners[event].push(listener),
 };
 
@@ -32,6 +32,8 @@ async function engine() {
 // What is read from other sites is kept in the browser, until the reader throws it away.
 const isElsewhere = (source) => typeof source === 'string' && new URL(source).origin !== location.origin;
 
+const countFetch = async (ViT, source) => isElsewhere(source) && !await ViT.cacheSize(source) && countRequest(source);
+
 // Of one address, or of all.
 export async function keptBytes(link) {
     const { ViT } = await engine();
@@ -47,18 +49,17 @@ export async function forgetKept(link) {
 // origin: { name, source, link }, source as ViT.load takes it. Resolves to true once the model is in use.
 export async function loadModel(origin) {
     const { name, source } = origin;
-    const fetched = () => typeof source === 'string' && countRequest(source); // a config beside the weights
     cancelLoad();
     const controller = abort = new AbortController();
-    const load = model.load = { name, loaded: 0, total: 0, since: performance.now() };
+    const load = model.load = { name, origin, loaded: 0, total: 0, since: performance.now() };
     tell('change');
     try {
         const { ViT } = await engine();
+        await countFetch(ViT, source);
         const vit = await ViT.load(source, {
             signal: controller.signal, compute: model.compute, cache: isElsewhere(source),
             onProgress({ phase, loaded, total }) {
                 if (abort !== controller) return;
-                if (phase === 'config') fetched();
                 Object.assign(load, phase === 'weights' ? { loaded, total } : {});
                 tell('progress', load);
             },
@@ -93,7 +94,7 @@ export async function loadMasked(progress) {
 // marked as being about a model.
 export async function loadBeside({ source }, compute, signal, progress) {
     const { ViT } = await engine();
-    if (typeof source === 'string') countRequest(source);
+    await countFetch(ViT, source);
     const vit = await ViT.load(source, {
         compute, signal, cache: isElsewhere(source), onProgress: ({ phase, loaded, total }) => phase === 'weights' && progress(loaded, total),
     }).catch((error) => {
@@ -160,7 +161,6 @@ export function readAddress(text) {
 }
 
 export function fromAddress(url) {
-    countRequest(url.href);
     return { name: nameOf(url.pathname), source: url.href, link: url.href };
 }
 

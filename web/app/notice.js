@@ -5,25 +5,33 @@ import { t } from './words.js';
 
 const box = $('#notice');
 
-let stays = false;
+let question = null;    // what stays until it is answered
 
-function close() {
-    stays = false;
+// A question that something else covered is asked again.
+export function clearNotice() {
+    if (question) return void show(question);
     box.hidden = true;
     box.replaceChildren();
 }
 
-// A question stays until it is answered.
-export const clearNotice = () => stays || close();
+// actions: [{ label, main, run }]; each closes the notice first, as dismissing it does. isQuestion: it asks, rather than tells.
+export function showNotice(notice) {
+    if (notice.isQuestion) question = notice;
+    show(notice);
+}
 
-// actions: [{ label, main, run }]; each closes the notice first. isQuestion: it asks, rather than tells.
-export function showNotice({ title, text, detail, actions = [], isQuestion = false }) {
-    stays = isQuestion;
-    const buttons = [...actions, { label: t('error.dismiss'), run: () => {} }].map(({ label, main, run }) =>
+let shown = null;
+
+function show(notice) {
+    if (shown === notice && !box.hidden) return;
+    const { title, text, detail, actions = [], isQuestion, dismissed = () => {} } = shown = notice;
+    const buttons = [...actions, { label: t('error.dismiss'), run: dismissed }].map(({ label, main, run }) =>
         el('button', {
             type: 'button', className: main ? 'main' : '', textContent: label,
             onclick: () => {
-                close();
+                if (isQuestion) question = null;
+                clearNotice();
+                $('#panel').focus({ preventScroll: true }); // the button that had it is gone
                 run();
             },
         }));

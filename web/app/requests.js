@@ -1,7 +1,7 @@
-// Counts requests to other sites. The browser's own list is the witness for this page; a worker has a list of its
-// own that the page cannot see, so each file that the reader asked for is counted where it is asked.
+// Counts requests to other sites. The browser's own list is the witness; a file comes into it when it has come, so that a
+// model is counted when it is asked for.
 
-const asked = [];   // files the reader asked for
+const asked = [];   // models the reader asked for
 const seen = [];    // foreign requests the browser reports
 const listeners = new Set();
 

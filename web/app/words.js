@@ -27,11 +27,17 @@ let tips = 0;
 
 function explained(term, shown) {
     const tip = el('span', { id: `tip-${++tips}`, role: 'tooltip', textContent: words[`term.${term}`] });
-    const word = el('button', { type: 'button', 'aria-describedby': tip.id, textContent: shown, onkeydown: (event) => {
-        if (event.key === 'Escape') word.blur();
-    } });
-    return el('span', { className: 'term' }, word, tip);
+    const word = el('button', { type: 'button', 'aria-describedby': tip.id, textContent: shown });
+    const box = el('span', { className: 'term' }, word, tip);
+    for (const event of ['pointerenter', 'focusin']) box.addEventListener(event, () => box.classList.remove('shut'));
+    return box;
 }
+
+// Escape shuts what is explained, wherever the keyboard is.
+addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return;
+    for (const term of document.querySelectorAll('.term:is(:hover, :focus-within)')) term.classList.add('shut');
+});
 
 // The text of an element, its field terms explained on pointing at them.
 export function say(element, key, values = {}) {

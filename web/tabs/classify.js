@@ -7,13 +7,13 @@ import { classify } from '../app/classify.js';
 import { hideAnswer, nameOf, setBusy, short, showAnswer } from '../app/answer.js';
 import { closeBatch, runBatch, stopBatch } from '../app/batch.js';
 import { readHash, writeHash } from '../app/hash.js';
-import { TYPES, loadModel, model } from '../app/model.js';
+import { TYPES, model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
 
 const box = $('#answer');
 
 let said = {};              // of the picture `of`: by compute type, { name, score, ms }
-let lookAgain = () => {};
+let use = async () => {};
 
 // What the other compute type said of this picture with this model, if it was asked.
 function showOther() {
@@ -22,18 +22,25 @@ function showOther() {
         ? t('compute.other', { compute, label: short(other.name), score: percent(other.score), time: milliseconds(other.ms) }) : '';
 }
 
-async function choose(compute) {
+function show(compute) {
     model.compute = compute;
     writeHash({ compute: compute === TYPES[0] ? undefined : compute });
-    if (model.origin && await loadModel(model.origin)) lookAgain();
+    $(`#compute [value="${compute}"]`).checked = true;
+}
+
+// Of the model that is on its way, if one is; else of that in use, which goes on as it is when it cannot be had otherwise.
+async function choose(compute) {
+    show(compute);
+    const origin = model.load?.origin ?? model.origin;
+    if (origin && !await use(origin) && !model.load && model.vit) show(model.vit.info.compute);
 }
 
 export default {
     name: 'classify',
     show: showRow,
 
-    start(again) {
-        lookAgain = again;
+    start(page) {
+        use = page.use;
         model.compute = TYPES.find((type) => type === readHash().compute) ?? TYPES[0];
         chips($('#compute'), 'compute', TYPES, String, model.compute, choose);
     },

@@ -3,7 +3,7 @@
 
 import { $, chips, el } from '../app/dom.js';
 import { t } from '../app/words.js';
-import { bytes, milliseconds, percent, points } from '../app/format.js';
+import { bytes, count, milliseconds, percent, points } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
 import { isKnown, labelOf, short } from '../app/answer.js';
 import { openDrawer } from '../app/drawer.js';
@@ -17,6 +17,7 @@ const SHOWN = 5;    // classes of each side
 const box = $('#compare');
 const [first, second] = box.querySelectorAll('.side');
 const result = $('.result', box);
+const cancel = $('#beside-cancel');
 
 // What a link says of it.
 export const typeOfLink = () => TYPES.find((type) => type === readHash().beside);
@@ -24,6 +25,7 @@ export const typeOfLink = () => TYPES.find((type) => type === readHash().beside)
 let compute = 'int8';
 let origin = null;      // { name, source } of another model; null: the page's own
 let beside = null;      // { vit, name, compute, origin, of }: of is the page's model that was in use then
+let coming = null;      // the same on its way: { compute, origin, of, controller, promise }
 let lookAgain = () => {};
 
 const total = ({ decode, resize, forward, head }) => decode + resize + forward + head;
@@ -42,23 +44,44 @@ function showChoice() {
 }
 
 function close() {
+    coming?.controller.abort();
     beside?.vit.dispose();
-    beside = null;
+    coming = beside = null;
+    cancel.hidden = true;
 }
 
-// B as it is chosen, loaded if it is not there yet.
-async function besideIt(signal) {
-    const same = beside?.compute === compute && beside.origin === origin && (origin || beside.of === model.vit);
-    if (same) return beside;
-    close();
+// Goes on whatever the page looks at meanwhile.
+function load() {
+    const controller = new AbortController();
     const from = origin ?? model.origin;
     const wanted = { compute, origin, of: model.vit };
     showSide(second, { name: t('model.loading') });
-    const vit = await loadBeside(from, compute, signal, (loaded, of) => {
-        $('.facts', second).textContent = of ? percent(loaded / of) : '';
+    cancel.hidden = false;
+    const promise = loadBeside(from, compute, controller.signal, (loaded, total) => {
+        $('.facts', second).textContent = total ? t('loading.bytes', { loaded: count(loaded), total: count(total) }) : '';
+    }).then((vit) => {
+        beside = { ...wanted, vit, name: vit.info.architecture || from.name };
+        return beside;
+    }).finally(() => {
+        if (coming?.promise !== promise) return;
+        coming = null;
+        cancel.hidden = true;
     });
-    beside = { ...wanted, vit, name: vit.info.architecture || from.name };
-    return beside;
+    promise.catch(() => {}); // it is told where it is waited for
+    return { ...wanted, controller, promise };
+}
+
+const isWanted = (one) => one?.compute === compute && one.origin === origin && (origin || one.of === model.vit);
+
+// B as it is chosen, loaded if it is not there yet.
+async function besideIt(signal) {
+    if (isWanted(beside)) return beside;
+    if (!isWanted(coming)) {
+        close();
+        coming = load();
+    }
+    const another = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    return Promise.race([coming.promise, another]);
 }
 
 function softmax(logits) {
@@ -103,11 +126,12 @@ function largestDifference(a, b) {
     return largest;
 }
 
-const answerOf = ({ classes, isKnown }) => (isKnown ? classes.keys().next().value : t('answer.none'));
+const answerOf = ({ classes, isKnown }) => (isKnown ? classes.keys().next().value : t('compare.none'));
 
 function showResult(a, b) {
     const bests = { a: short(answerOf(a)), b: short(answerOf(b)) };
-    const verdict = answerOf(a) === answerOf(b) ? t('compare.agree', bests) : t('compare.disagree', bests);
+    const verdict = !a.isKnown && !b.isKnown ? t('compare.neither')
+        : answerOf(a) === answerOf(b) ? t('compare.agree', bests) : t('compare.disagree', bests);
     const names = new Set([a, b].flatMap(({ classes }) => [...classes.keys()].slice(0, SHOWN)));
     $('.verdict', box).textContent = verdict;
     $('tbody', box).replaceChildren(...[...names].map((name) => tableRow(name, a.classes.get(name), b.classes.get(name))));
@@ -157,8 +181,8 @@ export function setBeside(next, type = next ? 'f32' : 'int8') {
 export default {
     name: 'compare',
 
-    start(again) {
-        lookAgain = again;
+    start(page) {
+        lookAgain = page.lookAgain;
         compute = typeOfLink() ?? compute;
         chips($('#beside-compute'), 'beside', TYPES, String, compute, (type) => {
             compute = type;
@@ -167,6 +191,12 @@ export default {
         });
         $('#beside-other').addEventListener('click', () => openDrawer('beside'));
         $('#beside-same').addEventListener('click', () => setBeside(null));
+        cancel.addEventListener('click', () => {
+            close();
+            if (origin) setBeside(null);
+            else this.clear();
+            $('#live').textContent = t('loading.cancelled');
+        });
         $('#measure').textContent = t('compare.measure', { runs: RUNS });
         $('#measure').addEventListener('click', () => lookAgain(RUNS));
         showChoice();
@@ -176,6 +206,7 @@ export default {
 
     clear() {
         result.hidden = true;
+        result.setAttribute('aria-busy', false);
         showSide(second, { name: t('compare.nothing') });
     },
 

@@ -302,8 +302,8 @@ export default {
     name: 'fill',
     ownModel: true,
 
-    start(again) {
-        lookAgain = again;
+    start(page) {
+        lookAgain = page.lookAgain;
         readLink();
         chips($('#fill-brush'), 'brush', BRUSHES, (side) => `${side} × ${side}`, BRUSHES[0], useBrush);
         chips($('#fill-grid'), 'grid', GRIDS, (times) => t(`fill.grid.${times}`), finer, (times) => {
@@ -350,6 +350,7 @@ export default {
         const [rows, columns] = truth.grid;
         const whole = (width, height) => ({ left: 0, top: 0, width, height });
         setView({ rows, columns, patch, seen: whole });
+        if (painted?.length === 4 * Math.ceil(rows * columns / 4)) painted = painted.slice(0, rows * columns); // as a link says it
         if (painted && painted.length !== rows * columns) painted = null;
         const image = shrink(truth.image);
         job = { vit, name: named, picture: picture.name, signal, blob, size, truth, image, source: canvasOf(image), rows, columns };

@@ -154,7 +154,7 @@ export default {
     name: 'find',
     live: true,
 
-    start(again, showPicture) {
+    start({ show: showPicture }) {
         show = (item) => {
             showPicture(item);
             $('#stage').scrollIntoView({ block: 'nearest' });

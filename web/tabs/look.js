@@ -104,9 +104,9 @@ export default {
     name: 'look',
     live: true,
 
-    start(again, put) {
-        lookAgain = again;
-        showPicture = put;
+    start(page) {
+        lookAgain = page.lookAgain;
+        showPicture = page.show;
         const { see, layer: at } = readHash();
         if (see) shown = Number(see) || see;
         layer = Math.max(0, Math.trunc(Number(at)) || 0);

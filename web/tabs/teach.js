@@ -200,8 +200,8 @@ export default {
     name: 'teach',
     live: true,
 
-    start(again) {
-        lookAgain = again;
+    start(page) {
+        lookAgain = page.lookAgain;
         $('#class-form').addEventListener('submit', addClass);
         $('#probe-save').addEventListener('click', () => inTurn(async () => {
             save('classes.safetensors', 'application/octet-stream', await probe.save());

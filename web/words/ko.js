@@ -56,6 +56,7 @@ export default {
     'sure.unsure': '판단하기 어렵지만, 첫 번째 추측은',
     'answer.spoken': '{sure} {label}, {score}. 다음으로 {rest}.',
     'answer.only': '{sure} {label}, {score}.',
+    'answer.spoken.none': '{none}. {closest}, {score}.',
     'time.total': '이 기기에서 {time} 만에 답했습니다',
     'time.decode': '디코딩',
     'time.resize': '크기 조정',
@@ -150,6 +151,9 @@ export default {
     'update.reload': '새로 고침',
     'update.later': '나중에',
 
+    'several.title': '여기서는 {name}만 봅니다',
+    'several.text': '분류 탭은 사진 {total}장을 모두 표로 보여 줍니다.',
+    'several.all': '모두 분류',
     'batch.title': '사진 {total}장 중 {done}장',
     'batch.stop': '중지',
     'batch.close': '표 닫기',
@@ -159,7 +163,6 @@ export default {
     'batch.answer': '답',
     'batch.score': '점수',
     'batch.ms': 'ms',
-    'batch.failed': '실패: {reason}',
     'batch.done': '사진 {total}장을 모두 분류했습니다.',
 
     'look.shown': '모든 층, 또는 한 층의 헤드',
@@ -188,8 +191,8 @@ export default {
     'steps.2.text': '왼쪽에서 오른쪽으로, 한 줄씩 차례로 읽습니다. 각각 [[token|토큰]]이 되고, 자리의 숫자가 더해집니다.',
     'steps.3.text': '{layers}개 층이 토큰을 고쳐 씁니다. 층마다 모든 토큰이 [[attention|어텐션]]을 준 만큼 다른 토큰에서 받아들입니다. '
         + '밝은 곳이 그 층에서 답이 보는 곳입니다.',
-    'steps.4.text': '마지막 층을 지나면 사진 전체에 숫자 목록이 하나 남습니다. 머리가 그것으로 클래스 {count}개의 점수를 냅니다.',
-    'steps.4.none': '마지막 층을 지나면 사진 전체에 숫자 목록이 하나 남습니다. 이 모델에는 그것으로 점수를 내는 머리가 없습니다.',
+    'steps.4.text': '마지막 층을 지나면 사진 전체에 숫자 목록이 하나 남습니다. 헤드가 그것으로 클래스 {count}개의 점수를 냅니다.',
+    'steps.4.none': '마지막 층을 지나면 사진 전체에 숫자 목록이 하나 남습니다. 이 모델에는 그것으로 점수를 내는 헤드가 없습니다.',
     'steps.alt': '{step}단계: {name}',
     'steps.layer': '{layer}층',
 
@@ -202,7 +205,7 @@ export default {
         + '평균이며, 폴더를 놓으면 더 늘어납니다.',
     'learnt.distance.some': '각 [[head|헤드]]가 층마다 얼마나 멀리 보는지를 픽셀로 나타냅니다. 선은 평균입니다. 사진 {count}장의 평균이며, '
         + '{left}장이 남았습니다.',
-    'learnt.distance.alt': '평균 주의 거리: {layers}개 층 중 첫 층에서 {first}픽셀, 마지막 층에서 {last}픽셀.',
+    'learnt.distance.alt': '평균 어텐션 거리: {layers}개 층 중 첫 층에서 {first}픽셀, 마지막 층에서 {last}픽셀.',
 
     'fill.coming': '채우는 모델을 받는 중: {percent}',
     'fill.seen': '모델이 보는 것',
@@ -219,12 +222,12 @@ export default {
     'fill.grid.2': '두 배 촘촘히',
     'fill.patches': '사진의 패치: 화살표 키로 옮겨 다니고, 스페이스로 가리거나 보이고, Esc로 나옵니다',
     'fill.right': '가려진 색의 {right}를 맞혔습니다',
-    'fill.error': '평균 255 중 {error}만큼 다릅니다. 주변의 보이는 패치를 흐리게 펴 바르면 {blur}, {blurred} 맞습니다.',
+    'fill.error': '평균 255 중 {error}만큼 다릅니다. 주변의 보이는 패치를 흐리게 펴 바르면 {blur}만큼 다르고, {blurred}를 맞힙니다.',
     'fill.nothing': '가려진 곳이 없습니다',
     'fill.paint': '사진 위를 칠하면 그곳에 어떤 색이 있을지 신경망이 말합니다.',
     'fill.patch': '패치 {row}, {column}: 예측과 원본, 확신 {share}',
     'fill.patch.pixels': '패치 {row}, {column}: 예측과 원본',
-    'fill.patch.visible': '패치 {row}, {column}은 보입니다',
+    'fill.patch.visible': '보이는 패치입니다: {row}, {column}',
     'fill.hint': '[[patch|패치]]를 칠하면 가려지고, 다시 칠하면 보입니다. 신경망은 나머지만 봅니다. 모든 채널이 같은 8등분 구간에 들면 맞은 색입니다. '
         + '칠한 것은 이 기기를 떠나지 않습니다.',
 
@@ -279,6 +282,8 @@ export default {
     'compare.nothing': '모델 없음',
     'compare.agree': '둘 다 {a}',
     'compare.disagree': 'A는 {a}, B는 {b}',
+    'compare.none': '아는 것 없음',
+    'compare.neither': '둘 다 아는 것이 없습니다',
     'compare.difference': '점수 차이가 가장 큰 것은 “{label}”: {points} 퍼센트포인트.',
     'compare.nothing-common': '두 모델에 공통된 클래스가 없습니다.',
     'compare.times': 'A는 {a}, B는 {b} 걸렸습니다.',
