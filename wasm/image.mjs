@@ -68,11 +68,20 @@ export async function readImage(wasm, image, name, decode) {
   if (decode === 'browser') return readBitmap(wasm, await decodeInBrowser(blob ?? new Blob([image]), label), label)
   let bytes
   try {
-    bytes = blob ? new Uint8Array(await blob.arrayBuffer()) : new Uint8Array(image.buffer ?? image, image.byteOffset ?? 0, image.byteLength)
+    bytes = blob ? await bytesOf(blob) : new Uint8Array(image.buffer ?? image, image.byteOffset ?? 0, image.byteLength)
   } catch (error) {
     throw new VitError('io', `${label}: ${error.message}`, { cause: error })
   }
   wasm.decode(label, bytes)
+}
+
+const HEAD = 1024 // bytes by which the engine tells what a file is
+
+// Of what begins like no picture only that: it may be gigabytes.
+async function bytesOf(blob) {
+  const head = new Uint8Array(await blob.slice(0, HEAD).arrayBuffer())
+  const isPicture = (head[0] === 0xff && head[1] === 0xd8) || (head[0] === 0x89 && head[1] === 0x50)
+  return isPicture ? new Uint8Array(await blob.arrayBuffer()) : head
 }
 
 async function decodeInBrowser(blob, name) {

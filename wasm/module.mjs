@@ -168,7 +168,7 @@ export class Wasm {
 
   // Calls use(pointer) with room for so many bytes, which it has only during the call.
   #room(size, use) {
-    const pointer = this.#call('alloc', size) >>> 0
+    const pointer = size < 2 ** 32 && this.#call('alloc', size) >>> 0
     if (!pointer) throw new VitError('out-of-memory', `out of memory: ${size} bytes`)
     try {
       return use(pointer)

@@ -163,7 +163,7 @@ async function* cut(bytes) {
 async function openFile(name, path, { signal, spare }) {
   try {
     const file = await files.stat(path)
-    if (file.isDirectory()) throw new Error('it is a folder')
+    if (!file.isFile()) throw new Error(file.isDirectory() ? 'it is a folder' : 'it is not a regular file')
     return { total: file.size, chunks: watch(name, readFile(path, spare), signal) }
   } catch (error) {
     throw new VitError('io', `${name}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error })

@@ -131,7 +131,10 @@ vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_alloc
         length = strlen(path);
     }
     struct stat before;
-    if (stat(path, &before) == 0 && !S_ISREG(before.st_mode))
+    const int is_there = stat(path, &before) == 0;
+    if (!is_there && errno == ELOOP)
+        return vit_fail(error, VIT_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+    if (is_there && !S_ISREG(before.st_mode))
         return vit_fail(error, VIT_ERR_IO, "%s: cannot write: is %s, expected a file", path,
                         S_ISDIR(before.st_mode) ? "a folder" : "no regular file");
     VIT_TRY(vit_alloc_for((void **)&writer->path, allocator, 2 * length + 32, path, error));
@@ -146,6 +149,10 @@ vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_alloc
         writer->path = NULL;
         return status;
     }
+#ifndef __wasi__ /* which has no modes */
+    if (is_there)
+        (void)!fchmod(fileno(writer->stream), before.st_mode & 07777); /* who may read it stays so */
+#endif
     return VIT_OK;
 }
 

@@ -145,6 +145,27 @@ static int damaged(const vit_cli_index *index, long long at) {
     return -1;
 }
 
+/* Whether a whole record begins anywhere in the `left` bytes behind the head that was read at `at`: then what is wrong there is
+ * no end that was not written. */
+static int record_follows(const vit_cli_index *index, FILE *file, long long at, long long left) {
+    const size_t row = (size_t)index->width * sizeof(float), size = (size_t)left - sizeof(record);
+    unsigned char *rest = malloc(size ? size : 1);
+    float *vector = malloc(row);
+    int follows = !rest || !vector || fseeko(file, (off_t)at + (off_t)sizeof(record), SEEK_SET) != 0 || fread(rest, 1, size, file) != size;
+    for (size_t i = 0; !follows && i + sizeof(record) + row < size; i++) {
+        record head;
+        memcpy(&head, rest + i, sizeof head);
+        if (head.path_bytes == 0 || head.path_bytes > size - i - sizeof head - row)
+            continue;
+        const char *path = (const char *)rest + i + sizeof head;
+        memcpy(vector, path + head.path_bytes, row);
+        follows = head.checksum == checksum_of_record(&head, path, vector, index->width);
+    }
+    free(rest);
+    free(vector);
+    return follows;
+}
+
 /* One record at the file's place, which is `at`, of `left` bytes. Its length; 0 where the rest of the file is a record
  * that was not wholly written; -1 after a complaint. vector: room for one, path: for the longest. */
 static long long read_record(const vit_cli_index *index, FILE *file, long long at, long long left, record *head,
@@ -158,7 +179,7 @@ static long long read_record(const vit_cli_index *index, FILE *file, long long a
     if (head->path_bytes == 0 || head->path_bytes >= LONGEST_PATH)
         return damaged(index, at);
     if (length > left)
-        return 0;
+        return record_follows(index, file, at, left) ? damaged(index, at) : 0;
     if (fread(path, head->path_bytes, 1, file) != 1 || fread(vector, (size_t)row, 1, file) != 1)
         return cannot_read(index);
     if (head->checksum != checksum_of_record(head, path, vector, index->width) || memchr(path, 0, head->path_bytes))

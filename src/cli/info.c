@@ -391,8 +391,10 @@ static int info_file(const request *request) {
         return VIT_CLI_FAILED;
     }
     vit_model *model; /* if it is one */
-    vit_model_open(&model, path, NULL, NULL, NULL);
-    if (model && !can_take(model, request))
+    if (vit_model_open(&model, path, NULL, vit_cli_options(), &error) == VIT_ERR_LIMIT) {
+        vit_cli_complain("%s", error.text);
+        status = VIT_CLI_FAILED;
+    } else if (model && !can_take(model, request))
         status = VIT_CLI_USAGE;
     else if (request->json)
         print_file_json(path, file, model, request);

@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "options.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,7 +98,16 @@ static int run(int argc, char **argv) {
     return is_version(argv[0]) ? version() : unknown_command(argv[0]);
 }
 
+/* A standard stream that is closed stays one that cannot be used: the next file to be opened would be written to by its
+ * name. */
+static void hold_standard_streams(void) {
+    for (int stream = 0; stream < 3; stream++)
+        if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDONLY) < 0)
+            return;
+}
+
 int main(int argc, char **argv) {
+    hold_standard_streams();
     if (argc < 2) {
         print_overview(stderr);
         return VIT_CLI_USAGE;

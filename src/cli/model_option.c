@@ -29,6 +29,10 @@ int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_comput
     load.compute = compute;
     load.raw_weights = options->raw_weights;
     *out = NULL;
+    if (options->path && !*options->path) {
+        vit_cli_complain("the name of the model is empty, expected a file or a folder");
+        return VIT_CLI_FAILED;
+    }
     const int is_given = path && *path;
     if (!is_given && options->config) {
         vit_cli_complain("--config %s is of a model: give --model FILE|DIR too", options->config);

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define STATE "state.safetensors" /* of the files of a run, the longest name */
+#define MODEL "model.gguf"
+#define BEST "best.gguf"
 
 enum { INTERRUPTED = 130, TEST_BATCH = 32 };
 
@@ -268,7 +270,7 @@ static int save(progress *p) {
         vit_cli_complain("%s; the last checkpoint is kept", error.text);
         return VIT_CLI_FAILED;
     }
-    return save_model(p, "model.gguf");
+    return save_model(p, MODEL);
 }
 
 static int cut_log(progress *p, const char *log, int64_t bytes) {
@@ -320,13 +322,34 @@ int vit_cli_train_begun(const char *folder, int resume, double *rate) {
     return VIT_CLI_OK;
 }
 
+/* Whether the log, and what else stands without a state, is nothing that would be missed: a run begins its log before it has
+ * a state. */
+static int is_free(const char *folder, const char *log) {
+    static const char begins[] = "{\"update\":";
+    char model[4096], line[sizeof begins] = "";
+    FILE *file = fopen(log, "rb");
+    const size_t got = file ? fread(line, 1, sizeof begins - 1, file) : 0;
+    if (file)
+        fclose(file);
+    path_in(model, sizeof model, folder, MODEL);
+    if (access(model, F_OK) != 0 && memcmp(line, begins, got) == 0)
+        return 1;
+    vit_cli_complain("%s holds %s, but no state of a run to go on with: choose another folder", folder,
+                     access(model, F_OK) == 0 ? "a model" : "a log that is not of vit");
+    return 0;
+}
+
 /* What a process that was killed left of a file it was writing; no other one writes here now. */
 static void remove_parts(const char *folder) {
+    static const char *const made[] = {STATE, MODEL, BEST};
     DIR *names = opendir(folder);
     for (const struct dirent *entry; names && (entry = readdir(names));) {
         char path[4096];
         const char *part = strstr(entry->d_name, ".part");
-        if (part && part[5 + strspn(part + 5, "0123456789")] == 0 && path_in(path, sizeof path, folder, entry->d_name))
+        int is_ours = 0;
+        for (size_t i = 0; part && i < sizeof made / sizeof *made; i++)
+            is_ours |= strncmp(entry->d_name, made[i], strlen(made[i])) == 0 && part == entry->d_name + strlen(made[i]);
+        if (is_ours && part[5 + strspn(part + 5, "0123456789")] == 0 && path_in(path, sizeof path, folder, entry->d_name))
             remove(path);
     }
     if (names)
@@ -341,6 +364,8 @@ static int open_files(progress *p) {
     path_in(state, sizeof state, folder, STATE);
     path_in(log, sizeof log, folder, "log.jsonl");
     const int begun = access(state, F_OK) == 0;
+    if (!begun && !is_free(folder, log))
+        return VIT_CLI_FAILED;
     p->log = fopen(log, "a");
     if (!p->log)
         return complain_log(p);
@@ -369,7 +394,7 @@ static int evaluate_and_note(progress *p) {
     if (accuracy <= p->best)
         return VIT_CLI_OK;
     p->best = accuracy;
-    return p->run->folder ? save_model(p, "best.gguf") : VIT_CLI_OK;
+    return p->run->folder ? save_model(p, BEST) : VIT_CLI_OK;
 }
 
 static void complain_pictures(progress *p, const char *text, int bad) {
@@ -485,7 +510,7 @@ int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
             status = interrupted ? stopped(&p) : save(&p);
     }
     if (status == VIT_CLI_OK)
-        status = is_over && run->folder ? save_model(&p, "model.gguf") : run_batches(&p); /* it may have ended before that */
+        status = is_over && run->folder ? save_model(&p, MODEL) : run_batches(&p); /* it may have ended before that */
     if (p.log && fclose(p.log) != 0 && status == VIT_CLI_OK)
         status = complain_log(&p);
     vit_trainer_close(p.trainer);

@@ -61,8 +61,8 @@ void vit_cli_vectors_add(vit_cli_vectors *v, const float *row) {
 int vit_cli_vectors_close(vit_cli_vectors *v, int keep) {
     vit_error error;
     if (keep) {
-        rewind(v->out.stream);
-        write_header(v);
+        if (fseek(v->out.stream, 0, SEEK_SET) == 0) /* keeps what failed before; rewind() would not */
+            write_header(v);
         if (vit_writer_commit(&v->out, &error) == VIT_OK)
             return 1;
         vit_cli_complain("%s", error.text);

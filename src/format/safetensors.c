@@ -6,6 +6,7 @@
 #include "parse.h"
 #include "text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,7 +55,7 @@ static vit_status fail_tensor(const vit_head *head, vit_status status, const vit
 }
 
 static int is_count(const vit_json *value) {
-    return value->type == VIT_JSON_NUMBER && value->is_integer && !(value->number < 0);
+    return value->type == VIT_JSON_NUMBER && value->is_integer && !signbit(value->number);
 }
 
 static vit_status read_shape(const vit_head *head, const vit_json *entry, vit_tensor_info *tensor) {

@@ -143,6 +143,12 @@ static vit_status fail_format(const char *name, const uint8_t *data, size_t byte
                     data[0]);
 }
 
+vit_status vit_picture_start_check(const char *name, const void *head, size_t bytes, vit_error *error) {
+    if (!bytes)
+        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the file is empty", name);
+    return starts_as_png(head, bytes) || starts_as_jpeg(head, bytes) ? VIT_OK : fail_format(name, head, bytes, error);
+}
+
 vit_status vit_picture_size_check(const char *name, uint32_t width, uint32_t height, const vit_limits *limits,
                                   vit_error *error) {
     if (!width || !height)
@@ -260,20 +266,14 @@ vit_status vit_image_decode_stored(vit_image *out, int *orientation, const char 
     if (!options)
         options = &defaults;
     const uint8_t *file = data;
-    if (!bytes)
-        return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the file is empty", name);
     uint64_t most = options->limits.file_bytes < INT_MAX ? options->limits.file_bytes : INT_MAX;
     if (bytes > most)
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit for a picture is %llu (limit file_bytes)", name,
                         bytes, (unsigned long long)most);
+    VIT_TRY(vit_picture_start_check(name, file, bytes, error));
     vit_picture picture;
-    int is_png = starts_as_png(file, bytes);
-    if (is_png)
-        VIT_TRY(vit_png_check(&picture, name, file, bytes, &options->limits, error));
-    else if (starts_as_jpeg(file, bytes))
-        VIT_TRY(vit_jpeg_check(&picture, name, file, bytes, &options->limits, error));
-    else
-        return fail_format(name, file, bytes, error);
+    const int is_png = starts_as_png(file, bytes);
+    VIT_TRY((is_png ? vit_png_check : vit_jpeg_check)(&picture, name, file, bytes, &options->limits, error));
 
     uint8_t *padded = NULL, *rgb = NULL;
     if (picture.palette_at) {
@@ -324,8 +324,8 @@ vit_status vit_image_open(vit_image *out, const char *path, const vit_options *o
     vit_status status = vit_reader_open(&reader, path, options->limits.file_bytes, error);
     if (status == VIT_OK)
         status = vit_reader_read(&reader, head, sizeof head, &got, error);
-    if (status == VIT_OK && !starts_as_png(head, got) && !starts_as_jpeg(head, got)) /* of what may be gigabytes */
-        status = fail_format(path, head, got, error);
+    if (status == VIT_OK) /* of what may be gigabytes */
+        status = vit_picture_start_check(path, head, got, error);
     vit_buffer buffer = {.allocator = &options->allocator};
     if (status == VIT_OK)
         status = vit_buffer_append(&buffer, head, got, path, error);

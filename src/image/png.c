@@ -8,15 +8,15 @@ static uint32_t read32(const uint8_t *p) {
 }
 
 uint32_t vit_png_crc(const uint8_t *data, size_t bytes) {
-    uint32_t table[256];
-    for (uint32_t i = 0; i < 256; i++) {
-        table[i] = i;
-        for (int bit = 0; bit < 8; bit++)
-            table[i] = table[i] & 1 ? 0xedb88320 ^ table[i] >> 1 : table[i] >> 1;
-    }
+    static const uint32_t half_byte[16] = { /* the polynomial 0xedb88320 divides */
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
     uint32_t crc = 0xffffffff;
-    for (size_t i = 0; i < bytes; i++)
-        crc = table[(crc ^ data[i]) & 255] ^ crc >> 8;
+    for (size_t i = 0; i < bytes; i++) {
+        crc ^= data[i];
+        crc = half_byte[crc & 15] ^ crc >> 4;
+        crc = half_byte[crc & 15] ^ crc >> 4;
+    }
     return ~crc;
 }
 
@@ -60,7 +60,12 @@ static vit_status read_header(png_state *s, const uint8_t *chunk, uint32_t lengt
     if (chunk[10] || chunk[11] || s->interlaced > 1)
         return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged PNG: compression %d, filter %d, interlace %d, expected "
                         "0, 0, and 0 or 1", s->name, chunk[10], chunk[11], s->interlaced);
-    return vit_picture_size_check(s->name, s->picture->width, s->picture->height, s->limits, s->error);
+    VIT_TRY(vit_picture_size_check(s->name, s->picture->width, s->picture->height, s->limits, s->error));
+    if (s->depth == 16 && (uint64_t)s->picture->width * s->picture->height > s->limits->image_pixels / 2)
+        return vit_fail(s->error, VIT_ERR_LIMIT, "%s: %u x %u pixels of 16 bits, the limit is %llu such pixels (half of limit "
+                        "image_pixels)", s->name, s->picture->width, s->picture->height,
+                        (unsigned long long)s->limits->image_pixels / 2);
+    return VIT_OK;
 }
 
 static vit_status read_chunk(png_state *s, const char *type, const uint8_t *data, size_t at, uint32_t length) {

@@ -278,9 +278,15 @@ static vit_status check_savable(const vit_model *model, const char *name, vit_er
     return VIT_OK;
 }
 
+/* ending: in lower case, which path need not be. */
 static int ends_in(const char *path, const char *ending) {
     const size_t length = strlen(path), least = strlen(ending);
-    return length >= least && strcmp(path + length - least, ending) == 0;
+    for (size_t i = 0; length >= least && ending[i]; i++) {
+        const char c = path[length - least + i];
+        if ((c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c) != ending[i])
+            return 0;
+    }
+    return length >= least;
 }
 
 vit_status vit_model_save(const vit_model *model, const char *path, const vit_save_options *options, vit_error *error) {

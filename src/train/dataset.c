@@ -4,6 +4,7 @@
 
 #include "../base/file.h"
 #include "../format/sort.h"
+#include "../image/image.h"
 #include "tar.h"
 
 #include <dirent.h>
@@ -359,17 +360,6 @@ int vit_dataset_class(const vit_dataset *d, int index) {
     return index >= 0 && index < d->count ? vit_dataset_entry(d, index)->class_index : -1;
 }
 
-vit_status vit_dataset_picture(const vit_dataset *d, int index, vit_image *out, vit_error *error) {
-    vit_buffer file = {.allocator = &d->options.allocator};
-    char name[300];
-    vit_dataset_name(d, index, name, sizeof name);
-    vit_status status = vit_dataset_read(d, index, &file, error);
-    if (status == VIT_OK)
-        status = vit_image_decode(out, name, file.data, file.size, &d->options, error);
-    vit_buffer_release(&file);
-    return status;
-}
-
 int vit_dataset_count(const vit_dataset *d) {
     return d->count;
 }
@@ -397,25 +387,50 @@ void vit_dataset_name(const vit_dataset *d, int index, char *out, size_t size) {
         snprintf(out, size, "%s: %s", archive_path(d, entry->archive), path);
 }
 
-vit_status vit_dataset_read(const vit_dataset *d, int index, vit_buffer *buffer, vit_error *error) {
-    const vit_entry *entry = vit_dataset_entry(d, index);
+/* The first `bytes` of a file in an archive, of which that much is. */
+static vit_status read_member(const vit_dataset *d, const vit_entry *entry, size_t bytes, vit_buffer *buffer,
+                              vit_error *error) {
     const char *path = vit_dataset_text(d, entry->path);
     vit_reader file;
     size_t got = 0;
-    if (entry->archive < 0)
-        return vit_read_file(buffer, path, d->options.limits.file_bytes, error);
     if (entry->offset == IS_LINK)
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: %.200s is a link, expected the picture itself",
                         archive_path(d, entry->archive), path);
     if (!entry->bytes)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: %.200s is empty", archive_path(d, entry->archive), path);
-    VIT_TRY(vit_buffer_reserve(buffer, (size_t)entry->bytes, path, error));
+    VIT_TRY(vit_buffer_reserve(buffer, bytes, path, error));
     VIT_TRY(vit_reader_open(&file, archive_path(d, entry->archive), d->options.limits.file_bytes, error));
-    vit_status status =
-        vit_reader_at(&file, entry->offset, buffer->data + buffer->size, (size_t)entry->bytes, &got, error);
-    if (status == VIT_OK && got != entry->bytes)
+    vit_status status = vit_reader_at(&file, entry->offset, buffer->data + buffer->size, bytes, &got, error);
+    if (status == VIT_OK && got != bytes)
         status = vit_fail(error, VIT_ERR_TRUNCATED, "%s: ends within %.200s", file.name, path);
     vit_reader_close(&file);
     buffer->size += got;
+    return status;
+}
+
+vit_status vit_dataset_read(const vit_dataset *d, int index, vit_buffer *buffer, vit_error *error) {
+    const vit_entry *entry = vit_dataset_entry(d, index);
+    return entry->archive < 0 ? vit_read_file(buffer, vit_dataset_text(d, entry->path), d->options.limits.file_bytes, error)
+                              : read_member(d, entry, (size_t)entry->bytes, buffer, error);
+}
+
+vit_status vit_dataset_picture(const vit_dataset *d, int index, vit_image *out, vit_error *error) {
+    enum { HEAD = 1024 };
+    const vit_entry *entry = vit_dataset_entry(d, index);
+    if (entry->archive < 0)
+        return vit_image_open(out, vit_dataset_text(d, entry->path), &d->options, error);
+    vit_buffer file = {.allocator = &d->options.allocator};
+    char name[300];
+    vit_dataset_name(d, index, name, sizeof name);
+    /* what is no picture may be gigabytes */
+    vit_status status = read_member(d, entry, entry->bytes < HEAD ? (size_t)entry->bytes : HEAD, &file, error);
+    if (status == VIT_OK)
+        status = vit_picture_start_check(name, file.data, file.size, error);
+    file.size = 0;
+    if (status == VIT_OK)
+        status = vit_dataset_read(d, index, &file, error);
+    if (status == VIT_OK)
+        status = vit_image_decode(out, name, file.data, file.size, &d->options, error);
+    vit_buffer_release(&file);
     return status;
 }

@@ -337,7 +337,8 @@ async function start() {
     if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
     if (elsewhere.length) askAbout(elsewhere);
     served = await fromHost();
-    if (!model.vit && !model.load) { // while a model of another site is asked about, this one answers
+    const isNamed = here.some(({ purpose }) => purpose === 'use');
+    if (!isNamed && !model.vit && !model.load) { // while a model of another site is asked about, this one answers
         await use(address !== BUILT_IN && served ? served : own());
     }
     await first;
