@@ -15,7 +15,7 @@ typedef struct training {
 typedef struct settings {
     double batch, threads, recompute, seed;
     double label_smoothing, dropout, drop_path;
-    double optimizer; /* 0: SGD, 1: Adam, 2: AdamW */
+    double optimizer; /* 0: SGD; Adam with decay by the schedule (1), by the rate (2), in the gradient (3) */
     double weight_decay, decays_all, clip;
     double schedule, rate, warmup, updates;
     double layers;    /* the last so many, and what follows them, are trained; -1: all of the network */
@@ -97,7 +97,7 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_open(engine *e, const settings *s) 
     o.dropout = (float)s->dropout;
     o.drop_path = (float)s->drop_path;
     o.optimizer = s->optimizer > 0 ? VIT_OPTIMIZER_ADAM : VIT_OPTIMIZER_SGD;
-    o.decay = s->optimizer > 1 ? VIT_DECAY_RATE : VIT_DECAY_GRADIENT;
+    o.decay = s->optimizer == 1 ? VIT_DECAY_SCHEDULE : s->optimizer == 2 ? VIT_DECAY_RATE : VIT_DECAY_GRADIENT;
     o.weight_decay = (float)s->weight_decay;
     o.decay_matrices = !s->decays_all;
     o.clip_norm = (float)s->clip;

@@ -1,7 +1,7 @@
 // Training: dist/vit-train.mjs, which training.mjs fetches. The Trainer is what pages hold; a TrainingEngine has the module and
 // stands where an Engine does: in place, or in a worker behind a Client.
 
-const OPTIMIZERS = ['sgd', 'adam', 'adamw'] // in the order of exports_train.c
+const OPTIMIZERS = ['sgd', 'adam', 'adamw', 'adam-l2'] // in the order of exports_train.c
 const SCHEDULES = ['constant', 'linear', 'cosine'] // of vit_train.h
 const TYPES = ['f32', 'f16', 'bf16', undefined, 'q8_0', 'q4_0'] // of vit.h
 

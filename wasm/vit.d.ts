@@ -367,8 +367,11 @@ export interface TrainOptions extends CallOptions {
   layers?: 'all' | 'head' | number
   /** Pictures of a step. Default: as many as the first step has. */
   batch?: number
-  /** Default `'sgd'`, with momentum 0.9, as the paper fine-tunes. `'adam'` adds weight decay to the gradient, `'adamw'` to the step. */
-  optimizer?: 'sgd' | 'adam' | 'adamw'
+  /**
+   * Default `'sgd'`, with momentum 0.9, as the paper fine-tunes. Of Adam, `'adamw'` takes weight decay times the rate, `'adam'` times
+   * the schedule alone, as the paper's code does, and `'adam-l2'` adds it to the gradient.
+   */
+  optimizer?: 'sgd' | 'adam' | 'adamw' | 'adam-l2'
   /** The highest learning rate. Default 0.01 of SGD, 0.001 of Adam. */
   rate?: number
   /** How many steps the schedule has; more are taken at its last rate. */

@@ -51,8 +51,8 @@ static int index_of_label(const vit_model *model, const char *name, size_t lengt
 }
 
 static int index_of_folder(const vit_model *model, const char *name, size_t length) {
-    int index = leading_index(name, length);
-    return index == NOT_A_CLASS ? index_of_label(model, name, length) : index;
+    const int label = index_of_label(model, name, length), index = leading_index(name, length);
+    return label >= 0 || index == NOT_A_CLASS ? label : index; /* labels may be numbers that are no indices */
 }
 
 static int by_bytes(const void *a, const void *b) {

@@ -230,6 +230,16 @@ static int resume_rate(vit_cli_training *run, const request *r, double begun) {
     return VIT_CLI_FAILED;
 }
 
+/* Once the rate is chosen, those held out are trained on too (appendix B.1.1 of the paper). pictures: how many then. */
+static void train_on_all(vit_cli_training *run, const request *r, material *m, int pictures) {
+    const vit_train_options whole = vit_cli_train_options(&r->settings, pictures);
+    for (int i = 0; i < vit_dataset_count(m->data); i++)
+        m->held_out[i] = m->held_out[i] == 1 ? 0 : m->held_out[i];
+    run->tests_held_out = 0;
+    run->options.updates = whole.updates;
+    run->options.warmup = whole.warmup;
+}
+
 static int train(const request *r, material *m) {
     vit_session_options session;
     int status = vit_cli_session_options(&session, r->command, &r->run);
@@ -274,6 +284,8 @@ static int train(const request *r, material *m) {
     run.options.seed = (uint64_t)r->seed;
     run.options.recompute = r->recompute;
     run.options.freeze = r->freeze;
+    if (r->holdout > 0 && !held && r->rate_count < 2)
+        vit_cli_complain("--holdout %g of %d pictures is none", r->holdout, vit_dataset_count(m->data));
     introduce(m, vit_dataset_count(m->data) - left_out, &run);
     double accuracy;
     if (r->rate_count > 1) {
@@ -285,6 +297,7 @@ static int train(const request *r, material *m) {
         run.test = NULL; /* choosing looks at no test picture */
         status = begun > 0 ? resume_rate(&run, r, begun) : choose_rate(&run, r);
         run.test = test;
+        train_on_all(&run, r, m, vit_dataset_count(m->data) - left_out + held);
     }
     return status == VIT_CLI_OK ? vit_cli_train_run(&run, &accuracy) : status;
 }
@@ -317,11 +330,11 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     const vit_cli_option shared[] = {
         {"out", "DIR", VIT_CLI_TEXT, &r->out, 0, 0, "the run's folder; made if it is not there"},
         {"val", "DATA", VIT_CLI_TEXT, &r->val, 0, 0, "pictures to test on, in folders of the same names"},
-        {"holdout", "F", VIT_CLI_NUMBER, &r->holdout, 0, 0.9, "test on this part of DATA, and do not train on it"},
+        {"holdout", "F", VIT_CLI_NUMBER, &r->holdout, 0, 0.9, "do not train on this part of DATA; what is tested on without --val"},
         {"subset", "N", VIT_CLI_INT, &r->subset, 1, 2147483647, "train on so many pictures of DATA, chosen by the seed"},
         {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
         {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates_text, 0, 0,
-         "the highest rate; of several, the best on the pictures held out, each tried for the whole length"},
+         "the highest rate; of several, the best on the pictures held out, each tried for the whole length; then all are trained on"},
         VIT_CLI_SETTINGS_OPTIONS(*s),
         {"seed", "N", VIT_CLI_INT, &r->seed, 0, 2147483647, "of weights, order, augmentation and dropout (default: 0)"},
         {"eval-epochs", "N", VIT_CLI_NUMBER, &r->evaluate, 0, 1e6, "passes between tests; 0: at the end (default: 1)"},
@@ -359,6 +372,8 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
             return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates_text);
         s->rate = r->rates[0];
     }
+    if (s->batch < 2 && (s->mixup > 0 || s->cutmix > 0))
+        return vit_cli_usage(r->command, "--mixup and --cutmix need a --batch of 2 pictures or more");
     if (r->rate_count > 1 && !(r->holdout > 0))
         return vit_cli_usage(r->command, "--lr with several rates needs --holdout");
     material m = {0};

@@ -7,6 +7,7 @@
 #include "text_out.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -87,6 +88,14 @@ static void show(progress *p) {
 
 /* ---- Evaluation ---- */
 
+static double diverged(progress *p) {
+    p->has_diverged = 1;
+    hide(p);
+    vit_cli_complain("what the network says after update %lld is no number: a lower --lr may do; nothing is saved of it",
+                     (long long)p->last.update);
+    return -1;
+}
+
 /* Percent of hidden patches whose colours are right. */
 static double evaluate_patches(progress *p, const vit_model *model, double *loss) {
     const vit_cli_training *run = p->run;
@@ -95,10 +104,13 @@ static double evaluate_patches(progress *p, const vit_model *model, double *loss
                                &interrupted, &p->scores))
         return -1;
     *loss = p->scores.loss;
+    if (p->scores.pictures && !isfinite(*loss))
+        return diverged(p);
     return p->scores.pictures && !interrupted ? p->scores.of[VIT_CLI_BY_MODEL].accuracy : -1;
 }
 
-/* Percent of the pictures that are right, by the network as it would be saved; -1 and a complaint where that fails. */
+/* Percent of the pictures that are right, by the network as it would be saved; NAN where none can be read, -1 and a complaint
+ * where it fails. */
 static double evaluate(progress *p, double *loss) {
     const vit_cli_training *run = p->run;
     const vit_dataset *data = run->test ? run->test : run->data;
@@ -122,6 +134,7 @@ static double evaluate(progress *p, double *loss) {
         return -1;
     }
     const int all = vit_dataset_count(data);
+    int is_good = 1;
     for (int i = 0; i < all && !interrupted; i++) {
         vit_image image;
         if (run->test || run->held_out[i] == 1) {
@@ -140,10 +153,10 @@ static double evaluate(progress *p, double *loss) {
         }
         if (filled < TEST_BATCH && (i + 1 < all || !filled))
             continue;
-        if (vit_session_run(session, &error) != VIT_OK) {
+        is_good = vit_session_run(session, &error) == VIT_OK;
+        if (!is_good) {
             hide(p);
             vit_cli_complain("%s", error.text);
-            count = 0;
             break;
         }
         for (int j = 0; j < filled; j++) {
@@ -161,7 +174,9 @@ static double evaluate(progress *p, double *loss) {
     vit_model_close(model);
     free(probabilities);
     *loss = count ? sum / count : 0;
-    return count && !interrupted ? 100.0 * right / count : -1;
+    if (is_good && !isfinite(sum))
+        return diverged(p);
+    return !is_good || interrupted ? -1 : count ? 100.0 * right / count : (double)NAN;
 }
 
 /* ---- Files ---- */
@@ -203,11 +218,18 @@ static int log_evaluation(progress *p, double loss) {
 }
 
 static int complain_log(const progress *p) {
-    vit_cli_complain("%s/log.jsonl: cannot be written", p->run->folder);
+    vit_cli_complain("%s/log.jsonl: cannot be written: %s", p->run->folder, strerror(errno));
     return VIT_CLI_FAILED;
 }
 
-/* What else changes the course of a run, as one number (FNV-1a). */
+/* FNV-1a. */
+static uint64_t hash_of(uint64_t hash, const void *data, size_t bytes) {
+    for (const unsigned char *at = data, *end = at + bytes; at < end; at++)
+        hash = (hash ^ *at) * 0x100000001b3u;
+    return hash;
+}
+
+/* What else changes the course of a run, as one number. */
 static int64_t settings_of(const vit_cli_training *run) {
     const vit_train_options *o = &run->options;
     const vit_augment *a = &run->augment;
@@ -220,12 +242,18 @@ static int64_t settings_of(const vit_cli_training *run) {
         (double)a->erase, a->erase_scale[0], a->erase_scale[1], a->erase_ratio[0], a->erase_ratio[1],
         (double)a->mixup, (double)a->cutmix,
     };
-    uint64_t hash = 0xcbf29ce484222325u;
-    const unsigned char *bytes = (const unsigned char *)values;
-    for (size_t i = 0; i < sizeof values; i++)
-        hash = (hash ^ bytes[i]) * 0x100000001b3u;
-    for (const char *name = o->freeze; name && *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    const vit_config *c = vit_model_config(run->model);
+    const double network[] = {
+        c->heads, c->pool, c->class_token, c->pos_kind, c->pos_placement, c->pos_class, c->patch_height, c->patch_width,
+        c->image_height, c->image_width, (double)c->norm_eps, c->activation, c->resnet.norm_groups, c->resnet.root_size,
+        c->resnet.root_stride, c->decoder.kind,
+    };
+    uint64_t hash = hash_of(hash_of(0xcbf29ce484222325u, values, sizeof values), network, sizeof network);
+    hash = hash_of(hash, o->freeze ? o->freeze : "", o->freeze ? strlen(o->freeze) : 0);
+    for (int i = 0; i < vit_dataset_classes(run->data); i++) {
+        const char *name = vit_dataset_class_name(run->data, i);
+        hash = hash_of(hash, name, strlen(name) + 1);
+    }
     return (int64_t)hash;
 }
 
@@ -267,7 +295,7 @@ static int save(progress *p) {
     describe(p, note);
     path_in(path, sizeof path, p->run->folder, STATE);
     if (vit_trainer_save(p->trainer, path, note, &error) != VIT_OK) {
-        vit_cli_complain("%s; the last checkpoint is kept", error.text);
+        vit_cli_complain("%s%s", error.text, access(path, F_OK) == 0 ? "; the last checkpoint is kept" : "");
         return VIT_CLI_FAILED;
     }
     return save_model(p, MODEL);
@@ -290,7 +318,7 @@ static int resume(progress *p, const char *state, const char *log) {
     for (int i = NOTE_UPDATES; i <= NOTE_SETTINGS; i++)
         if (note[i] != now[i]) {
             vit_cli_complain("%s: the run was begun with other %s: it cannot go on with these", state,
-                             i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule or pictures"
+                             i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule, pictures, classes or network"
                                                 : "pictures, batches, length or rate");
             return VIT_CLI_FAILED;
         }
@@ -387,7 +415,11 @@ static int evaluate_and_note(progress *p) {
     const double accuracy = evaluate(p, &loss);
     p->is_due = accuracy < 0 && interrupted;
     if (accuracy < 0)
-        return interrupted ? VIT_CLI_OK : VIT_CLI_FAILED;
+        return interrupted && !p->has_diverged ? VIT_CLI_OK : VIT_CLI_FAILED;
+    if (isnan(accuracy)) {
+        vit_cli_complain("no picture to test on can be read: the run goes on without");
+        return VIT_CLI_OK;
+    }
     p->accuracy = accuracy;
     if (!log_evaluation(p, loss))
         return complain_log(p);
@@ -474,7 +506,7 @@ static int run_batches(progress *p) {
     p->began = p->saved = vit_cli_seconds();
     while (status == VIT_CLI_OK && p->last.update < run->options.updates) {
         status = batch(p);
-        if (status == VIT_CLI_OK && interrupted && p->last.updated) {
+        if (status == VIT_CLI_OK && interrupted) { /* what came after the last update is done again */
             status = save(p);
             status = status == VIT_CLI_OK ? stopped(p) : status;
         }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ADAMW, ADAM, SGD };
+enum { ADAMW, ADAM, SGD, ADAM_L2 };
 enum { CLASS_TOKEN = 1, MEAN = 2 };
 
 /* The paper's tables 3 and 4 (batches of 4096 and 512 as 32 pictures at a time), and ours. */
@@ -14,27 +14,26 @@ static const struct recipe {
 } recipes[] = {
     {"plain", "train", "a ViT-Ti/16 with AdamW",
      {.arch = "vit_tiny_patch16_224", .epochs = 30, .batch = 64, .accumulate = 1, .rate = 1e-3, .warmup_epochs = 1,
-      .weight_decay = 0.05, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .smoothing = 0.1, .crop = 0.35, .flip = 0.5,
-      .magnitude = 9}},
+      .weight_decay = 0.05, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .smoothing = 0.1, .crop = 0.35, .flip = 0.5}},
     {"cifar10-vit", "train", "a small pure ViT for 32x32 pictures",
      {.arch = "vit_tiny_patch16_224", .layers = 7, .width = 128, .heads = 4, .mlp = 256, .patch = 4, .size = {32, 32},
       .pool = MEAN, .epochs = 70, .batch = 128, .accumulate = 1, .rate = 1.5e-3, .warmup_epochs = 3, .weight_decay = 0.05,
       .clip = 1, .average = 0.9995, .schedule = VIT_SCHEDULE_COSINE, .smoothing = 0.1, .pad = 4, .flip = 0.5,
-      .operations = 1, .magnitude = 9}},
+      .operations = 1}},
     {"cifar10-hybrid", "train", "a small hybrid for 32x32 pictures",
      {.arch = "vit_tiny_r_s16_p8_224", .layers = 2, .width = 192, .heads = 6, .mlp = 384, .patch = 1, .size = {32, 32},
       .stem_width = 64, .stem_size = 3, .stem_stride = 1, .unit_width = 32, .units = {2, 2}, .norm_groups = 8, .pool = MEAN,
       .epochs = 60, .batch = 64, .accumulate = 1, .optimizer = SGD, .rate = 0.1, .warmup_epochs = 1, .weight_decay = 5e-4,
-      .clip = 1, .average = 0.999, .schedule = VIT_SCHEDULE_LINEAR, .smoothing = 0.1, .pad = 4, .flip = 0.5, .magnitude = 9}},
+      .clip = 1, .average = 0.999, .schedule = VIT_SCHEDULE_LINEAR, .smoothing = 0.1, .pad = 4, .flip = 0.5}},
     {"paper-imagenet", "train", "table 3: ViT on ImageNet, 300 epochs",
      {.arch = "vit_base_patch16_224", .epochs = 300, .batch = 32, .accumulate = 128, .rate = 3e-3, .warmup = 10000,
       .weight_decay = 0.3, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .dropout = 0.1, .crop = 0.05, .flip = 0.5}},
     {"paper-imagenet21k", "train", "table 3: ViT-B on ImageNet-21k, 90 epochs",
      {.arch = "vit_base_patch16_224", .epochs = 90, .batch = 32, .accumulate = 128, .rate = 1e-3, .warmup = 10000,
-      .weight_decay = 0.03, .schedule = VIT_SCHEDULE_LINEAR, .dropout = 0.1, .crop = 0.05, .flip = 0.5}},
-    {"paper-jft", "train", "table 3: ViT-B on JFT-300M, 7 epochs",
+      .weight_decay = 0.03, .final_rate = 1e-5, .schedule = VIT_SCHEDULE_LINEAR, .dropout = 0.1, .crop = 0.05, .flip = 0.5}},
+    {"paper-jft", "train", "table 3: on JFT-300M, rate and epochs by --arch (ViT-B: 7)",
      {.arch = "vit_base_patch16_224", .epochs = 7, .batch = 32, .accumulate = 128, .rate = 8e-4, .warmup = 10000,
-      .weight_decay = 0.1, .schedule = VIT_SCHEDULE_LINEAR, .crop = 0.05, .flip = 0.5}},
+      .weight_decay = 0.1, .final_rate = 1e-5, .schedule = VIT_SCHEDULE_LINEAR, .crop = 0.05, .flip = 0.5}},
     {"plain", "finetune", "SGD with momentum, as the paper fine-tunes",
      {.epochs = 5, .batch = 32, .accumulate = 4, .optimizer = SGD, .rate = 0.01, .warmup_epochs = 0.3, .clip = 1,
       .schedule = VIT_SCHEDULE_COSINE, .crop = 0.35, .flip = 0.5}},
@@ -64,33 +63,56 @@ static const struct recipe {
 
 enum { RECIPES = sizeof recipes / sizeof *recipes };
 
-static int is_given(int argc, char **argv, const char *option) {
+/* Table 3 on JFT-300M, where it is not ViT-B's: by the beginning of the network's name. */
+static const struct {
+    const char *arch;
+    double rate, epochs;
+} jft[] = {
+    {"vit_large_patch32", 6e-4, 7}, {"vit_large_patch16", 4e-4, 7}, {"vit_huge_patch14", 3e-4, 14}, {"bit_r50", 1e-3, 7},
+    {"bit_r101", 8e-4, 7}, {"bit_r152", 6e-4, 7}, {"r50_vit_l_32", 2e-4, 7}, {"r50_vit_l_16", 4e-4, 7},
+    {"vit_large_r50_s32", 2e-4, 7},
+};
+
+/* What follows the option where it is given last, NULL: it is not. */
+static const char *value_of(int argc, char **argv, const char *option) {
     const size_t length = strlen(option);
+    const char *value = NULL;
     for (int i = 1; i < argc; i++)
         if (strncmp(argv[i], option, length) == 0 && (!argv[i][length] || argv[i][length] == '='))
-            return 1;
-    return 0;
+            value = argv[i][length] ? argv[i] + length + 1 : i + 1 < argc ? argv[i + 1] : "";
+    return value;
+}
+
+/* What a recipe makes of its own network, for another to be as its name says. */
+static void forget_network(vit_cli_settings *s) {
+    s->layers = s->width = s->heads = s->mlp = s->patch = s->pool = 0;
+    s->stem_width = s->stem_size = s->stem_stride = s->norm_groups = s->unit_width = 0;
+    memset(s->units, 0, sizeof s->units);
 }
 
 int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv) {
-    const char *name = "plain";
-    for (int i = 1; i < argc; i++)
-        if (strncmp(argv[i], "--recipe=", 9) == 0)
-            name = argv[i] + 9;
-        else if (strcmp(argv[i], "--recipe") == 0 && i + 1 < argc)
-            name = argv[i + 1];
+    const char *given = value_of(argc, argv, "--recipe"), *name = given ? given : "plain";
     for (int i = 0; i < RECIPES; i++)
         if (strcmp(recipes[i].command, command) == 0 && strcmp(recipes[i].name, name) == 0) {
             *out = recipes[i].settings;
             out->masked = vit_default_train_options().corrupt_masked;
             out->swapped = vit_default_train_options().corrupt_swapped;
-            if (is_given(argc, argv, "--epochs")) /* what a recipe says in other words gives way */
+            out->magnitude = 9; /* torchvision's */
+            const char *arch = value_of(argc, argv, "--arch");
+            if (arch)
+                forget_network(out);
+            for (size_t j = 0; arch && strcmp(name, "paper-jft") == 0 && j < sizeof jft / sizeof *jft; j++)
+                if (strncmp(arch, jft[j].arch, strlen(jft[j].arch)) == 0) {
+                    out->rate = jft[j].rate;
+                    out->epochs = jft[j].epochs;
+                }
+            if (value_of(argc, argv, "--epochs")) /* what a recipe says in other words gives way */
                 out->steps = 0;
-            if (is_given(argc, argv, "--warmup-epochs"))
+            if (value_of(argc, argv, "--warmup-epochs"))
                 out->warmup = 0;
-            if (is_given(argc, argv, "--warmup"))
+            if (value_of(argc, argv, "--warmup"))
                 out->warmup_epochs = 0;
-            if (is_given(argc, argv, "--crop"))
+            if (value_of(argc, argv, "--crop"))
                 out->pad = 0;
             return 1;
         }
@@ -116,7 +138,7 @@ vit_train_options vit_cli_train_options(const vit_cli_settings *s, int images) {
     o.dropout = (float)s->dropout;
     o.drop_path = (float)s->drop_path;
     o.optimizer = s->optimizer == SGD ? VIT_OPTIMIZER_SGD : VIT_OPTIMIZER_ADAM;
-    o.decay = s->optimizer == ADAMW ? VIT_DECAY_RATE : VIT_DECAY_GRADIENT;
+    o.decay = s->optimizer == ADAMW ? VIT_DECAY_RATE : s->optimizer == ADAM ? VIT_DECAY_SCHEDULE : VIT_DECAY_GRADIENT;
     o.momentum_bf16 = s->bf16_momentum;
     o.weight_decay = (float)s->weight_decay;
     o.clip_norm = (float)s->clip;

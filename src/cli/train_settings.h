@@ -14,7 +14,7 @@ typedef struct vit_cli_settings {
     int pool, pos, placement; /* 0 as the network has it; cls, mean; a vit_pos_kind + 1; a vit_pos_placement + 1 */
     double epochs;
     int steps, batch, accumulate;
-    int optimizer;          /* adamw, adam, sgd */
+    int optimizer;          /* adamw, adam, sgd, adam-l2 */
     double rate, final_rate, warmup_epochs, weight_decay, clip, average, smoothing, dropout, drop_path;
     int warmup, schedule, loss;
     int pad, magnitude, operations;
@@ -63,7 +63,8 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"steps", "N", VIT_CLI_INT, &(s).steps, 1, 2e9, "updates, instead of epochs"},                                     \
     {"batch", "N", VIT_CLI_INT, &(s).batch, 1, 65536, "pictures at a time"},                                           \
     {"accumulate", "N", VIT_CLI_INT, &(s).accumulate, 1, 1e6, "batches for one update"},                               \
-    {"optimizer", "adamw|adam|sgd", VIT_CLI_CHOICE, &(s).optimizer, 0, 0, "adam adds weight decay to the gradient"},   \
+    {"optimizer", "adamw|adam|sgd|adam-l2", VIT_CLI_CHOICE, &(s).optimizer, 0, 0,                                     \
+     "weight decay is taken times the rate; times the schedule alone, as in the paper's code; added to the gradient (both)"}, \
     {"final-lr", "R", VIT_CLI_NUMBER, &(s).final_rate, 0, 1e3, "where the rate ends"},                                 \
     {"schedule", "constant|linear|cosine", VIT_CLI_CHOICE, &(s).schedule, 0, 0, "of the rate, after warm-up"},         \
     {"warmup", "N", VIT_CLI_INT, &(s).warmup, 0, 2e9, "updates while the rate rises from 0"},                          \
@@ -80,7 +81,7 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"pad", "N", VIT_CLI_INT, &(s).pad, 0, 65535, "instead: move the picture by up to so many pixels"},                \
     {"flip", "P", VIT_CLI_NUMBER, &(s).flip, 0, 1, "chance of a mirror image"},                                        \
     {"randaugment", "N", VIT_CLI_INT, &(s).operations, 0, 100, "RandAugment: operations on a picture"},                \
-    {"magnitude", "M", VIT_CLI_INT, &(s).magnitude, 0, 30, "how strong they are"},                                     \
+    {"magnitude", "M", VIT_CLI_INT, &(s).magnitude, 0, 30, "how strong they are (default: 9)"},                                     \
     {"erase", "P", VIT_CLI_NUMBER, &(s).erase, 0, 1, "chance of an erased rectangle"},                                 \
     {"mixup", "A", VIT_CLI_NUMBER, &(s).mixup, 0, 100, "mixes pairs of pictures: alpha of the beta distribution"},     \
     {"cutmix", "A", VIT_CLI_NUMBER, &(s).cutmix, 0, 100, "exchanges rectangles between pairs: alpha"}

@@ -4,6 +4,7 @@
 
 #include "../base/file.h"
 #include "../format/sort.h"
+#include "../format/text.h"
 #include "../image/image.h"
 #include "tar.h"
 
@@ -17,7 +18,7 @@
 
 enum { DEEPEST = 64 /* levels of folders */, LONGEST_CLASS = 255 };
 
-static const uint64_t IS_LINK = UINT64_MAX; /* where the offset of a member would be */
+static const uint64_t IS_LINK = UINT64_MAX, IS_NAMELESS = UINT64_MAX - 1; /* where the offset of a member would be */
 
 /* ---- Building the list ---- */
 
@@ -169,12 +170,12 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
 
 /* ---- Archives ---- */
 
+/* WebDataset: files of one key, which is the path to the first dot of the name, belong together. */
 typedef struct shard {
     vit_tar tar;
-    char key[1024];        /* WebDataset: the last picture's path to the first dot of its name */
-    int picture;           /* its entry, -1: none */
-    int32_t number;        /* of KEY.cls, if that came first; -1: none */
-    char number_key[1024];
+    char key[1024];
+    int first;                    /* the key's pictures are the entries from here on */
+    char class[LONGEST_CLASS + 1]; /* what its .cls says, "": none yet */
 } shard;
 
 static size_t key_length(const char *path) {
@@ -188,46 +189,100 @@ static int same_key(const char *path, const char *key) {
     return strlen(key) == length && strncmp(path, key, length) == 0;
 }
 
-static vit_status name_class(vit_dataset *d, int entry, int32_t number, vit_error *error) {
-    char text[16];
-    const int length = snprintf(text, sizeof text, "%d", (int)number);
-    return class_of(d, text, (size_t)length, &((vit_entry *)(void *)d->entries.data)[entry].class_index, error);
+/* The class of the key's pictures, as far as both are known. */
+static vit_status name_class(vit_dataset *d, const shard *s, vit_error *error) {
+    int32_t class_index;
+    if (!s->class[0] || s->first == d->count)
+        return VIT_OK;
+    VIT_TRY(class_of(d, s->class, strlen(s->class), &class_index, error));
+    for (int i = s->first; i < d->count; i++)
+        ((vit_entry *)(void *)d->entries.data)[i].class_index = class_index;
+    return VIT_OK;
 }
 
-static vit_status read_number(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
-    char text[16] = "";
-    char *end = text;
+/* A number, however it is written, or a name. */
+static vit_status read_class(shard *s, const vit_tar_member *m, vit_error *error) {
+    char text[LONGEST_CLASS + 1] = "";
     if (m->bytes < sizeof text)
         VIT_TRY(vit_tar_read(&s->tar, m->offset, text, (size_t)m->bytes, error));
-    const long number = strtol(text, &end, 10);
-    if (end == text || number < 0 || number > 99999999)
-        return vit_fail(error, VIT_ERR_FORMAT, "%s: %.200s: expected a class number", s->tar.file.name, m->path);
-    if (s->picture >= 0 && same_key(m->path, s->key))
-        return name_class(d, s->picture, (int32_t)number, error);
-    s->number = (int32_t)number;
-    snprintf(s->number_key, sizeof s->number_key, "%.*s", (int)key_length(m->path), m->path);
+    char *begin = text + strspn(text, " \t\r\n"), *end = begin + strlen(begin);
+    while (end > begin && strchr(" \t\r\n", end[-1]))
+        *--end = 0;
+    if (!*begin || strlen(text) + 1 < (size_t)m->bytes || !vit_utf8_name(begin, strlen(begin)))
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: %.200s: expected the number or the name of a class", s->tar.file.name, m->path);
+    const size_t digits = strspn(begin, "0123456789");
+    while (digits > 1 && !begin[digits] && *begin == '0' && begin[1])
+        begin++;
+    snprintf(s->class, sizeof s->class, "%s", begin);
     return VIT_OK;
 }
 
 static vit_status add_member(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
-    if (m->kind == VIT_TAR_FILE && has_ending(m->path, ".cls"))
-        return read_number(d, s, m, error);
-    if (m->kind == VIT_TAR_OTHER || !is_picture(m->path))
+    const char *slash = strrchr(m->path, '/'), *name = slash ? slash + 1 : m->path;
+    const int is_class = m->kind == VIT_TAR_FILE && has_ending(m->path, ".cls");
+    if (name[0] == '.' || (!is_class && (m->kind == VIT_TAR_OTHER || !is_picture(m->path))))
         return VIT_OK;
+    if (!same_key(m->path, s->key)) {
+        snprintf(s->key, sizeof s->key, "%.*s", (int)key_length(m->path), m->path);
+        s->first = d->count;
+        s->class[0] = 0;
+    }
     const vit_entry entry = {.offset = m->kind == VIT_TAR_LINK ? IS_LINK : m->offset, .bytes = m->bytes,
                              .archive = d->archive_count - 1, .class_index = -1};
-    s->picture = d->count;
-    snprintf(s->key, sizeof s->key, "%.*s", (int)key_length(m->path), m->path);
-    VIT_TRY(add_entry(d, entry, m->path, error));
-    if (s->number >= 0 && same_key(m->path, s->number_key))
-        VIT_TRY(name_class(d, s->picture, s->number, error));
-    s->number = -1;
+    VIT_TRY(is_class ? read_class(s, m, error) : add_entry(d, entry, m->path, error));
+    return name_class(d, s, error);
+}
+
+/* Whether a folder of `path` ends after its first `length` bytes, which `other` has too. */
+static int shares_folder(const char *path, const char *other, size_t length) {
+    return path[length - 1] == '/' && strncmp(path, other, length) == 0;
+}
+
+/* Pictures without .cls are of the class that a folder names: the first one below those that all have in common, or else
+ * the last one. A picture in none cannot be used, where others can. */
+static vit_status name_by_folders(vit_dataset *d, const char *path, int first, vit_error *error) {
+    const char *common = NULL;
+    size_t shared = 0;
+    int by_key = 0;
+    for (int i = first; i < d->count; i++) {
+        const vit_entry *entry = vit_dataset_entry(d, i);
+        const char *picture = vit_dataset_text(d, entry->path), *slash = strrchr(picture, '/');
+        by_key += entry->class_index >= 0;
+        if (entry->class_index >= 0)
+            continue;
+        if (!common) {
+            common = picture;
+            shared = slash ? (size_t)(slash + 1 - picture) : 0;
+        }
+        while (shared && !shares_folder(common, picture, shared))
+            shared--;
+    }
+    for (int i = first; i < d->count; i++) {
+        vit_entry *entry = (vit_entry *)(void *)d->entries.data + i;
+        const char *picture = vit_dataset_text(d, entry->path), *name = picture + shared, *end = strchr(name, '/');
+        size_t length = end ? (size_t)(end - name) : folder_of(picture, &name);
+        char copy[LONGEST_CLASS + 1]; /* texts may move */
+        int32_t class_index = 0;
+        if (entry->class_index >= 0)
+            continue;
+        if (!length && by_key) {
+            entry->offset = IS_NAMELESS;
+            entry->class_index = 0;
+            continue;
+        }
+        if (!length && !d->unlabelled)
+            return vit_fail(error, VIT_ERR_FORMAT,
+                            "%.200s: %.200s lies in no folder that names its class, and has no .cls", path, picture);
+        snprintf(copy, sizeof copy, "%.*s", (int)(length < LONGEST_CLASS ? length : LONGEST_CLASS), name);
+        VIT_TRY(class_of(d, copy, strlen(copy), &class_index, error));
+        ((vit_entry *)(void *)d->entries.data)[i].class_index = class_index;
+    }
     return VIT_OK;
 }
 
 static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error) {
     uint32_t at;
-    shard s = {.picture = -1, .number = -1};
+    shard s = {0};
     vit_tar_member member;
     int more = 1;
     const int first = d->count;
@@ -241,22 +296,7 @@ static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error
             status = add_member(d, &s, &member, error);
     }
     vit_tar_close(&s.tar);
-    for (int i = first; i < d->count && status == VIT_OK; i++) { /* those without KEY.cls: by their folder */
-        vit_entry *entry = (vit_entry *)(void *)d->entries.data + i;
-        const char *name, *picture = vit_dataset_text(d, entry->path);
-        const size_t length = folder_of(picture, &name);
-        if (entry->class_index >= 0)
-            continue;
-        if (!length && !d->unlabelled)
-            return vit_fail(error, VIT_ERR_FORMAT,
-                            "%.200s: %.200s lies in no folder that names its class, and has no .cls", path, picture);
-        char copy[256]; /* texts may move */
-        snprintf(copy, sizeof copy, "%.*s", (int)length, name);
-        int32_t class_index;
-        status = class_of(d, copy, strlen(copy), &class_index, error);
-        ((vit_entry *)(void *)d->entries.data)[i].class_index = class_index;
-    }
-    return status;
+    return status == VIT_OK ? name_by_folders(d, path, first, error) : status;
 }
 
 /* ---- Classes in the order of their names; numbers by value ---- */
@@ -395,6 +435,9 @@ static vit_status read_member(const vit_dataset *d, const vit_entry *entry, size
     size_t got = 0;
     if (entry->offset == IS_LINK)
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: %.200s is a link, expected the picture itself",
+                        archive_path(d, entry->archive), path);
+    if (entry->offset == IS_NAMELESS)
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: %.200s has no .cls and lies in no folder that names its class",
                         archive_path(d, entry->archive), path);
     if (!entry->bytes)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: %.200s is empty", archive_path(d, entry->archive), path);

@@ -24,12 +24,13 @@ static double softmax_loss(const float *z, const float *target, int n, double sm
 }
 
 /* Sum over classes of log(1 + e^z) - y z. */
-static double sigmoid_loss(const float *z, const float *target, int n, float *d, double scale) {
+static double sigmoid_loss(const float *z, const float *target, int n, double smoothing, float *d, double scale) {
     double loss = 0;
     for (int i = 0; i < n; i++) {
+        const double y = (1 - smoothing) * target[i] + smoothing / n;
         const double e = exp(-fabs((double)z[i])), positive = 1 / (1 + e);
-        loss += (z[i] > 0 ? z[i] : 0) + log1p(e) - (double)target[i] * z[i];
-        d[i] = (float)(scale * ((z[i] >= 0 ? positive : 1 - positive) - target[i]));
+        loss += (z[i] > 0 ? z[i] : 0) + log1p(e) - y * z[i];
+        d[i] = (float)(scale * ((z[i] >= 0 ? positive : 1 - positive) - y));
     }
     return loss;
 }
@@ -48,9 +49,8 @@ double vit_loss_backward(vit_trainer *t, double scale, int *correct) {
     for (int image = 0; image < batch; image++) {
         const size_t at = (size_t)image * (size_t)n;
         const float *z = t->logits + at, *target = t->targets + at;
-        loss += t->options.loss == VIT_LOSS_SOFTMAX
-                    ? softmax_loss(z, target, n, t->options.label_smoothing, t->dlogits + at, scale / batch)
-                    : sigmoid_loss(z, target, n, t->dlogits + at, scale / batch);
+        loss += (t->options.loss == VIT_LOSS_SOFTMAX ? softmax_loss : sigmoid_loss)(
+            z, target, n, t->options.label_smoothing, t->dlogits + at, scale / batch);
         *correct += highest(z, n) == highest(target, n);
     }
     return loss / batch;

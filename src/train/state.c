@@ -57,10 +57,9 @@ static vit_status write_state(vit_safetensors_writer *w, const vit_trainer *t, c
 }
 
 vit_status vit_trainer_save(const vit_trainer *t, const char *path, const int64_t *note, vit_error *error) {
-    standing s = {t->batches, t->updates, network_of(t), (int64_t)t->options.seed, {0}};
+    const int64_t batches = t->updates * t->options.accumulate; /* what came after the last update is done again */
+    standing s = {batches, t->updates, network_of(t), (int64_t)t->options.seed, {0}};
     vit_safetensors_writer writer;
-    if (t->batches % t->options.accumulate)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: a trainer is saved at an update, not between its batches", path);
     if (note)
         memcpy(s.note, note, sizeof s.note);
     VIT_TRY(vit_safetensors_open(&writer, path, &t->allocator, error));

@@ -275,6 +275,46 @@ async function testBuiltIn(base) {
   await close('built in')
 }
 
+// What is under way when something else is chosen.
+async function testChanges(base) {
+  const ask = await openPage(`${base}#classify?model=${encodeURIComponent('https://example.com/model.gguf')}`)
+  check(await noticed(ask.page, 'ask') && await answered(ask.page, 'cat'), 'question: it stands beside an answer')
+  check(ask.page.url().includes('model=https'), 'question: the link stays while it stands')
+  await drop(ask.page, encoded('notes.txt', 'text/plain', 'words'))
+  check(await noticed(ask.page, 'error.not-picture'), 'question: something else is told')
+  await ask.page.click('#notice .actions button:last-child')
+  check(await noticed(ask.page, 'ask'), 'question: then it is asked again')
+  await ask.page.click('#notice .actions button:last-child')
+  check(!(await visible(ask.page, '#notice')) && !ask.page.url().includes('model='), 'question: dismissed')
+  check(await ask.page.evaluate(() => document.activeElement.id === 'panel'), 'question: the focus stays in the panel')
+  check(!ask.foreign().length, `question: requests to ${ask.foreign()}`)
+  await ask.close('question')
+
+  const { page, close } = await openPage(base)
+  await answered(page, 'cat')
+  await page.evaluate(() => {
+    document.querySelector('#compute [value="int8"]').click()
+    document.querySelector('#tabs [data-tab="look"]').click()
+  })
+  check(await until(page, () => document.querySelector('#foot-runs').textContent.includes('int8') && document.querySelector('#look .how').textContent),
+    'arithmetic: another tab is open when it has changed')
+  check(page.url().includes('compute=int8'), 'arithmetic: the link says so')
+  await page.click('#tabs [data-tab="compare"]')
+  await drop(page, sample('cat'), sample('coffee'), sample('horse'))
+  const one = words['several.title'].replace('{name}', 'my cat.jpg')
+  check(await until(page, (title) => document.querySelector('#notice h2')?.textContent === title, one), 'several pictures: a tab that takes one says so')
+  await page.click('#notice .main')
+  check(await until(page, () => document.querySelectorAll('#batch tbody tr').length === 3), 'several pictures: Classify takes them all')
+  await page.waitForFunction((label) => document.querySelector('#batch header button').textContent === label, {}, words['batch.close'])
+  await page.focus('#batch th:nth-child(3) button')
+  await page.keyboard.press('Enter')
+  check(await page.evaluate(() => document.activeElement.matches('#batch th[aria-sort="descending"] button')), 'several pictures: sorted by keyboard')
+  await page.click('#batch header button')
+  check(await page.evaluate(() => document.activeElement.id === 'panel'), 'several pictures: the focus does not get lost')
+  await page.click('#model-button')
+  await close('changes')
+}
+
 async function testModels(base, elsewhere) {
   const { page, close } = await openPage(`${base}#classify?model=${encodeURIComponent(`${base}none.gguf`)}`, { quiet: true })
   check(await invited(page), 'no model: an invitation')
@@ -500,6 +540,7 @@ try {
   await testSamples(base)
   await testPictureErrors(base)
   await testBuiltIn(bare)
+  await testChanges(bare)
   await testModels(bare, await startElsewhere())
   await testKeyboard(base)
   await testLayout(base)

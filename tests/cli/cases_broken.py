@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import subprocess
 
 from cases_pictures import MODEL, lines
 from files import png, png_header, read, write
@@ -85,6 +86,44 @@ def test_broken_pictures(vit, tally, folder):
     for words in (["trace", "--image", paths[2], "--out", f"{folder}/o.safetensors"], ["bench", "--image", paths[2]]):
         result = vit.run(words[0], "--model", MODEL, *words[1:])
         tally.check(result.status == 1 and result.out == "" and paths[2] in result.err, f"{words[0]} of text", result)
+
+
+def test_names(vit, tally, folder):
+    """Names that are long, empty or in capitals; a model over a limit; files that are replaced."""
+    far = "/".join([folder] + ["d" * 200] * 3 + ["x.jpg"])
+    result = vit.run("classify", "--model", MODEL, far)
+    tally.check(result.status == 1 and result.err.endswith("x.jpg: no such file\n"), "a long path", result)
+    result = vit.run("convert", "", f"{folder}/e.gguf")
+    tally.check(result.status == 1 and "is empty" in result.err and not os.path.exists(f"{folder}/e.gguf"), "no name", result)
+    result = vit.run("convert", MODEL, f"{folder}/A.SafeTensors")
+    tally.check(result.status == 0 and read(f"{folder}/A.SafeTensors")[8:9] == b"{", "an ending in capitals", result)
+    result = vit.run("info", "--limits", "layers=1", MODEL)
+    tally.check(result.status == 1 and "limit layers" in result.err, "info knows limits", result)
+    if vit.wasi:
+        return
+    private = write(f"{folder}/private.gguf", "old")
+    os.chmod(private, 0o600)
+    result = vit.run("convert", MODEL, private)
+    tally.check(result.status == 0 and os.stat(private).st_mode & 0o777 == 0o600, "who may read a file stays so", result)
+    os.symlink("b", f"{folder}/a")
+    os.symlink("a", f"{folder}/b")
+    result = vit.run("features", "--model", MODEL, "--out", f"{folder}/a", write(f"{folder}/1.png", png(9, 9, 1)))
+    tally.check(result.status != 0 and os.path.islink(f"{folder}/a"), "links that lead nowhere", result)
+
+
+def test_closed_streams(vit, tally, folder):
+    """What is said to a closed stream goes nowhere, and not into the file that is open in its place."""
+    if vit.wasi:
+        return tally.skip("closed streams under WASI")
+    good, bad = write(f"{folder}/in/1.png", png(40, 40, 1)), write(f"{folder}/in/2.png", "text")
+    index = f"{folder}/index"
+    command = [*vit.words, "search", "--model", MODEL, "--index", index, f"{folder}/in"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], stdin=subprocess.DEVNULL, timeout=60)
+    tally.equal(done.returncode, 1, "a bad picture, and nowhere to say it")
+    result = vit.run("search", "--model", MODEL, index, good)
+    tally.check(result.status == 0 and bad not in result.err, "the index is whole", result)
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *vit.words, "version"], stderr=subprocess.DEVNULL, timeout=60)
+    tally.equal(done.returncode, 1, "nowhere to print")
 
 
 def test_jpeg_damage(vit, tally, folder):

@@ -306,6 +306,63 @@ def test_train_archives(vit, tally, folder):
     tally.check(result.status == 1 and "noise.tar" in result.err, "no tar", result)
 
 
+def test_train_traps(vit, tally, folder):
+    """Numbers for names, test pictures that cannot be read, divergence after the last update, another network on resume."""
+    small = ["train", *SMALL, "--warmup", "0", "--crop", "0"]
+    for i in range(24):
+        write(f"{folder}/numbers/{1 + i % 3}/{i}.png", png(16, 16, 30 * (i % 3)))
+    numbers = f"{folder}/numbers"
+    result = vit.run(*small, "--steps", "40", "--lr", "0.01", "--val", numbers, "--out", f"{folder}/n", numbers)
+    tally.check(result.status == 0, "classes that are numbers", result)
+    result = vit.run("eval", "--json", "--model", f"{folder}/n/model.gguf", numbers)
+    told = log(f"{folder}/n")[-1]["test_accuracy"]
+    tally.check(told > 90 and abs(json.loads(result.out)["top1"] - told) < 0.01, f"labels before indices ({told})", result)
+
+    for kind in "123":
+        write(f"{folder}/unreadable/{kind}/x.png", "text")
+    result = vit.run(*small, "--steps", "3", "--val", f"{folder}/unreadable", "--out", f"{folder}/u", numbers)
+    saved = os.path.exists(f"{folder}/u/model.gguf")
+    tally.check(result.status == 0 and "no picture to test on" in result.err and saved, "no test picture can be read", result)
+
+    wild = ["--batch", "24", "--optimizer", "sgd", "--clip", "0", "--lr", "1e6", "--val", numbers]
+    result = vit.run(*small, *wild, "--steps", "3", "--out", f"{folder}/wild", numbers)
+    tally.check(result.status == 1 and "lower" in result.err and "nan" not in result.out, "a network that diverges last", result)
+    tally.check(all(isinstance(line, dict) for line in log(f"{folder}/wild")), "its log is JSON")
+
+    data = pictures(f"{folder}/data")
+    run = [*small, "--steps", "2", "--out", f"{folder}/r"]
+    vit.run(*run, data)
+    for other in (["--heads", "4", data], ["--pos", "sincos2d", data], [numbers]):
+        result = vit.run(*run, "--resume", *other)
+        told = "cannot go on" in result.err or "of another network" in result.err
+        tally.check(result.status == 1 and told, f"resume with {other}", result)
+
+    result = vit.run(*small, "--steps", "4", "--lr", "0.01,0.02", "--holdout", "0.3", "--out", f"{folder}/all", data)
+    line = log(f"{folder}/all")[-1]
+    tally.check(result.status == 0 and abs(line["epoch"] - 4 * 8 / 36) < 1e-3, f"the last run is on all pictures: {line}", result)
+    tune = ["finetune", "--model", f"{folder}/n/model.gguf", "--batch", "4", "--accumulate", "1", "--steps", "3", "--randaugment", "2"]
+    for name, options in (("d", []), ("9", ["--magnitude", "9"]), ("0", ["--magnitude", "0"])):
+        vit.run(*tune, *options, "--out", f"{folder}/tune{name}", data)
+    made = [read(f"{folder}/tune{name}/model.gguf") for name in "d90"]
+    tally.check(made[0] == made[1] != made[2], "magnitude 9, unless it is said")
+    result = vit.run(*small, "--batch", "1", "--mixup", "0.2", "--out", f"{folder}/x", data)
+    tally.check(result.status == 2 and "--batch of 2" in result.err, "nothing to mix with", result)
+    result = vit.run("train", "--recipe", "cifar10-hybrid", "--arch", "vit_tiny_patch16_224", "--layers", "1", "--steps", "1",
+                     "--batch", "2", "--out", f"{folder}/arch", data)
+    tally.check(result.status == 0 and "vit_d192_l1_patch16_32" in result.err, "a recipe with another network", result)
+
+    os.makedirs(f"{folder}/taken")
+    for name in ("thesis.part2", "movie.mkv.part", "model.gguf.part12"):
+        write(f"{folder}/taken/{name}", "x")
+    result = vit.run(*small, "--steps", "1", "--out", f"{folder}/taken", data)
+    left = sorted(name for name in os.listdir(f"{folder}/taken") if ".part" in name)
+    tally.check(result.status == 0 and left == ["movie.mkv.part", "thesis.part2"], f"files of others stay: {left}", result)
+    write(f"{folder}/mine/log.jsonl", '{"mine":1}\n')
+    result = vit.run(*small, "--steps", "1", "--out", f"{folder}/mine", data)
+    kept = read(f"{folder}/mine/log.jsonl") == b'{"mine":1}\n'
+    tally.check(result.status == 1 and "log that is not of vit" in result.err and kept, "another log stays", result)
+
+
 def test_train_complaints(vit, tally, folder):
     data = pictures(f"{folder}/data")
     write(f"{data}/class 2/03.png", b"no picture")

@@ -21,6 +21,17 @@ export function defineLimits({ url, bytesOf, load, using, some, options, long })
           await rejects(load(url(TIMM), { limits }), 'argument', 'limits', 'imagePixels')
       })
 
+    if (long)
+      test('what no memory can hold is refused before it is asked for', () =>
+        using(url(TIMM), { limits: { tokens: 2 ** 20 } }, async (vit) => {
+          const image = some(32, 32), wanted = await vit.logits(image)
+          await rejects(vit.inspect('positions', { size: [1024, 2048] }), 'out-of-memory', '4294967296 bytes') // 32768 patches, each against each
+          equal(await vit.logits(image), wanted)
+          const { wasm } = vit.info.memory
+          await rejects(vit.classify(new Blob([new Uint8Array(48 << 20)])), 'unsupported', '0x00')
+          equal(vit.info.memory.wasm, wasm, 'memory after 48 MiB that are no picture')
+        }))
+
     if (long && !options.worker)
       test('memory that cannot grow is out-of-memory, and the engine goes on', async () => {
         const { Memory } = WebAssembly

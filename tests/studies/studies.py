@@ -144,7 +144,7 @@ def shape(scale):
 def optimizer(scale):
     """Appendix D.1, table 7: SGD and Adam for BiT, each at its own learning rate."""
     series = {"sgd": ("SGD, momentum 0.9", bit("2,2"), ("--optimizer", "sgd", "--weight-decay", "0.0001")),
-              "adam": ("Adam", bit("2,2"), ("--optimizer", "adam", "--weight-decay", "0.0001"))}
+              "adam": ("Adam", bit("2,2"), ("--optimizer", "adam-l2", "--weight-decay", "0.0001"))}
     tried = {"sgd": ("0.03", "0.1", "0.3", "1"), "adam": ("0.0003", "0.001", "0.003", "0.01")}
     points = rates("optimizer", series, tried, scale(900))
     return Study("SGD and Adam for BiT", "learning rate", points, [HELD_OUT, ANSWERED], logarithmic=True,

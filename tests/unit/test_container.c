@@ -506,10 +506,28 @@ static void test_names(void) {
     }
 }
 
+/* A count that Python's reader takes for no integer. */
+static void test_negative_zero(void) {
+    static const char *const headers[] = {
+        "{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-0,4]}}", "{\"w\":{\"dtype\":\"F32\",\"shape\":[-0],\"data_offsets\":[0,0]}}"};
+    static vit_options options;
+    options = vit_default_options();
+    for (int i = 0; i < 2; i++) {
+        vit_buffer file = {.allocator = &options.allocator};
+        put_integer(&file, strlen(headers[i]), 8);
+        vit_buffer_append(&file, headers[i], strlen(headers[i]), "test", &error);
+        put_integer(&file, 0, 4);
+        vit_container container;
+        reset(1000);
+        CHECK_STATUS(VIT_ERR_FORMAT, parse(&container, "m.safetensors", file.data, file.size, file.size));
+        vit_buffer_release(&file);
+    }
+}
+
 static void test_release(void) {
     vit_json_release(&cases);
 }
 
 TEST_MAIN(TEST(test_golden), TEST(test_cut), TEST(test_pieces), TEST(test_tries_are_few), TEST(test_bit_flips),
           TEST(test_mutations), TEST(test_out_of_memory), TEST(test_limits), TEST(test_looks_like), TEST(test_words),
-          TEST(test_names), TEST(test_release))
+          TEST(test_names), TEST(test_negative_zero), TEST(test_release))

@@ -110,13 +110,62 @@ static void write_archive(const archive *a, size_t size) {
     fclose(file);
 }
 
+/* Opens the archive, whose pictures have these classes; NULL: cannot be used. */
+static void check_classes(archive *a, const char *const *classes, int count) {
+    vit_dataset *d;
+    memset(a->data + a->size, 0, 1024);
+    write_archive(a, a->size + 1024);
+    if (!CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error)))
+        puts(error.text);
+    if (d) {
+        vit_buffer buffer = {.allocator = &d->options.allocator};
+        CHECK(vit_dataset_count(d) == count);
+        for (int i = 0; i < count && i < vit_dataset_count(d); i++) {
+            const vit_status status = vit_dataset_read(d, i, &buffer, &error);
+            CHECK_STATUS(classes[i] ? VIT_OK : VIT_ERR_FORMAT, status);
+            if (classes[i])
+                CHECK_STRING(vit_dataset_class_name(d, vit_dataset_class(d, i)), classes[i]);
+            else
+                CHECK_MENTIONS(error.text, "has no .cls");
+        }
+        vit_buffer_release(&buffer);
+    }
+    vit_dataset_close(d);
+}
+
+static void test_classes_of_archives(void) {
+    archive a = {.size = 0};
+    make_data();
+    add_member(&a, "k1.left.png", '0', "picture", 7); /* two pictures of a key, a class in words */
+    add_member(&a, "k1.right.png", '0', "picture", 7);
+    add_member(&a, "k1.cls", '0', " a cat\n", 7);
+    add_member(&a, "._k2.png", '0', "picture", 7); /* of macOS */
+    add_member(&a, "k2.cls", '0', "007", 3);
+    add_member(&a, "k2.png", '0', "picture", 7);
+    add_member(&a, "k3.png", '0', "picture", 7); /* which has none */
+    check_classes(&a, (const char *const[]){"a cat", "a cat", "7", NULL}, 4);
+    a.size = 0;
+    add_member(&a, "data/one/deep/0.png", '0', "picture", 7);
+    add_member(&a, "data/one/1.png", '0', "picture", 7);
+    add_member(&a, "data/two/deep/0.png", '0', "picture", 7);
+    check_classes(&a, (const char *const[]){"one", "one", "two"}, 3);
+    a.size = 0;
+    add_member(&a, "k.png", '0', "picture", 7);
+    add_member(&a, "k.cls", '0', " \n", 2);
+    write_archive(&a, a.size);
+    vit_dataset *d;
+    CHECK_STATUS(VIT_ERR_FORMAT, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error));
+    CHECK_MENTIONS(error.text, "the number or the name of a class");
+}
+
 static void test_archives(void) {
     archive a = {.size = 0};
     char long_name[301], pax[400];
     vit_dataset *d;
     make_data();
     memset(long_name, 'x', 300);
-    memcpy(long_name + 290, "/two/1.jpg", 11);
+    memcpy(long_name, "two/", 4); /* the class is the first folder, as of folders */
+    memcpy(long_name + 294, "/1.jpg", 7);
     add_member(&a, "one/0.png", '0', "picture 0", 9);
     add_member(&a, "one/readme", '0', "hello", 5);
     add_member(&a, "././@LongLink", 'L', long_name, 301);
@@ -364,4 +413,4 @@ static void test_chances(void) {
     CHECK(of[0] == 0);
 }
 
-TEST_MAIN(TEST(test_folders), TEST(test_archives), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances))
+TEST_MAIN(TEST(test_folders), TEST(test_classes_of_archives), TEST(test_archives), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances))

@@ -29,7 +29,7 @@ function explained(term, shown) {
     const tip = el('span', { id: `tip-${++tips}`, role: 'tooltip', textContent: words[`term.${term}`] });
     const word = el('button', { type: 'button', 'aria-describedby': tip.id, textContent: shown });
     const box = el('span', { className: 'term' }, word, tip);
-    for (const event of ['pointerenter', 'focusin']) box.addEventListener(event, () => box.classList.remove('shut'));
+    for (const event of ['pointerenter', 'focus']) word.addEventListener(event, () => box.classList.remove('shut'));
     return box;
 }
 
