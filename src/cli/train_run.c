@@ -24,6 +24,13 @@ enum { INTERRUPTED = 130, TEST_BATCH = 32 };
 /* What a state's note says: so much of the log belongs to it, and settings it was made with. */
 enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTE_SETTINGS, NOTE_DUE, NOTES };
 
+/* Since the last line of the log. */
+typedef struct sums {
+    double loss;
+    int64_t correct, seen;
+    int batches;
+} sums;
+
 typedef struct progress {
     const vit_cli_training *run;
     vit_trainer *trainer;
@@ -36,9 +43,9 @@ typedef struct progress {
     int is_due;                   /* an evaluation that was interrupted */
     int has_diverged;
     vit_cli_patch_scores scores;  /* of a model that predicts patches, its last evaluation */
-    double loss;                  /* sums since the last line of the log */
-    int64_t correct, seen, bad;
-    int batches, shown;
+    sums now, settled;            /* settled: as of the last update */
+    int64_t bad;
+    int shown;
     vit_train_result last;
 } progress;
 
@@ -77,10 +84,10 @@ static void show(progress *p) {
     const int64_t update = p->last.update, done = update - p->first;
     const double rate = (double)done * o->batch * o->accumulate / (now - p->began);
     const double left = done ? (now - p->began) / (double)done * (double)(o->updates - update) : 0;
-    const int filled = (int)(BAR * update / o->updates), seen = p->seen > 0;
+    const int filled = (int)(BAR * update / o->updates), seen = p->now.seen > 0;
     fprintf(stderr, "\r\033[K[%.*s%*s] epoch %.2f of %.4g  loss %.3f  %.1f %%  %.0f images/s  %d:%02d:%02d left", filled,
             "========================", BAR - filled, "", epochs_at(p, update), epochs_at(p, o->updates),
-            p->batches ? p->loss / p->batches : p->last.loss, seen ? 100.0 * (double)p->correct / (double)p->seen : 0,
+            p->now.batches ? p->now.loss / p->now.batches : p->last.loss, seen ? 100.0 * (double)p->now.correct / (double)p->now.seen : 0,
             rate, (int)(left / 3600), (int)(left / 60) % 60, (int)left % 60);
     fflush(stderr);
     p->shown = 1;
@@ -184,18 +191,16 @@ static double evaluate(progress *p, double *loss) {
 /* A line of the log; 0 where it cannot be written. */
 static int log_step(progress *p) {
     const double seconds = vit_cli_seconds() - p->began;
-    if (!p->log || !p->batches)
+    if (!p->log || !p->now.batches)
         return 1;
     fprintf(p->log,
             "{\"update\":%lld,\"epoch\":%.4f,\"loss\":%.6g,\"accuracy\":%.4f,\"rate\":%.6g,\"gradient_norm\":%.6g,"
             "\"images_per_second\":%.1f,\"bad_images\":%lld}\n",
-            (long long)p->last.update, epochs_at(p, p->last.update), p->loss / p->batches,
-            p->seen ? 100.0 * (double)p->correct / (double)p->seen : 0, p->last.rate, p->last.gradient_norm,
+            (long long)p->last.update, epochs_at(p, p->last.update), p->now.loss / p->now.batches,
+            p->now.seen ? 100.0 * (double)p->now.correct / (double)p->now.seen : 0, p->last.rate, p->last.gradient_norm,
             (double)(p->last.update - p->first) * p->run->options.batch * p->run->options.accumulate / seconds,
             (long long)p->bad);
-    p->loss = 0;
-    p->correct = p->seen = 0;
-    p->batches = 0;
+    p->now = p->settled = (sums){0};
     return fflush(p->log) == 0;
 }
 
@@ -460,12 +465,13 @@ static int batch(progress *p) {
     }
     if (bad)
         complain_pictures(p, text, bad);
-    p->loss += p->last.loss;
-    p->batches++;
-    p->correct += p->last.correct;
-    p->seen += p->last.predictions;
+    p->now.loss += p->last.loss;
+    p->now.batches++;
+    p->now.correct += p->last.correct;
+    p->now.seen += p->last.predictions;
     if (!p->last.updated)
         return VIT_CLI_OK;
+    p->settled = p->now;
     show(p);
     const int64_t update = p->last.update;
     if (update % 50 == 0 && !log_step(p))
@@ -506,7 +512,8 @@ static int run_batches(progress *p) {
     p->began = p->saved = vit_cli_seconds();
     while (status == VIT_CLI_OK && p->last.update < run->options.updates) {
         status = batch(p);
-        if (status == VIT_CLI_OK && interrupted) { /* what came after the last update is done again */
+        if (status == VIT_CLI_OK && interrupted) {
+            p->now = p->settled; /* what came after the last update is done again */
             status = save(p);
             status = status == VIT_CLI_OK ? stopped(p) : status;
         }

@@ -158,6 +158,13 @@ def test_train_killed(vit, tally, folder):
         _, err = process.communicate()
         if stop == signal.SIGINT and process.returncode == 130:
             tally.check(b"--resume" in err, "Ctrl-C says how to go on", err)
+    slow = ["train", *SMALL, "--accumulate", "1000000", "--steps", "2", "--out", f"{folder}/slow", data]
+    process = subprocess.Popen([*vit.words, *slow], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    kept = os.path.exists(f"{folder}/slow/state.safetensors") and not log(f"{folder}/slow")
+    tally.check(process.returncode == 130 and b"stopped at update 0" in err and kept, "Ctrl-C within an update", err)
     write(f"{folder}/parts/state.safetensors.part77", b"what a kill leaves of a file that was being written")
     result = vit.run(*command, "--resume", "--out", f"{folder}/parts")
     tally.check(result.status == 0, "the last part", result)
