@@ -82,24 +82,35 @@ int vit_cli_check_feature(const vit_cli_command *command, const vit_cli_engine *
     return -1;
 }
 
+static vit_status prepare(vit_cli_engine *engine, const vit_image *image, vit_error *error) {
+    return vit_image_preprocess(image, &engine->rules, engine->height, engine->width, vit_session_input(engine->session, 0),
+                                vit_cli_options(), error);
+}
+
+static vit_status run(vit_cli_engine *engine, vit_error *error) {
+    const vit_status status = vit_session_run(engine->session, error);
+    if (engine->runs++ == 0) /* there may be more pictures */
+        vit_session_tune(engine->session);
+    return status;
+}
+
 vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error) {
     vit_image image;
     vit_status status = vit_image_open(&image, path, vit_cli_options(), error);
-    if (status != VIT_OK)
-        return status;
-    status = vit_image_preprocess(&image, &engine->rules, engine->height, engine->width,
-                                  vit_session_input(engine->session, 0), vit_cli_options(), error);
+    if (status == VIT_OK)
+        status = prepare(engine, &image, error);
     vit_image_close(&image);
     return status;
 }
 
 vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error) {
-    vit_status status = vit_cli_engine_prepare(engine, path, error);
-    if (status == VIT_OK)
-        status = vit_session_run(engine->session, error);
-    if (engine->runs++ == 0) /* there may be more pictures */
-        vit_session_tune(engine->session);
-    return status;
+    const vit_status status = vit_cli_engine_prepare(engine, path, error);
+    return status == VIT_OK ? run(engine, error) : status;
+}
+
+vit_status vit_cli_engine_see(vit_cli_engine *engine, const vit_image *image, vit_error *error) {
+    const vit_status status = prepare(engine, image, error);
+    return status == VIT_OK ? run(engine, error) : status;
 }
 
 vit_status vit_cli_engine_features(vit_cli_engine *engine, const char *path, vit_feature feature, float *row,

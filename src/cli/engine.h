@@ -59,6 +59,8 @@ int vit_cli_check_feature(const vit_cli_command *command, const vit_cli_engine *
 vit_status vit_cli_engine_prepare(vit_cli_engine *engine, const char *path, vit_error *error);
 /* The same, and runs it. */
 vit_status vit_cli_engine_run(vit_cli_engine *engine, const char *path, vit_error *error);
+/* The same of a decoded one. */
+vit_status vit_cli_engine_see(vit_cli_engine *engine, const vit_image *image, vit_error *error);
 /* The same, and its features: row [vit_model_feature_width()]. */
 vit_status vit_cli_engine_features(vit_cli_engine *engine, const char *path, vit_feature feature, float *row,
                                    vit_error *error);

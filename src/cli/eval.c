@@ -1,21 +1,25 @@
+#include "../vit_train.h"
 #include "class_names.h"
 #include "commands.h"
 #include "engine.h"
+#include "limits.h"
 #include "progress.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const vit_cli_command command = {
     .name = "eval",
     .summary = "accuracy on a folder of pictures named by class",
-    .arguments = "[options] FOLDER",
+    .arguments = "[options] FOLDER|FILE.tar",
     .details = "The class of a picture is said by the folder right below FOLDER in which it lies: a class index (7, "
                "0007_cock), or a label of the model (cock; case and _ for a space do not matter). Where there are "
                "exactly as many such folders as classes and no name can be read so (n01440764, ...), their sorted "
                "order is the order of the classes. The name of a picture right in FOLDER begins with the class index: "
-               "0007_cock.jpg. A picture that cannot be read or has no class is named on stderr and left out; exit "
+               "0007_cock.jpg. Archives of pictures (.tar, "
+               "or a folder of them) are taken as 'vit train' takes them. A picture that cannot be read or has no class is named on stderr and left out; exit "
                "status 1. With --unknown it is also "
                "measured how well the best score tells these pictures from ones of other things: AUROC is how often one "
                "of these has the higher score, and a score is proposed for 'vit convert --known-percent'.",
@@ -41,8 +45,49 @@ static void judge(tally *tally, const vit_score *top, int count, int class_index
     }
 }
 
+/* Pictures of files; or of archives, whose paths are CLASS/NUMBER then. */
+typedef struct pictures {
+    vit_cli_paths paths;
+    vit_dataset *archives; /* NULL: files */
+} pictures;
+
+static int list_archives(pictures *p, const char *data, int is_known) {
+    vit_error error;
+    if ((is_known ? vit_dataset_open : vit_dataset_open_unlabelled)(&p->archives, data, vit_cli_options(), &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return 0;
+    }
+    const size_t count = (size_t)vit_dataset_count(p->archives);
+    p->paths.items = calloc(count, sizeof *p->paths.items);
+    for (; p->paths.items && p->paths.count < count; p->paths.count++) {
+        const char *class = vit_dataset_class_name(p->archives, vit_dataset_class(p->archives, (int)p->paths.count));
+        const size_t size = strlen(class) + 16;
+        char *path = p->paths.items[p->paths.count] = malloc(size);
+        if (!path)
+            break;
+        snprintf(path, size, "%s/%zu", class, p->paths.count);
+    }
+    if (p->paths.count == count)
+        return 1;
+    vit_cli_complain("out of memory for the pictures of %s", data);
+    return 0;
+}
+
+static vit_status see(vit_cli_engine *engine, const pictures *p, size_t i, vit_error *error) {
+    vit_image image;
+    if (!p->archives)
+        return vit_cli_engine_run(engine, p->paths.items[i], error);
+    vit_status status = vit_dataset_picture(p->archives, (int)i, &image, error);
+    if (status == VIT_OK) {
+        status = vit_cli_engine_see(engine, &image, error);
+        vit_image_close(&image);
+    }
+    return status;
+}
+
 /* classes NULL: the pictures are of none. */
-static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, const vit_cli_paths *paths, tally *tally) {
+static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, const pictures *pictures, tally *tally) {
+    const vit_cli_paths *paths = &pictures->paths;
     vit_cli_progress progress = vit_cli_progress_start((double)paths->count, "pictures");
     for (size_t i = 0; i < paths->count; i++) {
         vit_error error;
@@ -50,7 +95,7 @@ static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, con
         char why[300];
         const int class_index = classes ? vit_cli_class_of(classes, paths->items[i], why, sizeof why) : 0;
         vit_cli_progress_show(&progress, (double)i, (double)paths->count);
-        if (class_index >= 0 && vit_cli_engine_run(engine, paths->items[i], &error) == VIT_OK) {
+        if (class_index >= 0 && see(engine, pictures, i, &error) == VIT_OK) {
             int classes_count = vit_model_config(engine->model)->classes;
             int count = vit_top_classes(vit_session_logits(engine->session, 0), classes_count, 5, top);
             judge(tally, top, count, class_index);
@@ -66,32 +111,44 @@ static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, con
     vit_cli_progress_hide(&progress);
 }
 
-/* Every picture below a folder, of the model's classes or of something else. 0, or the exit status; tally's scores are
- * freed by the caller. */
-static int eval_folder(vit_cli_engine *engine, const char *folder, int is_known, tally *tally) {
-    vit_cli_paths paths = {0};
+static int eval_pictures(vit_cli_engine *engine, const char *data, const pictures *pictures, int is_known, tally *tally) {
     vit_cli_classes classes = {0};
     int status = VIT_CLI_FAILED;
-    *tally = (struct tally){0};
-    if (!vit_cli_is_folder(folder)) {
-        vit_cli_complain("%s: %s, expected a folder", folder,
-                         vit_cli_file_size(folder) < 0 ? "no such folder" : "is a file");
-        return VIT_CLI_FAILED;
-    }
-    tally->skipped = vit_cli_collect(&paths, folder);
-    tally->scores = malloc((paths.count + 1) * sizeof *tally->scores);
-    if (!tally->scores || (is_known && !vit_cli_classes_open(&classes, engine->model, folder, &paths)))
-        vit_cli_complain("out of memory for the pictures of %s", folder);
+    tally->scores = malloc((pictures->paths.count + 1) * sizeof *tally->scores);
+    if (!tally->scores || (is_known && !vit_cli_classes_open(&classes, engine->model, pictures->archives ? "" : data, &pictures->paths)))
+        vit_cli_complain("out of memory for the pictures of %s", data);
     else {
-        eval_all(engine, is_known ? &classes : NULL, &paths, tally);
+        eval_all(engine, is_known ? &classes : NULL, pictures, tally);
         if (tally->images)
             status = VIT_CLI_OK;
         else
-            vit_cli_complain("%s: no picture could be judged", folder);
+            vit_cli_complain("%s: no picture could be judged", data);
     }
     if (is_known)
         vit_cli_classes_close(&classes);
-    vit_cli_paths_release(&paths);
+    return status;
+}
+
+/* Every picture below a folder, or in archives, of the model's classes or of something else. 0, or the exit status; tally's
+ * scores are freed by the caller. */
+static int eval_data(vit_cli_engine *engine, const char *data, int is_known, tally *tally) {
+    pictures pictures = {0};
+    int status = VIT_CLI_FAILED, is_there = 1;
+    *tally = (struct tally){0};
+    if (vit_cli_has_extension(data, ".tar") && vit_cli_is_file(data)) {
+        is_there = list_archives(&pictures, data, is_known);
+    } else if (!vit_cli_is_folder(data)) {
+        vit_cli_complain("%s: %s, expected a folder or a .tar file", data, vit_cli_file_size(data) < 0 ? "no such folder" : "is a file");
+        is_there = 0;
+    } else if (vit_cli_holds(data, ".tar")) {
+        is_there = list_archives(&pictures, data, is_known);
+    } else {
+        tally->skipped = vit_cli_collect(&pictures.paths, data);
+    }
+    if (is_there)
+        status = eval_pictures(engine, data, &pictures, is_known, tally);
+    vit_cli_paths_release(&pictures.paths);
+    vit_dataset_close(pictures.archives);
     return status;
 }
 
@@ -148,9 +205,9 @@ static void print_text(const tally *known, const tally *others, const separation
 static int eval(vit_cli_engine *engine, const char *folder, const char *unknown, int json) {
     tally known, others = {0};
     separation s = {0};
-    int status = eval_folder(engine, folder, 1, &known);
+    int status = eval_data(engine, folder, 1, &known);
     if (status == VIT_CLI_OK && unknown)
-        status = eval_folder(engine, unknown, 0, &others);
+        status = eval_data(engine, unknown, 0, &others);
     if (status == VIT_CLI_OK && unknown)
         s = separate(&known, &others);
     if (status == VIT_CLI_OK)

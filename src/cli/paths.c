@@ -26,6 +26,16 @@ int vit_cli_is_file(const char *path) {
     return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }
 
+int vit_cli_holds(const char *folder, const char *extension) {
+    DIR *stream = opendir(folder);
+    int holds = 0;
+    for (struct dirent *entry; stream && !holds && (entry = readdir(stream));)
+        holds = entry->d_name[0] != '.' && vit_cli_has_extension(entry->d_name, extension);
+    if (stream)
+        closedir(stream);
+    return holds;
+}
+
 int vit_cli_same_file(const char *a, const char *b) {
     struct stat left, right;
     return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;

@@ -21,6 +21,8 @@ int vit_cli_collect_all(vit_cli_paths *paths, int count, char **arguments);
 void vit_cli_paths_release(vit_cli_paths *paths);
 
 int vit_cli_is_folder(const char *path);
+/* Whether names right in a folder end so. */
+int vit_cli_holds(const char *folder, const char *extension);
 /* Nothing whose reading may wait or never end. */
 int vit_cli_is_file(const char *path);
 int vit_cli_same_file(const char *a, const char *b);

@@ -324,6 +324,15 @@ def test_train_traps(vit, tally, folder):
     result = vit.run("eval", "--json", "--model", f"{folder}/n/model.gguf", numbers)
     told = log(f"{folder}/n")[-1]["test_accuracy"]
     tally.check(told > 90 and abs(json.loads(result.out)["top1"] - told) < 0.01, f"labels before indices ({told})", result)
+    os.makedirs(f"{folder}/packed")
+    for name in ("all.tar", "packed/0.tar"):
+        with tarfile.open(f"{folder}/{name}", "w") as tar:
+            tar.add(numbers, "numbers")
+    for packed in (f"{folder}/all.tar", f"{folder}/packed"):
+        again = vit.run("eval", "--json", "--model", f"{folder}/n/model.gguf", packed)
+        tally.equal(again.out, result.out, f"eval of {packed}")
+    result = vit.run("eval", "--json", "--model", f"{folder}/n/model.gguf", "--unknown", f"{folder}/all.tar", numbers)
+    tally.check(result.status == 0 and json.loads(result.out)["auroc"] == 0.5, "other things in an archive", result)
 
     for kind in "123":
         write(f"{folder}/unreadable/{kind}/x.png", "text")

@@ -36,7 +36,7 @@ function show(notice) {
             },
         }));
     const report = el('details', { hidden: !detail },
-        el('summary', { textContent: t('error.detail') }), el('code', { textContent: detail }));
+        el('summary', { textContent: t(isQuestion ? 'ask.detail' : 'error.detail') }), el('code', { textContent: detail }));
     box.replaceChildren(el('div', { className: 'notice', role: 'alert' },
         el('h2', { textContent: title }),
         el('p', { textContent: text }),

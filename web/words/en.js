@@ -118,6 +118,7 @@ export default {
     'url.malformed': 'This is not an address of a web page or file.',
     'ask.title': 'Load the model of this link?',
     'ask.text': 'The link you opened names a model on another site. Nothing is asked of it unless you say so.',
+    'ask.detail': 'Which address',
     'ask.load': 'Load from {host}',
 
     'runs.title': 'What runs',

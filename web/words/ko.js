@@ -118,6 +118,7 @@ export default {
     'url.malformed': '웹 페이지나 파일의 주소가 아닙니다.',
     'ask.title': '이 링크의 모델을 불러올까요?',
     'ask.text': '여신 링크에는 다른 사이트의 모델이 적혀 있습니다. 허락하기 전에는 아무것도 요청하지 않습니다.',
+    'ask.detail': '어느 주소인지',
     'ask.load': '{host}에서 불러오기',
 
     'runs.title': '실행 중인 것',
