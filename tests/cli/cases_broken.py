@@ -3,10 +3,12 @@
 import glob
 import json
 import os
+import struct
 import subprocess
+import zlib
 
 from cases_pictures import MODEL, lines
-from files import png, png_header, read, write
+from files import png, png_chunk, png_header, read, write
 
 ERRORS = "tests/golden/errors"
 
@@ -97,6 +99,12 @@ def test_names(vit, tally, folder):
     tally.check(result.status == 1 and "is empty" in result.err and not os.path.exists(f"{folder}/e.gguf"), "no name", result)
     result = vit.run("convert", MODEL, f"{folder}/A.SafeTensors")
     tally.check(result.status == 0 and read(f"{folder}/A.SafeTensors")[8:9] == b"{", "an ending in capitals", result)
+    deep = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 30, 16, 2, 0, 0, 0))
+    deep += png_chunk(b"IDAT", zlib.compress(bytes(30 * 181))) + png_chunk(b"IEND", b"")
+    picture = write(f"{folder}/deep.png", deep)
+    for pixels, status in ((1800, 0), (1799, 1)):
+        result = vit.run("classify", "--limits", f"image_pixels={pixels}", "--model", MODEL, picture)
+        tally.check(result.status == status and ("of 16 bits" in result.err) == status, f"16 bits, {pixels} pixels", result)
     result = vit.run("info", "--limits", "layers=1", MODEL)
     tally.check(result.status == 1 and "limit layers" in result.err, "info knows limits", result)
     if vit.wasi:
