@@ -78,7 +78,7 @@ typedef struct vit_limits {
     uint64_t file_bytes;    /* largest weight or picture file that is read         (8 GiB) */
     uint64_t header_bytes;  /* largest header of a weight file                    (32 MiB) */
     uint64_t config_bytes;  /* largest config.json or other JSON beside it         (8 MiB) */
-    uint64_t image_pixels;  /* largest picture, width x height                     (100 M) */
+    uint64_t image_pixels;  /* largest picture, width x height; 16 bits count twice (100 M) */
     uint32_t image_side;    /* largest width or height of a picture               (65,535) */
     uint32_t tensors;       /* most tensors or metadata entries in a file        (100,000) */
     uint32_t json_depth;    /* deepest nesting of a JSON text                         (64) */

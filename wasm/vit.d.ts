@@ -129,7 +129,7 @@ export interface Limits {
   headerBytes?: number
   /** Largest config.json or other JSON beside a weight file, bytes. Default: 8 MiB. */
   configBytes?: number
-  /** Largest picture, width x height. Default: 100 million. */
+  /** Largest picture, width x height; those of a PNG of 16 bits count twice. Default: 100 million. */
   imagePixels?: number
   /** Largest width or height of a picture. Default: 65,535. */
   imageSide?: number
