@@ -2,9 +2,11 @@
 // Served by web/serve.mjs on loopback, with a tiny model of random weights, and the real one where it is at hand.
 
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync, symlinkSync, unlinkSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
+import { png } from '../js/files.mjs'
 import { launch } from './launch.mjs'
 import { testTabs } from './tabs.mjs'
 import { answered, check, drop, encoded, fileOf, invited, noticed, openPage, results, root, sample, setBrowser, text, tiny, until, visible } from './visit.mjs'
@@ -275,6 +277,22 @@ async function testBuiltIn(base) {
   await close('built in')
 }
 
+// Somebody's first visit, on a phone: an answer on a picture of their own with two actions.
+async function testPhone(base) {
+  const { page, close } = await openPage(base, { width: 390, height: 844, isPhone: true })
+  check(await answered(page, 'cat') && await page.evaluate(() => matchMedia('(pointer: coarse)').matches), 'phone: it answers on opening')
+  const stripes = join(tmpdir(), `stripes-${process.pid}.png`)
+  writeFileSync(stripes, png(Array.from({ length: 96 * 96 }, (_, i) => (((i % 96) / 12) & 1) * 255), 96))
+  atEnd.push(() => unlinkSync(stripes))
+  for (const [path, label] of [['web/samples/horse.jpg', 'horse'], ['web/samples/cat.jpg', 'cat'], [stripes, words['answer.none']]]) {
+    const [chooser] = await Promise.all([page.waitForFileChooser(), page.tap('#choose')])
+    await chooser.accept([resolve(root, path)])
+    check(await answered(page, basename(path)) && (await text(page, '#answer .top-label')) === label, `phone: ${path} is ${await text(page, '#answer .top-label')}`)
+    check(await page.$eval('#answer .top-label', (element) => element.getBoundingClientRect().bottom <= innerHeight), `phone: the answer on ${path} is seen`)
+  }
+  await close('phone')
+}
+
 // What is under way when something else is chosen.
 async function testChanges(base) {
   const ask = await openPage(`${base}#classify?model=${encodeURIComponent('https://example.com/model.gguf')}`)
@@ -541,6 +559,7 @@ try {
   await testPictureErrors(base)
   await testBuiltIn(bare)
   await testChanges(bare)
+  if (browserName === 'chromium') await testPhone(bare)
   await testModels(bare, await startElsewhere())
   await testKeyboard(base)
   await testLayout(base)

@@ -20,10 +20,11 @@ export function check(condition, what) {
 let browser
 export const setBrowser = (launched) => (browser = launched)
 
-// quiet: browsers log failing requests and broken pictures; where those are the point, only exceptions count.
-export async function openPage(url, { width = 1280, height = 800, quiet = false } = {}) {
+// quiet: browsers log failing requests and broken pictures; where those are the point, only exceptions count. isPhone: touch,
+// and a screen of that kind (Chromium).
+export async function openPage(url, { width = 1280, height = 800, quiet = false, isPhone = false } = {}) {
   const page = await browser.newPage()
-  await page.setViewport({ width, height })
+  await page.setViewport(isPhone ? { width, height, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } : { width, height })
   const problems = []
   const requests = []
   page.on('console', (message) => !quiet && message.type() === 'error' && problems.push(message.text()))
