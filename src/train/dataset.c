@@ -174,7 +174,7 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
 typedef struct shard {
     vit_tar tar;
     char key[1024];
-    int first;                    /* the key's pictures are the entries from here on */
+    int first;                    /* of the key's pictures, the first entry that has no class yet */
     char class[LONGEST_CLASS + 1]; /* what its .cls says, "": none yet */
 } shard;
 
@@ -190,13 +190,13 @@ static int same_key(const char *path, const char *key) {
 }
 
 /* The class of the key's pictures, as far as both are known. */
-static vit_status name_class(vit_dataset *d, const shard *s, vit_error *error) {
+static vit_status name_class(vit_dataset *d, shard *s, vit_error *error) {
     int32_t class_index;
     if (!s->class[0] || s->first == d->count)
         return VIT_OK;
     VIT_TRY(class_of(d, s->class, strlen(s->class), &class_index, error));
-    for (int i = s->first; i < d->count; i++)
-        ((vit_entry *)(void *)d->entries.data)[i].class_index = class_index;
+    for (; s->first < d->count; s->first++)
+        ((vit_entry *)(void *)d->entries.data)[s->first].class_index = class_index;
     return VIT_OK;
 }
 

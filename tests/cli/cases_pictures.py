@@ -343,8 +343,8 @@ def test_eval_errors(vit, tally, folder):
     )
     tally.equal(len(errors), 5, "and the one that is no picture")
     for path, reason in (
-        (good, "is a file, expected a folder"),
-        (f"{folder}/none", "no such folder, expected a folder"),
+        (good, "is a file, expected a folder or a .tar file"),
+        (f"{folder}/none", "no such folder, expected a folder or a .tar file"),
     ):
         result = vit.run("eval", "--model", MODEL, path)
         tally.equal((result.status, result.out, result.err), (1, "", f"vit: {path}: {reason}\n"), f"eval {path}")

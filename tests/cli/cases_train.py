@@ -373,6 +373,8 @@ def test_train_traps(vit, tally, folder):
     result = vit.run(*small, "--steps", "1", "--out", f"{folder}/taken", data)
     left = sorted(name for name in os.listdir(f"{folder}/taken") if ".part" in name)
     tally.check(result.status == 0 and left == ["movie.mkv.part", "thesis.part2"], f"files of others stay: {left}", result)
+    for name in left:
+        os.remove(f"{folder}/taken/{name}")
     write(f"{folder}/mine/log.jsonl", '{"mine":1}\n')
     result = vit.run(*small, "--steps", "1", "--out", f"{folder}/mine", data)
     kept = read(f"{folder}/mine/log.jsonl") == b'{"mine":1}\n'

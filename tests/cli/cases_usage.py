@@ -63,7 +63,7 @@ USAGE_ERRORS = {
     "trace --image x.png --input x --out o": "vit trace: expected --out, and one of --image and --input",
     "trace --out o": "vit trace: expected --out, and one of --image and --input",
     "trace --input x --size 32 --out o": "vit trace: --size and --crop-pct are for --image; with --input the tensors give the size",
-    "eval": "vit eval: expected [options] FOLDER",
+    "eval": "vit eval: expected [options] FOLDER|FILE.tar",
     "eval a b": "vit eval: 'b' is one argument too many",
     "info": "vit info: expected [options] FILE|DIR",
     "convert a": "vit convert: expected [options] IN OUT.gguf|OUT.safetensors",
