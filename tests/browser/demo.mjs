@@ -2,7 +2,7 @@
 // Served by web/serve.mjs on loopback, with a tiny model of random weights, and the real one where it is at hand.
 
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
@@ -484,6 +484,25 @@ async function testLayout(base) {
   }
 }
 
+// Pictures of the page to look at, build/test/screens; nothing moves for those who do not want it to.
+async function testScreens(base) {
+  const folder = join(root, 'build/test/screens')
+  mkdirSync(folder, { recursive: true })
+  for (const scheme of ['light', 'dark'])
+    for (const width of [360, 768, 1440]) {
+      const { page, close } = await openPage(base, { width, height: 900 })
+      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }, { name: 'prefers-reduced-motion', value: 'reduce' }])
+      await answered(page, 'cat')
+      const seen = await page.evaluate(() => ({
+        isDark: Number(getComputedStyle(document.body).backgroundColor.match(/\d+/)[0]) < 128,
+        moving: [...document.querySelectorAll('*')].filter((element) => parseFloat(getComputedStyle(element).transitionDuration) > 0.01).map((element) => element.className),
+      }))
+      check(seen.isDark === (scheme === 'dark') && !seen.moving.length, `screens: ${width} px, ${scheme}: ${JSON.stringify(seen)}`)
+      await page.screenshot({ path: join(folder, `${width}-${scheme}.png`), fullPage: true })
+      await close(`screens, ${width} px, ${scheme}`)
+    }
+}
+
 // Keys are answered while 12 megapixels are decoded and classified.
 async function testLarge(base) {
   const { page, close } = await openPage(base)
@@ -560,6 +579,7 @@ try {
   await testBuiltIn(bare)
   await testChanges(bare)
   if (browserName === 'chromium') await testPhone(bare)
+  if (browserName === 'chromium') await testScreens(bare)
   await testModels(bare, await startElsewhere())
   await testKeyboard(base)
   await testLayout(base)
