@@ -99,17 +99,23 @@ for (const [, path, text] of readFileSync(join(root, 'README.md'), 'utf8').match
 for (const [path, text] of Object.entries(AROUND)) write(path, text)
 mkdirSync(join(work, 'node_modules'))
 symlinkSync(root, join(work, 'node_modules/vit-wasm'))
-const browser = await launch('chromium')
 try {
   runNode()
-  await answers(browser, 'page', 'page.js')
-  await answers(browser, 'react', 'page.js')
-  await answers(browser, 'worker', 'worker.js')
-  await worksOffline(browser)
 } catch (error) {
   check(false, error.stack)
-} finally {
-  await browser.close()
+}
+for (const name of ['chromium', 'firefox']) {
+  const browser = await launch(name)
+  try {
+    await answers(browser, 'page', 'page.js')
+    await answers(browser, 'react', 'page.js')
+    await answers(browser, 'worker', 'worker.js')
+    await worksOffline(browser)
+  } catch (error) {
+    check(false, `${name}: ${error.stack}`)
+  } finally {
+    await browser.close()
+  }
 }
 console.log(`${results.passed} passed, ${results.failed} failed`)
 process.exit(results.failed ? 1 : 0)
