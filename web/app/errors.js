@@ -26,6 +26,7 @@ function wordsFor(error, about) {
     if (/has no head/.test(message)) return 'no-head';
     if (about === 'picture' && UNREADABLE.includes(code)) return 'picture';
     if (about === 'picture') return code;
+    if (code === 'truncated' && error.cause?.code === 'http') return 'network'; // nobody answered when the rest was asked for
     if (/an HTML (or XML )?page/.test(message)) return 'html';
     if (/config\.json is needed/.test(message)) return 'no-config';
     if (code === 'http') {
