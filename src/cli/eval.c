@@ -135,13 +135,12 @@ static int eval_data(vit_cli_engine *engine, const char *data, int is_known, tal
     pictures pictures = {0};
     int status = VIT_CLI_FAILED, is_there = 1;
     *tally = (struct tally){0};
-    if (vit_cli_has_extension(data, ".tar") && vit_cli_is_file(data)) {
+    const int is_folder = vit_cli_is_folder(data);
+    if (is_folder ? vit_cli_holds(data, ".tar") : vit_cli_has_extension(data, ".tar") && vit_cli_is_file(data)) {
         is_there = list_archives(&pictures, data, is_known);
-    } else if (!vit_cli_is_folder(data)) {
+    } else if (!is_folder) {
         vit_cli_complain("%s: %s, expected a folder or a .tar file", data, vit_cli_file_size(data) < 0 ? "no such folder" : "is a file");
         is_there = 0;
-    } else if (vit_cli_holds(data, ".tar")) {
-        is_there = list_archives(&pictures, data, is_known);
     } else {
         tally->skipped = vit_cli_collect(&pictures.paths, data);
     }

@@ -332,34 +332,12 @@ static int resume(progress *p, const char *state, const char *log) {
     return cut_log(p, log, note[NOTE_LOG]);
 }
 
-int vit_cli_train_begun(const char *folder, int resume, double *rate) {
-    char state[4096];
-    int64_t note[NOTES];
-    vit_error error;
-    *rate = 0;
-    if (!path_in(state, sizeof state, folder, STATE)) {
-        vit_cli_complain("%.100s...: the path is too long", folder);
-        return VIT_CLI_FAILED;
-    }
-    if (access(state, F_OK) != 0)
-        return VIT_CLI_OK;
-    if (!resume) {
-        vit_cli_complain("%s holds a run: --resume goes on with it, or choose another folder", folder);
-        return VIT_CLI_FAILED;
-    }
-    if (vit_trainer_note(state, vit_cli_options(), note, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
-    memcpy(rate, &note[NOTE_RATE], sizeof *rate);
-    return VIT_CLI_OK;
-}
-
 /* Whether the log, and what else stands without a state, is nothing that would be missed: a run begins its log before it has
  * a state. */
-static int is_free(const char *folder, const char *log) {
+static int is_free(const char *folder) {
     static const char begins[] = "{\"update\":";
-    char model[4096], line[sizeof begins] = "";
+    char log[4096], model[4096], line[sizeof begins] = "";
+    path_in(log, sizeof log, folder, "log.jsonl");
     FILE *file = fopen(log, "rb");
     const size_t got = file ? fread(line, 1, sizeof begins - 1, file) : 0;
     if (file)
@@ -370,6 +348,29 @@ static int is_free(const char *folder, const char *log) {
     vit_cli_complain("%s holds %s, but no state of a run to go on with: choose another folder", folder,
                      access(model, F_OK) == 0 ? "a model" : "a log that is not of vit");
     return 0;
+}
+
+int vit_cli_train_begun(const char *folder, int resume, double *rate) {
+    char state[4096];
+    int64_t note[NOTES];
+    vit_error error;
+    *rate = 0;
+    if (!path_in(state, sizeof state, folder, STATE)) {
+        vit_cli_complain("%.100s...: the path is too long", folder);
+        return VIT_CLI_FAILED;
+    }
+    if (access(state, F_OK) != 0)
+        return is_free(folder) ? VIT_CLI_OK : VIT_CLI_FAILED;
+    if (!resume) {
+        vit_cli_complain("%s holds a run: --resume goes on with it, or choose another folder", folder);
+        return VIT_CLI_FAILED;
+    }
+    if (vit_trainer_note(state, vit_cli_options(), note, &error) != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        return VIT_CLI_FAILED;
+    }
+    memcpy(rate, &note[NOTE_RATE], sizeof *rate);
+    return VIT_CLI_OK;
 }
 
 /* What a process that was killed left of a file it was writing; no other one writes here now. */
@@ -397,8 +398,6 @@ static int open_files(progress *p) {
     path_in(state, sizeof state, folder, STATE);
     path_in(log, sizeof log, folder, "log.jsonl");
     const int begun = access(state, F_OK) == 0;
-    if (!begun && !is_free(folder, log))
-        return VIT_CLI_FAILED;
     p->log = fopen(log, "a");
     if (!p->log)
         return complain_log(p);
