@@ -142,13 +142,15 @@ vit_status vit_trainer_note(const char *path, const vit_options *options, int64_
 
 /* ---- Pictures to train on ---- */
 
-/* A folder that has a folder for each class (ImageFolder), or .tar files: below the folder, or one of its own. A tar's
- * pictures are of the class whose number KEY.cls beside KEY.jpg holds (WebDataset), else of the folder's name above them.
- * Classes are in the order of their names. Only places are held in memory; pictures are read when their turn comes. */
+/* Of each of `count` paths: a folder that has a folder for each class (ImageFolder), or .tar files: below the folder, or one
+ * of its own. A tar's pictures are of the class whose number KEY.cls beside KEY.jpg holds (WebDataset), else of the folder's
+ * name above them. Classes are in the order of their names. Only places are held; pictures are read when their turn comes. */
 typedef struct vit_dataset vit_dataset;
-vit_status vit_dataset_open(vit_dataset **out, const char *path, const vit_options *options, vit_error *error);
+vit_status vit_dataset_open(vit_dataset **out, const char *const *paths, int count, const vit_options *options,
+                            vit_error *error);
 /* The same where classes do not matter: pictures right in the folder, or in no folder of a tar, are of the class "". */
-vit_status vit_dataset_open_unlabelled(vit_dataset **out, const char *path, const vit_options *options, vit_error *error);
+vit_status vit_dataset_open_unlabelled(vit_dataset **out, const char *const *paths, int count, const vit_options *options,
+                                       vit_error *error);
 void vit_dataset_close(vit_dataset *dataset);
 int vit_dataset_count(const vit_dataset *dataset);
 /* One picture, decoded; its class. */

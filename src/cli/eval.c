@@ -13,21 +13,20 @@
 static const vit_cli_command command = {
     .name = "eval",
     .summary = "accuracy on a folder of pictures named by class",
-    .arguments = "[options] FOLDER|FILE.tar",
+    .arguments = "[options] FOLDER|FILE.tar...",
     .details = "The class of a picture is said by the folder right below FOLDER in which it lies: a class index (7, "
                "0007_cock), or a label of the model (cock; case and _ for a space do not matter). Where there are "
                "exactly as many such folders as classes and no name can be read so (n01440764, ...), their sorted "
                "order is the order of the classes. The name of a picture right in FOLDER begins with the class index: "
                "0007_cock.jpg. Archives of pictures (.tar, "
-               "or a folder of them) are taken as 'vit train' takes them. A picture that cannot be read or has no class is named on stderr and left out; exit "
-               "status 1. With --unknown it is also "
-               "measured how well the best score tells these pictures from ones of other things: AUROC is how often one "
+               "or a folder of them), and several arguments, are taken as 'vit train' takes them. A picture that cannot be "
+               "read or has no class is named on stderr and left out; exit status 1. With --unknown it is also measured how well the best score tells these pictures from ones of other things: AUROC is how often one "
                "of these has the higher score, and a score is proposed for 'vit convert --known-percent'.",
     .examples = "  vit eval --model vit.gguf imagenet/val\n"
                 "  vit eval --model vit_tiny/ --json photos/\n"
                 "  vit eval --model animals.gguf --unknown furniture/ animals/\n",
     .least = 1,
-    .most = 1,
+    .most = -1,
 };
 
 typedef struct tally {
@@ -51,15 +50,15 @@ typedef struct pictures {
     vit_dataset *archives; /* NULL: files */
 } pictures;
 
-static int list_archives(pictures *p, const char *data, int is_known) {
+static int list_archives(pictures *p, const char *const *data, int count, int is_known) {
     vit_error error;
-    if ((is_known ? vit_dataset_open : vit_dataset_open_unlabelled)(&p->archives, data, vit_cli_options(), &error) != VIT_OK) {
+    if ((is_known ? vit_dataset_open : vit_dataset_open_unlabelled)(&p->archives, data, count, vit_cli_options(), &error) != VIT_OK) {
         vit_cli_complain("%s", error.text);
         return 0;
     }
-    const size_t count = (size_t)vit_dataset_count(p->archives);
-    p->paths.items = calloc(count, sizeof *p->paths.items);
-    for (; p->paths.items && p->paths.count < count; p->paths.count++) {
+    const size_t pictures = (size_t)vit_dataset_count(p->archives);
+    p->paths.items = calloc(pictures, sizeof *p->paths.items);
+    for (; p->paths.items && p->paths.count < pictures; p->paths.count++) {
         const char *class = vit_dataset_class_name(p->archives, vit_dataset_class(p->archives, (int)p->paths.count));
         const size_t size = strlen(class) + 16;
         char *path = p->paths.items[p->paths.count] = malloc(size);
@@ -67,9 +66,9 @@ static int list_archives(pictures *p, const char *data, int is_known) {
             break;
         snprintf(path, size, "%s/%zu", class, p->paths.count);
     }
-    if (p->paths.count == count)
+    if (p->paths.count == pictures)
         return 1;
-    vit_cli_complain("out of memory for the pictures of %s", data);
+    vit_cli_complain("out of memory for the pictures of %s", data[0]);
     return 0;
 }
 
@@ -129,15 +128,18 @@ static int eval_pictures(vit_cli_engine *engine, const char *data, const picture
     return status;
 }
 
-/* Every picture below a folder, or in archives, of the model's classes or of something else. 0, or the exit status; tally's
- * scores are freed by the caller. */
-static int eval_data(vit_cli_engine *engine, const char *data, int is_known, tally *tally) {
+/* Every picture below a folder, or in archives, of the model's classes or of something else; several are taken as 'vit
+ * train' takes them. 0, or the exit status; tally's scores are freed by the caller. */
+static int eval_data(vit_cli_engine *engine, const char *const *all, int count, int is_known, tally *tally) {
     pictures pictures = {0};
     int status = VIT_CLI_FAILED, is_there = 1;
     *tally = (struct tally){0};
+    const char *data = all[0];
     const int is_folder = vit_cli_is_folder(data);
-    if (is_folder ? vit_cli_holds(data, ".tar") : vit_cli_has_extension(data, ".tar") && vit_cli_is_file(data)) {
-        is_there = list_archives(&pictures, data, is_known);
+    if (count > 1) {
+        is_there = list_archives(&pictures, all, count, is_known);
+    } else if (is_folder ? vit_cli_holds(data, ".tar") : vit_cli_has_extension(data, ".tar") && vit_cli_is_file(data)) {
+        is_there = list_archives(&pictures, all, 1, is_known);
     } else if (!is_folder) {
         vit_cli_complain("%s: %s, expected a folder or a .tar file", data, vit_cli_file_size(data) < 0 ? "no such folder" : "is a file");
         is_there = 0;
@@ -201,12 +203,12 @@ static void print_text(const tally *known, const tally *others, const separation
                others->images, s->auroc, s->percent, s->rejected);
 }
 
-static int eval(vit_cli_engine *engine, const char *folder, const char *unknown, int json) {
+static int eval(vit_cli_engine *engine, const char *const *data, int count, const char *unknown, int json) {
     tally known, others = {0};
     separation s = {0};
-    int status = eval_data(engine, folder, 1, &known);
+    int status = eval_data(engine, data, count, 1, &known);
     if (status == VIT_CLI_OK && unknown)
-        status = eval_data(engine, unknown, 0, &others);
+        status = eval_data(engine, &unknown, 1, 0, &others);
     if (status == VIT_CLI_OK && unknown)
         s = separate(&known, &others);
     if (status == VIT_CLI_OK)
@@ -245,7 +247,7 @@ int vit_cli_eval(int argc, char **argv) {
         status = VIT_CLI_FAILED;
     }
     if (status == VIT_CLI_OK)
-        status = eval(&engine, argv[0], unknown, json);
+        status = eval(&engine, (const char *const *)argv, count, unknown, json);
     vit_cli_engine_close(&engine);
     return status;
 }

@@ -170,7 +170,7 @@ static int score(const request *r, const vit_cli_model *options, const vit_cli_r
     int status = vit_cli_session_options(&session, &command, run);
     if (status < 0)
         status = vit_cli_model_open(&model, options, (vit_compute)run->compute);
-    if (status == VIT_CLI_OK && vit_dataset_open_unlabelled(&data, r->score, vit_cli_options(), &error) != VIT_OK)
+    if (status == VIT_CLI_OK && vit_dataset_open_unlabelled(&data, &r->score, 1, vit_cli_options(), &error) != VIT_OK)
         status = complain(&error);
     if (status == VIT_CLI_OK &&
         !vit_cli_score_patches(model, data, NULL, r->ratio >= 0 ? r->ratio : 0.5, r->seed, session, &never, &scores))

@@ -19,49 +19,50 @@
     "gives the same model, whatever the threads."
 #define DATA_DETAILS                                                                                                \
     "DATA has a folder for each class (ImageFolder), or is a .tar file of such, or WebDataset's shards (KEY.jpg "   \
-    "beside KEY.cls), or a folder with .tar files. " RUN_DETAILS
+    "beside KEY.cls), or a folder with .tar files; of several, all pictures are taken. " RUN_DETAILS
 
 static const vit_cli_command train_command = {
     .name = "train",
     .summary = "trains a network on pictures, from scratch",
-    .arguments = "[options] --out DIR DATA",
+    .arguments = "[options] --out DIR DATA...",
     .details = DATA_DETAILS " Recipes: plain, cifar10-vit, paper-imagenet, paper-imagenet21k, paper-jft.",
     .examples = "  vit train --recipe cifar10-vit --val cifar10/test --out run cifar10/train\n"
                 "  vit train --arch vit_tiny_patch16_224 --size 64 --patch 8 --epochs 50 --out run photos/\n"
                 "  vit train --recipe cifar10-vit --val cifar10/test --out run --resume cifar10/train\n"
+                "  vit train --size 64 --patch 8 --out run shards/train-*.tar\n"
                 "  vit plot run/log.jsonl --out run.svg\n",
     .least = 1,
-    .most = 1,
+    .most = -1,
 };
 
 static const vit_cli_command finetune_command = {
     .name = "finetune",
     .summary = "trains a trained network on other pictures",
-    .arguments = "[options] --model FILE|DIR --out DIR DATA",
+    .arguments = "[options] --model FILE|DIR --out DIR DATA...",
     .details = "The head is replaced by one of zeros for the classes of DATA; positions are interpolated for --size. "
                DATA_DETAILS " Recipes: plain, paper-imagenet, paper-cifar, paper-small, paper-vtab.",
     .examples = "  vit finetune --model vit_tiny/ --val cifar10/test --epochs 3 --out run cifar10/train\n"
                 "  vit finetune --model vit_tiny/ --freeze patch_embed,blocks,norm,pos,cls --out run photos/\n"
                 "  vit finetune --model vit_tiny/ --lr 0.003,0.01,0.03 --holdout 0.02 --out run photos/\n",
     .least = 1,
-    .most = 1,
+    .most = -1,
 };
 
 static const vit_cli_command pretrain_command = {
     .name = "pretrain",
     .summary = "trains a network to fill in pictures, without labels",
-    .arguments = "[options] --out DIR DATA",
+    .arguments = "[options] --out DIR DATA...",
     .details = "Masked patch prediction (the paper's appendix B.1.2): part of the patches of each picture is corrupted, "
                "and their colours are predicted: the mean in 3 bits, that of 4x4 cells, or the pixels. Tests hide half of "
                "the patches and say how many colours are right and how far off they are, for the model and for what needs "
                "no network. The model is for 'vit masked' and 'vit finetune'. DATA is a folder of pictures, which may "
-               "lie in folders of it, a .tar file of them, or a folder with .tar files. " RUN_DETAILS
+               "lie in folders of it, a .tar file of them, or a folder with .tar files; several are taken as one. " RUN_DETAILS
                " Recipes: plain, paper, tiny-imagenet.",
     .examples = "  vit pretrain --recipe tiny-imagenet --val tiny/val --out run tiny/train\n"
                 "  vit masked --model run/best.gguf --out filled.png photo.jpg\n"
                 "  vit finetune --model run/best.gguf --val cifar10/test --out tuned cifar10/train\n",
     .least = 1,
-    .most = 1,
+    .most = -1,
 };
 
 enum { MOST_RATES = 32 };
@@ -71,10 +72,11 @@ typedef struct request {
     vit_cli_settings settings;
     vit_cli_model model;
     vit_cli_run run;
-    const char *data, *val, *out, *rates_text, *freeze;
+    const char *const *data; /* [data_count] */
+    const char *val, *out, *rates_text, *freeze;
     double rates[MOST_RATES];
     double holdout, evaluate, save_minutes;
-    int seed, subset, loaders, resume, recompute, rate_count;
+    int data_count, seed, subset, loaders, resume, recompute, rate_count;
 } request;
 
 /* What the options open. */
@@ -111,10 +113,10 @@ static int same_classes(const material *m, const char *val) {
 
 static int open_pictures(const request *r, material *m) {
     vit_error error;
-    vit_status (*open)(vit_dataset **, const char *, const vit_options *, vit_error *) =
+    vit_status (*open)(vit_dataset **, const char *const *, int, const vit_options *, vit_error *) =
         r->command == &pretrain_command ? vit_dataset_open_unlabelled : vit_dataset_open;
-    if (open(&m->data, r->data, vit_cli_options(), &error) != VIT_OK ||
-        (r->val && open(&m->test, r->val, vit_cli_options(), &error) != VIT_OK))
+    if (open(&m->data, r->data, r->data_count, vit_cli_options(), &error) != VIT_OK ||
+        (r->val && open(&m->test, &r->val, 1, vit_cli_options(), &error) != VIT_OK))
         return complain(&error);
     if (m->test && r->command != &pretrain_command && !same_classes(m, r->val))
         return VIT_CLI_FAILED;
@@ -361,7 +363,8 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     const int status = vit_cli_parse(r->command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    r->data = argv[0];
+    r->data = (const char *const *)argv;
+    r->data_count = count;
     if (!vit_cli_units(s))
         return vit_cli_usage(r->command, VIT_CLI_UNITS_EXPECTED, s->units_text);
     if (!r->out)

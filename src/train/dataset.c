@@ -340,7 +340,8 @@ static vit_status sort_classes(vit_dataset *d, vit_error *error) {
 
 /* ---- Calls ---- */
 
-static vit_status fill(vit_dataset *d, const char *path, vit_error *error) {
+static vit_status add_path(vit_dataset *d, const char *path, vit_error *error) {
+    const int before = d->count;
     if (vit_is_folder(path))
         VIT_TRY(add_folder(d, path, NULL, 0, error));
     else if (has_ending(path, ".tar"))
@@ -349,15 +350,15 @@ static vit_status fill(vit_dataset *d, const char *path, vit_error *error) {
         return vit_fail(error, VIT_ERR_ARGUMENT,
                         "%.300s: expected a folder %s, or a .tar file", path,
                         d->unlabelled ? "of pictures" : "with a folder for each class");
-    if (!d->count)
+    if (d->count == before)
         return vit_fail(error, VIT_ERR_ARGUMENT,
                         "%.300s: no picture (.jpg, .jpeg, .png)%s", path,
                         d->unlabelled ? "" : " in a folder that names its class");
-    return sort_classes(d, error);
+    return VIT_OK;
 }
 
-static vit_status open_dataset(vit_dataset **out, const char *path, int unlabelled, const vit_options *options,
-                               vit_error *error) {
+static vit_status open_dataset(vit_dataset **out, const char *const *paths, int count, int unlabelled,
+                               const vit_options *options, vit_error *error) {
     const vit_options chosen = options ? *options : vit_default_options();
     vit_dataset *d;
     *out = NULL;
@@ -366,7 +367,11 @@ static vit_status open_dataset(vit_dataset **out, const char *path, int unlabell
     vit_buffer *buffers[] = {&d->entries, &d->texts, &d->archives, &d->classes};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         buffers[i]->allocator = &d->options.allocator;
-    const vit_status status = fill(d, path, error);
+    vit_status status = VIT_OK;
+    for (int i = 0; i < count && status == VIT_OK; i++)
+        status = add_path(d, paths[i], error);
+    if (status == VIT_OK)
+        status = sort_classes(d, error);
     if (status != VIT_OK) {
         vit_dataset_close(d);
         return status;
@@ -375,13 +380,14 @@ static vit_status open_dataset(vit_dataset **out, const char *path, int unlabell
     return VIT_OK;
 }
 
-vit_status vit_dataset_open(vit_dataset **out, const char *path, const vit_options *options, vit_error *error) {
-    return open_dataset(out, path, 0, options, error);
+vit_status vit_dataset_open(vit_dataset **out, const char *const *paths, int count, const vit_options *options,
+                            vit_error *error) {
+    return open_dataset(out, paths, count, 0, options, error);
 }
 
-vit_status vit_dataset_open_unlabelled(vit_dataset **out, const char *path, const vit_options *options,
+vit_status vit_dataset_open_unlabelled(vit_dataset **out, const char *const *paths, int count, const vit_options *options,
                                        vit_error *error) {
-    return open_dataset(out, path, 1, options, error);
+    return open_dataset(out, paths, count, 1, options, error);
 }
 
 void vit_dataset_close(vit_dataset *d) {

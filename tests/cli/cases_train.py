@@ -284,6 +284,12 @@ def test_train_archives(vit, tally, folder):
     result = vit.run("train", *SMALL, "--steps", "2", "--out", f"{folder}/b", f"{folder}/shards")
     words = "12 pictures" in result.err and "2 classes" in result.err
     tally.check(result.status == 0 and words, "shards", result)
+    result = vit.run("train", *SMALL, "--steps", "2", "--out", f"{folder}/g", f"{folder}/shards/0.tar", f"{folder}/shards/1.tar")
+    tally.check(result.status == 0 and "12 pictures" in result.err and read(f"{folder}/g/model.gguf") == read(f"{folder}/b/model.gguf"), "each shard named", result)
+    result = vit.run("eval", "--json", "--model", f"{folder}/g/model.gguf", f"{folder}/shards/0.tar", f"{folder}/shards/1.tar")
+    tally.check(result.status == 0 and json.loads(result.out)["images"] == 12, "shards are judged", result)
+    result = vit.run("train", *SMALL, "--out", f"{folder}/h", f"{folder}/shards/0.tar", f"{folder}/absent.tar")
+    tally.check(result.status == 1 and "absent.tar" in result.err, "one of several is absent", result)
     with tarfile.open(f"{folder}/folders.tar", "a") as tar:
         tar.addfile(tarfile.TarInfo("above/class 1/empty.png"))
     result = vit.run("train", *SMALL, "--steps", "8", "--out", f"{folder}/d", f"{folder}/folders.tar")

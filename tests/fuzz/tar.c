@@ -28,11 +28,11 @@ static void read_all(const char *path, size_t size, const vit_options *options) 
     vit_dataset *dataset;
     vit_error error = {0};
     int pictures = 0;
-    if (vit_dataset_open_unlabelled(&dataset, path, options, &error) == VIT_OK) {
+    if (vit_dataset_open_unlabelled(&dataset, (const char *[]){path}, 1, options, &error) == VIT_OK) {
         pictures = vit_dataset_count(dataset);
         vit_dataset_close(dataset);
     }
-    vit_status status = vit_dataset_open(&dataset, path, options, &error);
+    vit_status status = vit_dataset_open(&dataset, (const char *[]){path}, 1, options, &error);
     fuzz_check_error(status, &error);
     fuzz_expect(status != VIT_OK || vit_dataset_count(dataset) <= pictures);
     for (int i = 0; status == VIT_OK && i < vit_dataset_count(dataset); i++) {

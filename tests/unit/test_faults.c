@@ -289,7 +289,7 @@ static vit_status train(const vit_options *options) {
     if (status == VIT_OK)
         status = vit_model_adapt(&adapted, model, 2, 48, 48, NULL, &error);
     if (status == VIT_OK)
-        status = vit_dataset_open(&data, "build/test-faults-data", options, &error);
+        status = vit_dataset_open(&data, (const char *[]){"build/test-faults-data"}, 1, options, &error);
     if (status == VIT_OK)
         status = vit_trainer_open(&trainer, adapted, &how, &error);
     if (status == VIT_OK) {

@@ -17,6 +17,14 @@ static void make_folder(const char *path) {
 }
 
 /* A PNG of one colour that says which picture it is. */
+static vit_status open_data(vit_dataset **out, const char *path, vit_error *e) {
+    return vit_dataset_open(out, &path, 1, NULL, e);
+}
+
+static vit_status open_unlabelled(vit_dataset **out, const char *path, vit_error *e) {
+    return vit_dataset_open_unlabelled(out, &path, 1, NULL, e);
+}
+
 static void make_picture(const char *path, int value) {
     uint8_t rgb[8 * 6 * 3];
     for (int i = 0; i < 8 * 6 * 3; i++)
@@ -50,7 +58,7 @@ static void make_data(void) {
 static void test_folders(void) {
     vit_dataset *d;
     make_data();
-    CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/data", NULL, &error));
+    CHECK_STATUS(VIT_OK, open_data(&d, FOLDER "/data", &error));
     CHECK(vit_dataset_count(d) == 12 && vit_dataset_classes(d) == 3);
     CHECK_STRING(vit_dataset_class_name(d, 0), "a");
     CHECK_STRING(vit_dataset_class_name(d, 2), "c");
@@ -69,15 +77,22 @@ static void test_folders(void) {
     }
     CHECK(bad == 1);
     vit_dataset_close(d);
-    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open(&d, FOLDER "/data/a", NULL, &error));
-    if (CHECK_STATUS(VIT_OK, vit_dataset_open_unlabelled(&d, FOLDER "/data/a", NULL, &error))) {
+    CHECK_STATUS(VIT_ERR_ARGUMENT, open_data(&d, FOLDER "/data/a", &error));
+    if (CHECK_STATUS(VIT_OK, open_unlabelled(&d, FOLDER "/data/a", &error))) {
         CHECK(vit_dataset_count(d) == 4 && vit_dataset_classes(d) == 1 && vit_dataset_class(d, 3) == 0);
         CHECK_STRING(vit_dataset_class_name(d, 0), "");
         vit_dataset_close(d);
     }
-    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open_unlabelled(&d, FOLDER "/nothing", NULL, &error));
-    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open(&d, FOLDER "/nothing", NULL, &error));
+    CHECK_STATUS(VIT_ERR_ARGUMENT, open_unlabelled(&d, FOLDER "/nothing", &error));
+    CHECK_STATUS(VIT_ERR_ARGUMENT, open_data(&d, FOLDER "/nothing", &error));
     CHECK(!d);
+    const char *const two[] = {FOLDER "/data", FOLDER "/data"}, *const second[] = {FOLDER "/data", FOLDER "/nothing"};
+    if (CHECK_STATUS(VIT_OK, vit_dataset_open(&d, two, 2, NULL, &error))) {
+        CHECK(vit_dataset_count(d) == 24 && vit_dataset_classes(d) == 3 && vit_dataset_class(d, 13) == 0);
+        vit_dataset_close(d);
+    }
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_dataset_open(&d, second, 2, NULL, &error));
+    CHECK_MENTIONS(error.text, "/nothing");
 }
 
 /* ---- Archives ---- */
@@ -115,7 +130,7 @@ static void check_classes(archive *a, const char *const *classes, int count) {
     vit_dataset *d;
     memset(a->data + a->size, 0, 1024);
     write_archive(a, a->size + 1024);
-    if (!CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error)))
+    if (!CHECK_STATUS(VIT_OK, open_data(&d, FOLDER "/a.tar", &error)))
         puts(error.text);
     if (d) {
         vit_buffer buffer = {.allocator = &d->options.allocator};
@@ -154,7 +169,7 @@ static void test_classes_of_archives(void) {
     add_member(&a, "k.cls", '0', " \n", 2);
     write_archive(&a, a.size);
     vit_dataset *d;
-    CHECK_STATUS(VIT_ERR_FORMAT, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error));
+    CHECK_STATUS(VIT_ERR_FORMAT, open_data(&d, FOLDER "/a.tar", &error));
     CHECK_MENTIONS(error.text, "the number or the name of a class");
 }
 
@@ -178,7 +193,7 @@ static void test_archives(void) {
     add_member(&a, "6.png", '0', "picture 4", 9);
     add_member(&a, "6.cls", '0', "9", 1);
     write_archive(&a, a.size);
-    if (!CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error)))
+    if (!CHECK_STATUS(VIT_OK, open_data(&d, FOLDER "/a.tar", &error)))
         puts(error.text);
     if (d) {
         vit_buffer buffer = {.allocator = &d->options.allocator};
@@ -199,21 +214,21 @@ static void test_archives(void) {
 
     for (size_t size = 1; size < a.size; size += 37) {
         write_archive(&a, size);
-        if (vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error) == VIT_OK)
+        if (open_data(&d, FOLDER "/a.tar", &error) == VIT_OK)
             vit_dataset_close(d);
     }
     for (size_t at = 0; at < a.size; at += 11) {
         const unsigned char kept = a.data[at];
         a.data[at] = (unsigned char)(kept ^ (at % 3 ? 0xff : 1 << at % 8));
         write_archive(&a, a.size);
-        if (vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error) == VIT_OK)
+        if (open_data(&d, FOLDER "/a.tar", &error) == VIT_OK)
             vit_dataset_close(d);
         a.data[at] = kept;
     }
     a.size = 0;
     add_member(&a, "plain.png", '0', "x", 1);
     write_archive(&a, a.size);
-    CHECK_STATUS(VIT_ERR_FORMAT, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error));
+    CHECK_STATUS(VIT_ERR_FORMAT, open_data(&d, FOLDER "/a.tar", &error));
     CHECK_MENTIONS(error.text, "plain.png");
 }
 
@@ -238,7 +253,7 @@ static void test_many_classes(void) {
         fwrite(a.data, 1, a.size, file);
     }
     fclose(file);
-    if (!CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/a.tar", NULL, &error)))
+    if (!CHECK_STATUS(VIT_OK, open_data(&d, FOLDER "/a.tar", &error)))
         return;
     CHECK(vit_dataset_count(d) == 3 * CLASSES + 2 && vit_dataset_classes(d) == CLASSES + 1);
     for (int i = 0; i < 3 * CLASSES; i++) {
@@ -281,7 +296,7 @@ static void test_order(void) {
     vit_feed *feed;
     make_data();
     vit_trainer *t = open_trainer(&model);
-    CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/data", NULL, &error));
+    CHECK_STATUS(VIT_OK, open_data(&d, FOLDER "/data", &error));
     const vit_feed_options o = feed_options(model);
     CHECK_STATUS(VIT_OK, vit_feed_open(&feed, d, &o, &error));
     CHECK(vit_feed_count(feed) == 12);
@@ -338,7 +353,7 @@ static void test_same_batches(void) {
     float *inputs[3], *targets[3];
     make_data();
     vit_trainer *t = open_trainer(&model);
-    CHECK_STATUS(VIT_OK, vit_dataset_open(&d, FOLDER "/data", NULL, &error));
+    CHECK_STATUS(VIT_OK, open_data(&d, FOLDER "/data", &error));
     vit_feed_options o = feed_options(model);
     o.augment.crop_scale[0] = 0.3;
     o.augment.crop_scale[1] = 1;
