@@ -56,11 +56,13 @@ int vit_cli_distance(const char *a, const char *b) {
     return d[m][n];
 }
 
-/* Begins at `column` of a line; further lines are indented by `indent`. */
+/* Begins at `column` of a line; further lines, which '\n' begins too, are indented by `indent`. */
 static void print_wrapped(const char *text, int column, int indent) {
     for (int first = 1; *text; first = 0) {
-        int word = (int)strcspn(text, " ");
-        if (!first && column + 1 + word > HELP_WIDTH) {
+        const int breaks = *text == '\n';
+        text += breaks;
+        int word = (int)strcspn(text, " \n");
+        if (breaks || (!first && column + 1 + word > HELP_WIDTH)) {
             printf("\n%*s", indent, "");
             column = indent;
         } else if (!first) {

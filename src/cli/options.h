@@ -19,7 +19,7 @@ typedef struct vit_cli_option {
     vit_cli_kind kind;
     void *value;          /* where it goes; holds the default before parsing */
     double min, max;
-    const char *help;     /* of any length */
+    const char *help;     /* of any length; '\n' begins a line */
 } vit_cli_option;
 
 typedef struct vit_cli_command {

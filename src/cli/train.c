@@ -25,7 +25,7 @@ static const vit_cli_command train_command = {
     .name = "train",
     .summary = "trains a network on pictures, from scratch",
     .arguments = "[options] --out DIR DATA...",
-    .details = DATA_DETAILS " Recipes: plain, cifar10-vit, paper-imagenet, paper-imagenet21k, paper-jft.",
+    .details = DATA_DETAILS,
     .examples = "  vit train --recipe cifar10-vit --val cifar10/test --out run cifar10/train\n"
                 "  vit train --arch vit_tiny_patch16_224 --size 64 --patch 8 --epochs 50 --out run photos/\n"
                 "  vit train --recipe cifar10-vit --val cifar10/test --out run --resume cifar10/train\n"
@@ -40,7 +40,7 @@ static const vit_cli_command finetune_command = {
     .summary = "trains a trained network on other pictures",
     .arguments = "[options] --model FILE|DIR --out DIR DATA...",
     .details = "The head is replaced by one of zeros for the classes of DATA; positions are interpolated for --size. "
-               DATA_DETAILS " Recipes: plain, paper-imagenet, paper-cifar, paper-small, paper-vtab.",
+               DATA_DETAILS,
     .examples = "  vit finetune --model vit_tiny/ --val cifar10/test --epochs 3 --out run cifar10/train\n"
                 "  vit finetune --model vit_tiny/ --freeze patch_embed,blocks,norm,pos,cls --out run photos/\n"
                 "  vit finetune --model vit_tiny/ --lr 0.003,0.01,0.03 --holdout 0.02 --out run photos/\n",
@@ -56,8 +56,7 @@ static const vit_cli_command pretrain_command = {
                "and their colours are predicted: the mean in 3 bits, that of 4x4 cells, or the pixels. Tests hide half of "
                "the patches and say how many colours are right and how far off they are, for the model and for what needs "
                "no network. The model is for 'vit masked' and 'vit finetune'. DATA is a folder of pictures, which may "
-               "lie in folders of it, a .tar file of them, or a folder with .tar files; several are taken as one. " RUN_DETAILS
-               " Recipes: plain, paper, tiny-imagenet.",
+               "lie in folders of it, a .tar file of them, or a folder with .tar files; several are taken as one. " RUN_DETAILS,
     .examples = "  vit pretrain --recipe tiny-imagenet --val tiny/val --out run tiny/train\n"
                 "  vit masked --model run/best.gguf --out filled.png photo.jpg\n"
                 "  vit finetune --model run/best.gguf --val cifar10/test --out tuned cifar10/train\n",
@@ -306,6 +305,7 @@ static int train(const request *r, material *m) {
 
 static int run(const vit_cli_command *command, int argc, char **argv) {
     request whole = {.command = command, .evaluate = 1, .save_minutes = 5, .loaders = 1}, *r = &whole;
+    char recipes[1000];
     int count;
     const int is_new = r->command != &finetune_command, is_pretrain = r->command == &pretrain_command;
     vit_cli_settings *s = &r->settings;
@@ -337,6 +337,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
         {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates_text, 0, 0,
          "the highest rate; of several, the best on the pictures held out, each tried for the whole length; then all are trained on"},
+        vit_cli_recipe_option(s, r->command->name, recipes, sizeof recipes),
         VIT_CLI_SETTINGS_OPTIONS(*s),
         {"seed", "N", VIT_CLI_INT, &r->seed, 0, 2147483647, "of weights, order, augmentation and dropout (default: 0)"},
         {"eval-epochs", "N", VIT_CLI_NUMBER, &r->evaluate, 0, 1e6, "passes between tests; 0: at the end (default: 1)"},

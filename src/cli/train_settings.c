@@ -37,13 +37,13 @@ static const struct recipe {
     {"plain", "finetune", "SGD with momentum, as the paper fine-tunes",
      {.epochs = 5, .batch = 32, .accumulate = 4, .optimizer = SGD, .rate = 0.01, .warmup_epochs = 0.3, .clip = 1,
       .schedule = VIT_SCHEDULE_COSINE, .crop = 0.35, .flip = 0.5}},
-    {"paper-imagenet", "finetune", "table 4: ImageNet, 20,000 steps",
+    {"paper-imagenet", "finetune", "table 4: ImageNet, 20,000 steps (rates 0.003, 0.01, 0.03, 0.06)",
      {.steps = 20000, .batch = 32, .accumulate = 16, .optimizer = SGD, .bf16_momentum = 1, .rate = 0.03, .warmup = 500,
       .clip = 1, .average = 0.9999, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
-    {"paper-cifar", "finetune", "table 4: CIFAR-10 and 100, 10,000 steps",
+    {"paper-cifar", "finetune", "table 4: CIFAR-10 and 100, 10,000 steps (rates 0.001, 0.003, 0.01, 0.03)",
      {.steps = 10000, .batch = 32, .accumulate = 16, .optimizer = SGD, .bf16_momentum = 1, .rate = 0.01, .warmup = 500,
       .clip = 1, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
-    {"paper-small", "finetune", "table 4: Pets and Flowers, 500 steps",
+    {"paper-small", "finetune", "table 4: Pets and Flowers, 500 steps (rates 0.001, 0.003, 0.01, 0.03)",
      {.steps = 500, .batch = 32, .accumulate = 16, .optimizer = SGD, .bf16_momentum = 1, .rate = 0.01, .warmup = 100,
       .clip = 1, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
     {"paper-vtab", "finetune", "table 4: VTAB, 2,500 steps",
@@ -72,6 +72,14 @@ static const struct {
     {"bit_r101", 8e-4, 7}, {"bit_r152", 6e-4, 7}, {"r50_vit_l_32", 2e-4, 7}, {"r50_vit_l_16", 4e-4, 7},
     {"vit_large_r50_s32", 2e-4, 7},
 };
+
+vit_cli_option vit_cli_recipe_option(vit_cli_settings *s, const char *command, char *help, size_t size) {
+    size_t length = (size_t)snprintf(help, size, "settings to begin with; other options change them:");
+    for (int i = 0; i < RECIPES; i++)
+        if (strcmp(recipes[i].command, command) == 0 && length < size)
+            length += (size_t)snprintf(help + length, size - length, "\n%s: %s", recipes[i].name, recipes[i].what);
+    return (vit_cli_option){"recipe", "NAME", VIT_CLI_TEXT, &s->recipe, 0, 0, help};
+}
 
 /* What follows the option where it is given last, NULL: it is not. */
 static const char *value_of(int argc, char **argv, const char *option) {

@@ -24,6 +24,8 @@ typedef struct vit_cli_settings {
     double corrupt, masked, swapped;
 } vit_cli_settings;
 
+/* The row of --recipe, whose help, in `help`, lists what there is for the command. */
+vit_cli_option vit_cli_recipe_option(vit_cli_settings *s, const char *command, char *help, size_t size);
 /* Of the recipe that --recipe among the arguments names, or the plain one of the command. 0 and a complaint if there is
  * no such recipe. */
 int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv);
@@ -58,7 +60,6 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
 
 /* Rows of an option table: how it is trained. */
 #define VIT_CLI_SETTINGS_OPTIONS(s)                                                                                    \
-    {"recipe", "NAME", VIT_CLI_TEXT, &(s).recipe, 0, 0, "settings to begin with; those below change it"},              \
     {"epochs", "N", VIT_CLI_NUMBER, &(s).epochs, 0, 1e6, "passes through the data"},                                   \
     {"steps", "N", VIT_CLI_INT, &(s).steps, 1, 2e9, "updates, instead of epochs"},                                     \
     {"batch", "N", VIT_CLI_INT, &(s).batch, 1, 65536, "pictures at a time"},                                           \

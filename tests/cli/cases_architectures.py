@@ -5,6 +5,9 @@ import hashlib
 import io
 import json
 import os
+import signal
+import subprocess
+import time
 
 from files import read, write
 
@@ -49,6 +52,20 @@ def test_init(vit, tally, folder):
     )
     result = vit.run("bench", "--model", f"{folder}/a.gguf", "--runs", "1", "--json")
     tally.check(result.status == 0 and lines(result)[0]["tokens"] == 7, "and it runs", result)
+
+
+def test_init_stopped(vit, tally, folder):
+    """Ctrl-C while a model is written leaves what was there, and nothing else."""
+    if vit.wasi:
+        return
+    out = f"{folder}/base.gguf"
+    write(out, b"before")
+    process = subprocess.Popen([*vit.words, "init", "--arch", "vit_base_patch16_224", out], stdout=subprocess.DEVNULL)
+    while process.poll() is None and len(os.listdir(folder)) < 2:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    tally.equal(process.wait(), -signal.SIGINT, "init that was stopped")
+    tally.check(os.listdir(folder) == ["base.gguf"] and read(out) == b"before", "what init leaves when it is stopped", os.listdir(folder))
 
 
 def test_init_types(vit, tally, folder):
