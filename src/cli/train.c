@@ -191,15 +191,35 @@ static void introduce(const material *m, int pictures, const vit_cli_training *t
                          (long long)t->options.warmup, t->options.rate);
 }
 
+/* Where one of the rates is tried: 0 where the path is too long. */
+static int trial_folder(char *out, size_t size, const request *r, int rate) {
+    return snprintf(out, size, "%s/rate-%.9g", r->out, r->rates[rate]) < (int)size;
+}
+
+/* A trial is a run in a folder of its own, so it can be gone on with. */
+static int try_rate(vit_cli_training *run, const request *r, int rate, double *accuracy) {
+    char folder[4096];
+    double begun;
+    vit_cli_training trial = *run;
+    trial.options.rate = r->rates[rate];
+    trial.folder = folder;
+    trial.is_trial = 1;
+    if (!trial_folder(folder, sizeof folder, r, rate)) {
+        vit_cli_complain("%.100s...: the path is too long", r->out);
+        return VIT_CLI_FAILED;
+    }
+    if (!make_folder(folder))
+        return VIT_CLI_FAILED;
+    const int status = vit_cli_train_begun(folder, r->resume, &begun);
+    return status == VIT_CLI_OK ? vit_cli_train_run(&trial, accuracy) : status;
+}
+
 /* The rate that does best on the pictures held out, each tried for the whole length. */
 static int choose_rate(vit_cli_training *run, const request *r) {
     double best = -1, chosen = 0;
-    const char *folder = run->folder;
-    run->folder = NULL;
     for (int i = 0; i < r->rate_count; i++) {
         double accuracy;
-        run->options.rate = r->rates[i];
-        const int status = vit_cli_train_run(run, &accuracy);
+        const int status = try_rate(run, r, i, &accuracy);
         if (status != VIT_CLI_OK)
             return status;
         if (isnan(accuracy))
@@ -216,7 +236,6 @@ static int choose_rate(vit_cli_training *run, const request *r) {
         return VIT_CLI_FAILED;
     }
     run->options.rate = chosen;
-    run->folder = folder;
     vit_cli_line(stdout, "rate %g is chosen", chosen);
     return VIT_CLI_OK;
 }
@@ -278,7 +297,6 @@ static int train(const request *r, material *m) {
         .evaluate_epochs = r->evaluate,
         .save_seconds = r->save_minutes * 60,
         .folder = r->out,
-        .resume = r->resume,
     };
     run.options.threads = session.threads;
     run.options.kernels = session.kernels;
@@ -300,7 +318,14 @@ static int train(const request *r, material *m) {
         run.test = test;
         train_on_all(&run, r, m, vit_dataset_count(m->data) - left_out + held);
     }
-    return status == VIT_CLI_OK ? vit_cli_train_run(&run, &accuracy) : status;
+    if (status == VIT_CLI_OK)
+        status = vit_cli_train_run(&run, &accuracy);
+    for (int i = 0; r->rate_count > 1 && i < r->rate_count && status == VIT_CLI_OK; i++) {
+        char folder[4096];
+        if (trial_folder(folder, sizeof folder, r, i))
+            vit_cli_train_forget(folder);
+    }
+    return status;
 }
 
 static int run(const vit_cli_command *command, int argc, char **argv) {
@@ -336,7 +361,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {"subset", "N", VIT_CLI_INT, &r->subset, 1, 2147483647, "train on so many pictures of DATA, chosen by the seed"},
         {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
         {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates_text, 0, 0,
-         "the highest rate; of several, the best on the pictures held out, each tried for the whole length; then all are trained on"},
+         "the highest rate; of several, the best on the pictures held out, each tried for the whole length in a folder of its own (rate-R); then all are trained on"},
         vit_cli_recipe_option(s, r->command->name, recipes, sizeof recipes),
         VIT_CLI_SETTINGS_OPTIONS(*s),
         {"seed", "N", VIT_CLI_INT, &r->seed, 0, 2147483647, "of weights, order, augmentation and dropout (default: 0)"},
@@ -374,6 +399,10 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         r->rate_count = vit_cli_numbers(r->rates_text, 1e-30, 1e6, r->rates, MOST_RATES);
         if (!r->rate_count)
             return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates_text);
+        for (int i = 1; i < r->rate_count; i++)
+            for (int j = 0; j < i; j++)
+                if (r->rates[i] == r->rates[j])
+                    return vit_cli_usage(r->command, "--lr '%s': %g is there twice", r->rates_text, r->rates[i]);
         s->rate = r->rates[0];
     }
     if (s->batch < 2 && (s->mixup > 0 || s->cutmix > 0))

@@ -19,10 +19,12 @@
 #define MODEL "model.gguf"
 #define BEST "best.gguf"
 
+static const char *const made[] = {STATE, MODEL, BEST};
+
 enum { INTERRUPTED = 130, TEST_BATCH = 32 };
 
 /* What a state's note says: so much of the log belongs to it, and settings it was made with. */
-enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTE_SETTINGS, NOTE_DUE, NOTES };
+enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTE_SETTINGS, NOTE_ACCURACY, NOTES };
 
 /* Since the last line of the log. */
 typedef struct sums {
@@ -271,7 +273,8 @@ static void describe(const progress *p, int64_t note[NOTES]) {
     note[NOTE_BATCH] = (int64_t)p->run->options.batch * p->run->options.accumulate;
     memcpy(&note[NOTE_RATE], &p->run->options.rate, sizeof p->run->options.rate);
     note[NOTE_SETTINGS] = settings_of(p->run);
-    note[NOTE_DUE] = p->is_due;
+    const double accuracy = p->is_due ? (double)NAN : p->accuracy;
+    memcpy(&note[NOTE_ACCURACY], &accuracy, sizeof accuracy);
 }
 
 static int save_model(progress *p, const char *name) {
@@ -292,8 +295,6 @@ static int save(progress *p) {
     int64_t note[NOTES];
     vit_error error;
     p->saved = vit_cli_seconds();
-    if (!p->run->folder)
-        return VIT_CLI_OK;
     hide(p);
     if (!log_step(p))
         return complain_log(p);
@@ -328,7 +329,8 @@ static int resume(progress *p, const char *state, const char *log) {
             return VIT_CLI_FAILED;
         }
     memcpy(&p->best, &note[NOTE_BEST], sizeof p->best);
-    p->is_due = note[NOTE_DUE] != 0;
+    memcpy(&p->accuracy, &note[NOTE_ACCURACY], sizeof p->accuracy);
+    p->is_due = isnan(p->accuracy);
     return cut_log(p, log, note[NOTE_LOG]);
 }
 
@@ -348,6 +350,14 @@ static int is_free(const char *folder) {
     vit_cli_complain("%s holds %s, but no state of a run to go on with: choose another folder", folder,
                      access(model, F_OK) == 0 ? "a model" : "a log that is not of vit");
     return 0;
+}
+
+void vit_cli_train_forget(const char *folder) {
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        char path[4096];
+        if (path_in(path, sizeof path, folder, made[i]))
+            remove(path);
+    }
 }
 
 int vit_cli_train_begun(const char *folder, int resume, double *rate) {
@@ -375,7 +385,6 @@ int vit_cli_train_begun(const char *folder, int resume, double *rate) {
 
 /* What a process that was killed left of a file it was writing; no other one writes here now. */
 static void remove_parts(const char *folder) {
-    static const char *const made[] = {STATE, MODEL, BEST};
     DIR *names = opendir(folder);
     for (const struct dirent *entry; names && (entry = readdir(names));) {
         char path[4096];
@@ -393,8 +402,6 @@ static void remove_parts(const char *folder) {
 static int open_files(progress *p) {
     char state[4096], log[4096];
     const char *folder = p->run->folder;
-    if (!folder)
-        return VIT_CLI_OK;
     path_in(state, sizeof state, folder, STATE);
     path_in(log, sizeof log, folder, "log.jsonl");
     const int begun = access(state, F_OK) == 0;
@@ -430,7 +437,7 @@ static int evaluate_and_note(progress *p) {
     if (accuracy <= p->best)
         return VIT_CLI_OK;
     p->best = accuracy;
-    return p->run->folder ? save_model(p, BEST) : VIT_CLI_OK;
+    return save_model(p, BEST);
 }
 
 static void complain_pictures(progress *p, const char *text, int bad) {
@@ -487,10 +494,7 @@ static int batch(progress *p) {
 }
 
 static int stopped(const progress *p) {
-    if (p->run->folder)
-        vit_cli_line(stderr, "vit: stopped at update %lld; --resume goes on", (long long)p->last.update);
-    else
-        vit_cli_line(stderr, "vit: stopped while rates were tried; nothing of that is kept");
+    vit_cli_line(stderr, "vit: stopped at update %lld; --resume goes on", (long long)p->last.update);
     return INTERRUPTED;
 }
 
@@ -548,10 +552,10 @@ int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
             status = interrupted ? stopped(&p) : save(&p);
     }
     if (status == VIT_CLI_OK)
-        status = is_over && run->folder ? save_model(&p, MODEL) : run_batches(&p); /* it may have ended before that */
+        status = is_over ? save_model(&p, MODEL) : run_batches(&p); /* it may have ended before that */
     if (p.log && fclose(p.log) != 0 && status == VIT_CLI_OK)
         status = complain_log(&p);
     vit_trainer_close(p.trainer);
     *accuracy = p.has_diverged ? (double)NAN : p.accuracy;
-    return p.has_diverged && !run->folder ? VIT_CLI_OK : status;
+    return p.has_diverged && run->is_trial ? VIT_CLI_OK : status;
 }

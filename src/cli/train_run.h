@@ -15,15 +15,17 @@ typedef struct vit_cli_training {
     int loaders;
     double evaluate_epochs;       /* how often; 0: at the end */
     double save_seconds;          /* how often, besides */
-    const char *folder;           /* NULL: nothing is written */
-    int resume;
+    const char *folder;
+    int is_trial;                 /* that it diverges is no failure */
 } vit_cli_training;
 
 /* Whether there is a run in the folder that may go on: its rate to *rate, 0 where there is none. Exit status; one that is there
  * without `resume` is complained about. */
 int vit_cli_train_begun(const char *folder, int resume, double *rate);
 /* Trains. *accuracy: of the last evaluation, in percent, -1 without one, NAN where loss or gradient were no numbers any more,
- * which is no failure of a run without a folder. Exit status; complaints are made. */
+ * which is no failure of a trial. Exit status; complaints are made. */
 int vit_cli_train_run(const vit_cli_training *run, double *accuracy);
+/* Removes what a run has written to its folder, but for its log. */
+void vit_cli_train_forget(const char *folder);
 
 #endif

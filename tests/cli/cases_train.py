@@ -221,12 +221,30 @@ def test_train_rates(vit, tally, folder):
     command += ["--holdout", "0.3", "--out", f"{folder}/a", data]
     result = vit.run(*command)
     tally.check(result.status == 0 and result.out.count("held out") == 2, "two trials", result)
+    kept = [sorted(os.listdir(f"{folder}/a/rate-{rate}")) for rate in ("0.01", "0.001")]
+    tally.equal(kept, [["log.jsonl"]] * 2, "what is kept of trials")
     result = vit.run(*command)
     tally.check(result.status == 1 and "--resume" in result.err and "held out" not in result.out, "a folder with a run", result)
     result = vit.run(*command, "--resume")
     tally.check(result.status == 0 and "held out" not in result.out, "it goes on with the rate that was chosen", result)
     result = vit.run(*command, "--resume", "--lr", "0.5,0.6")
     tally.check(result.status == 1 and "none of 0.5,0.6" in result.err, "other rates", result)
+    result = vit.run(*command, "--lr", "0.1,0.01,0.1")
+    tally.check(result.status == 2 and "0.1 is there twice" in result.err, "a rate that is there twice", result)
+    if not vit.wasi:
+        long = ["train", *SMALL, "--steps", "600", "--lr", "0.01,0.001", "--holdout", "0.3", "--eval-epochs", "0", data, "--out"]
+        process = subprocess.Popen([*vit.words, *long, f"{folder}/f"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while process.poll() is None and not (os.path.exists(f"{folder}/f/rate-0.001/log.jsonl") and os.path.getsize(f"{folder}/f/rate-0.001/log.jsonl")):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1].decode()
+        tally.check(process.returncode == 130 and "--resume goes on" in said, "Ctrl-C in the second trial", said)
+        result = vit.run(*long, f"{folder}/f")
+        tally.check(result.status == 1 and "--resume" in result.err, "trials that were begun are not begun again", result)
+        more = vit.run(*long, f"{folder}/f", "--resume")
+        whole = vit.run(*long, f"{folder}/g")
+        tally.check(more.status == 0 and "rate-0.01/state" in more.err, "trials go on", more)
+        tally.check(read(f"{folder}/f/model.gguf") == read(f"{folder}/g/model.gguf"), "trials that were stopped choose the same", whole)
     command = ["train", *SMALL, "--steps", "8", "--optimizer", "sgd", "--clip", "0", "--warmup", "0", "--holdout", "0.3"]
     result = vit.run(*command, "--lr", "1e6,0.01,1e5", "--out", f"{folder}/d", data)
     tally.check(result.status == 0 and result.out.count("diverged") == 2 and "rate 0.01 is chosen" in result.out, "rates that diverge", result)
