@@ -3,7 +3,9 @@
 #ifndef VIT_BASE_RNG_H
 #define VIT_BASE_RNG_H
 
-#include <stdint.h>
+#include "hash.h"
+
+#include <string.h>
 
 /* 64 random bits: SplitMix64 (Steele, Lea, Flood 2014), its state reached by multiplication. */
 static inline uint64_t vit_random_bits(uint64_t key, uint64_t index) {
@@ -18,12 +20,9 @@ static inline uint64_t vit_random_key(uint64_t key, uint64_t stream) {
     return vit_random_bits(vit_random_bits(key, stream), stream);
 }
 
-/* A stream's number by its name (FNV-1a). */
+/* A stream's number by its name. */
 static inline uint64_t vit_random_stream(const char *name) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    while (*name)
-        hash = (hash ^ (unsigned char)*name++) * 0x100000001b3u;
-    return hash;
+    return vit_hash(VIT_HASH_BEGIN, name, strlen(name));
 }
 
 /* Uniform in [0,1), of 24 bits: exact as a float. */

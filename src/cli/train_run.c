@@ -1,5 +1,6 @@
 #include "train_run.h"
 
+#include "../base/hash.h"
 #include "limits.h"
 #include "patch_score.h"
 #include "paths.h"
@@ -229,13 +230,6 @@ static int complain_log(const progress *p) {
     return VIT_CLI_FAILED;
 }
 
-/* FNV-1a. */
-static uint64_t hash_of(uint64_t hash, const void *data, size_t bytes) {
-    for (const unsigned char *at = data, *end = at + bytes; at < end; at++)
-        hash = (hash ^ *at) * 0x100000001b3u;
-    return hash;
-}
-
 /* What else changes the course of a run, as one number. */
 static int64_t settings_of(const vit_cli_training *run) {
     const vit_train_options *o = &run->options;
@@ -255,11 +249,11 @@ static int64_t settings_of(const vit_cli_training *run) {
         c->image_height, c->image_width, (double)c->norm_eps, c->activation, c->resnet.norm_groups, c->resnet.root_size,
         c->resnet.root_stride, c->decoder.kind,
     };
-    uint64_t hash = hash_of(hash_of(0xcbf29ce484222325u, values, sizeof values), network, sizeof network);
-    hash = hash_of(hash, o->freeze ? o->freeze : "", o->freeze ? strlen(o->freeze) : 0);
+    uint64_t hash = vit_hash(vit_hash(VIT_HASH_BEGIN, values, sizeof values), network, sizeof network);
+    hash = vit_hash(hash, o->freeze ? o->freeze : "", o->freeze ? strlen(o->freeze) : 0);
     for (int i = 0; i < vit_dataset_classes(run->data); i++) {
         const char *name = vit_dataset_class_name(run->data, i);
-        hash = hash_of(hash, name, strlen(name) + 1);
+        hash = vit_hash(hash, name, strlen(name) + 1);
     }
     return (int64_t)hash;
 }

@@ -1,30 +1,21 @@
 /* What features come of, in a few letters. */
-#include "../base/half.h"
+#include "../base/hash.h"
 #include "../model/model.h"
 #include "../vit_tasks.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* FNV-1a of four bytes. */
-static uint64_t mix(uint64_t hash, uint32_t value) {
-    for (int shift = 0; shift < 32; shift += 8)
-        hash = (hash ^ (value >> shift & 255)) * 0x100000001b3u;
-    return hash;
-}
-
 static uint64_t hash_of(const vit_model *model) {
     const vit_config *c = &model->config;
     const int shape[] = {c->network, c->layers, c->width, c->heads, c->mlp_width, c->patch_height, c->patch_width,
                          c->activation, c->pool, c->class_token, c->dist_token, c->registers, c->projection};
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < sizeof shape / sizeof *shape; i++)
-        hash = mix(hash, (uint32_t)shape[i]);
+    uint64_t hash = vit_hash(VIT_HASH_BEGIN, shape, sizeof shape);
     for (int i = 0; i < model->slot_count; i++) {
         const vit_slot *slot = &model->slots[i];
         const int is_head = strcmp(slot->stage, "logits") == 0 || strcmp(slot->stage, "pre_logits") == 0;
-        for (size_t v = 0; slot->rank == 1 && !is_head && v < slot->count; v++)
-            hash = mix(hash, vit_bits_from_f32(slot->held.f32[v]));
+        if (slot->rank == 1 && !is_head)
+            hash = vit_hash(hash, slot->held.f32, slot->count * sizeof(float));
     }
     return hash;
 }

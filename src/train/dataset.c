@@ -3,6 +3,7 @@
 #include "dataset.h"
 
 #include "../base/file.h"
+#include "../base/hash.h"
 #include "../format/sort.h"
 #include "../format/text.h"
 #include "../image/image.h"
@@ -35,11 +36,8 @@ static const char *class_name(const vit_dataset *d, int index) {
 
 /* The slot of a class, or the free one where it belongs. */
 static int32_t *slot_of(const vit_dataset *d, const char *name, size_t length) {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)name[i]) * 16777619u;
-    for (;; hash++) {
-        int32_t *slot = &d->slots[hash & (uint32_t)(d->slot_count - 1)];
+    for (uint64_t hash = vit_hash(VIT_HASH_BEGIN, name, length);; hash++) {
+        int32_t *slot = &d->slots[hash & (uint64_t)(d->slot_count - 1)];
         const char *other = *slot ? class_name(d, *slot - 1) : NULL;
         if (!other || (strncmp(other, name, length) == 0 && !other[length]))
             return slot;

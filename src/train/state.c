@@ -1,6 +1,7 @@
 /* All state of a trainer in one safetensors file: parameters, moments, averages, and where it stands. */
 #include "trainer.h"
 
+#include "../base/hash.h"
 #include "../format/container.h"
 #include "../format/safetensors.h"
 
@@ -15,15 +16,13 @@ typedef struct standing {
 
 enum { STANDING = sizeof(standing) / sizeof(int64_t) };
 
-/* Of all names, shapes and the optimiser (FNV-1a). */
+/* Of all names, shapes and the optimiser. */
 static int64_t network_of(const vit_trainer *t) {
-    uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)t->options.optimizer;
+    uint64_t hash = VIT_HASH_BEGIN ^ (uint64_t)t->options.optimizer;
     for (int i = 0; i < t->model->slot_count; i++) {
         const vit_slot *slot = &t->model->slots[i];
-        for (const char *c = slot->name; *c; c++)
-            hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
-        for (int d = 0; d < slot->rank; d++)
-            hash = (hash ^ (uint64_t)slot->shape[d]) * 0x100000001b3u;
+        hash = vit_hash(hash, slot->name, strlen(slot->name));
+        hash = vit_hash(hash, slot->shape, (size_t)slot->rank * sizeof *slot->shape);
     }
     return (int64_t)hash;
 }
