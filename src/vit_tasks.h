@@ -305,6 +305,8 @@ int vit_config_entry(const vit_config *config, int index, const char **key, char
 int vit_root_size(const vit_resnet *resnet);
 int vit_root_stride(const vit_resnet *resnet);
 int vit_norm_groups(const vit_resnet *resnet);
+/* Pixels of the input that one of the last map stands for along each side; 1 without convolutions. */
+int vit_resnet_stride(const vit_resnet *resnet);
 
 /* The header of any readable container (GGUF, safetensors, npz): what `vit info FILE` lists. Of an npz all bytes are
  * read, to compare its checksums. */

@@ -44,8 +44,7 @@ static void quote(char *out, const char *text) {
 /* Side in pixels of what one token sees, whose patch is so many cells of the last map of a convolutional part; of a
  * ResNet, which has no patches, of one such cell. */
 static int pixels_of(const vit_config *c, int patch) {
-    const int stages = c->resnet.stages, stride = !c->resnet.stem_width ? 1 : stages > 1 ? 4 << (stages - 1) : 4;
-    return stride * (patch ? patch : 1);
+    return vit_resnet_stride(&c->resnet) * (patch ? patch : 1);
 }
 
 /* The model as JSON. */

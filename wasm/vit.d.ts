@@ -514,7 +514,10 @@ export interface Info {
     std: [number, number, number]
     /** `'nearest'`, `'box'`, `'bilinear'`, `'hamming'`, `'bicubic'`, `'lanczos'` or `'tf_bilinear'`. */
     filter: string
-    /** `'center'`, `'squash'` or `'border'`. */
+    /**
+     * `'center'`: the short side to floor(size / cropPct), then the middle; `'squash'`: both sides so, the aspect ratio is lost;
+     * `'border'`: the long side so, with a margin; `'short_floor'` and `'squash_floor'` are the first two as Hugging Face does them.
+     */
     crop: string
     cropPct: number
   }

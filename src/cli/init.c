@@ -3,6 +3,7 @@
 #include "limits.h"
 #include "paths.h"
 #include "save.h"
+#include "train_settings.h"
 
 #include <stdio.h>
 
@@ -16,7 +17,8 @@ static const vit_cli_command command = {
                "them all.",
     .examples = "  vit init --list\n"
                 "  vit init --arch vit_tiny_patch16_224 tiny.gguf\n"
-                "  vit init --arch vit_small_patch16_224 --size 64 --classes 10 --seed 7 small.gguf\n",
+                "  vit init --arch vit_small_patch16_224 --size 64 --classes 10 --seed 7 small.gguf\n"
+                "  vit init --arch vit_tiny_patch16_224 --size 32 --patch 4 --layers 6 --pos 2d small.gguf\n",
     .least = 0,
     .most = 1,
 };
@@ -24,8 +26,8 @@ static const vit_cli_command command = {
 enum { AS_NAMED = -1 };
 
 typedef struct request {
-    const char *architecture;
-    int classes, size[2], patch, stem_size, stem_stride, seed, pos, type;
+    vit_cli_settings network;
+    int classes, seed, type;
 } request;
 
 static int list(int json) {
@@ -70,31 +72,13 @@ static int init(const request *request, const char *out) {
     vit_error error;
     vit_options options = *vit_cli_options();
     options.raw_weights = 1; /* to be saved */
-    if (vit_architecture_config(&config, request->architecture, &error) != VIT_OK)
-        return unknown_architecture(request->architecture);
+    if (vit_architecture_config(&config, request->network.arch, &error) != VIT_OK)
+        return unknown_architecture(request->network.arch);
+    const int classes = request->classes == AS_NAMED ? config.classes : request->classes;
+    if (vit_cli_network(&request->network, classes, &config, &error) != VIT_OK)
+        return vit_cli_usage(&command, "%s", error.text);
     if (!vit_cli_can_write(out))
         return VIT_CLI_FAILED;
-    if (request->classes != AS_NAMED)
-        config.classes = request->classes;
-    if (request->size[0]) {
-        config.image_height = config.preprocess.height = request->size[0];
-        config.image_width = config.preprocess.width = request->size[1];
-    }
-    if (request->patch)
-        config.patch_height = config.patch_width = request->patch;
-    if ((request->stem_size || request->stem_stride) && !config.resnet.stem_width)
-        return vit_cli_usage(&command, "--stem-size and --stem-stride are for convolutions, which %s has not",
-                             config.architecture);
-    config.resnet.root_size = request->stem_size;
-    config.resnet.root_stride = request->stem_stride;
-    if (request->pos != AS_NAMED && config.network == VIT_NETWORK_BIT)
-        return vit_cli_usage(&command, "--pos is for networks with tokens, which %s has not", config.architecture);
-    if (request->pos != AS_NAMED) {
-        config.pos_kind = (vit_pos_kind)request->pos;
-        config.pos_class &= config.pos_kind == VIT_POS_1D || config.pos_kind == VIT_POS_2D;
-        if (config.pos_kind != VIT_POS_1D) /* tables along one axis */
-            config.pos_resample = VIT_RESAMPLE_JAX;
-    }
     if (vit_model_init(&model, &config, (uint64_t)request->seed, &options, &error) != VIT_OK) {
         if (error.status == VIT_ERR_CONFIG || error.status == VIT_ERR_UNSUPPORTED) /* sizes that do not fit together */
             return vit_cli_usage(&command, "%s", error.text);
@@ -107,32 +91,31 @@ static int init(const request *request, const char *out) {
 }
 
 int vit_cli_init(int argc, char **argv) {
-    request request = {.classes = AS_NAMED, .pos = AS_NAMED};
+    request request = {.classes = AS_NAMED};
+    vit_cli_settings *network = &request.network;
     int show = 0, json = 0, count;
     const vit_cli_option options[] = {
-        {"arch", "NAME", VIT_CLI_TEXT, &request.architecture, 0, 0, "which network"},
+        {"arch", "NAME", VIT_CLI_TEXT, &network->arch, 0, 0, "which network"},
         {"list", NULL, VIT_CLI_FLAG, &show, 0, 0, "the names there are, with their parameters; nothing is written"},
         {"json", NULL, VIT_CLI_FLAG, &json, 0, 0, "with --list: one object a line"},
         {"classes", "N", VIT_CLI_INT, &request.classes, 0, 1000000,
          "of the head; 0: none (default: 1000, or none where the network is one for features)"},
-        {"size", "N|HxW", VIT_CLI_SIZE, request.size, 0, 0,
+        {"size", "N|HxW", VIT_CLI_SIZE, network->size, 0, 0,
          "pixels of its pictures, height x width (default: as the name says)"},
-        {"patch", "N", VIT_CLI_INT, &request.patch, 1, 65535, "pixels of a patch, or of the last map (as the name says)"},
-        {"stem-size", "N", VIT_CLI_INT, &request.stem_size, 2, 7, "windows of the first convolution (default: 7)"},
-        {"stem-stride", "N", VIT_CLI_INT, &request.stem_stride, 1, 4, "pixels from one to the next (default: 2)"},
+        VIT_CLI_NETWORK_OPTIONS(*network),
         {"seed", "N", VIT_CLI_INT, &request.seed, 0, 2147483647, "default: 0"},
-        {"pos", "none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &request.pos, 0, 0,
-         "position embeddings (default: 1d, one for each token)"},
         VIT_CLI_TYPE_OPTION(request.type, "how matrices are stored (default: f32)"),
         {0},
     };
     const int status = vit_cli_parse(&command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    if (show && !count && !request.architecture)
+    if (show && !count && !network->arch)
         return list(json);
-    if (!request.architecture || !count || show)
+    if (!network->arch || !count || show)
         return vit_cli_usage(&command, "expected --arch NAME and a file to write, or --list");
+    if (!vit_cli_units(network))
+        return vit_cli_usage(&command, VIT_CLI_UNITS_EXPECTED, network->units_text);
     const int wrong = vit_cli_check_output(&command, argv[0], vit_cli_types[request.type]);
     return wrong >= 0 ? wrong : init(&request, argv[0]);
 }

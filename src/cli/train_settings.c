@@ -192,10 +192,19 @@ int vit_cli_units(vit_cli_settings *s) {
     return vit_cli_integers(s->units_text, 1, 1000, s->units, 4) > 0;
 }
 
+static vit_status refuse(const vit_config *c, const char *what, vit_error *error) {
+    snprintf(error->text, sizeof error->text, "%s, which %s has not", what, c->architecture);
+    return error->status = VIT_ERR_CONFIG;
+}
+
 vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c, vit_error *error) {
     const vit_status status = vit_architecture_config(c, s->arch, error);
     if (status != VIT_OK)
         return status;
+    if (!c->resnet.stem_width && (s->stem_width || s->stem_size || s->stem_stride || s->norm_groups || s->unit_width || s->units[0]))
+        return refuse(c, "--stem-width, --stem-size, --stem-stride, --norm-groups, --unit-width and --units are for convolutions", error);
+    if (c->network == VIT_NETWORK_BIT && (s->layers || s->width || s->heads || s->mlp || s->patch || s->pool || s->pos || s->placement))
+        return refuse(c, "--layers, --width, --heads, --mlp, --patch, --pool, --pos and --placement are for networks with tokens", error);
     set(&c->layers, s->layers);
     set(&c->width, s->width);
     set(&c->heads, s->heads);
@@ -237,8 +246,6 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
     if (s->placement)
         c->pos_placement = (vit_pos_placement)(s->placement - 1);
     c->classes = classes;
-    c->pre_logits = 0;
-    c->label_set[0] = 0;
     const char *kind = c->resnet.stem_width ? "hybrid" : "vit";
     if (c->network == VIT_NETWORK_BIT) {
         if (s->units[0] || s->unit_width || s->stem_width)

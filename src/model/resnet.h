@@ -15,10 +15,8 @@ typedef struct vit_unit_shape {
 
 int vit_unit_count(const vit_resnet *resnet);
 vit_unit_shape vit_unit_at(const vit_resnet *resnet, int unit);
-/* Channels of the last map, and pixels of the input that one of its own stands for along each side; 3 and 1 without
- * convolutions. */
+/* Channels of the last map; 3 without convolutions. */
 int vit_resnet_channels(const vit_resnet *resnet);
-int vit_resnet_stride(const vit_resnet *resnet);
 
 /* What names of the stem's weights and the units' begin with. */
 const char *vit_stem_name(const vit_config *config);

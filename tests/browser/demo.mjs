@@ -10,6 +10,7 @@ import { png } from '../js/files.mjs'
 import { launch } from './launch.mjs'
 import { testTabs } from './tabs.mjs'
 import { answered, check, drop, encoded, fileOf, invited, noticed, openPage, results, root, sample, setBrowser, text, tiny, until, visible } from './visit.mjs'
+import { viewOf } from '../../web/app/view.js'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
 
@@ -124,6 +125,16 @@ function testWords() {
   const made = [...source.matchAll(/[`']([a-z]+(?:\.[a-z]+)*\.)\$\{/g)].map((found) => found[1]) // `sample.${id}`
   for (const key of Object.keys(words))
     check(source.includes(`'${key}'`) || source.includes(`"${key}"`) || made.some((start) => key.startsWith(start)), `words: ${key} is never used`)
+}
+
+// ---- which part of a picture is seen: 64x48 pixels of one of 100x200, at 80 %: scaled to cover, fit or become 80x60
+
+function testView() {
+  const seen = (crop) => Object.values(viewOf({ height: 48, width: 64, patch: [16, 16], grid: [3, 4], crop, cropPct: 0.8 }).seen(100, 200)).map((value) => Math.round(10 * value) / 10)
+  const expected = {
+    center: [10, 70, 80, 60], short_floor: [-3.3, 60, 106.7, 80], squash: [10, 20, 80, 160], squash_floor: [10, 20, 80, 160], border: [-56.7, 20, 213.3, 160]
+  }
+  for (const [crop, area] of Object.entries(expected)) check(seen(crop).join() === area.join(), `view: ${crop}: ${seen(crop)}, expected ${area}`)
 }
 
 // ---- pages
@@ -570,6 +581,7 @@ try {
   const base = await serve('--model', tiny)
   const bare = await serve()
   await testServer(base)
+  testView()
   browser = await launch(browserName, browserName === 'chromium' ? FAKE_CAMERA : [])
   setBrowser(browser)
   await testOpening(base)

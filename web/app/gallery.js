@@ -2,6 +2,7 @@
 
 import { withReadable } from './classify.js';
 import { isCancel } from './errors.js';
+import { pathOf } from './files.js';
 import { model } from './model.js';
 
 const items = [];           // in the order in which they came: { name, blob, row, error }; row: of its features
@@ -31,7 +32,7 @@ export const onChange = (listener) => {
 export function addPictures(files) {
     const before = items.length;
     for (const file of files) {
-        const name = file.webkitRelativePath || file.name;
+        const name = pathOf(file);
         const key = `${name}\n${file.size}\n${file.lastModified}`;
         if (!known.has(key)) items.push({ name, blob: file });
         known.add(key);

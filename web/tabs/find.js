@@ -7,7 +7,7 @@ import { partsOf } from '../app/classify.js';
 import { addPictures, featuresOf, gallery, goOn, nearest, onChange, removePictures, startAgain, stop, vectorsFile } from '../app/gallery.js';
 import { model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
-import { sort } from '../app/files.js';
+import { pathOf, sort } from '../app/files.js';
 
 const PAGE = 60;        // tiles at first, and each time there are more
 const KEPT = 400;       // tiles whose pictures are kept
@@ -143,7 +143,7 @@ function onSeen() {
 
 function add(files) {
     const { pictures } = sort(files);
-    const byName = pictures.map((file) => ({ file, name: file.webkitRelativePath || file.name }))
+    const byName = pictures.map((file) => ({ file, name: pathOf(file) }))
         .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
     const first = addPictures(byName.map(({ file }) => file));
     if (first) show(first);

@@ -6,6 +6,7 @@ import { t } from '../app/words.js';
 import { percent } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
 import { Problem } from '../app/errors.js';
+import { pathOf } from '../app/files.js';
 import { readHash, writeHash } from '../app/hash.js';
 import { forget, learnFrom, markPosition, startLearnt, stopLearning } from '../app/learnt.js';
 import { model } from '../app/model.js';
@@ -153,7 +154,7 @@ export default {
     // Several pictures: the first one is looked at, and how far heads look is the mean over all.
     taken(pictures) {
         if (pictures.length < 2) return false;
-        const named = pictures.map((file) => ({ name: file.webkitRelativePath || file.name, blob: file }));
+        const named = pictures.map((file) => ({ name: pathOf(file), blob: file }));
         showPicture(named[0]);
         learnFrom(named);
         return true;
