@@ -189,6 +189,9 @@ void vit_colors_from_pixels(const vit_preprocess *preprocess, const float *pixel
 /* Targets of the paper's appendix B.1.2, of a picture rgb [height,width,3]: each patch is averaged to cells x cells (1 or 4,
  * which divides the patch's sides) and each mean floored to 3 bits: labels [T0, cells cells], 64 R + 8 G + B. */
 void vit_patch_colors(const vit_config *config, const uint8_t *rgb, int height, int width, int cells, int32_t *labels);
+/* The same label, one of VIT_COLORS, of a mean colour in 0..255 that may be off by rounding. */
+enum { VIT_COLORS = 512 };
+int vit_color_label(const double rgb[3]);
 
 /* Hides patches of a session opened with `masked` from the network: hidden [B,T0], 1 where one is hidden; at first
  * none is. Of a masked autoencoder as many must be visible in every image, at least one: else VIT_ERR_ARGUMENT. The

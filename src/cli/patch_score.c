@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 16, COLORS = 512, BINS = 8 };
+enum { BATCH = 16, BINS = 8 };
 
 typedef struct work {
     const vit_config *config;
@@ -21,7 +21,7 @@ typedef struct work {
     int32_t *labels, *truth;        /* [T0] */
     double *weights;                /* [rows,columns]: by distance */
     int64_t counted;                /* hidden patches */
-    int64_t frequency[COLORS], hits[COLORS]; /* of all patches, of hidden ones */
+    int64_t frequency[VIT_COLORS], hits[VIT_COLORS]; /* of all patches, of hidden ones */
     double bin_errors[3][BINS];     /* if all were of the middle of a bin */
     vit_cli_patch_scores *out;      /* sums */
 } work;
@@ -69,14 +69,6 @@ static void release(work *w) {
     free(w->labels);
     free(w->truth);
     free(w->weights);
-}
-
-/* 3-bit label of a mean colour. */
-static int label_of(const double rgb[3]) {
-    int label = 0;
-    for (int c = 0; c < 3; c++)
-        label = 8 * label + (rgb[c] < 255 ? (int)(rgb[c] / 32) : BINS - 1);
-    return label;
 }
 
 static void note(work *w, int predictor, int label, const double rgb[3], int patch) {
@@ -142,8 +134,8 @@ static vit_status score_image(work *w, int image, vit_error *error) {
         w->counted++;
         w->hits[w->truth[i]]++;
         note(w, VIT_CLI_BY_MODEL, w->labels[i], own, i);
-        note(w, VIT_CLI_BY_MEAN, label_of(mean), mean, i);
-        note(w, VIT_CLI_BY_DISTANCE, label_of(near), near, i);
+        note(w, VIT_CLI_BY_MEAN, vit_color_label(mean), mean, i);
+        note(w, VIT_CLI_BY_DISTANCE, vit_color_label(near), near, i);
     }
     return VIT_OK;
 }
@@ -159,7 +151,7 @@ static vit_status run(work *w, int filled, vit_error *error) {
 
 static void finish(work *w) {
     int common = 0;
-    for (int i = 1; i < COLORS; i++)
+    for (int i = 1; i < VIT_COLORS; i++)
         common = w->frequency[i] > w->frequency[common] ? i : common;
     w->out->of[VIT_CLI_BY_FREQUENCY].accuracy = (double)w->hits[common];
     for (int c = 0; c < 3; c++)

@@ -178,7 +178,6 @@ static inline int vit_color_cells(const vit_config *c) {
     return c->decoder.kind == VIT_DECODER_MEAN3BIT ? 1 : c->decoder.kind == VIT_DECODER_DOWN4X4 ? 4 : 0;
 }
 /* Values that are predicted of a patch: scores of its cells' colours, or its pixels. */
-enum { VIT_COLORS = 512 };
 static inline int vit_prediction_values(const vit_config *c) {
     const int cells = vit_color_cells(c);
     return cells ? cells * cells * VIT_COLORS : vit_patch_values(c);

@@ -171,16 +171,13 @@ vit_status vit_session_colors(const vit_session *s, int image, float *colors, in
     VIT_TRY(vit_alloc_for((void **)&cells, allocator, (size_t)count * 3 * sizeof *cells, "colours of a patch", error));
     const vit_status status = find_scales(&v, error);
     for (int patch = 0; patch < s->patches && status == VIT_OK; patch++) {
-        double sums[3] = {0};
+        double mean[3] = {0};
         probabilities[patch] = patch_cells(&v, patch, cells, (size_t)v.cell_columns * 3);
-        labels[patch] = 0;
         for (int i = 0; i < 3 * count; i++)
-            sums[i % 3] += cells[i];
-        for (int channel = 0; channel < 3; channel++) {
-            const float mean = (float)(sums[channel] / count);
-            colors[3 * patch + channel] = mean;
-            labels[patch] = 8 * labels[patch] + (mean < 255 ? (int)((mean + 1e-3f) / 32) : 7);
-        }
+            mean[i % 3] += (double)cells[i] / count;
+        for (int channel = 0; channel < 3; channel++)
+            colors[3 * patch + channel] = (float)mean[channel];
+        labels[patch] = vit_color_label(mean);
         if (v.is_scores && count == 1 && is_hidden(&v, patch)) {
             float top, rgb[3], probability;
             read_scores(&v, patch, 0, rgb, &labels[patch], &probability, &top);

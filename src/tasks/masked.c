@@ -87,6 +87,15 @@ void vit_colors_from_pixels(const vit_preprocess *preprocess, const float *pixel
     }
 }
 
+int vit_color_label(const double rgb[3]) {
+    int label = 0;
+    for (int channel = 0; channel < 3; channel++) {
+        const double bin = floor((rgb[channel] + 1e-3) / 32);
+        label = 8 * label + (bin > 7 ? 7 : bin > 0 ? (int)bin : 0);
+    }
+    return label;
+}
+
 void vit_patch_colors(const vit_config *c, const uint8_t *rgb, int height, int width, int cells, int32_t *labels) {
     const int ph = c->patch_height / cells, pw = c->patch_width / cells, columns = width / c->patch_width;
     for (int y = 0; y < height / c->patch_height * cells; y++)

@@ -133,14 +133,13 @@ static double pixel_loss(const vit_trainer *t, float *y, int r, int chosen, doub
         loss += difference * difference;
         *y = (float)(2 * scale * difference);
     }
-    int same = 1;
     for (int channel = 0; channel < 3; channel++) {
-        const double values = c->patch_height * c->patch_width, std = c->preprocess.std[channel],
+        const double scale_back = (double)c->preprocess.std[channel] / (c->patch_height * c->patch_width),
                      mean = c->preprocess.mean[channel];
-        const double a = (found[channel] / values * std + mean) * 255 / 32, b = (actual[channel] / values * std + mean) * 255 / 32;
-        same = same && floor(a < 0 ? 0 : a > 7 ? 7 : a) == floor(b < 0 ? 0 : b > 7 ? 7 : b);
+        found[channel] = (found[channel] * scale_back + mean) * 255;
+        actual[channel] = (actual[channel] * scale_back + mean) * 255;
     }
-    *right += same;
+    *right += vit_color_label(found) == vit_color_label(actual);
     return loss;
 }
 
