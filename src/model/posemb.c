@@ -139,3 +139,44 @@ void vit_posemb_interpolate(const float *table, int rows, int columns, int width
                          w.down.weights + (size_t)y * (size_t)w.down.most, w.down.count[y], width, w.sums,
                          out + (size_t)y * narrowed_row + (size_t)x * row);
 }
+
+/* ---- Sines and cosines ---- */
+
+/* e^x for -10 <= x <= 0. */
+static double exponential(double x) {
+    double term = 1, sum = 1;
+    for (int i = 1; i < 8; i++)
+        sum += term *= x / 1024 / i;
+    for (int i = 0; i < 10; i++)
+        sum *= sum;
+    return sum;
+}
+
+/* Channel k of each quarter: sin x, cos x, sin y, cos y of positions in steps of omega, 0 <= omega <= 1, by turning. */
+static void sincos_channel(int rows, int columns, int width, double omega, float *out) {
+    const int quarter = width / 4;
+    double sine = 0, cosine = 0, term = 1, turned_sin = 0, turned_cos = 1;
+    for (int i = 0; i < 24; term *= omega / ++i)
+        *(i % 2 ? &sine : &cosine) += i % 4 < 2 ? term : -term;
+    for (int at = 0; at < rows || at < columns; at++) {
+        for (int row = 0; row < rows && at < columns; row++) {
+            float *x = out + ((size_t)row * (size_t)columns + (size_t)at) * (size_t)width;
+            x[0] = (float)turned_sin;
+            x[quarter] = (float)turned_cos;
+        }
+        for (int column = 0; column < columns && at < rows; column++) {
+            float *y = out + ((size_t)at * (size_t)columns + (size_t)column) * (size_t)width + 2 * quarter;
+            y[0] = (float)turned_sin;
+            y[quarter] = (float)turned_cos;
+        }
+        const double next = turned_sin * cosine + turned_cos * sine;
+        turned_cos = turned_cos * cosine - turned_sin * sine;
+        turned_sin = next;
+    }
+}
+
+void vit_posemb_sincos(int rows, int columns, int width, float *out) {
+    const int quarter = width / 4;
+    for (int k = 0; k < quarter; k++)
+        sincos_channel(rows, columns, width, quarter > 1 ? exponential(-9.210340371976184 * k / (quarter - 1)) : 1, out + k);
+}

@@ -1,4 +1,4 @@
-/* Position embeddings on another grid than they were trained on. */
+/* Position embeddings on another grid than they were trained on, and those that are no parameters. */
 #ifndef VIT_MODEL_POSEMB_H
 #define VIT_MODEL_POSEMB_H
 
@@ -19,5 +19,9 @@ size_t vit_posemb_bytes(int rows, int columns, int width, vit_interpolation how,
  * token's row, which is never resampled. room: vit_posemb_bytes of the caller's, aligned as malloc does. */
 void vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how, int out_rows,
                             int out_columns, float *out, void *room);
+
+/* big_vision's posemb_sincos_2d, out [rows,columns,width]: frequencies are 10000^(-k / (width/4 - 1)). The same bits on
+ * every host. */
+void vit_posemb_sincos(int rows, int columns, int width, float *out);
 
 #endif

@@ -98,46 +98,6 @@ static void combine(const vit_session *s, const float *x, const float *y, float 
         }
 }
 
-/* e^x for -10 <= x <= 0. */
-static double exponential(double x) {
-    double term = 1, sum = 1;
-    for (int i = 1; i < 8; i++)
-        sum += term *= x / 1024 / i;
-    for (int i = 0; i < 10; i++)
-        sum *= sum;
-    return sum;
-}
-
-/* Channel k of each quarter: sin x, cos x, sin y, cos y of positions in steps of omega, 0 <= omega <= 1, by turning. */
-static void sincos_channel(const vit_session *s, double omega, float *out) {
-    const int width = s->model->config.width, quarter = width / 4;
-    double sine = 0, cosine = 0, term = 1, turned_sin = 0, turned_cos = 1;
-    for (int i = 0; i < 24; term *= omega / ++i)
-        *(i % 2 ? &sine : &cosine) += i % 4 < 2 ? term : -term;
-    for (int at = 0; at < s->rows || at < s->columns; at++) {
-        for (int row = 0; row < s->rows && at < s->columns; row++) {
-            float *x = out + ((size_t)row * (size_t)s->columns + (size_t)at) * (size_t)width;
-            x[0] = (float)turned_sin;
-            x[quarter] = (float)turned_cos;
-        }
-        for (int column = 0; column < s->columns && at < s->rows; column++) {
-            float *y = out + ((size_t)at * (size_t)s->columns + (size_t)column) * (size_t)width + 2 * quarter;
-            y[0] = (float)turned_sin;
-            y[quarter] = (float)turned_cos;
-        }
-        const double next = turned_sin * cosine + turned_cos * sine;
-        turned_cos = turned_cos * cosine - turned_sin * sine;
-        turned_sin = next;
-    }
-}
-
-/* big_vision's posemb_sincos_2d: the frequencies are 10000^(-k / (D/4 - 1)). */
-static void sincos(const vit_session *s, float *out) {
-    const int quarter = s->model->config.width / 4;
-    for (int k = 0; k < quarter; k++)
-        sincos_channel(s, quarter > 1 ? exponential(-9.210340371976184 * k / (quarter - 1)) : 1, out + k);
-}
-
 /* Fills the session's positions for this grid (paper section 3.2, appendix D.4). */
 static void make_positions(vit_session *s, tables t) {
     const vit_config *c = &s->model->config;
@@ -148,7 +108,7 @@ static void make_positions(vit_session *s, tables t) {
     vit_arena arena = {.base = (unsigned char *)s->wide, .size = SIZE_MAX};
     const workspace w = take_workspace(s, &arena);
     if (c->pos_kind == VIT_POS_SINCOS2D) {
-        sincos(s, patches);
+        vit_posemb_sincos(s->rows, s->columns, c->width, patches);
         return;
     }
     if (prefix)

@@ -3,7 +3,8 @@
  * positions are attention's (attention.c). */
 #include "trainer.h"
 
-#include <math.h>
+#include "../model/posemb.h"
+
 #include <string.h>
 
 /* Where the parameters lie, or their gradients. */
@@ -25,32 +26,22 @@ static tables tables_of(const vit_trainer *t, int layer) {
     return (tables){b->pos_embed, b->pos_x, b->pos_y, b->pos_cls};
 }
 
-/* big_vision's posemb_sincos_2d of one patch. */
-static void sincos_2d(int row, int column, int width, float *out) {
-    const int quarter = width / 4;
-    for (int k = 0; k < quarter; k++) {
-        const double omega = quarter > 1 ? pow(10000, -(double)k / (quarter - 1)) : 1;
-        out[k] = (float)sin(column * omega);
-        out[quarter + k] = (float)cos(column * omega);
-        out[2 * quarter + k] = (float)sin(row * omega);
-        out[3 * quarter + k] = (float)cos(row * omega);
-    }
-}
-
 void vit_make_positions(vit_trainer *t, int layer) {
     const vit_config *c = &t->model->config;
     const tables from = tables_of(t, layer);
     const size_t width = (size_t)c->width, half = width / 2;
     const int first = vit_pos_prefix(c);
     memset(t->positions, 0, (size_t)t->tokens * width * sizeof(float));
-    if (first && c->pos_kind != VIT_POS_SINCOS2D)
+    if (c->pos_kind == VIT_POS_SINCOS2D) {
+        vit_posemb_sincos(t->patches / t->columns, t->columns, c->width, t->positions + (size_t)t->prefix * width);
+        return;
+    }
+    if (first)
         memcpy(t->positions, c->pos_kind == VIT_POS_1D ? from.embed : from.cls, (size_t)first * width * sizeof(float));
     for (int patch = 0; patch < t->patches; patch++) {
         float *out = t->positions + (size_t)(t->prefix + patch) * width;
         const int row = patch / t->columns, column = patch % t->columns;
-        if (c->pos_kind == VIT_POS_SINCOS2D) {
-            sincos_2d(row, column, c->width, out);
-        } else if (c->pos_kind == VIT_POS_1D) {
+        if (c->pos_kind == VIT_POS_1D) {
             memcpy(out, from.embed + (size_t)(first + patch) * width, width * sizeof *out);
         } else {
             memcpy(out, from.x + (size_t)column * half, half * sizeof *out);
