@@ -309,7 +309,7 @@ make_python() {
     echo "$*" > "$CACHE/python/complete"
 }
 
-system_node() { [[ -x $(type -P node) ]] && at_least "$(node --version | first_version)" 20; }
+system_node() { [[ -x $(type -P node) ]] && at_least "$(node --version | first_version)" 20.16; }
 
 # NODE: the system's where it is new enough, else that of find_python, which then comes first on PATH.
 find_node() {

@@ -9,6 +9,9 @@
 extern "C" {
 #endif
 
+/* Gives back bytes that vit_probe_encode() or vit_model_encode() made with an allocator: options has that one, NULL: the default. */
+void vit_release_bytes(const vit_options *options, void *bytes);
+
 /* ---- Pictures ---- */
 
 /* 8-bit RGB, rows top to bottom: rgb [height,width,3], owned by the image. */
@@ -25,7 +28,7 @@ vit_status vit_image_decode(vit_image *out, const char *name, const void *data, 
                             const vit_options *options, vit_error *error);
 /* Reads the file and decodes it. A folder, a missing or an empty file is an error that says so. */
 vit_status vit_image_open(vit_image *out, const char *path, const vit_options *options, vit_error *error);
-/* Wraps or copies pixels that are already decoded: channels is 3 or 4 (alpha is dropped). */
+/* Copies pixels that are already decoded: channels is 3 or 4 (alpha is dropped). */
 vit_status vit_image_from_pixels(vit_image *out, const uint8_t *pixels, int width, int height, int channels,
                                  const vit_options *options, vit_error *error);
 void vit_image_close(vit_image *image);
@@ -156,11 +159,10 @@ vit_status vit_probe_try(const vit_probe *probe, int shots, double l2, int neigh
                          int *chosen, vit_trial_result *out, vit_error *error);
 
 /* A safetensors file with examples, labels and classifier, in memory or on disk; the same for every host. *bytes is to
- * be released by vit_release_bytes. VIT_ERR_ARGUMENT while it is not fitted. */
+ * be released by vit_release_bytes(). VIT_ERR_ARGUMENT while it is not fitted. */
 vit_status vit_probe_encode(const vit_probe *probe, void **bytes, size_t *size, vit_error *error);
 vit_status vit_probe_decode(vit_probe **out, const char *name, const void *bytes, size_t size,
                             const vit_options *options, vit_error *error);
-void vit_release_bytes(const vit_options *options, void *bytes);
 vit_status vit_probe_save(const vit_probe *probe, const char *path, vit_error *error);
 vit_status vit_probe_load(vit_probe **out, const char *path, const vit_options *options, vit_error *error);
 
@@ -270,7 +272,8 @@ typedef struct vit_save_options {
 
 /* Writes a file with everything in it: configuration, preprocessing, labels, tensors in forward order under timm's names.
  * The name's ending says which: .safetensors (not with blocks; the configuration is text in its metadata), else GGUF.
- * VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8. It is written under a temporary name and renamed. */
+ * VIT_ERR_ARGUMENT for a model of VIT_COMPUTE_INT8, one with convolutions that was loaded without raw_weights, and a type
+ * that such a file does not hold. It is written under a temporary name and renamed. */
 vit_status vit_model_save(const vit_model *model, const char *path, const vit_save_options *options, vit_error *error);
 /* The GGUF file as bytes, which the model's allocator releases (vit_release_bytes). */
 vit_status vit_model_encode(const vit_model *model, const vit_save_options *options, void **bytes, size_t *size,
@@ -282,8 +285,8 @@ vit_status vit_model_encode(const vit_model *model, const vit_save_options *opti
 const char *vit_architecture_name(int index);
 /* What the name says, with 1000 classes unless it is a network for features. VIT_ERR_ARGUMENT for an unknown name. */
 vit_status vit_architecture_config(vit_config *out, const char *name, vit_error *error);
-/* The name of the network that is built the same, of the same picture size if there is one; NULL where there is none.
- * */
+/* The name of the network that is built the same, of the same picture size if there is one; NULL where there is
+ * none. */
 const char *vit_architecture_of(const vit_config *config);
 
 /* A model without weights: parameters, bytes and flops can be asked, and what sessions take; none can run. The

@@ -50,7 +50,7 @@ typedef struct vit_train_options {
     uint64_t seed;          /* of dropout and stochastic depth (0) */
 
     vit_loss loss;          /* (softmax) */
-    float label_smoothing;  /* e: targets become (1 - e) target + e / N, of the softmax's loss (0) */
+    float label_smoothing;  /* e: targets become (1 - e) target + e / N (0) */
     float dropout;          /* after adding positions, and every linear layer of a block but qkv (0) */
     float drop_path;        /* stochastic depth: the rate of the last layer's branches; linear from 0 at the first (0) */
 
@@ -70,7 +70,7 @@ typedef struct vit_train_options {
     const char *freeze;     /* weights that stay as they are: beginnings of names, with commas between ("blocks.0.,norm");
                              * read while opening. NULL: none */
     float corrupt;          /* of models that predict patches (decoder mean3bit, down4x4, regression), the share of each
-                             * picture's patches that are corrupted and predicted (0.5); */
+                             * picture's patches that are corrupted and predicted (0.5) */
     float corrupt_masked, corrupt_swapped; /* the shares of those that become the mask token, that get another patch's
                              * embedding; the others are kept as they are (0.8, 0.1) */
     double polyak;          /* D: the average of parameters becomes D average + (1 - D) parameters; 0: none (0) */
@@ -135,7 +135,8 @@ int64_t vit_trainer_updates(const vit_trainer *trainer);
 vit_status vit_trainer_snapshot(vit_model **out, const vit_trainer *trainer, vit_error *error);
 
 /* All state, at an update: the file appears when it is complete. Load wants a trainer of the same network; it then goes
- * on as the saved one would have, to the bit. `note` [8] is the caller's, kept in the file. */
+ * on as the saved one would have, to the bit. VIT_ERR_SHAPE for one of another network or optimiser, VIT_ERR_ARGUMENT for
+ * another seed; the trainer stays as it was. `note` [8] is the caller's, kept in the file. */
 vit_status vit_trainer_save(const vit_trainer *trainer, const char *path, const int64_t *note, vit_error *error);
 vit_status vit_trainer_load(vit_trainer *trainer, const char *path, int64_t *note, vit_error *error);
 vit_status vit_trainer_note(const char *path, const vit_options *options, int64_t *note, vit_error *error); /* the file's, alone */
@@ -195,6 +196,7 @@ typedef struct vit_feed_options {
  * number. options: of the picture. */
 vit_status vit_feed_picture(const vit_feed_options *feed, const vit_image *image, uint64_t number, float *out,
                             const vit_options *options, vit_error *error);
+/* The dataset stays the caller's, and open until the feed is closed. */
 vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_feed_options *options, vit_error *error);
 void vit_feed_close(vit_feed *feed);
 /* Pictures of a pass. */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-EMSCRIPTEN_KEEPALIVE void vit_js_session_close(engine *e) {
+static void close_session(engine *e) {
     vit_attention_close(e->attention);
     vit_session_close(e->session);
     e->attention = NULL;
@@ -13,7 +13,7 @@ EMSCRIPTEN_KEEPALIVE void vit_js_session_close(engine *e) {
 
 /* Gives back all but the engine itself and its probes, which come before, and returns how many blocks are still held: 0 unless something leaks. */
 EMSCRIPTEN_KEEPALIVE int vit_js_reset(engine *e) {
-    vit_js_session_close(e);
+    close_session(e);
     return engine_reset(e);
 }
 
@@ -139,7 +139,7 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_session(engine *e, int height, int width,
         return VIT_OK;
     if (e->session)
         snprintf(e->tuned, sizeof e->tuned, "%s", vit_session_get_info(e->session).kernels);
-    vit_js_session_close(e);
+    close_session(e);
     snprintf(e->kernels, sizeof e->kernels, "%s", kernels);
     e->opened = (vit_session_options){.height = height, .width = width, .batch = batch, .threads = threads,
                                       .capture_attention = capture, .masked = masked,
@@ -326,12 +326,6 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_score(engine *e, const vit_probe *p
                       : vit_probe_score(probe, features, scores, &e->error);
 }
 
-typedef struct encoded_probe { /* module.mjs reads it */
-    void *bytes;
-    size_t size;
-} encoded_probe;
-
-/* The bytes are released by vit_js_free. */
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_encode(engine *e, const vit_probe *probe, encoded_probe *out) {
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_encode(engine *e, const vit_probe *probe, engine_bytes *out) {
     return vit_probe_encode(probe, &out->bytes, &out->size, &e->error);
 }

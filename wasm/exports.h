@@ -32,6 +32,12 @@ typedef struct engine {
     struct training *training;  /* exports_train.c's */
 } engine;
 
+/* What vit_js_free gives back; module.mjs reads it. */
+typedef struct engine_bytes {
+    void *bytes;
+    size_t size;
+} engine_bytes;
+
 /* exports_load.c, beside what it exports: */
 vit_status engine_fail(engine *e, vit_status status, const char *text);
 /* Gives back what loading took; returns how many blocks are still held. */

@@ -150,13 +150,8 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_step(engine *e, const int *labels, 
     return VIT_OK;
 }
 
-typedef struct encoded_model { /* module.mjs reads it */
-    void *bytes;
-    size_t size;
-} encoded_model;
-
-/* The model as it is now. The bytes are released by vit_js_free. */
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_encode(engine *e, int type, encoded_model *out) {
+/* The model as it is now. */
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_encode(engine *e, int type, engine_bytes *out) {
     const vit_save_options options = {.type = (vit_dtype)type};
     const vit_model *model = e->training && e->training->trainer ? vit_trainer_model(e->training->trainer) : e->model;
     return vit_model_encode(model, &options, &out->bytes, &out->size, &e->error);

@@ -5,7 +5,7 @@ const builtin = (name) => globalThis.process?.getBuiltinModule?.('node:' + name)
 export const files = builtin('fs')?.promises
 export const pathToFileURL = builtin('url')?.pathToFileURL
 const workers = builtin('worker_threads')
-export const isNode = !!workers
+const isNode = !!workers
 export const isPage = typeof document === 'object'
 
 // Threads need memory that can be shared: everywhere in Node, and on pages that are cross-origin isolated. And workers, which

@@ -184,11 +184,6 @@ size_t strspn(const char *text, const char *letters) {
     return (size_t)(at - text);
 }
 
-char *strpbrk(const char *text, const char *stops) {
-    text += strcspn(text, stops);
-    return *text ? (char *)text : NULL;
-}
-
 char *strrchr(const char *text, int letter) {
     const char *at = text + strlen(text);
     while (at > text && *at != (char)letter)

@@ -37,7 +37,7 @@ function chooseThreads(wanted) {
 
 function chooseKernels(wanted) {
   if (!validates(...SPLAT))
-    throw new VitError('unsupported', 'this host has no WebAssembly SIMD (needs Chrome 91, Firefox 89, Safari 16.4 or Node 20)')
+    throw new VitError('unsupported', 'this host has no WebAssembly SIMD (needs Chrome 91, Firefox 89, Safari 16.4 or Node 20.16)')
   const relaxed = hasRelaxedSimd()
   if (wanted?.startsWith('relaxed') && !relaxed)
     throw new VitError('unsupported', `kernels '${wanted}': this host has no relaxed SIMD`)

@@ -7,7 +7,7 @@
 
 #define VIT_HASH_BEGIN 0xcbf29ce484222325u
 
-/* Of those bytes after what `hash` is of. */
+/* Goes on with more bytes from `hash`, which begins as VIT_HASH_BEGIN. */
 static inline uint64_t vit_hash(uint64_t hash, const void *data, size_t bytes) {
     for (const unsigned char *at = (const unsigned char *)data, *end = at + bytes; at < end; at++)
         hash = (hash ^ *at) * 0x100000001b3u;

@@ -23,14 +23,22 @@ static const vit_cli_command command = {
     .most = 1,
 };
 
-static const char *const networks[] = {"ViT", "BiT"};
-static const char *const pools[] = {"class token", "mean", "attention pooling", "class token and mean"};
-static const char *const pos_kinds[] = {"none", "1-D", "2-D", "relative", "sines and cosines"};
-static const char *const placements[] = {"", ", in every layer", ", one table for every layer"};
-static const char *const resample_sources[] = {"timm", "Hugging Face", "timm's npz loader", "vit_jax"};
-static const char *const resnet_sources[] = {"vit_jax", "timm", "big_transfer", "timm", "big_vision"};
-static const char *const decoders[] = {"", "as MAE", "as SimMIM", "by mean colours of 3 bits",
-                                       "by 4x4 colours of 3 bits", "by pixels"};
+static const char *const networks[] = {[VIT_NETWORK_VIT] = "ViT", [VIT_NETWORK_BIT] = "BiT"};
+static const char *const pools[] = {[VIT_POOL_CLASS] = "class token", [VIT_POOL_MEAN] = "mean",
+                                    [VIT_POOL_MAP] = "attention pooling", [VIT_POOL_CLASS_MEAN] = "class token and mean"};
+static const char *const pos_kinds[] = {[VIT_POS_NONE] = "none", [VIT_POS_1D] = "1-D", [VIT_POS_2D] = "2-D",
+                                        [VIT_POS_RELATIVE] = "relative", [VIT_POS_SINCOS2D] = "sines and cosines"};
+static const char *const placements[] = {[VIT_POS_INPUT] = "", [VIT_POS_LAYERS] = ", in every layer",
+                                         [VIT_POS_SHARED] = ", one table for every layer"};
+static const char *const resample_sources[] = {[VIT_RESAMPLE_TIMM] = "timm", [VIT_RESAMPLE_HF] = "Hugging Face",
+                                               [VIT_RESAMPLE_BILINEAR] = "timm's npz loader", [VIT_RESAMPLE_JAX] = "vit_jax"};
+static const char *const resnet_sources[] = {[VIT_RESNET_HYBRID_JAX] = "vit_jax", [VIT_RESNET_HYBRID_TIMM] = "timm",
+                                             [VIT_BIT_TRANSFER] = "big_transfer", [VIT_BIT_TIMM] = "timm",
+                                             [VIT_BIT_VISION] = "big_vision"};
+static const char *const decoders[] = {
+    [VIT_DECODER_NONE] = "", [VIT_DECODER_MAE] = "as MAE", [VIT_DECODER_SIMMIM] = "as SimMIM",
+    [VIT_DECODER_MEAN3BIT] = "by mean colours of 3 bits", [VIT_DECODER_DOWN4X4] = "by 4x4 colours of 3 bits",
+    [VIT_DECODER_REGRESSION] = "by pixels"};
 
 typedef struct request {
     vit_cli_model model;

@@ -56,11 +56,11 @@ void vit_claims_release(vit_claims *claims, const vit_allocator *allocator);
 /* Adds what a JSON text claims; its kind is told by its keys. name is for errors. */
 vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_json *root,
                                 const vit_allocator *allocator, vit_error *error);
-/* Adds what GGUF metadata claims. */
 /* Of GGUF, or of a safetensors file that has the same keys as a JSON object under this key of its metadata, as save.c writes
  * them: those files say all themselves. */
 #define VIT_CONFIG_METADATA "vit.config"
 int vit_has_own_config(const vit_container *container);
+/* Adds what such metadata claims. */
 vit_status vit_claims_from_metadata(vit_claims *claims, const char *name, const vit_container *container,
                                     const vit_options *options, vit_error *error);
 /* Whatever later claims replaces what was claimed before; takes over its labels. */

@@ -1,4 +1,4 @@
-/* Foreign names of weights: Hugging Face's, and those of vit_jax and big_vision. Names that no table knows are ours. */
+/* Foreign names of weights: Hugging Face's, those of vit_jax and big_vision, and big_transfer's. Names that no table knows are ours. */
 #ifndef VIT_MODEL_NAMES_H
 #define VIT_MODEL_NAMES_H
 

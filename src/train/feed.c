@@ -348,7 +348,7 @@ vit_status vit_feed_next(vit_feed *f, vit_trainer *trainer, int *bad, const char
     else if (status != VIT_OK)
         vit_fail(error, status, "%d pictures one after another cannot be used; the last: %.300s", TRIES, s->failure);
     if (status == VIT_OK) {
-        vit_mix_batch(o, vit_random_key(o->seed ^ 0x6d6978, (uint64_t)f->batch), s->input, s->targets);
+        vit_mix_batch(o, vit_random_key(vit_random_key(o->seed, vit_random_stream("mix")), (uint64_t)f->batch), s->input, s->targets);
         memcpy(vit_trainer_input(trainer, 0), s->input, (size_t)o->batch * pixels * sizeof(float));
         memcpy(vit_trainer_target(trainer, 0), s->targets, (size_t)o->batch * (size_t)o->classes * sizeof(float));
     }

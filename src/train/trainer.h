@@ -37,7 +37,7 @@ typedef struct vit_piece {
 /* The convolutional part: convnet.h. */
 typedef struct vit_convnet vit_convnet;
 
-/* Where dropout is. PATH_*: stochastic depth of a branch. */
+/* Where dropout is. */
 typedef enum vit_site { VIT_SITE_POSITIONS, VIT_SITE_PROJ, VIT_SITE_HIDDEN, VIT_SITE_FC2 } vit_site;
 
 struct vit_trainer {

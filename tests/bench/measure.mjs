@@ -13,7 +13,7 @@ export const MODELS = {
 const SIDE = 224
 
 // Multiply-adds x 2 of one picture.
-export function flops(model) {
+function flops(model) {
   const { width: d, flops } = MODELS[model]
   if (flops) return flops
   const tokens = 197

@@ -5,7 +5,7 @@
  *     static void test_addition(void) {
  *         CHECK(1 + 1 == 2);
  *         CHECK_CLOSE(0.1 + 0.2, 0.3, 1e-12);
- *         CHECK_STATUS(VIT_ERR_NOT_FOUND, vit_read_file(&buffer, "no such file", 100, &error));
+ *         CHECK_STATUS(VIT_ERR_IO, vit_read_file(&buffer, "no such file", 100, &error));
  *     }
  *
  *     TEST_MAIN(TEST(test_addition))
