@@ -5,6 +5,7 @@
 #include "progress.h"
 #include "text_out.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -69,6 +70,11 @@ static int classify_all(vit_cli_engine *engine, const vit_cli_paths *paths, vit_
             continue;
         }
         int count = vit_top_classes(vit_session_logits(engine->session, 0), classes, k, top);
+        if (!isfinite(top->score)) {
+            vit_cli_complain("%s: the model's scores of it are no finite numbers", paths->items[i]);
+            failed++;
+            continue;
+        }
         if (json)
             print_json(engine->model, paths->items[i], top, count);
         else

@@ -2,6 +2,8 @@
 
 #include "limits.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -115,6 +117,13 @@ vit_status vit_cli_engine_see(vit_cli_engine *engine, const vit_image *image, vi
 
 vit_status vit_cli_engine_features(vit_cli_engine *engine, const char *path, vit_feature feature, float *row,
                                    vit_error *error) {
-    const vit_status status = vit_cli_engine_run(engine, path, error);
-    return status == VIT_OK ? vit_session_features(engine->session, 0, feature, row, error) : status;
+    vit_status status = vit_cli_engine_run(engine, path, error);
+    if (status == VIT_OK)
+        status = vit_session_features(engine->session, 0, feature, row, error);
+    for (int i = 0; status == VIT_OK && i < vit_model_feature_width(engine->model, feature); i++)
+        if (!isfinite(row[i])) {
+            snprintf(error->text, sizeof error->text, "%.300s: the model's features of it are no finite numbers", path);
+            status = error->status = VIT_ERR_FORMAT;
+        }
+    return status;
 }

@@ -1,10 +1,12 @@
 #include "index_file.h"
 
+#include "../base/hash.h"
 #include "options.h"
 #include "paths.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -44,8 +46,10 @@ static uint32_t checksum_of_record(const record *head, const char *path, const f
 
 /* ---- In memory ---- */
 
+/* Each process has its own hash, so that paths of a hostile index do not all want one slot. */
 static uint32_t place_of(const vit_cli_index *index, const char *path) {
-    return checksum_of(2166136261u, path, strlen(path)) & (uint32_t)(index->slot_count - 1);
+    const uint64_t hash = vit_hash((uintptr_t)index, path, strlen(path));
+    return (uint32_t)(hash ^ hash >> 32) & (uint32_t)(index->slot_count - 1);
 }
 
 /* The slot of a path, or the free one where it belongs. */
@@ -184,6 +188,9 @@ static long long read_record(const vit_cli_index *index, FILE *file, long long a
         return cannot_read(index);
     if (head->checksum != checksum_of_record(head, path, vector, index->width) || memchr(path, 0, head->path_bytes))
         return length == left ? 0 : damaged(index, at);
+    for (int i = 0; i < index->width; i++)
+        if (!isfinite(vector[i]))
+            return damaged(index, at);
     path[head->path_bytes] = 0;
     return length;
 }

@@ -125,7 +125,7 @@ vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const
         return vit_fail(error, VIT_ERR_CONFIG, "%s: crop_pct %g: expected more than 0 and at most 1", name,
                         p->crop_pct);
     for (int i = 0; i < 3; i++)
-        if (!(fabsf(c->preprocess.std[i]) > 0) || !isfinite(c->preprocess.mean[i]) || !isfinite(c->preprocess.std[i]))
+        if (!(fabsf(c->preprocess.std[i]) >= 1e-6f && fabsf(c->preprocess.std[i]) <= 1e6f && fabsf(c->preprocess.mean[i]) <= 1e6f))
             return vit_fail(error, VIT_ERR_CONFIG, "%s: pixel mean %g and standard deviation %g cannot be used", name,
                             c->preprocess.mean[i], c->preprocess.std[i]);
     return VIT_OK;

@@ -1,6 +1,8 @@
 /* Claims in JSON: reading members, and telling whose a text is. */
 #include "config_json.h"
 
+#include "../format/text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +122,7 @@ vit_status vit_read_channels(const vit_json_reader *r, const char *key, float ou
 void vit_read_text(const vit_json_reader *r, const char *key, char *out, size_t size) {
     const vit_json *value = vit_member(r, key);
     if (value && value->type == VIT_JSON_STRING)
-        snprintf(out, size, "%s", value->string);
+        snprintf(out, size, "%.*s", vit_utf8_prefix(value->string, size - 1), value->string);
 }
 
 /* id2label: {"0": "tench", ...}; label_names: ["tench", ...]. */

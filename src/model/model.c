@@ -1,5 +1,7 @@
 #include "model.h"
 
+#include "../format/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -90,6 +92,10 @@ vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int
     if (count != model->config.classes)
         return vit_fail(error, VIT_ERR_ARGUMENT, "labels: expected one name for each of the %d classes, found %d names",
                         model->config.classes, count);
+    for (int i = 0; i < count; i++)
+        if (!vit_utf8_name(labels[i], strlen(labels[i])))
+            return vit_fail(error, VIT_ERR_ARGUMENT, "labels: the name of class %d, \"%s\", is not UTF-8", i,
+                            vit_show(labels[i], strlen(labels[i])).text);
     char **copy;
     VIT_TRY(vit_alloc_for((void **)&copy, allocator, (size_t)count * sizeof *copy, "labels", error));
     memset(copy, 0, (size_t)count * sizeof *copy);

@@ -48,5 +48,5 @@ int vit_top_classes(const float *logits, int n, int k, vit_score *top) {
 }
 
 int vit_is_known(const vit_config *config, float best) {
-    return best * 100 >= (float)config->known_percent;
+    return !config->known_percent || best * 100 >= (float)config->known_percent;
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define CONSTANT_FEATURE 100 /* large, so that the penalty hardly touches the bias */
-#define LEAST_DEVIATION 1e-5
 
 struct problem {
     int examples, classes_count;

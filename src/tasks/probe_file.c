@@ -5,6 +5,7 @@
 #include "../base/file.h"
 #include "../format/container.h"
 #include "../format/safetensors.h"
+#include "../format/sort.h"
 #include "../format/text.h"
 
 #include <math.h>
@@ -152,19 +153,26 @@ static vit_status read_parts(vit_probe *probe, const vit_container *file, const 
     return VIT_OK;
 }
 
-static int all_finite(const double *values, size_t count) {
+/* So that no score of features in use overflows. */
+#define LARGEST 1e10
+
+static int all_within(const double *values, size_t count, double least, double most) {
     for (size_t i = 0; i < count; i++)
-        if (!isfinite(values[i]))
+        if (!(values[i] >= least && values[i] <= most))
             return 0;
     return 1;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* label.0, label.1, ..., in whatever order they stand. */
 static vit_status read_labels(vit_probe *probe, const vit_container *file, const char *name, vit_error *error) {
     const size_t count = (size_t)file->metadata_count;
     const char **labels;
-    VIT_TRY(vit_alloc_for((void **)&labels, &probe->allocator, (count + 1) * sizeof *labels, name, error));
-    memset(labels, 0, (count + 1) * sizeof *labels);
+    VIT_TRY(vit_alloc_for((void **)&labels, &probe->allocator, 2 * (count + 1) * sizeof *labels, name, error));
+    memset(labels, 0, 2 * (count + 1) * sizeof *labels);
     for (size_t i = 0; i < count; i++) {
         const vit_metadata *entry = &file->metadata[i];
         size_t number = 0;
@@ -178,8 +186,16 @@ static vit_status read_labels(vit_probe *probe, const vit_container *file, const
             labels[number] = entry->string;
     }
     vit_status status = VIT_OK;
-    for (int k = 0; labels[k] && status == VIT_OK; k++)
-        status = vit_probe_add_class(probe, labels[k], error);
+    size_t used = 0;
+    for (; labels[used] && status == VIT_OK; used++)
+        status = vit_probe_add_class(probe, labels[used], error);
+    const char **sorted = labels + count + 1;
+    memcpy(sorted, labels, used * sizeof *sorted);
+    vit_sort(sorted, used, sizeof *sorted, by_text);
+    for (size_t k = 1; k < used && status == VIT_OK; k++)
+        if (strcmp(sorted[k - 1], sorted[k]) == 0)
+            status = vit_fail(error, VIT_ERR_FORMAT, "%s: label \"%s\" is there twice", name,
+                              vit_show(sorted[k], strlen(sorted[k])).text);
     vit_release(&probe->allocator, labels);
     return status;
 }
@@ -218,12 +234,9 @@ static vit_status read_examples(vit_probe *probe, const vit_container *file, con
 static int is_sound(const vit_probe *probe) {
     const vit_classifier *fit = &probe->fit;
     const size_t width = (size_t)probe->width, classes = (size_t)probe->classes;
-    int sound = fit->l2 > 0 && isfinite(fit->l2) && fit->right >= 0 && fit->right <= probe->examples &&
-                all_finite(fit->mean, width) && all_finite(fit->scale, width) &&
-                all_finite(fit->weights, classes * width) && all_finite(fit->bias, classes);
-    for (size_t d = 0; d < width; d++)
-        sound = sound && fit->scale[d] > 0;
-    return sound;
+    return fit->l2 > 0 && isfinite(fit->l2) && fit->right >= 0 && fit->right <= probe->examples &&
+           all_within(fit->mean, width, -LARGEST, LARGEST) && all_within(fit->scale, width, LEAST_DEVIATION / 2, LARGEST) &&
+           all_within(fit->weights, classes * width, -LARGEST, LARGEST) && all_within(fit->bias, classes, -LARGEST, LARGEST);
 }
 
 static vit_status read_probe(vit_probe **out, const vit_container *file, const char *name, const unsigned char *bytes,

@@ -29,7 +29,9 @@ static float product(const float *a, const float *b, int width) {
 int vit_nearest(const float *vectors, int count, int width, const float *query, int k, vit_score *top) {
     int found = 0;
     for (int i = 0; i < count && k > 0; i++, vectors += width) {
-        const float score = product(vectors, query, width);
+        float score = product(vectors, query, width);
+        if (isnan(score))
+            score = -INFINITY;
         if (found == k && !(score > top[k - 1].score))
             continue;
         int place = found < k ? found++ : k - 1;

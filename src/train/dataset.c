@@ -34,9 +34,10 @@ static const char *class_name(const vit_dataset *d, int index) {
     return vit_dataset_text(d, ((const uint32_t *)(const void *)d->classes.data)[index]);
 }
 
-/* The slot of a class, or the free one where it belongs. */
+/* The slot of a class, or the free one where it belongs. Each process has its own hash, so that names of hostile archives
+ * do not all want one slot. */
 static int32_t *slot_of(const vit_dataset *d, const char *name, size_t length) {
-    for (uint64_t hash = vit_hash(VIT_HASH_BEGIN, name, length);; hash++) {
+    for (uint64_t hash = vit_hash((uintptr_t)d, name, length);; hash++) {
         int32_t *slot = &d->slots[hash & (uint64_t)(d->slot_count - 1)];
         const char *other = *slot ? class_name(d, *slot - 1) : NULL;
         if (!other || (strncmp(other, name, length) == 0 && !other[length]))
@@ -67,7 +68,9 @@ static vit_status make_slots(vit_dataset *d, vit_error *error) {
 static vit_status class_of(vit_dataset *d, const char *name, size_t length, int32_t *out, vit_error *error) {
     char text[LONGEST_CLASS + 1];
     uint32_t at;
-    length = length < LONGEST_CLASS ? length : LONGEST_CLASS;
+    if (!d->unlabelled && !vit_utf8_name(name, length))
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: the name of the class is not UTF-8", vit_show(name, length).text);
+    length = length < LONGEST_CLASS ? length : (size_t)vit_utf8_prefix(name, LONGEST_CLASS);
     VIT_TRY(make_slots(d, error));
     int32_t *slot = slot_of(d, name, length);
     if (!*slot) {
@@ -259,7 +262,6 @@ static vit_status name_by_folders(vit_dataset *d, const char *path, int first, v
         vit_entry *entry = (vit_entry *)(void *)d->entries.data + i;
         const char *picture = vit_dataset_text(d, entry->path), *name = picture + shared, *end = strchr(name, '/');
         size_t length = end ? (size_t)(end - name) : folder_of(picture, &name);
-        char copy[LONGEST_CLASS + 1]; /* texts may move */
         int32_t class_index = 0;
         if (entry->class_index >= 0)
             continue;
@@ -271,8 +273,7 @@ static vit_status name_by_folders(vit_dataset *d, const char *path, int first, v
         if (!length && !d->unlabelled)
             return vit_fail(error, VIT_ERR_FORMAT,
                             "%.200s: %.200s lies in no folder that names its class, and has no .cls", path, picture);
-        snprintf(copy, sizeof copy, "%.*s", (int)(length < LONGEST_CLASS ? length : LONGEST_CLASS), name);
-        VIT_TRY(class_of(d, copy, strlen(copy), &class_index, error));
+        VIT_TRY(class_of(d, name, length, &class_index, error));
         ((vit_entry *)(void *)d->entries.data)[i].class_index = class_index;
     }
     return VIT_OK;

@@ -212,6 +212,17 @@ def test_fewshot_errors(vit, tally, folder):
     write(probe, data[:begin] + struct.pack("<d", float("nan")) + data[begin + 8 :])
     result = vit.run(*predict, "--model", MODEL, paths[0])
     tally.check(result.status == 1 and "numbers that none can have" in result.err, "a broken classifier", result)
+    for name, value in (("weights", 1e308), ("scale", 5e-324), ("mean", -1e300)):
+        at = 8 + length + json.loads(data[8 : 8 + length])[name]["data_offsets"][0]
+        write(probe, data[:at] + struct.pack("<d", value) + data[at + 8 :])
+        result = vit.run(*predict, "--model", MODEL, paths[0])
+        tally.check(result.status == 1 and "numbers that none can have" in result.err, f"{name} of {value}", result)
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"]["label.1"] = header["__metadata__"]["label.0"]
+    header = json.dumps(header).encode()
+    write(probe, struct.pack("<Q", len(header)) + header + data[8 + length :])
+    result = vit.run(*predict, "--model", MODEL, paths[0])
+    tally.check(result.status == 1 and "is there twice" in result.err, "two classes of one name", result)
 
 
 DATA = os.environ.get("VIT_DATA", "../shared")

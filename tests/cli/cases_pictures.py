@@ -366,6 +366,20 @@ def test_eval_of_no_numbers(vit, tally, folder):
         write(f"{folder}/in/{c}.png", png(40, 48, c))
     result = vit.run("eval", "--model", f"{folder}/m", "--json", f"{folder}/in")
     tally.equal(lines(result), [{"images": CLASSES, "top1": 0, "top5": 0}], "scores that are NaN")
+    result = vit.run("classify", "--model", f"{folder}/m", f"{folder}/in/0.png")
+    tally.check(result.status == 1 and result.out == "" and "0.png: the model's scores" in result.err, "classify says so", result)
+    tensors["norm.bias"] = ("F32", [36], [math.nan] * 36)
+    write(f"{folder}/m/model.safetensors", safetensors(tensors))
+    for words in (["features", "--json"], ["search", f"{folder}/in"]):
+        result = vit.run(words[0], "--model", f"{folder}/m", *words[1:], f"{folder}/in/0.png")
+        tally.check(result.status == 1 and "nan" not in result.out and "0.png: the model's features" in result.err, f"{words[0]} says so", result)
+    config = json.loads(read(f"{MODEL}/config.json"))
+    for mean, std in (([0.5] * 3, [1e-44] * 3), ([3e38] * 3, [0.5] * 3)):
+        config["pretrained_cfg"] = {**config["pretrained_cfg"], "mean": mean, "std": std}
+        write(f"{folder}/odd/config.json", json.dumps(config))
+        write(f"{folder}/odd/model.safetensors", read(f"{MODEL}/model.safetensors"))
+        result = vit.run("classify", "--model", f"{folder}/odd", f"{folder}/in/0.png")
+        tally.check(result.status == 1 and "cannot be used" in result.err, f"pixels of mean {mean[0]} and deviation {std[0]}", result)
 
 
 def test_size(vit, tally, folder):

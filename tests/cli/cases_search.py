@@ -134,6 +134,14 @@ def test_search_errors(vit, tally, folder):
     result = vit.run("search", "--model", MODEL, "--index", index, root)
     tally.check(result.status == 1 and "is damaged at byte 64" in result.err, "a length is noticed", result)
     tally.equal(len(read(index)), len(whole), "and nothing is cut off")
+    (path_bytes,), (width,) = struct.unpack_from("<I", whole, 68), struct.unpack_from("<I", whole, 8)
+    record = whole[68 : 88 + path_bytes] + struct.pack("<f", float("nan")) + whole[88 + path_bytes + 4 : 88 + path_bytes + 4 * width]
+    checksum = 2166136261
+    for byte in record:
+        checksum = (checksum ^ byte) * 16777619 % 2**32
+    write(index, whole[:64] + struct.pack("<I", checksum) + record + whole[68 + len(record) :])
+    result = vit.run("search", "--model", MODEL, index, paths[0])
+    tally.check(result.status == 1 and "is damaged at byte 64" in result.err, "a vector that is no number, with a good checksum", result)
     write(index, whole[:40])
     result = vit.run("search", "--model", MODEL, index, paths[0])
     tally.check(result.status == 1 and "is no index of features" in result.err, "half a header", result)

@@ -308,6 +308,13 @@ def test_train_archives(vit, tally, folder):
     tally.check(result.status == 0 and json.loads(result.out)["images"] == 12, "shards are judged", result)
     result = vit.run("train", *SMALL, "--out", f"{folder}/h", f"{folder}/shards/0.tar", f"{folder}/absent.tar")
     tally.check(result.status == 1 and "absent.tar" in result.err, "one of several is absent", result)
+    if not vit.wasi: # whose names are UTF-8
+        for name in (b"caf\xe9", b"tea"):
+            path = os.fsencode(f"{folder}/latin/") + name
+            os.makedirs(path)
+            write(path + b"/1.png", png(16, 16, 1))
+        result = vit.run("train", *SMALL, "--out", f"{folder}/i", f"{folder}/latin")
+        tally.check(result.status == 1 and "caf?: the name of the class is not UTF-8" in result.err, "a folder's name of Latin-1", result)
     with tarfile.open(f"{folder}/folders.tar", "a") as tar:
         tar.addfile(tarfile.TarInfo("above/class 1/empty.png"))
     result = vit.run("train", *SMALL, "--steps", "8", "--out", f"{folder}/d", f"{folder}/folders.tar")

@@ -233,6 +233,25 @@ def test_convert_labels(vit, tally, folder):
     )
 
 
+def test_names_of_letters(vit, tally, folder):
+    """Names are cut between letters; class names that are no UTF-8 are refused before anything is written."""
+    config = json.loads(read(f"{MODEL}/config.json"))
+    write(f"{folder}/m/model.safetensors", read(f"{MODEL}/model.safetensors"))
+    for ahead in range(2):
+        config["architecture"] = "vit_" + "x" * ahead + "é" * 60
+        write(f"{folder}/m/config.json", json.dumps(config))
+        for name in ("out.gguf", "out.safetensors"):
+            result = vit.run("convert", f"{folder}/m", f"{folder}/{name}")
+            tally.check(result.status == 0, f"convert {config['architecture']} to {name}", result)
+            result = vit.run("info", f"{folder}/{name}")
+            tally.check(result.status == 0 and "é" * 28 in result.out and "�" not in result.out, f"{name} is read", result)
+    labels = write(f"{folder}/labels.txt", b"caf\xe9\nb\nc\nd\ne\nf\ng\n")
+    for words in (["convert", MODEL, f"{folder}/no.safetensors", "--labels", labels], ["classify", "--model", MODEL, "--labels", labels, f"{folder}/none.png"]):
+        result = vit.run(*words)
+        tally.check(result.status == 1 and 'the name of class 0, "caf?", is not UTF-8' in result.err, f"{words[0]} with labels of Latin-1", result)
+    tally.check(not os.path.exists(f"{folder}/no.safetensors"), "nothing is written")
+
+
 def test_convert_errors(vit, tally, folder):
     write(f"{folder}/in/model.safetensors", read(f"{MODEL}/model.safetensors"))
     write(f"{folder}/in/config.json", read(f"{MODEL}/config.json"))
