@@ -57,8 +57,8 @@ export class Client {
     return this.#request({ call: [method, images.map(compact), options] }, transfer, {}).finally(() => signal?.removeEventListener('abort', cancel))
   }
 
-  close() {
-    this.#fail(new VitError('disposed', 'this ViT was disposed'))
+  close(why) {
+    this.#fail(new VitError('disposed', why))
   }
 
   // Node ends when nothing is awaited any more.
@@ -71,7 +71,11 @@ export class Client {
     if (this.#failure) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
       const id = this.#ids++
-      this.#worker.postMessage({ id, ...message }, transfer)
+      try {
+        this.#worker.postMessage({ id, ...message }, transfer)
+      } catch (error) {
+        throw new VitError('argument', `what was given cannot be handed to the worker: ${error.message}`, { cause: error })
+      }
       this.#pending.set(id, { resolve, reject, ...extra })
       this.#hold()
     })

@@ -205,7 +205,7 @@ export class Engine {
   async #input(index, image, name, last, whole) {
     const wasm = this.#wasm
     if (isPixels(image)) {
-      wasm.setInput(index, image.pixels, image.layout === 'nchw')
+      wasm.setInput(index, image, name)
       if (whole) wasm.pictureOfInput()
       return
     }

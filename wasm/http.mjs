@@ -4,6 +4,7 @@ import { VitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
 import { iterate } from './stream.mjs'
 
 const DELAYS = [100, 400, 1600] // ms before a request is made again
+const PROGRESS = 4096 // bytes of an answer, after which it is no failure that it breaks
 const PATIENCE = 300000 // ms without a network
 const BUSY = [408, 429, 502, 503, 504] // statuses that pass
 
@@ -43,14 +44,19 @@ export async function openUrl(name, url, signal, spare) {
     response = await ask(name, url, signal)
   }
   if (!response.ok) refuse(name, response)
-  // Content-Length counts bytes on the wire: of a compressed answer it says nothing about the file.
   const { headers } = response
   const encoded = headers.has('content-encoding')
-  const total = (!encoded && Number(headers.get('content-length'))) || undefined
+  const total = lengthOf(headers)
   const isPage = /^text\/html/i.test(headers.get('content-type'))
   const first = iterate(response.body ?? new Blob().stream(), signal, spare)
   return { total, isPage, chunks: readOn(first, { name, url, total, encoded, tag: tagOf(headers) }, signal, spare) }
 }
+
+// Content-Length counts bytes on the wire: of a compressed answer it says nothing about the file.
+const lengthOf = (headers) => (!headers.has('content-encoding') && Number(headers.get('content-length'))) || undefined
+
+// Of Content-Range: the first byte, and how many the file has, NaN where that is not said.
+const rangeOf = (range) => (/^bytes (\d+)-\d*\/(.*)/.exec(range) ?? []).slice(1).map(Number)
 
 // What tells versions of a file apart. A weak ETag does not promise the same bytes.
 const tagOf = (headers) => [headers.get('etag'), headers.get('last-modified')].find((tag) => tag && !tag.startsWith('W/'))
@@ -58,6 +64,7 @@ const tagOf = (headers) => [headers.get('etag'), headers.get('last-modified')].f
 async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare) {
   let loaded = 0
   let skip = 0 // bytes of this answer that were there before
+  let begun = 0 // what was loaded when it came
   let failures = 0
   for (;;) {
     let cause
@@ -66,8 +73,8 @@ async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare
         const known = Math.min(skip, chunk.length)
         skip -= known
         if (known === chunk.length) continue
-        failures = 0
         loaded += chunk.length - known
+        if (loaded - begun >= PROGRESS) failures = 0
         yield chunk.subarray(known)
       }
       if (!(loaded < total)) return
@@ -93,13 +100,14 @@ async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare
       }
       if (!response || BUSY.includes(response.status)) continue
       if (!response.ok) refuse(name, response)
-      const begin = response.status === 206 ? Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? `bytes ${loaded}-`)?.[1]) : 0
+      const [begin, whole] = response.status === 206 ? rangeOf(response.headers.get('content-range') ?? `bytes ${loaded}-/*`) : [0, lengthOf(response.headers)]
       const now = tagOf(response.headers)
-      if (!(begin <= loaded) || (tag && now && tag !== now)) {
+      if (!(begin <= loaded) || (total && whole && total !== whole) || (tag && now && tag !== now)) {
         response.body?.cancel().catch(() => {})
         throw new VitError('http', `${name}: the file changed while it was read`)
       }
       skip = loaded - begin
+      begun = loaded
       chunks = iterate(response.body, signal, spare)
     }
   }

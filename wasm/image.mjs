@@ -70,7 +70,7 @@ export async function readImage(wasm, image, name, decode) {
   try {
     bytes = blob ? await bytesOf(blob) : new Uint8Array(image.buffer ?? image, image.byteOffset ?? 0, image.byteLength)
   } catch (error) {
-    throw new VitError('io', `${label}: ${error.message}`, { cause: error })
+    throw new VitError(blob ? 'io' : 'argument', `${label}: ${error.message}`, { cause: error })
   }
   wasm.decode(label, bytes)
 }

@@ -71,6 +71,7 @@ export async function loadSource(source, opening, { signal, onProgress = () => {
 // What an index says of the bytes of all its files, which is without their headers.
 function totalSize(bytes) {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes)).metadata.total_size
+    const size = JSON.parse(new TextDecoder().decode(bytes)).metadata.total_size
+    return Number.isSafeInteger(size) && size > 0 ? size : undefined
   } catch {} // the engine tells what is wrong
 }

@@ -313,11 +313,13 @@ export class Wasm {
     this.#call('image_close')
   }
 
-  // Normalised values, [height,width,3] or [3,height,width], as they are.
-  setInput(index, pixels, planar) {
-    const count = pixels.length / 3
-    const input = this.#view(Float32Array, this.#call('input', index), pixels.length)
-    if (!planar) return input.set(pixels)
+  // Normalised values, [height,width,3] or [3,height,width], as they are. name: for errors.
+  setInput(index, { pixels, height, width, layout }, name) {
+    const count = height * width
+    if (pixels.length !== 3 * count) // its buffer was given away or resized after the call
+      throw new VitError('argument', `${name}: pixels has ${pixels.length} values now, expected 3 x ${width} x ${height}`)
+    const input = this.#view(Float32Array, this.#call('input', index), 3 * count)
+    if (layout === 'nhwc') return input.set(pixels)
     for (let c = 0; c < 3; c++)
       for (let i = 0; i < count; i++) input[3 * i + c] = pixels[c * count + i]
   }

@@ -8,6 +8,8 @@ import { PIECE, giveBack, iterate, room } from './stream.mjs'
 
 const MODELS = ['model.safetensors', 'model.safetensors.index.json', 'model.gguf', 'model.npz'] // what a folder may have
 
+const WRONG = ['checksum', 'format', 'truncated', 'config', 'shape', 'missing-tensor', 'unsupported'] // says of files that they are, by themselves or together
+
 // All of it begins to come at once:
 // - head: a promise of { name, configs, index }: of the model, for messages; configs and index (of weights in several files, else
 //   undefined) are { name, bytes }
@@ -41,7 +43,7 @@ export function openSource(source, { signal, cache, limits } = {}) {
       controller.abort()
       for (const parts of opened) parts.return().catch(() => {}) // closes files
       // What is no model may be another the next time.
-      if (cache && ['checksum', 'format', 'truncated'].includes(error?.code)) await Promise.all(urls.map(forget)).catch(() => {})
+      if (cache && WRONG.includes(error?.code)) await Promise.all(urls.map(forget)).catch(() => {})
     }
   }
 }
@@ -69,6 +71,8 @@ async function locate({ folder, ...part }, reader) {
   throw new VitError(missing.code, `${part.name}: the folder has none of ${MODELS.join(', ')}: ${missing.message}`, { cause: missing.cause })
 }
 
+const noBytes = (name, chunk) => new VitError('argument', `${name}: the stream must hold bytes, not ${chunk?.constructor?.name ?? typeof chunk}`)
+
 async function* readFrom(located, file, reader) {
   const { name, opened } = await located
   const url = file && new URL(file, name).href
@@ -76,7 +80,7 @@ async function* readFrom(located, file, reader) {
   let loaded = 0
   yield { total }
   for await (const chunk of chunks) {
-    if (!ArrayBuffer.isView(chunk)) throw new VitError('argument', `${name}: the stream must hold bytes, not ${chunk?.constructor?.name ?? typeof chunk}`)
+    if (!ArrayBuffer.isView(chunk)) throw noBytes(name, chunk)
     loaded += chunk.byteLength
     yield new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   }
@@ -113,7 +117,8 @@ async function readConfigs(parts, reader) {
 async function bytesOf(name, { chunks }, most) {
   const pieces = []
   for await (const chunk of chunks) {
-    most -= chunk.length
+    if (!ArrayBuffer.isView(chunk)) throw noBytes(name, chunk)
+    most -= chunk.byteLength
     if (most < 0) throw new VitError('limit', `${name}: it goes on after all bytes that it may have (option limits.configBytes)`)
     pieces.push(new Blob([chunk]))
   }

@@ -8,6 +8,8 @@ import { files, pathToFileURL } from './host.mjs'
 export async function describeSource(source) {
   if (typeof source === 'string' || source instanceof URL) return describeUrl(await absolute(source))
   if (source && typeof source === 'object' && 'weights' in source) {
+    if (source.weights && typeof source.weights === 'object' && 'weights' in source.weights)
+      throw new VitError('argument', 'weights within weights: expected a URL, Blob, ArrayBuffer, typed array or ReadableStream')
     const { weights } = await describeSource(source.weights)
     return { configs: await Promise.all([source.config ?? []].flat().map(describeConfig)), weights }
   }
@@ -19,10 +21,21 @@ export async function describeSource(source) {
 const kind = (value) => (value === null ? 'null' : (value?.constructor?.name ?? typeof value))
 
 function describeBytes(source, name) {
+  if ((source instanceof ArrayBuffer || ArrayBuffer.isView(source)) && isGone(source)) throw new VitError('argument', `${name}: its bytes are gone: they were transferred`)
+  if (source instanceof ReadableStream && source.locked) throw new VitError('argument', `${name}: the stream is being read by somebody else`)
   if (source instanceof Blob) return { name: source.name || name, blob: source }
   if (source instanceof ArrayBuffer) return { name, bytes: new Uint8Array(source) }
   if (ArrayBuffer.isView(source)) return { name, bytes: new Uint8Array(source.buffer, source.byteOffset, source.byteLength) }
   if (source instanceof ReadableStream) return { name, stream: source }
+}
+
+// Whether bytes were given away.
+const isGone = (bytes) => {
+  try {
+    return !new Uint8Array(bytes.buffer ?? bytes)
+  } catch {
+    return true
+  }
 }
 
 // A URL, JSON text, its bytes, or the object that it says.
@@ -31,23 +44,33 @@ async function describeConfig(config) {
   if (typeof config === 'string' || config instanceof URL) return describeFile(await absolute(config))
   const part = describeBytes(config, 'config')
   if (part) return part
-  if (config && typeof config === 'object') return { name: 'config', text: JSON.stringify(config) }
+  if (config && typeof config === 'object') return { name: 'config', text: textOf(config) }
   throw new VitError('argument', `a model's config is a URL, JSON text, a Blob, bytes or an object, not ${kind(config)}`)
+}
+
+function textOf(config) {
+  try {
+    return JSON.stringify(config)
+  } catch (error) {
+    throw new VitError('argument', `a model's config cannot be written as JSON: ${error.message}`, { cause: error })
+  }
 }
 
 // Where the files of a model are that is loaded from this URL; shards lie beside their index.
 export async function addressesOf(source) {
+  if (source === undefined) return
+  if (!(source instanceof URL) && (typeof source !== 'string' || !source)) throw new VitError('argument', `the address of a model is a URL, not ${source === '' ? "''" : kind(source)}`)
   const { weights, configs } = await describeUrl(await absolute(source))
   const shards = weights.url.endsWith('.index.json') ? [new URL('.', weights.url).href] : []
   return [...configs.map(({ url }) => url), weights.url, ...shards]
 }
 
-// In Node what is not a URL is a path.
+// In Node what is not a URL is a path, also one with a colon.
 async function absolute(source) {
+  if (pathToFileURL && !(source instanceof URL) && !/^(https?|file|blob|data):/i.test(source)) return pathToFileURL(`${source}`)
   try {
     return new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href)
   } catch {
-    if (pathToFileURL) return pathToFileURL(source)
     throw new VitError('argument', `'${source}' is not a URL`)
   }
 }

@@ -132,7 +132,7 @@ export default function define({
       const { height, width } = this.info
       if (image.height !== height || image.width !== width)
         throw new VitError('argument', `step: image ${index}: normalised pixels of ${image.height}x${image.width}, the network is trained on ${height}x${width}`)
-      wasm.setInput(index, image.pixels, image.layout === 'nchw')
+      wasm.setInput(index, image, `image ${index}`)
     }
   }
 
@@ -160,7 +160,7 @@ export default function define({
       ]
       const trainer = new Trainer()
       const chosen = { ...loaded, threads, compute: 'f32', modules: MODULES, settings, labels: classes, size: sides(size), batch }
-      trainer.#engine = await (worker ? Client : TrainingEngine).open(openSource(source, { signal, cache }), chosen, { signal, onProgress() {} })
+      trainer.#engine = await (worker ? Client : TrainingEngine).open(openSource(source, { signal, cache, limits: loaded.limits }), chosen, { signal, onProgress() {} })
       trainer.labels = classes ? [...classes] : labels
       return trainer
     }
@@ -183,7 +183,7 @@ export default function define({
     dispose() {
       if (this.#disposed) return
       this.#disposed = true
-      this.#engine.close()
+      this.#engine.close('this trainer was disposed')
     }
 
     async #ask(method, images, options, signal) {

@@ -64,11 +64,11 @@ export class ViT {
   }
 
   static async cacheSize(url) {
-    return cacheSize(url && (await addressesOf(url)))
+    return cacheSize(await addressesOf(url))
   }
 
   static async clearCache(url) {
-    return clearCache(url && (await addressesOf(url)))
+    return clearCache(await addressesOf(url))
   }
 
   get info() {
@@ -141,7 +141,7 @@ export class ViT {
     if (this.#disposed) return
     this.#disposed = true
     this.#loaded = undefined
-    this.#engine.close()
+    this.#engine.close('this ViT was disposed')
   }
 
   // Means over the images.
@@ -174,7 +174,7 @@ export class ViT {
 
   async #call(method, image, options, signal) {
     const images = Array.isArray(image) ? image : [image]
-    const snapshots = images.map((one, i) => snapshot(one, Array.isArray(image) ? `image ${i}` : 'image'))
+    const snapshots = Array.from(images, (one, i) => snapshot(one, Array.isArray(image) ? `image ${i}` : 'image')) // also where it has holes
     try {
       const answers = await this.#intake.hand(snapshots, signal, (ready) => {
         this.#check(signal)

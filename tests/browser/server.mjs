@@ -4,9 +4,9 @@
 //   /every/path/...   an HTML page, as servers of single-page applications answer
 // Queries make answers go wrong: status=N, html, cut=N (the connection ends after N bytes), stall=N (nothing comes after N
 // bytes), chunk=N (pieces of N bytes), nolength, gzip, flaky=N (each answer ends after N bytes), norange, changing (another version
-// each time), reset (connections that end early are reset), redirect (to such a page), bomb=N (N MiB of spaces, compressed).
+// each time), growing (a longer file, later), reset (connections that end early are reset), redirect (to such a page), bomb=N (N MiB of spaces, compressed).
 // name=X&times=N limits flaky, and busy (503), to the first N answers to that name; gone: all after
-// them are 404. body=TEXT: that.
+// them are 404. body=TEXT: that, of a name the first N times.
 
 import { createServer } from 'node:http'
 import { readFile } from 'node:fs/promises'
@@ -51,7 +51,7 @@ export async function startServer({ isolated = true, built } = {}) {
     if (query.has('busy') && early) return send(503, 'text/plain', 'later')
     if (query.has('gone') && !early) return send(404, 'text/plain', 'gone')
     if (query.has('status')) return send(Number(query.get('status')), 'text/plain', 'as asked')
-    const body = query.has('body') ? Buffer.from(query.get('body')) : await readFile(fileOf(pathname, built) ?? '').catch(() => null)
+    const body = query.has('body') && early ? Buffer.from(query.get('body')) : await readFile(fileOf(pathname, built) ?? '').catch(() => null)
     if (!body) return send(404, 'text/html', '<!DOCTYPE html><title>404 Not Found</title>')
     await sendBody(request, response, body, pathname, query, early)
   }
@@ -66,7 +66,7 @@ export async function startServer({ isolated = true, built } = {}) {
     const [, from] = /^bytes=(\d+)-$/.exec(request.headers.range ?? '') ?? []
     const partly = from && !query.has('norange') && [undefined, type.etag].includes(request.headers['if-range'])
     const begin = partly ? Number(from) : 0
-    if (partly) type['content-range'] = `bytes ${begin}-${body.length - 1}/${body.length}`
+    if (partly) type['content-range'] = `bytes ${begin}-${body.length - 1}/${body.length + (query.has('growing') ? 75 : 0)}`
     response.writeHead(partly ? 206 : 200, query.has('nolength') ? type : { ...type, 'content-length': body.length - begin })
     response.flushHeaders()
     const flaky = query.has('flaky') && early

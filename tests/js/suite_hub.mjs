@@ -35,6 +35,29 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       equal(seen.at(-1)[0] === seen.at(-1)[1], true, 'progress ends')
     })
 
+    test('sources that cannot be read are the caller\'s fault', async () => {
+      const [weights, config] = [await bytesOf(FILE), await bytesOf(TIMM + 'config.json')]
+      const given = weights.slice()
+      structuredClone(given.buffer, { transfer: [given.buffer] })
+      await rejects(load({ config, weights: given }), 'argument', 'transferred')
+      const itself = {}
+      itself.weights = itself
+      await rejects(load(itself), 'argument', 'weights within weights')
+      for (const wrong of [itself, { depth: 1n }]) await rejects(load({ config: wrong, weights }), 'argument', 'config')
+      const stream = streamOf(weights, [1000])
+      stream.getReader()
+      await rejects(load({ config, weights: stream }), 'argument', 'stream')
+      const buffers = new ReadableStream({ start: (c) => (c.enqueue(new ArrayBuffer(9)), c.close()) })
+      await rejects(load({ config: buffers, weights }), 'argument', 'ArrayBuffer')
+      for (const wrong of ['', 5, null, {}]) for (const call of ['cacheSize', 'clearCache']) await rejects(ViT[call](wrong), 'argument', 'URL')
+      if (inNode) await rejects(load('a:b.gguf'), 'io', 'a:b.gguf', 'no such file')
+      const totals = []
+      const index = { ...JSON.parse(new TextDecoder().decode(await bytesOf('built/several/model.safetensors.index.json'))), metadata: { total_size: '<img>' } }
+      const body = encodeURIComponent(JSON.stringify(index))
+      await using({ config: url(TIMM + 'config.json'), weights: url(`built/several/model.safetensors.index.json?body=${body}`) }, { onProgress: ({ total }) => totals.push(typeof total) }, () => {})
+      assert(totals.every((type) => type !== 'string'), `what an index says of its size: ${totals}`)
+    })
+
     test('what is wrong with a folder is named', async () => {
       await rejects(load(url('built/nowhere/')), 'http', 'built/nowhere/', 'model.safetensors.index.json', 'model.gguf', '404')
       if (inNode) await rejects(load(has.built + '/'), 'io', 'js-test/node/', 'model.gguf')
@@ -56,6 +79,8 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       await using(url(`${FILE}?flaky=20000`), { onProgress: (progress) => progress.phase === 'weights' && loaded.push(progress.loaded) }, () => {})
       equal(loaded, [...loaded].sort((a, b) => a - b), 'progress grows')
       await rejects(load(url(`${FILE}?flaky=50000&changing`)), 'http', 'model.safetensors', 'changed')
+      await rejects(load(url(`${FILE}?flaky=50000&growing`)), 'http', 'model.safetensors', 'changed')
+      await rejects(load(url(`${FILE}?flaky=1`)), 'truncated', 'model.safetensors') // a byte is no progress
       await rejects(load(url(`${FILE}?flaky=50000&gone&times=1&${fresh()}`)), 'http', 'model.safetensors', '404')
       await rejects(load(url(`${FILE}?busy`)), 'http', '503')
       const controller = new AbortController()
@@ -129,6 +154,10 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       await rejects(load(once), 'http', '404')
       await rejects(load(once, { cache: true, sha256: '0'.repeat(64) }), 'checksum')
       await rejects(load(once, { cache: true }), 'http', '404') // what was wrong is not kept
+      const strange = { config: url(`${TIMM}config.json?body={"error":"later"}&times=1&${fresh()}`), weights: url(FILE) }
+      await rejects(load(strange, { cache: true }), 'config')
+      equal(await ViT.cacheSize(strange.config), 0, 'a config that was none is not kept')
+      equal(await logitsOf(strange, { cache: true }), wanted, 'the right one, when it comes')
       const controller = new AbortController()
       await rejects(load(url(`${FILE}?stall=60000`), { cache: true, signal: controller.signal, onProgress: ({ loaded }) => loaded > 5000 && controller.abort() }), 'cancelled')
       await pause()

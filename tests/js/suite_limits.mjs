@@ -1,4 +1,4 @@
-// The part of the suite about what is too large: limits that are options, memory that cannot be had.
+// The part of the suite about memory: limits that are options, what cannot be had, what changes while it waits.
 
 import { assert, describe, equal, rejects, test } from './harness.mjs'
 
@@ -31,6 +31,32 @@ export function defineLimits({ url, bytesOf, load, using, some, options, long })
           await rejects(vit.classify(new Blob([new Uint8Array(48 << 20)])), 'unsupported', '0x00')
           equal(vit.info.memory.wasm, wasm, 'memory after 48 MiB that are no picture')
         }))
+
+    test('pixels that are given away or resized after the call', () =>
+      using(url(TIMM), {}, async (vit) => {
+        const wanted = await vit.logits(some(32, 32))
+        const settled = (call) => call.then((found) => equal(found, wanted, 'in time'), (error) => equal(error.code, 'argument', error.message)) // it may have been posted by then
+        for (const layout of ['nhwc', 'nchw']) {
+          const { pixels } = some(32, 32)
+          const given = vit.logits({ pixels, width: 32, height: 32, layout })
+          structuredClone(pixels.buffer, { transfer: [pixels.buffer] })
+          await given.then((found) => layout === 'nhwc' && equal(found, wanted), (error) => equal(error.code, 'argument', error.message))
+        }
+        if (ArrayBuffer.prototype.resize) {
+          const buffer = new ArrayBuffer(4 * 3072, { maxByteLength: 4 * 3072 * 64 })
+          const pixels = new Float32Array(buffer)
+          pixels.set(some(32, 32).pixels)
+          const resized = vit.logits({ pixels, width: 32, height: 32 })
+          buffer.resize(4 * 3072 * 64)
+          pixels.fill(1e9, 3072)
+          await settled(resized)
+        }
+        const bytes = await bytesOf(PHOTO)
+        structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+        await rejects(vit.logits(bytes), 'argument')
+        await rejects(vit.logits([, some(32, 32)]), 'argument', 'image 0')
+        equal(await vit.logits(some(32, 32)), wanted, 'the engine is whole')
+      }))
 
     if (long && !options.worker)
       test('memory that cannot grow is out-of-memory, and the engine goes on', async () => {
