@@ -104,7 +104,11 @@ function sendText(request, response, type, text) {
     response.end(request.method === 'HEAD' ? undefined : text);
 }
 
+// Names of this machine: a page elsewhere whose name leads here is no page of ours, and may not read the model.
+const isHere = (host) => /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(host ?? '');
+
 async function answer(request, response, model) {
+    if (!isHere(request.headers.host)) throw new Refusal(421, 'Misdirected request');
     if (request.method !== 'GET' && request.method !== 'HEAD') throw new Refusal(405, 'Only GET and HEAD', { Allow: 'GET, HEAD' });
     let path;
     try {

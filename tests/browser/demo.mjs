@@ -92,6 +92,8 @@ async function testServer(base) {
     check(answer.status === 404 && answer.body.length < 20, `serve: ${path} is refused, not ${answer.status}`)
   }
   check((await ask(base, '/web/%zz')).status === 400, 'serve: a malformed address')
+  for (const [host, status] of [['localhost', 200], ['[::1]:80', 200], ['evil.example', 421], ['localhost.evil.example', 421], ['127.0.0.1@evil.example', 421]])
+    check((await ask(base, '/model/config.json', { headers: { Host: host } })).status === status, `serve: the name ${host}`)
   for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND'])
     check((await ask(base, '/web/', { method }).then(({ status, headers }) => status === 405 && headers.allow === 'GET, HEAD')), `serve: ${method} is refused`)
   for (const [to, inside] of [['/etc', 'hostname'], [root, 'package.json'], [join(root, 'package.json'), '']]) {
