@@ -67,7 +67,7 @@ typedef struct vit_train_options {
     double rate;            /* the highest (1e-3) */
     double final_rate;      /* where the schedule ends (0) */
     int64_t warmup, updates; /* updates: how many; the first has rate 0 if there is a warm-up (0, 1) */
-    const char *freeze;     /* weights that stay as they are: beginnings of names, with commas between ("blocks.0.,norm");
+    const char *freeze;     /* weights that stay as they are: beginnings of names up to a . or _, with commas between ("blocks.0,norm");
                              * read while opening. NULL: none */
     float corrupt;          /* of models that predict patches (decoder mean3bit, down4x4, regression), the share of each
                              * picture's patches that are corrupted and predicted (0.5) */
@@ -79,7 +79,8 @@ typedef struct vit_train_options {
 vit_train_options vit_default_train_options(void);
 
 /* A model to fine-tune: that of `from` with a new head of zeros for `classes` classes, without pre_logits, and positions
- * interpolated for pictures of height x width (0: as they are). labels [classes], or NULL. */
+ * interpolated for pictures of height x width (0: as they are; VIT_ERR_UNSUPPORTED for relative ones). labels [classes], or
+ * NULL. */
 vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, int height, int width,
                            const char *const *labels, vit_error *error);
 
@@ -122,7 +123,7 @@ const vit_model *vit_trainer_model(const vit_trainer *trainer);
 /* The one with averaged parameters; NULL without polyak. */
 const vit_model *vit_trainer_average(const vit_trainer *trainer);
 /* VIT_ERR_ARGUMENT for the first of the beginnings (vit_train_options.freeze) that no weight of the model has, which a
- * trainer passes over. */
+ * trainer passes over, and where nothing is left to train. */
 vit_status vit_train_check_freeze(const vit_model *model, const char *freeze, vit_error *error);
 /* The rate of an update, counted from 0. */
 double vit_train_rate(const vit_train_options *options, int64_t update);
@@ -159,6 +160,10 @@ vit_status vit_dataset_picture(const vit_dataset *dataset, int index, vit_image 
 int vit_dataset_class(const vit_dataset *dataset, int index);
 int vit_dataset_classes(const vit_dataset *dataset);
 const char *vit_dataset_class_name(const vit_dataset *dataset, int index); /* NULL past the end */
+/* A number of the names of pictures and of their folders, in their order, of sizes in archives, and of the classes. */
+uint64_t vit_dataset_hash(const vit_dataset *dataset);
+/* How many files in folders whose pictures are taken have another ending; the first of them to *first. */
+int vit_dataset_passed_over(const vit_dataset *dataset, const char **first);
 
 /* Marks with 1 that part of `count` pictures, by chance of the seed, the others with 0. */
 void vit_train_hold_out(uint8_t *marks, int count, double part, uint64_t seed);

@@ -40,8 +40,16 @@ static int matches(const char *label, const char *name, size_t length) {
     }
 }
 
+/* A label as it stands; else one that matches. */
 static int index_of_label(const vit_model *model, const char *name, size_t length) {
     int found = NOT_A_CLASS;
+    for (int i = 0; i < vit_model_config(model)->classes; i++) {
+        const char *label = vit_model_label(model, i);
+        if (label && strncmp(label, name, length) == 0 && !label[length])
+            found = found == NOT_A_CLASS ? i : MORE_THAN_ONE;
+    }
+    if (found != NOT_A_CLASS)
+        return found;
     for (int i = 0; i < vit_model_config(model)->classes; i++) {
         const char *label = vit_model_label(model, i);
         if (label && matches(label, name, length))

@@ -176,17 +176,40 @@ static void close_material(material *m) {
     free(m->held_out);
 }
 
-static void introduce(const material *m, int pictures, const vit_cli_training *t) {
+static void introduce(const request *r, const material *m) {
     const vit_config *c = vit_model_config(m->model);
     char classes[32] = "";
+    const char *first;
+    const int passed_over = vit_dataset_passed_over(m->data, &first);
+    if (passed_over)
+        vit_cli_complain("%d file%s passed over, no .jpg, .jpeg or .png%s; the first: %s", passed_over,
+                         passed_over == 1 ? " is" : "s are",
+                         r->command == &pretrain_command ? "" : " in a folder that names a class", first);
+    if (r->subset > vit_dataset_count(m->data))
+        vit_cli_complain("--subset %d: there are %d pictures", r->subset, vit_dataset_count(m->data));
     if (c->classes)
         snprintf(classes, sizeof classes, ", %d classes", c->classes);
     vit_cli_line(stderr, "vit: %s, %lld parameters, %dx%d pixels%s", c->architecture,
                  (long long)vit_model_parameters(m->model), c->image_height, c->image_width, classes);
+}
+
+/* Of a run on so many pictures. From scratch an average must outlive the first weights: no more than LASTING of it is theirs. */
+static vit_train_options options_for(const request *r, int pictures) {
+    enum { LASTING = 20 /* one part of */ };
+    vit_train_options o = vit_cli_train_options(&r->settings, pictures);
+    const double most = pow(1.0 / LASTING, 1 / (double)o.updates);
+    if (r->command != &finetune_command && o.polyak > most)
+        o.polyak = most;
+    return o;
+}
+
+static void introduce_run(const request *r, const material *m, int pictures, const vit_cli_training *t) {
     vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %d pictures, %.0f MB", pictures,
                  (long long)t->options.updates, t->options.batch * t->options.accumulate,
                  (double)vit_trainer_bytes(m->model, &t->options) * 1e-6);
-    if (t->options.warmup >= t->options.updates && t->options.warmup > 1)
+    if (t->options.polyak < r->settings.average)
+        vit_cli_complain("--average %g is too long for so few updates: %.4g is taken", r->settings.average, t->options.polyak);
+    if (t->options.warmup >= t->options.updates && t->options.warmup > 0)
         vit_cli_complain("the warm-up of %lld updates does not end before the run: the rate never reaches %g",
                          (long long)t->options.warmup, t->options.rate);
 }
@@ -215,7 +238,7 @@ static int try_rate(vit_cli_training *run, const request *r, int rate, double *a
 }
 
 /* The rate that does best on the pictures held out, each tried for the whole length. */
-static int choose_rate(vit_cli_training *run, const request *r) {
+static int try_rates(vit_cli_training *run, const request *r) {
     double best = -1, chosen = 0;
     for (int i = 0; i < r->rate_count; i++) {
         double accuracy;
@@ -240,6 +263,20 @@ static int choose_rate(vit_cli_training *run, const request *r) {
     return VIT_CLI_OK;
 }
 
+/* Meanwhile no other run may begin in the folder. */
+static int choose_rate(vit_cli_training *run, const request *r) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/log.jsonl", r->out);
+    FILE *log = fopen(path, "a");
+    if (!log) {
+        vit_cli_complain("%s: cannot be written: %s", path, strerror(errno));
+        return VIT_CLI_FAILED;
+    }
+    const int status = vit_cli_lock(log, path) ? try_rates(run, r) : VIT_CLI_FAILED;
+    fclose(log);
+    return status;
+}
+
 /* The one that was chosen when the run was begun. */
 static int resume_rate(vit_cli_training *run, const request *r, double begun) {
     run->options.rate = begun;
@@ -252,12 +289,14 @@ static int resume_rate(vit_cli_training *run, const request *r, double begun) {
 
 /* Once the rate is chosen, those held out are trained on too (appendix B.1.1 of the paper). pictures: how many then. */
 static void train_on_all(vit_cli_training *run, const request *r, material *m, int pictures) {
-    const vit_train_options whole = vit_cli_train_options(&r->settings, pictures);
+    const vit_train_options whole = options_for(r, pictures);
     for (int i = 0; i < vit_dataset_count(m->data); i++)
         m->held_out[i] = m->held_out[i] == 1 ? 0 : m->held_out[i];
     run->tests_held_out = 0;
     run->options.updates = whole.updates;
     run->options.warmup = whole.warmup;
+    run->options.polyak = whole.polyak;
+    introduce_run(r, m, pictures, run);
 }
 
 static int train(const request *r, material *m) {
@@ -291,7 +330,7 @@ static int train(const request *r, material *m) {
         .test = m->test,
         .held_out = m->held_out,
         .tests_held_out = held > 0,
-        .options = vit_cli_train_options(&r->settings, vit_dataset_count(m->data) - left_out),
+        .options = options_for(r, vit_dataset_count(m->data) - left_out),
         .augment = vit_cli_augment(&r->settings),
         .loaders = r->loaders,
         .evaluate_epochs = r->evaluate,
@@ -305,7 +344,8 @@ static int train(const request *r, material *m) {
     run.options.freeze = r->freeze;
     if (r->holdout > 0 && !held && r->rate_count < 2)
         vit_cli_complain("--holdout %g of %d pictures is none", r->holdout, vit_dataset_count(m->data));
-    introduce(m, vit_dataset_count(m->data) - left_out, &run);
+    introduce(r, m);
+    introduce_run(r, m, vit_dataset_count(m->data) - left_out, &run);
     double accuracy;
     if (r->rate_count > 1) {
         const vit_dataset *test = run.test;
@@ -316,7 +356,8 @@ static int train(const request *r, material *m) {
         run.test = NULL; /* choosing looks at no test picture */
         status = begun > 0 ? resume_rate(&run, r, begun) : choose_rate(&run, r);
         run.test = test;
-        train_on_all(&run, r, m, vit_dataset_count(m->data) - left_out + held);
+        if (status == VIT_CLI_OK && !r->subset) /* which are so many, whatever they are for */
+            train_on_all(&run, r, m, vit_dataset_count(m->data) - left_out + held);
     }
     if (status == VIT_CLI_OK)
         status = vit_cli_train_run(&run, &accuracy);
@@ -352,7 +393,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     const vit_cli_option base[] = {
         VIT_CLI_MODEL_OPTIONS(r->model),
         {"freeze", "NAMES", VIT_CLI_TEXT, &r->freeze, 0, 0,
-         "weights that stay as they are: beginnings of their names, with commas between"},
+         "weights that stay as they are: beginnings of their names, up to a . or _, with commas between"},
     };
     const vit_cli_option shared[] = {
         {"out", "DIR", VIT_CLI_TEXT, &r->out, 0, 0, "the run's folder; made if it is not there"},

@@ -251,10 +251,8 @@ static int64_t settings_of(const vit_cli_training *run) {
     };
     uint64_t hash = vit_hash(vit_hash(VIT_HASH_BEGIN, values, sizeof values), network, sizeof network);
     hash = vit_hash(hash, o->freeze ? o->freeze : "", o->freeze ? strlen(o->freeze) : 0);
-    for (int i = 0; i < vit_dataset_classes(run->data); i++) {
-        const char *name = vit_dataset_class_name(run->data, i);
-        hash = vit_hash(hash, name, strlen(name) + 1);
-    }
+    const uint64_t data[] = {vit_dataset_hash(run->data), run->test ? vit_dataset_hash(run->test) : 0};
+    hash = vit_hash(vit_hash(hash, data, sizeof data), run->held_out, (size_t)vit_dataset_count(run->data));
     return (int64_t)hash;
 }
 
@@ -318,7 +316,8 @@ static int resume(progress *p, const char *state, const char *log) {
     for (int i = NOTE_UPDATES; i <= NOTE_SETTINGS; i++)
         if (note[i] != now[i]) {
             vit_cli_complain("%s: the run was begun with other %s: it cannot go on with these", state,
-                             i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule, pictures, classes or network"
+                             i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule, augmentation or network, or with other "
+                                                  "pictures, in another order, held out or to test on"
                                                 : "pictures, batches, length or rate");
             return VIT_CLI_FAILED;
         }
@@ -328,21 +327,23 @@ static int resume(progress *p, const char *state, const char *log) {
     return cut_log(p, log, note[NOTE_LOG]);
 }
 
-/* Whether the log, and what else stands without a state, is nothing that would be missed: a run begins its log before it has
- * a state. */
-static int is_free(const char *folder) {
+/* Whether the log, and what else stands without a state, is nothing that would be missed. A run that goes on may have been
+ * killed before it had a state: it began its log, or kept the best model of a first evaluation. */
+static int is_free(const char *folder, int resume) {
     static const char begins[] = "{\"update\":";
-    char log[4096], model[4096], line[sizeof begins] = "";
+    char log[4096], model[4096], best[4096], line[sizeof begins] = "";
     path_in(log, sizeof log, folder, "log.jsonl");
     FILE *file = fopen(log, "rb");
     const size_t got = file ? fread(line, 1, sizeof begins - 1, file) : 0;
     if (file)
         fclose(file);
     path_in(model, sizeof model, folder, MODEL);
-    if (access(model, F_OK) != 0 && memcmp(line, begins, got) == 0)
+    path_in(best, sizeof best, folder, BEST);
+    const int has_model = access(model, F_OK) == 0 || (!resume && access(best, F_OK) == 0);
+    if (!has_model && (resume ? memcmp(line, begins, got) == 0 : got == 0))
         return 1;
     vit_cli_complain("%s holds %s, but no state of a run to go on with: choose another folder", folder,
-                     access(model, F_OK) == 0 ? "a model" : "a log that is not of vit");
+                     has_model ? "a model" : memcmp(line, begins, got) == 0 ? "a log" : "a log that is not of vit");
     return 0;
 }
 
@@ -364,7 +365,7 @@ int vit_cli_train_begun(const char *folder, int resume, double *rate) {
         return VIT_CLI_FAILED;
     }
     if (access(state, F_OK) != 0)
-        return is_free(folder) ? VIT_CLI_OK : VIT_CLI_FAILED;
+        return is_free(folder, resume) ? VIT_CLI_OK : VIT_CLI_FAILED;
     if (!resume) {
         vit_cli_complain("%s holds a run: --resume goes on with it, or choose another folder", folder);
         return VIT_CLI_FAILED;
@@ -421,6 +422,10 @@ static int evaluate_and_note(progress *p) {
     p->is_due = accuracy < 0 && interrupted;
     if (accuracy < 0)
         return interrupted && !p->has_diverged ? VIT_CLI_OK : VIT_CLI_FAILED;
+    if (isnan(accuracy) && p->run->is_trial) {
+        vit_cli_complain("no picture that is held out can be read, so no rate can be chosen");
+        return VIT_CLI_FAILED;
+    }
     if (isnan(accuracy)) {
         vit_cli_complain("no picture to test on can be read: the run goes on without");
         return VIT_CLI_OK;
@@ -537,6 +542,10 @@ int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
     }
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
+#ifdef SIGHUP /* a terminal that is closed, unless nohup says otherwise */
+    if (signal(SIGHUP, SIG_IGN) != SIG_IGN)
+        signal(SIGHUP, interrupt);
+#endif
     int status = open_files(&p);
     p.first = p.last.update = vit_trainer_updates(p.trainer);
     const int is_over = p.first >= run->options.updates;

@@ -26,18 +26,18 @@ static const struct recipe {
       .epochs = 60, .batch = 64, .accumulate = 1, .optimizer = SGD, .rate = 0.1, .warmup_epochs = 1, .weight_decay = 5e-4,
       .clip = 1, .average = 0.999, .schedule = VIT_SCHEDULE_LINEAR, .smoothing = 0.1, .pad = 4, .flip = 0.5}},
     {"paper-imagenet", "train", "table 3: ViT on ImageNet, 300 epochs",
-     {.arch = "vit_base_patch16_224", .epochs = 300, .batch = 32, .accumulate = 128, .rate = 3e-3, .warmup = 10000,
+     {.arch = "vit_base_patch16_224", .hidden_head = VIT_CLI_LIKE_NETWORK, .epochs = 300, .batch = 32, .accumulate = 128, .rate = 3e-3, .warmup = 10000,
       .weight_decay = 0.3, .clip = 1, .schedule = VIT_SCHEDULE_COSINE, .dropout = 0.1, .crop = 0.05, .flip = 0.5}},
     {"paper-imagenet21k", "train", "table 3: ViT-B on ImageNet-21k, 90 epochs",
-     {.arch = "vit_base_patch16_224", .epochs = 90, .batch = 32, .accumulate = 128, .rate = 1e-3, .warmup = 10000,
+     {.arch = "vit_base_patch16_224", .hidden_head = VIT_CLI_LIKE_NETWORK, .epochs = 90, .batch = 32, .accumulate = 128, .rate = 1e-3, .warmup = 10000,
       .weight_decay = 0.03, .final_rate = 1e-5, .schedule = VIT_SCHEDULE_LINEAR, .dropout = 0.1, .crop = 0.05, .flip = 0.5}},
     {"paper-jft", "train", "table 3: on JFT-300M, rate and epochs by --arch (ViT-B: 7)",
-     {.arch = "vit_base_patch16_224", .epochs = 7, .batch = 32, .accumulate = 128, .rate = 8e-4, .warmup = 10000,
+     {.arch = "vit_base_patch16_224", .hidden_head = VIT_CLI_LIKE_NETWORK, .epochs = 7, .batch = 32, .accumulate = 128, .rate = 8e-4, .warmup = 10000,
       .weight_decay = 0.1, .final_rate = 1e-5, .schedule = VIT_SCHEDULE_LINEAR, .crop = 0.05, .flip = 0.5}},
     {"plain", "finetune", "SGD with momentum, as the paper fine-tunes",
      {.epochs = 5, .batch = 32, .accumulate = 4, .optimizer = SGD, .rate = 0.01, .warmup_epochs = 0.3, .clip = 1,
       .schedule = VIT_SCHEDULE_COSINE, .crop = 0.35, .flip = 0.5}},
-    {"paper-imagenet", "finetune", "table 4: ImageNet, 20,000 steps (rates 0.003, 0.01, 0.03, 0.06)",
+    {"paper-imagenet", "finetune", "table 4: ImageNet, 20,000 steps (rates 0.003, 0.01, 0.03, 0.06; --size 512 for L/16, 518 for H/14)",
      {.steps = 20000, .batch = 32, .accumulate = 16, .optimizer = SGD, .bf16_momentum = 1, .rate = 0.03, .warmup = 500,
       .clip = 1, .average = 0.9999, .size = {384, 384}, .schedule = VIT_SCHEDULE_COSINE, .crop = 0.05, .flip = 0.5}},
     {"paper-cifar", "finetune", "table 4: CIFAR-10 and 100, 10,000 steps (rates 0.001, 0.003, 0.01, 0.03)",
@@ -203,8 +203,8 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
         return status;
     if (!c->resnet.stem_width && (s->stem_width || s->stem_size || s->stem_stride || s->norm_groups || s->unit_width || s->units[0]))
         return refuse(c, "--stem-width, --stem-size, --stem-stride, --norm-groups, --unit-width and --units are for convolutions", error);
-    if (c->network == VIT_NETWORK_BIT && (s->layers || s->width || s->heads || s->mlp || s->patch || s->pool || s->pos || s->placement))
-        return refuse(c, "--layers, --width, --heads, --mlp, --patch, --pool, --pos and --placement are for networks with tokens", error);
+    if (c->network == VIT_NETWORK_BIT && (s->layers || s->width || s->heads || s->mlp || s->hidden_head > 0 || s->patch || s->pool || s->pos || s->placement))
+        return refuse(c, "--layers, --width, --heads, --mlp, --hidden-head, --patch, --pool, --pos and --placement are for networks with tokens", error);
     set(&c->layers, s->layers);
     set(&c->width, s->width);
     set(&c->heads, s->heads);
@@ -246,6 +246,8 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
     if (s->placement)
         c->pos_placement = (vit_pos_placement)(s->placement - 1);
     c->classes = classes;
+    if (c->network == VIT_NETWORK_VIT)
+        set(&c->pre_logits, s->hidden_head == VIT_CLI_LIKE_NETWORK ? c->width : s->hidden_head);
     const char *kind = c->resnet.stem_width ? "hybrid" : "vit";
     if (c->network == VIT_NETWORK_BIT) {
         if (s->units[0] || s->unit_width || s->stem_width)

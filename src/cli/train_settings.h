@@ -5,12 +5,15 @@
 #include "../vit_train.h"
 #include "options.h"
 
+enum { VIT_CLI_LIKE_NETWORK = -1 };
+
 /* Numbers as options hold them; 0 where the choice is left open. */
 typedef struct vit_cli_settings {
     const char *recipe, *arch;
     int layers, width, heads, mlp, patch, size[2];
     int stem_width, stem_size, stem_stride, norm_groups, unit_width, units[4]; /* of the convolutional part */
     const char *units_text;
+    int hidden_head;        /* width of the head's hidden layer, or VIT_CLI_LIKE_NETWORK */
     int pool, pos, placement; /* 0 as the network has it; cls, mean; a vit_pos_kind + 1; a vit_pos_placement + 1 */
     double epochs;
     int steps, batch, accumulate;
@@ -53,6 +56,7 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"norm-groups", "N", VIT_CLI_INT, &(s).norm_groups, 1, 65536,                                                      \
      "the same: groups of channels that are normalised"},                                                              \
     {"units", "N[,N...]", VIT_CLI_TEXT, &(s).units_text, 0, 0, "the same: residual units of up to 4 stages"},          \
+    {"hidden-head", "N", VIT_CLI_INT, &(s).hidden_head, 1, 65536, "a head with a hidden layer of tanh, as the paper pre-trains"}, \
     {"pool", "network|cls|mean", VIT_CLI_CHOICE, &(s).pool, 0, 0, "a class token, or the mean of the patches"},        \
     {"pos", "network|none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &(s).pos, 0, 0, "position embeddings"},            \
     {"placement", "network|input|layers|shared", VIT_CLI_CHOICE, &(s).placement, 0, 0,                                 \

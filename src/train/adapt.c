@@ -51,23 +51,42 @@ vit_status vit_trainer_snapshot(vit_model **out, const vit_trainer *t, vit_error
     return vit_model_copy(out, model, &options, error);
 }
 
+/* Tables of positions, those of the input or of a layer; NULL where there is none. */
+typedef struct tables {
+    float *embed, *x, *y; /* [pos_prefix + grid,D], [columns,D/2], [rows,D/2] */
+} tables;
+
+static tables tables_of(const vit_model *model, int layer) {
+    const vit_weights *w = &model->weights;
+    const vit_block *b = layer < 0 ? NULL : &w->blocks[layer];
+    return b ? (tables){b->pos_embed, b->pos_x, b->pos_y} : (tables){w->pos_embed, w->pos_x, w->pos_y};
+}
+
 /* Positions of another grid; the rows before the patches' are copied. */
 static vit_status resample(const vit_model *from, vit_model *to, vit_error *error) {
     const vit_config *a = &from->config, *b = &to->config;
     const int rows = vit_grid_side(a, a->image_height, a->patch_height),
               columns = vit_grid_side(a, a->image_width, a->patch_width),
               new_rows = vit_grid_side(b, b->image_height, b->patch_height),
-              new_columns = vit_grid_side(b, b->image_width, b->patch_width);
+              new_columns = vit_grid_side(b, b->image_width, b->patch_width), half = a->width / 2;
     const size_t first = (size_t)vit_pos_prefix(a) * (size_t)a->width;
     const vit_interpolation rule = vit_interpolation_of(a->pos_resample);
-    void *workspace;
-    VIT_TRY(vit_alloc_for(&workspace, &to->options.allocator,
+    void *room;
+    VIT_TRY(vit_alloc_for(&room, &to->options.allocator,
                           vit_posemb_bytes(rows, columns, a->width, rule, new_rows, new_columns) + sizeof(float),
                           "interpolating positions", error));
-    memcpy(to->weights.pos_embed, from->weights.pos_embed, first * sizeof(float));
-    vit_posemb_interpolate(from->weights.pos_embed + first, rows, columns, a->width, rule, new_rows, new_columns,
-                           to->weights.pos_embed + first, workspace);
-    vit_release(&to->options.allocator, workspace);
+    for (int layer = -1; layer < a->layers; layer++) {
+        const tables old = tables_of(from, layer), new = tables_of(to, layer);
+        if (old.embed) {
+            memcpy(new.embed, old.embed, first * sizeof(float));
+            vit_posemb_interpolate(old.embed + first, rows, columns, a->width, rule, new_rows, new_columns,
+                                   new.embed + first, room);
+        } else if (old.x) {
+            vit_posemb_interpolate(old.x, 1, columns, half, rule, 1, new_columns, new.x, room);
+            vit_posemb_interpolate(old.y, 1, rows, half, rule, 1, new_rows, new.y, room);
+        }
+    }
+    vit_release(&to->options.allocator, room);
     return VIT_OK;
 }
 
@@ -81,10 +100,9 @@ static vit_status fill(vit_model *model, const vit_model *from, const char *cons
     }
     const vit_config *c = &model->config;
     if (c->image_height != from->config.image_height || c->image_width != from->config.image_width) {
-        if (model->weights.pos_embed)
-            VIT_TRY(resample(from, model, error));
-        else if (c->pos_kind != VIT_POS_NONE && c->pos_kind != VIT_POS_SINCOS2D)
-            return vit_fail(error, VIT_ERR_UNSUPPORTED, "positions of this kind cannot be taken to another size yet");
+        if (c->pos_kind == VIT_POS_RELATIVE)
+            return vit_fail(error, VIT_ERR_UNSUPPORTED, "relative positions are of one size: they cannot be interpolated");
+        VIT_TRY(resample(from, model, error));
     }
     return labels ? vit_model_set_labels(model, labels, model->config.classes, error) : VIT_OK;
 }

@@ -162,6 +162,9 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
                 status = add_entry(d, entry, below, error);
         } else if (has_ending(below, ".tar")) {
             status = add_archive(d, below, error);
+        } else if (class || d->unlabelled || is_picture(below)) {
+            if (d->passed_over++ == 0)
+                status = add_text(d, below, &d->passed_first, error);
         }
     }
     vit_release(&d->options.allocator, sorted);
@@ -417,6 +420,25 @@ const char *vit_dataset_class_name(const vit_dataset *d, int index) {
     return index >= 0 && index < d->class_count
                ? vit_dataset_text(d, ((const uint32_t *)(const void *)d->classes.data)[index])
                : NULL;
+}
+
+uint64_t vit_dataset_hash(const vit_dataset *d) {
+    uint64_t hash = VIT_HASH_BEGIN;
+    for (int i = 0; i < d->class_count; i++)
+        hash = vit_hash(hash, class_name(d, i), strlen(class_name(d, i)) + 1);
+    for (int i = 0; i < d->count; i++) {
+        const vit_entry *entry = vit_dataset_entry(d, i);
+        const char *path = vit_dataset_text(d, entry->path), *folder, *name = strrchr(path, '/');
+        const int64_t numbers[] = {entry->class_index, (int64_t)entry->bytes};
+        hash = vit_hash(hash, numbers, sizeof numbers);
+        hash = folder_of(path, &folder) ? vit_hash(hash, folder, strlen(folder)) : vit_hash(hash, name ? name : path, strlen(name ? name : path));
+    }
+    return hash;
+}
+
+int vit_dataset_passed_over(const vit_dataset *d, const char **first) {
+    *first = d->passed_over ? vit_dataset_text(d, d->passed_first) : NULL;
+    return d->passed_over;
 }
 
 static const char *archive_path(const vit_dataset *d, int index) {

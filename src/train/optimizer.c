@@ -14,28 +14,36 @@ static int is_kernel(const vit_slot *slot) {
     return slot->rank >= 2 && length > 7 && strcmp(slot->name + length - 7, ".weight") == 0;
 }
 
-vit_status vit_train_check_freeze(const vit_model *model, const char *freeze, vit_error *error) {
-    while (freeze && *freeze) {
-        const size_t length = strcspn(freeze, ",");
-        int i = 0;
-        while (i < model->slot_count && strncmp(model->slots[i].name, freeze, length) != 0)
-            i++;
-        if (length && i == model->slot_count)
-            return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: no weight's name begins with \"%.*s\"",
-                            (int)(length < 100 ? length : 100), freeze);
-        freeze += length + (freeze[length] == ',');
-    }
-    return VIT_OK;
+/* Up to the end of a part of the name: blocks.1 is not blocks.10. */
+static int begins_with(const char *name, const char *beginning, size_t length) {
+    return strncmp(name, beginning, length) == 0 && (strchr("._", name[length]) || (length && strchr("._", beginning[length - 1])));
 }
 
 static int is_frozen(const char *freeze, const char *name) {
     while (freeze && *freeze) {
         const size_t length = strcspn(freeze, ",");
-        if (length && strncmp(name, freeze, length) == 0)
+        if (length && begins_with(name, freeze, length))
             return 1;
         freeze += length + (freeze[length] == ',');
     }
     return 0;
+}
+
+vit_status vit_train_check_freeze(const vit_model *model, const char *freeze, vit_error *error) {
+    for (const char *rest = freeze; rest && *rest;) {
+        const size_t length = strcspn(rest, ",");
+        int i = 0;
+        while (i < model->slot_count && !begins_with(model->slots[i].name, rest, length))
+            i++;
+        if (length && i == model->slot_count)
+            return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: no weight's name begins with \"%.*s\"",
+                            (int)(length < 100 ? length : 100), rest);
+        rest += length + (rest[length] == ',');
+    }
+    for (int i = 0; i < model->slot_count; i++)
+        if (!is_frozen(freeze, model->slots[i].name))
+            return VIT_OK;
+    return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: nothing is left to train");
 }
 
 void vit_make_pieces(vit_trainer *t) {

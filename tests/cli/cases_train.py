@@ -70,7 +70,7 @@ def test_train(vit, tally, folder):
     tally.check(result.status == 0 and "vit: 20 pictures" in result.err, "a subset", result)
     for option in (["--units", "2,2"], ["--unit-width", "8"], ["--norm-groups", "4"], ["--stem-stride", "2"]):
         result = vit.run("train", *SMALL, "--steps", "1", *option, "--out", f"{folder}/u", data)
-        tally.check(result.status == 1 and "no stem" in result.err, f"{option} of a network without convolutions", result)
+        tally.check(result.status == 1 and "are for convolutions, which" in result.err, f"{option} of a network without convolutions", result)
     result = vit.run("train", *SMALL, "--warmup", "0", "--steps", "1", "--lr", "0.001", "--out", f"{folder}/w", data)
     tally.check(result.status == 0 and log(f"{folder}/w")[0]["rate"] == 0.001, "no warm-up, where the recipe has one", result)
     result = vit.run("finetune", "--steps", "1", "--batch", "2", "--accumulate", "1", "--out", f"{folder}/k", data)
@@ -250,6 +250,70 @@ def test_train_rates(vit, tally, folder):
     tally.check(result.status == 0 and result.out.count("diverged") == 2 and "rate 0.01 is chosen" in result.out, "rates that diverge", result)
     result = vit.run(*command, "--lr", "1e6,1e5", "--out", f"{folder}/e", data)
     tally.check(result.status == 1 and "none of the rates 1e6,1e5" in result.err, "all rates diverge", result)
+
+
+def test_train_choice(vit, tally, folder):
+    """The best rate is chosen, on the pictures held out, and then all are trained on, or the subset."""
+    data = pictures(f"{folder}/data")
+    command = ["train", *SMALL, "--epochs", "20", "--eval-epochs", "5", "--holdout", "0.3", "--average", "0", "--val", f"{folder}/data"]
+    for name, rates in (("a", "0.01,1e-9"), ("b", "1e-9,0.01")):
+        result = vit.run(*command, "--lr", rates, "--out", f"{folder}/{name}", data)
+        tally.check(result.status == 0 and "rate 0.01 is chosen" in result.out, f"of {rates}", result)
+        tests = {kind: [line for line in log(f"{folder}/{name}/{kind}") if "test_accuracy" in line] for kind in ("rate-0.01", "")}
+        held, whole = tests["rate-0.01"][-1]["test_accuracy"] / 100 * 12, tests[""][-1]["test_accuracy"] / 100 * 36
+        tally.check(abs(held - round(held)) < 1e-3 and abs(whole - round(whole)) < 1e-2, "trials are tested on the 12 held out, the run on --val", tests)
+        last = log(f"{folder}/{name}")[-1]
+        tally.equal((last["update"], last["epoch"]), (90, 20), "the run has all 36 pictures")
+    result = vit.run(*command, "--lr", "0.01,0.001", "--subset", "16", "--out", f"{folder}/c", data)
+    last = log(f"{folder}/c")[-1]
+    tally.equal((result.status, last["update"], last["epoch"]), (0, 40, 20), "a subset stays so many")
+
+
+def test_train_guards(vit, tally, folder):
+    """What would go wrong in silence is told: other pictures, files of others, runs that cannot learn."""
+    data = pictures(f"{folder}/data")
+    other = pictures(f"{folder}/other")
+    os.rename(f"{other}/class 1/03.png", f"{other}/class 1/zz.png")
+    command = ["train", *SMALL, "--epochs", "2", "--val", data, "--out", f"{folder}/a"]
+    result = vit.run(*command, data, other)
+    tally.check(result.status == 0, "two folders", result)
+    for what, words in (("another order", [other, data]), ("other names", [data, data]), ("another test", ["--val", other, data, other])):
+        result = vit.run(*command, "--resume", *words)
+        tally.check(result.status == 1 and "with other pictures, in another order" in result.err, what, result)
+    tally.equal(vit.run(*command, "--resume", data, other).status, 0, "the same")
+    for name in ("best.gguf", "log.jsonl"):
+        write(f"{folder}/kept/{name}", read(f"{folder}/a/{name}"))
+        result = vit.run("train", *SMALL, "--out", f"{folder}/kept", data)
+        tally.check(result.status == 1 and "choose another folder" in result.err, f"{name} of before is kept", result)
+        os.remove(f"{folder}/kept/{name}")
+    write(f"{data}/class 1/photo.webp", b"RIFF")
+    write(f"{data}/top.png", png(9, 9, 1))
+    result = vit.run("train", *SMALL, "--epochs", "20", "--average", "0.9999", "--subset", "99", "--out", f"{folder}/b", data)
+    tally.check(
+        result.status == 0 and "2 files are passed over" in result.err and "photo.webp" in result.err
+        and "--average 0.9999 is too long" in result.err and "there are 36 pictures" in result.err, "what is told", result)
+    sizes = [tensor["shape"] for tensor in json.loads(vit.run("info", "--json", "--tensors", f"{folder}/b/model.gguf").out)["tensors"] if "pre_logits" in tensor["name"]]
+    tally.equal(sizes, [], "no hidden layer in the head")
+    result = vit.run("train", *SMALL, "--hidden-head", "20", "--pos", "2d", "--steps", "2", "--out", f"{folder}/h", data)
+    sizes = [tensor["shape"] for tensor in json.loads(vit.run("info", "--json", "--tensors", f"{folder}/h/model.gguf").out)["tensors"] if "pre_logits" in tensor["name"]]
+    tally.equal((result.status, sorted(sizes)), (0, [[20], [20, 24]]), "one of 20")
+    finetune = ["finetune", "--steps", "2", "--batch", "4", "--accumulate", "1", "--warmup", "0", "--model", f"{folder}/h/model.gguf"]
+    result = vit.run(*finetune, "--size", "24", "--out", f"{folder}/s", data)
+    tally.check(result.status == 0 and "24x24 pixels" in result.err, "positions of 2 axes at another size", result)
+    result = vit.run(*finetune, "--freeze", "patch_embed,blocks,norm,pos,cls,head", "--out", f"{folder}/f", data)
+    tally.check(result.status == 1 and "nothing is left to train" in result.err, "all is frozen", result)
+    for label in ("Cat", "cat", "rot, hell"):
+        for i in range(4):
+            write(f"{folder}/names/{label}/{i}.png", png(16, 16, len(label) + ord(label[0])))
+    result = vit.run("train", *SMALL, "--epochs", "1", "--out", f"{folder}/n", f"{folder}/names")
+    judged = vit.run("eval", "--json", "--model", f"{folder}/n/model.gguf", f"{folder}/names")
+    tally.check(judged.status == 0 and json.loads(judged.out)["images"] == 12, "labels as they stand", judged)
+    if not vit.wasi:
+        process = subprocess.Popen([*vit.words, "train", *SMALL, "--steps", "1000000", "--out", f"{folder}/hup", data], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and not (os.path.exists(f"{folder}/hup/log.jsonl") and os.path.getsize(f"{folder}/hup/log.jsonl")):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGHUP)
+        tally.equal((process.wait(), os.path.exists(f"{folder}/hup/state.safetensors")), (130, True), "a terminal that is closed")
 
 
 def test_train_plot(vit, tally, folder):
