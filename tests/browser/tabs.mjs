@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { axe } from './launch.mjs'
 import { testFill } from './tab_fill.mjs'
 import { testFind } from './tab_find.mjs'
-import { answered, check, drop, encoded, fileOf, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
+import { answered, check, drop, encoded, fileOf, noticed, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
 
@@ -228,6 +228,14 @@ async function testTeach(base, browserName) {
   await dropOn(page, 'dark', { name: 'broken.jpg', type: 'image/jpeg', bytes: '' }, sample('horse'))
   check(await counted(page, 2, 3), 'teach: a broken picture is left out, the next one is not')
   check(await visible(page, '#notice'), 'teach: a broken picture is told')
+  for (const compute of ['int8', 'f32']) {
+    await page.$eval(`#compute [value="${compute}"]`, (radio) => radio.click())
+    check(await until(page, (compute) => document.querySelector('#foot-runs').textContent.includes(compute), compute), `teach: ${compute}`)
+    check(await counted(page, 2, 3), `teach: ${compute} is taught with the same pictures`)
+    check((await page.$$('#classes .thumbs canvas')).length === 5, `teach: their thumbnails with ${compute}`)
+  }
+  await page.focus('#classes .thumbs button')
+  check(await until(page, () => document.querySelector('#teach .verdict').textContent), 'teach: it answers again')
 
   await page.evaluate(() => {
     const make = URL.createObjectURL.bind(URL)
@@ -278,6 +286,8 @@ async function testTeach(base, browserName) {
     await page.click('#camera-off')
     check(await says(page, 'dark'), 'teach: after the camera the picture again')
   }
+  await page.$eval('#compute [value="int8"]', (radio) => radio.click())
+  check(await noticed(page, 'error.examples-lost'), 'teach: examples of a file are of one model, which is told')
   check(!foreign().length, `teach: requests to ${foreign()}`)
   await close('teach')
 }

@@ -13,6 +13,7 @@ let opening = null;     // the promise of one that the reader is being asked abo
 let wanted = false;     // whether it is still
 
 let changed = () => {};
+let failed = () => {};
 
 // The element that shows what the camera sees, or null while it is off.
 export const viewfinder = () => (stream && video.videoWidth ? video : null);
@@ -40,6 +41,7 @@ export function openCamera() {
 async function open() {
     if (stream) return;
     const wish = { facingMode: 'environment', width: { ideal: 1280 } };
+    if (!navigator.mediaDevices?.getUserMedia) throw new Problem('camera', 'navigator.mediaDevices'); // on pages that came by http
     const asked = await navigator.mediaDevices.getUserMedia({ video: wish }).catch((error) => {
         throw new Problem('camera', `${error.name}: ${error.message}`);
     });
@@ -48,7 +50,13 @@ async function open() {
     video.srcObject = stream;
     video.hidden = shutter.hidden = false;
     stage.dataset.camera = '';
-    await video.play();
+    asked.getTracks().forEach((track) => track.addEventListener('ended', () => {
+        if (stream !== asked) return;
+        closeCamera();
+        failed(new Problem('camera', 'ended'));
+    }));
+    await video.play().catch(() => {}); // it was closed meanwhile, or shows its first picture
+    if (stream !== asked) return;
     showLive(video);
     changed();
     $('#live').textContent = t('camera.on');
@@ -67,6 +75,7 @@ async function shoot() {
 // whether what is open looks at every frame, so that it wants the viewfinder on a phone too.
 export function startCamera({ take, fail, change, follows }) {
     changed = change;
+    failed = fail;
     const input = $('#camera-input');
     const phone = matchMedia('(pointer: coarse)').matches;
     $('#camera').addEventListener('click', () => {

@@ -259,6 +259,7 @@ function openTab(name) {
     document.title = t('title.page', { tab: t(`tab.${tab.name}`) });
     $('#title').textContent = t(`title.${tab.name}`);
     for (const one of tabs) $(`#${one.name}`).hidden = one !== tab;
+    if (!tab.live) closeCamera();
     for (const link of document.querySelectorAll('#tabs a')) {
         if (link.dataset.tab === tab.name) link.setAttribute('aria-current', 'page');
         else link.removeAttribute('aria-current');

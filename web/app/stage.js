@@ -222,8 +222,9 @@ function step(event) {
     const { rows, columns } = view;
     const from = hovered ?? { row: Math.floor(rows / 2) - down, column: Math.floor(columns / 2) - right };
     const within = (n, count) => Math.min(Math.max(n, 0), count - 1);
+    $('#live').textContent = '';
     choose({ row: within(from.row + down, rows), column: within(from.column + right, columns) });
-    $('#live').textContent = gridLine.textContent;
+    $('#live').textContent ||= gridLine.textContent; // unless the tab has more to say
 }
 
 // What the camera sees instead of the picture; null: the picture again.

@@ -190,7 +190,10 @@ export default {
             lookAgain();
         });
         $('#beside-other').addEventListener('click', () => openDrawer('beside'));
-        $('#beside-same').addEventListener('click', () => setBeside(null));
+        $('#beside-same').addEventListener('click', () => {
+            setBeside(null);
+            $('#beside-other').focus(); // that one is gone
+        });
         cancel.addEventListener('click', () => {
             close();
             if (origin) setBeside(null);

@@ -17,6 +17,7 @@ const LARGEST = 1 << 20;    // pixels of a picture that is filled in while one p
 const BRUSHES = [1, 2, 4];  // patches on a side
 const GRIDS = [1, 2];       // times the patches that the model was trained with, on a side
 const TWIN = 320;           // pixels
+const PAUSE = 300;          // ms without a change, before the result is spoken
 
 const box = $('#fill');
 const slider = $('#share');
@@ -30,6 +31,7 @@ let finer = 1;              // of GRIDS
 let job = null;             // the picture in work, as look() makes it
 let stroke = null;          // { hide, last } of a stroke
 let isTruthShown = false;
+let speaking = 0;           // a timer
 let lookAgain = () => {};
 
 // ---- What is hidden, in the link: a digit for every four patches
@@ -119,6 +121,13 @@ function show(now, answer) {
     showScore(now);
     showPatch();
     showRuns(partsOf(now.vit.info.last), now);
+    clearTimeout(speaking);
+    speaking = setTimeout(speak, PAUSE);
+}
+
+// Once strokes and the slider rest; whoever goes from patch to patch hears of those.
+function speak() {
+    if (document.activeElement?.id !== 'patches') $('#live').textContent = `${$('.verdict', box).textContent}. ${$('.error', box).textContent}`;
 }
 
 // ---- What is seen

@@ -18,7 +18,8 @@ const list = $('#classes');
 
 let probe = null;
 const labels = [];          // classes in the order they were made, also those without examples
-const thumbs = new Map();   // label to [{ id, canvas }]: those that were shown here, not those of a loaded file
+const thumbs = new Map();   // label to [{ image, canvas, key, id }]: those that were shown here, not those of a loaded file; id: in the probe
+let keys = 0;
 let last = Promise.resolve(); // changes of the probe, one after the other
 let lookAgain = () => {};
 
@@ -26,7 +27,7 @@ const examplesOf = (label) => probe?.classes.find((one) => one.label === label)?
 const trained = () => probe?.classes.length > 1;
 
 function fail(error) {
-    if (isCancel(error)) return;
+    if (isCancel(error) || error?.code === 'disposed') return; // another model has come
     const other = /another network/.test(error?.message);
     showNotice(describe(other ? new Problem('probe-other', error.message) : error, 'picture'));
 }
@@ -47,13 +48,27 @@ async function thumbOf(image) {
     return canvas;
 }
 
-async function addExample(label, image) {
+async function teach(label, example) {
     const { vit } = model;
     if (!vit) throw new Problem('no-model');
-    const thumb = await thumbOf(image).catch(() => null);
     probe ??= await vit.fitFewShot([]);
-    const id = await withReadable(image, (image) => probe.add({ image, label }));
-    if (thumb && labels.includes(label)) thumbs.set(label, [...thumbs.get(label) ?? [], { id, canvas: thumb }]);
+    const now = probe;
+    const id = await withReadable(example.image, (image) => now.add({ image, label }));
+    if (now === probe) example.id = id;
+}
+
+// image: a Blob, which is kept: another model is taught with it too.
+async function addExample(label, image) {
+    const canvas = await thumbOf(image).catch(() => null);
+    const example = { image, canvas, key: `${keys++}` };
+    await teach(label, example);
+    if (canvas && labels.includes(label)) thumbs.set(label, [...thumbs.get(label) ?? [], example]);
+}
+
+async function photograph(video) {
+    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
+    canvas.getContext('2d').drawImage(video, 0, 0);
+    return canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
 }
 
 function addFiles(label, files) {
@@ -71,8 +86,8 @@ async function hold(label, held) {
         return;
     }
     do {
-        const frame = await createImageBitmap(viewfinder());
-        await inTurn(() => addExample(label, frame).finally(() => frame.close()));
+        const frame = await photograph(viewfinder());
+        await inTurn(() => addExample(label, frame));
         await new Promise((done) => setTimeout(done, EVERY));
     } while (held() && viewfinder());
     $('#live').textContent = t('teach.now', { label, count: count(examplesOf(label)) });
@@ -116,15 +131,21 @@ function classItem(label) {
     return item;
 }
 
-function thumbItem(label, { id, canvas }) {
+function thumbItem(label, example) {
+    const { canvas, key } = example;
     const name = t('teach.remove', { label });
-    const remove = () => inTurn(async () => {
-        await probe.remove(id);
-        thumbs.set(label, thumbs.get(label).filter((one) => one.id !== id));
-        lookAgain();
-    });
+    const remove = () => {
+        const next = item.nextElementSibling ?? item.previousElementSibling;
+        (next ? $('button', next) : $('.hold', item.closest('[data-label]'))).focus();
+        return inTurn(async () => {
+            if (example.id !== undefined) await probe.remove(example.id);
+            thumbs.set(label, thumbs.get(label).filter((one) => one !== example));
+            $('#live').textContent = t('teach.now', { label, count: count(examplesOf(label)) });
+            lookAgain();
+        });
+    };
     const item = el('li', {}, el('button', { type: 'button', title: name, 'aria-label': name, onclick: remove }, canvas));
-    item.dataset.id = id;
+    item.dataset.key = key;
     return item;
 }
 
@@ -138,9 +159,9 @@ function draw() {
         $('.count', item).textContent = t(examples === 1 ? 'teach.example' : 'teach.count', { count: count(examples) });
         const strip = $('.thumbs', item);
         const kept = thumbs.get(label) ?? [];
-        for (const one of [...strip.children]) if (!kept.some(({ id }) => String(id) === one.dataset.id)) one.remove();
+        for (const one of [...strip.children]) if (!kept.some(({ key }) => key === one.dataset.key)) one.remove();
         for (const one of kept) {
-            if (![...strip.children].some((item) => item.dataset.id === String(one.id))) strip.prepend(thumbItem(label, one));
+            if (![...strip.children].some((item) => item.dataset.key === one.key)) strip.prepend(thumbItem(label, one));
         }
     }
     say($('.accuracy', box), trained() ? 'teach.accuracy' : 'teach.more', !trained() ? {}
@@ -231,11 +252,19 @@ export default {
         return true;
     },
 
-    // Examples are features of the model that was: they go with it.
+    // Examples are features of the model that was: the new one is taught with the same pictures. Those of a file have none.
     modelChanged() {
+        const shown = [...thumbs].flatMap(([label, examples]) => examples.map((example) => [label, example]));
+        const lost = (probe?.examples ?? 0) - shown.filter(([, { id }]) => id !== undefined).length;
         probe?.dispose();
         probe = null;
-        thumbs.clear();
         draw();
+        if (lost > 0) showNotice(describe(new Problem('examples-lost')));
+        if (!model.vit) return;
+        for (const [label, example] of shown) {
+            delete example.id;
+            inTurn(() => thumbs.get(label)?.includes(example) && teach(label, example));
+        }
+        if (shown.length) inTurn(() => lookAgain());
     },
 };

@@ -367,6 +367,8 @@ export default {
     'error.no-model.text': 'Load one first: what it is taught builds on what it sees.',
     'error.probe.title': 'These are not classes that were saved here',
     'error.probe.text': 'Choose a .safetensors file that this page, or vit fewshot, has written.',
+    'error.examples-lost.title': 'Examples from a file cannot be taught to the new model',
+    'error.examples-lost.text': 'A file holds no pictures, only what the model before saw in them. Load that one, then the classes again.',
     'error.probe-other.title': 'These classes were taught to another model',
     'error.probe-other.text': 'They build on what that one sees. Load it first, then the classes.',
     'error.engine.title': 'The engine did not start',
