@@ -20,8 +20,8 @@ import { createRoot } from 'react-dom/client'
 import { useClassify } from './use-classify.js'
 function App() {
   const [image, setImage] = useState()
-  const [best] = useClassify(image)
-  return createElement('div', {}, createElement('input', { type: 'file', onChange: ({ target }) => setImage(target.files[0]) }), createElement('p', {}, best && best.label + ': 1 %'))
+  const { answers: [best], error } = useClassify(image)
+  return createElement('div', {}, createElement('input', { type: 'file', onChange: ({ target }) => setImage(target.files[0]) }), createElement('p', {}, error ? error.message : best && best.label + ': 1 %'))
 }
 createRoot(document.querySelector('main')).render(createElement(App))
 `,
