@@ -224,7 +224,7 @@ export interface MaskedPrediction {
 }
 
 export interface FilterOptions extends CallOptions {
-  /** How many components. Default 28, or all where there are fewer. */
+  /** How many components, at most as many as there are. Default 28, or all where there are fewer. */
   count?: number
 }
 
@@ -339,6 +339,7 @@ export interface Probe {
    */
   classify(image: ImageInput, options?: ProbeClassifyOptions): Promise<Classification[]>
   classify(images: readonly ImageInput[], options?: ProbeClassifyOptions): Promise<Classification[][]>
+  classify(images: ImageInput | readonly ImageInput[], options?: ProbeClassifyOptions): Promise<Classification[] | Classification[][]>
 
   /**
    * A safetensors file, with the examples in it; the same on every host.
@@ -600,17 +601,19 @@ export class ViT {
    */
   classify(image: ImageInput, options?: ClassifyOptions): Promise<Classification[]>
   classify(images: readonly ImageInput[], options?: ClassifyOptions): Promise<Classification[][]>
+  classify(images: ImageInput | readonly ImageInput[], options?: ClassifyOptions): Promise<Classification[] | Classification[][]>
 
   /**
    * The head's outputs, [N]: softmax of them are the scores.
    *
    * ```js
    * const logits = await vit.logits(file)
-   * console.log(vit.info.labels[logits.indexOf(Math.max(...logits))])
+   * console.log(vit.info.labels?.[logits.indexOf(Math.max(...logits))])
    * ```
    */
   logits(image: ImageInput, options?: CallOptions): Promise<Float32Array>
   logits(images: readonly ImageInput[], options?: CallOptions): Promise<Float32Array[]>
+  logits(images: ImageInput | readonly ImageInput[], options?: CallOptions): Promise<Float32Array | Float32Array[]>
 
   /**
    * A feature vector, [D].
@@ -622,6 +625,7 @@ export class ViT {
    */
   features(image: ImageInput, options?: FeatureOptions): Promise<Float32Array>
   features(images: readonly ImageInput[], options?: FeatureOptions): Promise<Float32Array[]>
+  features(images: ImageInput | readonly ImageInput[], options?: FeatureOptions): Promise<Float32Array | Float32Array[]>
 
   /**
    * Where the network looks.
@@ -634,6 +638,7 @@ export class ViT {
    */
   attention(image: ImageInput, options?: AttentionOptions): Promise<Attention>
   attention(images: readonly ImageInput[], options?: AttentionOptions): Promise<Attention[]>
+  attention(images: ImageInput | readonly ImageInput[], options?: AttentionOptions): Promise<Attention | Attention[]>
 
   /**
    * Fills in what is hidden, with a model that was trained to: of `vit pretrain`, ViT-MAE or SimMIM. Others reject with
@@ -650,6 +655,7 @@ export class ViT {
    */
   predictMasked(image: ImageInput, options?: MaskedOptions): Promise<MaskedPrediction>
   predictMasked(images: readonly ImageInput[], options?: MaskedOptions): Promise<MaskedPrediction[]>
+  predictMasked(images: ImageInput | readonly ImageInput[], options?: MaskedOptions): Promise<MaskedPrediction | MaskedPrediction[]>
 
   /**
    * What the network has learnt.

@@ -60,3 +60,5 @@ export const wrong = (vit: ViT) => vit.inspect('positions', { count: 3 })
 export const nothing = (vit: ViT) => vit.inspect('distance')
 // @ts-expect-error no such code
 reason(new VitError('no-such-code', ''))
+
+export const either = (vit: ViT, given: ImageInput | readonly ImageInput[]): Promise<Float32Array | Float32Array[]> => vit.logits(given)
