@@ -18,10 +18,10 @@ static const vit_cli_command command = {
                "0007_cock), or a label of the model (cock; case and _ for a space do not matter). Where there are "
                "exactly as many such folders as classes and no name can be read so (n01440764, ...), their sorted "
                "order is the order of the classes. The name of a picture right in FOLDER begins with the class index: "
-               "0007_cock.jpg. Archives of pictures (.tar, "
-               "or a folder of them), and several arguments, are taken as 'vit train' takes them. A picture that cannot be "
-               "read or has no class is named on stderr and left out; exit status 1. With --unknown it is also measured how well the best score tells these pictures from ones of other things: AUROC is how often one "
-               "of these has the higher score, and a score is proposed for 'vit convert --known-percent'.",
+               "0007_cock.jpg. Archives of pictures (.tar, or a folder of them), and several arguments, are taken as 'vit train' "
+               "takes them. A picture that cannot be read or has no class is named on stderr and left out; exit status 1. "
+               "With --unknown it is also measured how well the best score tells these pictures from ones of other things: "
+               "AUROC is how often one of these has the higher score, and a score is proposed for 'vit convert --known-percent'.",
     .examples = "  vit eval --model vit.gguf imagenet/val\n"
                 "  vit eval --model vit_tiny/ --json photos/\n"
                 "  vit eval --model animals.gguf --unknown furniture/ animals/\n",
