@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_attention_command = {
     .name = "attention",
     .summary = "where a network looks, laid over the picture",
     .arguments = "[options] (--out O.png | --json) IMAGE",
@@ -148,10 +148,10 @@ static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
     look->rows = info.grid_height;
     look->columns = info.grid_width;
     if (look->query >= look->rows * look->columns)
-        return vit_cli_usage(&command, "--patch %d: there are patches 0 to %d", look->query,
+        return vit_cli_usage(&vit_cli_attention_command, "--patch %d: there are patches 0 to %d", look->query,
                              look->rows * look->columns - 1);
     if (look->query == VIT_QUERY_CLASS && !vit_model_config(engine->model)->class_token)
-        return vit_cli_usage(&command, "--query cls: this model has no class token; use mean");
+        return vit_cli_usage(&vit_cli_attention_command, "--query cls: this model has no class token; use mean");
     if (vit_cli_is_folder(path)) {
         vit_cli_complain("%s: is a folder, expected one picture", path);
         return VIT_CLI_FAILED;
@@ -159,7 +159,7 @@ static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
     vit_attention *attention;
     if (vit_attention_open(&attention, engine->session, &look->options, &error) != VIT_OK) {
         if (error.status == VIT_ERR_ARGUMENT)
-            return vit_cli_usage(&command, "%s", error.text);
+            return vit_cli_usage(&vit_cli_attention_command, "%s", error.text);
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }
@@ -198,24 +198,24 @@ int vit_cli_attention(int argc, char **argv) {
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_attention_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     if (!look.out && !look.json)
-        return vit_cli_usage(&command, "say where the attention goes: --out O.png or --json");
+        return vit_cli_usage(&vit_cli_attention_command, "say where the attention goes: --out O.png or --json");
     if (method == VIT_ATTENTION_MEAN && head >= 0)
-        return vit_cli_usage(&command, "--head %d does not go with --method mean", head);
+        return vit_cli_usage(&vit_cli_attention_command, "--head %d does not go with --method mean", head);
     if (method == VIT_ATTENTION_HEAD && head < 0)
-        return vit_cli_usage(&command, "--method head needs --head H");
+        return vit_cli_usage(&vit_cli_attention_command, "--method head needs --head H");
     if (query >= 0 && patch >= 0)
-        return vit_cli_usage(&command, "--query and --patch do not go together");
-    if ((status = vit_cli_check_png(&command, look.out)) >= 0)
+        return vit_cli_usage(&vit_cli_attention_command, "--query and --patch do not go together");
+    if ((status = vit_cli_check_png(&vit_cli_attention_command, look.out)) >= 0)
         return status;
     look.options.method = head >= 0 ? VIT_ATTENTION_HEAD : (vit_attention_method)method;
     look.options.head = head >= 0 ? head : 0;
     look.query = patch >= 0 ? patch : query == 0 ? VIT_QUERY_CLASS : query == 1 ? VIT_QUERY_MEAN : VIT_QUERY_DEFAULT;
     vit_cli_engine engine;
-    status = vit_cli_engine_open(&engine, &command, &model, &run);
+    status = vit_cli_engine_open(&engine, &vit_cli_attention_command, &model, &run);
     if (status == VIT_CLI_OK)
         status = run_attention(&engine, &look, argv[0]);
     vit_cli_engine_close(&engine);

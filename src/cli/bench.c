@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_bench_command = {
     .name = "bench",
     .summary = "times of a forward pass on this machine",
     .arguments = "[options]",
@@ -251,11 +251,11 @@ int vit_cli_bench(int argc, char **argv) {
         {0},
     };
     write_command_line(&report, argc, argv);
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_bench_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     vit_cli_engine engine;
-    status = vit_cli_engine_open(&engine, &command, &model, &run);
+    status = vit_cli_engine_open(&engine, &vit_cli_bench_command, &model, &run);
     if (status == VIT_CLI_OK)
         status = run_bench(&engine, &report, json);
     vit_cli_engine_close(&engine);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_classify_command = {
     .name = "classify",
     .summary = "what is in pictures: the likeliest classes and scores",
     .arguments = "[options] PATH...",
@@ -98,13 +98,13 @@ int vit_cli_classify(int argc, char **argv) {
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_classify_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     vit_cli_engine engine;
     vit_cli_paths paths = {0};
     vit_score *top = malloc((size_t)k * sizeof *top);
-    status = vit_cli_engine_open(&engine, &command, &model, &run);
+    status = vit_cli_engine_open(&engine, &vit_cli_classify_command, &model, &run);
     if (status == VIT_CLI_OK && !top) {
         vit_cli_complain("out of memory for the best %d classes", k);
         status = VIT_CLI_FAILED;

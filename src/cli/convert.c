@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_convert_command = {
     .name = "convert",
     .summary = "one file with everything in it, GGUF or safetensors",
     .arguments = "[options] IN OUT.gguf|OUT.safetensors",
@@ -53,15 +53,15 @@ int vit_cli_convert(int argc, char **argv) {
         VIT_CLI_LABELS_OPTION(option),
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_convert_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     const char *in = argv[0], *out = argv[1];
-    status = vit_cli_check_output(&command, out, vit_cli_types[type]);
+    status = vit_cli_check_output(&vit_cli_convert_command, out, vit_cli_types[type]);
     if (status >= 0)
         return status;
     if (is_read(in, out))
-        return vit_cli_usage(&command, "'%s' is what would be read; give another name to write", out);
+        return vit_cli_usage(&vit_cli_convert_command, "'%s' is what would be read; give another name to write", out);
     if (!vit_cli_can_write(out))
         return VIT_CLI_FAILED;
     vit_model *model;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_eval_command = {
     .name = "eval",
     .summary = "accuracy on a folder of pictures named by class",
     .arguments = "[options] FOLDER|FILE.tar...",
@@ -237,11 +237,11 @@ int vit_cli_eval(int argc, char **argv) {
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_eval_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     vit_cli_engine engine;
-    status = vit_cli_engine_open(&engine, &command, &model, &run);
+    status = vit_cli_engine_open(&engine, &vit_cli_eval_command, &model, &run);
     if (status == VIT_CLI_OK && vit_model_config(engine.model)->classes == 0) {
         vit_cli_complain("the model has no classification head, so there is nothing to judge");
         status = VIT_CLI_FAILED;

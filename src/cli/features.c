@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_features_command = {
     .name = "features",
     .summary = "feature vectors of pictures, as .npy, safetensors or JSON",
     .arguments = "[options] (--out F.npy | --json) PATH...",
@@ -116,7 +116,7 @@ static int open_part(table *table, const vit_cli_engine *engine) {
 
 static int run_features(vit_cli_engine *engine, table *table, int count, char **arguments) {
     vit_cli_paths paths = {0};
-    const int status = vit_cli_check_feature(&command, engine, table->pool);
+    const int status = vit_cli_check_feature(&vit_cli_features_command, engine, table->pool);
     if (status >= 0)
         return status;
     table->width = (size_t)vit_model_feature_width(engine->model, table->pool);
@@ -156,18 +156,18 @@ int vit_cli_features(int argc, char **argv) {
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_features_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     if (!table.out && !table.json)
-        return vit_cli_usage(&command, "say where the vectors go: --out F.npy or --json");
+        return vit_cli_usage(&vit_cli_features_command, "say where the vectors go: --out F.npy or --json");
     if (table.out && !vit_cli_vectors_known(table.out))
-        return vit_cli_usage(&command, "--out '%s': expected a name that ends in .npy or .safetensors", table.out);
+        return vit_cli_usage(&vit_cli_features_command, "--out '%s': expected a name that ends in .npy or .safetensors", table.out);
     if (table.out && !vit_cli_can_write(table.out))
         return VIT_CLI_FAILED;
     table.pool = (vit_feature)pool;
     vit_cli_engine engine;
-    status = vit_cli_engine_open(&engine, &command, &model, &run);
+    status = vit_cli_engine_open(&engine, &vit_cli_features_command, &model, &run);
     if (status == VIT_CLI_OK)
         status = run_features(&engine, &table, count, argv);
     vit_cli_engine_close(&engine);

@@ -312,7 +312,7 @@ int vit_cli_fewshot_predict(int argc, char **argv) {
 
 /* ---- fewshot ---- */
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_fewshot_command = {
     .name = "fewshot",
     .summary = "classes learnt from a few pictures of each, in no time",
     .arguments = "fit|predict|eval [options] ...",
@@ -330,5 +330,5 @@ int vit_cli_fewshot(int argc, char **argv) {
                                                {"predict", vit_cli_fewshot_predict},
                                                {"eval", vit_cli_fewshot_eval},
                                                {0}};
-    return vit_cli_run_kind(&command, kinds, argc, argv);
+    return vit_cli_run_kind(&vit_cli_fewshot_command, kinds, argc, argv);
 }

@@ -1,7 +1,7 @@
 #include "fewshot.h"
 
 #include "paths.h"
-#include "plot.h"
+#include "chart.h"
 #include "progress.h"
 
 #include <math.h>
@@ -108,7 +108,7 @@ static int draw(const study *study, const point *points, const vit_probe_info *i
     static const char *const names[] = {"linear classifier", "nearest examples"};
     double ticks[MOST_SHOTS], least = 100;
     char title[96];
-    vit_cli_plot plot;
+    vit_cli_chart chart;
     for (int i = 0; i < study->shots_count; i++) {
         ticks[i] = study->shots[i];
         for (int way = 0; way < 2; way++)
@@ -123,21 +123,21 @@ static int draw(const study *study, const point *points, const vit_probe_info *i
     }
     const vit_cli_axis x = {"examples of each class", first / 1.2, last * 1.2, ticks, study->shots_count, 1};
     const vit_cli_axis y = {.label = "accuracy, %", .least = fmax(0, floor(least / 10) * 10), .most = 100};
-    if (!vit_cli_plot_open(&plot, title, x, y.least < 100 ? y : (vit_cli_axis){y.label, 90, 100, NULL, 0, 0}))
+    if (!vit_cli_chart_open(&chart, title, x, y.least < 100 ? y : (vit_cli_axis){y.label, 90, 100, NULL, 0, 0}))
         return VIT_CLI_FAILED;
     for (int way = 1; way >= 0; way--) {
         for (int i = 0; i < study->shots_count; i++) {
             const double mean = points[i].mean[way], deviation = points[i].deviation[way];
-            vit_cli_plot_line(&plot, ticks[i], fmax(mean - deviation, 0), ticks[i], fmin(mean + deviation, 100), 2,
+            vit_cli_chart_line(&chart, ticks[i], fmax(mean - deviation, 0), ticks[i], fmin(mean + deviation, 100), 2,
                               vit_cli_mix(colors[way], VIT_CLI_WHITE, 0.5));
             if (i)
-                vit_cli_plot_line(&plot, ticks[i - 1], points[i - 1].mean[way], ticks[i], mean, 2.5, colors[way]);
-            vit_cli_plot_point(&plot, ticks[i], mean, 5, colors[way]);
+                vit_cli_chart_line(&chart, ticks[i - 1], points[i - 1].mean[way], ticks[i], mean, 2.5, colors[way]);
+            vit_cli_chart_point(&chart, ticks[i], mean, 5, colors[way]);
         }
     }
     for (int way = 0; way < 2; way++)
-        vit_cli_plot_legend(&plot, colors[way], names[way]);
-    return vit_cli_canvas_save(&plot.canvas, study->out);
+        vit_cli_chart_legend(&chart, colors[way], names[way]);
+    return vit_cli_canvas_save(&chart.canvas, study->out);
 }
 
 static int run_study(study *study, const vit_probe *probe) {

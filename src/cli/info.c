@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_info_command = {
     .name = "info",
     .summary = "what is in a weight file or model",
     .arguments = "[options] FILE|DIR",
@@ -281,7 +281,7 @@ static int can_take(const vit_model *model, const request *request) {
     const int *size = request->size;
     if (!size[0] || vit_model_flops(model, size[0], size[1]) > 0)
         return 1;
-    vit_cli_usage(&command, "--size %dx%d: this network takes no pictures of that size", size[0], size[1]);
+    vit_cli_usage(&vit_cli_info_command, "--size %dx%d: this network takes no pictures of that size", size[0], size[1]);
     return 0;
 }
 
@@ -450,7 +450,7 @@ int vit_cli_info(int argc, char **argv) {
         {"json", NULL, VIT_CLI_FLAG, &request.json, 0, 0, "one object"},
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_info_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     request.model.path = argv[0];

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_init_command = {
     .name = "init",
     .summary = "a new model with random weights",
     .arguments = "--arch NAME [options] OUT.gguf|OUT.safetensors, or --list",
@@ -62,8 +62,8 @@ static int unknown_architecture(const char *name) {
         }
     }
     if (nearest)
-        return vit_cli_usage(&command, "architecture '%s' is not known; did you mean '%s'?", name, nearest);
-    return vit_cli_usage(&command, "architecture '%s' is not known; 'vit init --list' prints those that are", name);
+        return vit_cli_usage(&vit_cli_init_command, "architecture '%s' is not known; did you mean '%s'?", name, nearest);
+    return vit_cli_usage(&vit_cli_init_command, "architecture '%s' is not known; 'vit init --list' prints those that are", name);
 }
 
 static int init(const request *request, const char *out) {
@@ -76,12 +76,12 @@ static int init(const request *request, const char *out) {
         return unknown_architecture(request->network.arch);
     const int classes = request->classes == AS_NAMED ? config.classes : request->classes;
     if (vit_cli_network(&request->network, classes, &config, &error) != VIT_OK)
-        return vit_cli_usage(&command, "%s", error.text);
+        return vit_cli_usage(&vit_cli_init_command, "%s", error.text);
     if (!vit_cli_can_write(out))
         return VIT_CLI_FAILED;
     if (vit_model_init(&model, &config, (uint64_t)request->seed, &options, &error) != VIT_OK) {
         if (error.status == VIT_ERR_CONFIG || error.status == VIT_ERR_UNSUPPORTED) /* sizes that do not fit together */
-            return vit_cli_usage(&command, "%s", error.text);
+            return vit_cli_usage(&vit_cli_init_command, "%s", error.text);
         vit_cli_complain("%s", error.text);
         return VIT_CLI_FAILED;
     }
@@ -107,15 +107,15 @@ int vit_cli_init(int argc, char **argv) {
         VIT_CLI_TYPE_OPTION(request.type, "how matrices are stored (default: f32)"),
         {0},
     };
-    const int status = vit_cli_parse(&command, options, argc, argv, &count);
+    const int status = vit_cli_parse(&vit_cli_init_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     if (show && !count && !network->arch)
         return list(json);
     if (!network->arch || !count || show)
-        return vit_cli_usage(&command, "expected --arch NAME and a file to write, or --list");
+        return vit_cli_usage(&vit_cli_init_command, "expected --arch NAME and a file to write, or --list");
     if (!vit_cli_units(network))
-        return vit_cli_usage(&command, VIT_CLI_UNITS_EXPECTED, network->units_text);
-    const int wrong = vit_cli_check_output(&command, argv[0], vit_cli_types[request.type]);
+        return vit_cli_usage(&vit_cli_init_command, VIT_CLI_UNITS_EXPECTED, network->units_text);
+    const int wrong = vit_cli_check_output(&vit_cli_init_command, argv[0], vit_cli_types[request.type]);
     return wrong >= 0 ? wrong : init(&request, argv[0]);
 }

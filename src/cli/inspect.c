@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "options.h"
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_inspect_command = {
     .name = "inspect",
     .summary = "what networks have learnt, and what they cost",
     .arguments = "filters|positions|distance|cost [options] ...",
@@ -25,5 +25,5 @@ int vit_cli_inspect(int argc, char **argv) {
                                                {"distance", vit_cli_inspect_distance},
                                                {"cost", vit_cli_inspect_cost},
                                                {0}};
-    return vit_cli_run_kind(&command, kinds, argc, argv);
+    return vit_cli_run_kind(&vit_cli_inspect_command, kinds, argc, argv);
 }

@@ -3,7 +3,7 @@
 #include "inspect.h"
 #include "json_out.h"
 #include "paths.h"
-#include "plot.h"
+#include "chart.h"
 #include "progress.h"
 
 #include <math.h>
@@ -92,14 +92,14 @@ static void print(const study *study) {
 static int draw(const study *study) {
     double most = 0;
     char title[96];
-    vit_cli_plot plot;
+    vit_cli_chart chart;
     for (int i = 0; i < study->layers * study->heads; i++)
         most = fmax(most, study->sums[i]);
     snprintf(title, sizeof title, "How far heads look: mean of %d picture%s", study->pictures,
              study->pictures == 1 ? "" : "s");
     const vit_cli_axis x = {.label = "layer", .least = 0, .most = study->layers + 1},
                        y = {.label = "mean attention distance, pixels", .least = 0, .most = most > 0 ? most * 1.08 : 1};
-    if (!vit_cli_plot_open(&plot, title, x, y))
+    if (!vit_cli_chart_open(&chart, title, x, y))
         return VIT_CLI_FAILED;
     for (int layer = 0; layer < study->layers; layer++) {
         const double *heads = study->sums + layer * study->heads;
@@ -108,14 +108,14 @@ static int draw(const study *study) {
             for (int head = 0; head < study->heads; head++)
                 mean[next] += heads[next * study->heads + head] / study->heads;
         if (layer + 1 < study->layers)
-            vit_cli_plot_line(&plot, layer + 1, mean[0], layer + 2, mean[1], 2, VIT_CLI_GREY);
+            vit_cli_chart_line(&chart, layer + 1, mean[0], layer + 2, mean[1], 2, VIT_CLI_GREY);
     }
     for (int i = 0; i < study->layers * study->heads; i++)
-        vit_cli_plot_point(&plot, 1 + i / study->heads, study->sums[i], 5,
+        vit_cli_chart_point(&chart, 1 + i / study->heads, study->sums[i], 5,
                            vit_cli_scale_color((i % study->heads + 0.5) / study->heads));
-    vit_cli_plot_legend(&plot, vit_cli_scale_color(0.5), "a head");
-    vit_cli_plot_legend(&plot, VIT_CLI_GREY, "mean of the layer");
-    return vit_cli_canvas_save(&plot.canvas, study->out);
+    vit_cli_chart_legend(&chart, vit_cli_scale_color(0.5), "a head");
+    vit_cli_chart_legend(&chart, VIT_CLI_GREY, "mean of the layer");
+    return vit_cli_canvas_save(&chart.canvas, study->out);
 }
 
 static int run_study(study *study, vit_cli_engine *engine, int count, char **arguments) {

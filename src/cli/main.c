@@ -1,17 +1,16 @@
 /* vit: the command line of the library, native and WASI. */
 #include "../vit_tasks.h"
 #include "commands.h"
-#include "options.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 static const struct {
-    const char *name, *summary;
+    const vit_cli_command *command;
     int (*run)(int argc, char **argv);
 } commands[] = {
-#define VIT_CLI_ROW(name, summary) {#name, summary, vit_cli_##name},
+#define VIT_CLI_ROW(name) {&vit_cli_##name##_command, vit_cli_##name},
     VIT_CLI_COMMANDS(VIT_CLI_ROW)
 #undef VIT_CLI_ROW
 };
@@ -21,7 +20,7 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static void print_overview(FILE *out) {
     fprintf(out, "vit " VIT_VERSION ": Vision Transformers\n\nUsage: vit COMMAND [options] ...\n\nCommands:\n");
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-10s %s\n", commands[i].command->name, commands[i].command->summary);
     fprintf(out, "  %-10s %s\n  %-10s %s\n\n", "help", "help on a command: vit help classify", "version",
             "version and kernels");
     fprintf(out, "Examples:\n"
@@ -44,19 +43,19 @@ static int version(void) {
 static int unknown_command(const char *name) {
     int nearest = -1, smallest = 3;
     for (int i = 0; i < COMMANDS; i++) {
-        int distance = vit_cli_distance(name, commands[i].name);
+        int distance = vit_cli_distance(name, commands[i].command->name);
         if (distance < smallest) {
             smallest = distance;
             nearest = i;
         }
     }
     if (nearest >= 0)
-        vit_cli_complain("unknown command '%s'; did you mean '%s'?", name, commands[nearest].name);
+        vit_cli_complain("unknown command '%s'; did you mean '%s'?", name, commands[nearest].command->name);
     else
         vit_cli_complain("unknown command '%s'", name);
     fprintf(stderr, "Commands:");
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(stderr, " %s", commands[i].name);
+        fprintf(stderr, " %s", commands[i].command->name);
     fprintf(stderr, " help version\n");
     return VIT_CLI_USAGE;
 }
@@ -64,7 +63,7 @@ static int unknown_command(const char *name) {
 /* The command of this name, COMMANDS if there is none. */
 static int find(const char *name) {
     int i = 0;
-    while (i < COMMANDS && strcmp(name, commands[i].name) != 0)
+    while (i < COMMANDS && strcmp(name, commands[i].command->name) != 0)
         i++;
     return i;
 }

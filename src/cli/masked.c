@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_masked_command = {
     .name = "masked",
     .summary = "fills in hidden parts of a picture",
     .arguments = "[options] (--out O.png | --json) IMAGE, or --score DATA",
@@ -167,7 +167,7 @@ static int score(const request *r, const vit_cli_model *options, const vit_cli_r
     vit_dataset *data = NULL;
     vit_model *model = NULL;
     vit_error error;
-    int status = vit_cli_session_options(&session, &command, run);
+    int status = vit_cli_session_options(&session, &vit_cli_masked_command, run);
     if (status < 0)
         status = vit_cli_model_open(&model, options, (vit_compute)run->compute);
     if (status == VIT_CLI_OK && vit_dataset_open_unlabelled(&data, &r->score, 1, vit_cli_options(), &error) != VIT_OK)
@@ -207,23 +207,23 @@ int vit_cli_masked(int argc, char **argv) {
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_masked_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     if (r.score && (count || r.out || r.mask || r.raw))
-        return vit_cli_usage(&command, "--score goes with --ratio, --seed and --json, not with a picture");
+        return vit_cli_usage(&vit_cli_masked_command, "--score goes with --ratio, --seed and --json, not with a picture");
     if (r.score)
         return score(&r, &model, &run);
     if (!count)
-        return vit_cli_usage(&command, "expected a picture, or --score DATA");
+        return vit_cli_usage(&vit_cli_masked_command, "expected a picture, or --score DATA");
     if (!r.out && !r.json)
-        return vit_cli_usage(&command, "expected --out O.png, --json, or both");
+        return vit_cli_usage(&vit_cli_masked_command, "expected --out O.png, --json, or both");
     if (r.mask && r.ratio >= 0)
-        return vit_cli_usage(&command, "--mask and --ratio: expected one of them");
-    if ((status = vit_cli_check_png(&command, r.out)) >= 0)
+        return vit_cli_usage(&vit_cli_masked_command, "--mask and --ratio: expected one of them");
+    if ((status = vit_cli_check_png(&vit_cli_masked_command, r.out)) >= 0)
         return status;
     vit_cli_engine engine;
-    status = vit_cli_engine_open(&engine, &command, &model, &run);
+    status = vit_cli_engine_open(&engine, &vit_cli_masked_command, &model, &run);
     if (status == VIT_CLI_OK)
         status = run_masked(&engine, &r, argv[0]);
     vit_cli_engine_close(&engine);

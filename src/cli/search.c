@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_search_command = {
     .name = "search",
     .summary = "the pictures that look most like others",
     .arguments = "[options] INDEX|FOLDER [QUERY...]",
@@ -202,15 +202,15 @@ int vit_cli_search(int argc, char **argv) {
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_search_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     const char *place = argv[0];
     const int is_folder = vit_cli_is_folder(place);
     if (count == 1 && !(is_folder && search.file))
-        return vit_cli_usage(&command, "'%s': expected a QUERY, or a FOLDER and --index", place);
+        return vit_cli_usage(&vit_cli_search_command, "'%s': expected a QUERY, or a FOLDER and --index", place);
     if (!is_folder && search.file)
-        return vit_cli_usage(&command, "--index goes with a FOLDER; '%s' is %s", place,
+        return vit_cli_usage(&vit_cli_search_command, "--index goes with a FOLDER; '%s' is %s", place,
                              vit_cli_file_size(place) < 0 ? "not there" : "a file");
     if (!is_folder && !vit_cli_is_index(place, 0)) {
         vit_cli_complain("%s: %s", place,
@@ -220,8 +220,8 @@ int vit_cli_search(int argc, char **argv) {
     if (search.file && !vit_cli_can_write(search.file))
         return VIT_CLI_FAILED;
     search.feature = (vit_feature)pool;
-    status = vit_cli_engine_open(&search.engine, &command, &model, &run);
-    if (status == VIT_CLI_OK && (status = vit_cli_check_feature(&command, &search.engine, search.feature)) < 0)
+    status = vit_cli_engine_open(&search.engine, &vit_cli_search_command, &model, &run);
+    if (status == VIT_CLI_OK && (status = vit_cli_check_feature(&vit_cli_search_command, &search.engine, search.feature)) < 0)
         status = run_search(&search, place, is_folder, count - 1, argv + 1);
     vit_cli_index_close(&search.index);
     vit_cli_engine_close(&search.engine);

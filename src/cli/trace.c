@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vit_cli_command command = {
+const vit_cli_command vit_cli_trace_command = {
     .name = "trace",
     .summary = "every intermediate result of a forward pass",
     .arguments = "[options] --out T.safetensors (--image I | --input X)",
@@ -88,7 +88,7 @@ static int trace_pixels(const tracer *tracer, const char *prefix, const int64_t 
     options.width = (int)shape[2];
     if (vit_session_open(&session, tracer->model, &options, &error) != VIT_OK) {
         if (!*prefix)
-            return vit_cli_session_failed(&command, tracer->run, &error);
+            return vit_cli_session_failed(&vit_cli_trace_command, tracer->run, &error);
         vit_cli_complain("%sx: %s", prefix, error.text);
         return VIT_CLI_FAILED;
     }
@@ -195,17 +195,17 @@ int vit_cli_trace(int argc, char **argv) {
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };
-    int status = vit_cli_parse(&command, options, argc, argv, &count);
+    int status = vit_cli_parse(&vit_cli_trace_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
     if (!out || !image == !input)
-        return vit_cli_usage(&command, "expected --out, and one of --image and --input");
+        return vit_cli_usage(&vit_cli_trace_command, "expected --out, and one of --image and --input");
     if (input && (run.size[0] || run.crop_pct > 0))
-        return vit_cli_usage(&command, "--size and --crop-pct are for --image; with --input the tensors give the size");
+        return vit_cli_usage(&vit_cli_trace_command, "--size and --crop-pct are for --image; with --input the tensors give the size");
     vit_error error;
     vit_model *model = NULL;
     tracer tracer = {0};
-    status = vit_cli_session_options(&tracer.options, &command, &run);
+    status = vit_cli_session_options(&tracer.options, &vit_cli_trace_command, &run);
     if (status >= 0)
         return status;
     tracer.options.capture_attention = 1;

@@ -21,7 +21,7 @@
     "DATA has a folder for each class (ImageFolder), or is a .tar file of such, or WebDataset's shards (KEY.jpg "   \
     "beside KEY.cls), or a folder with .tar files; of several, all pictures are taken. " RUN_DETAILS
 
-static const vit_cli_command train_command = {
+const vit_cli_command vit_cli_train_command = {
     .name = "train",
     .summary = "trains a network on pictures, from scratch",
     .arguments = "[options] --out DIR DATA...",
@@ -35,7 +35,7 @@ static const vit_cli_command train_command = {
     .most = -1,
 };
 
-static const vit_cli_command finetune_command = {
+const vit_cli_command vit_cli_finetune_command = {
     .name = "finetune",
     .summary = "trains a trained network on other pictures",
     .arguments = "[options] --model FILE|DIR --out DIR DATA...",
@@ -48,7 +48,7 @@ static const vit_cli_command finetune_command = {
     .most = -1,
 };
 
-static const vit_cli_command pretrain_command = {
+const vit_cli_command vit_cli_pretrain_command = {
     .name = "pretrain",
     .summary = "trains a network to fill in pictures, without labels",
     .arguments = "[options] --out DIR DATA...",
@@ -113,11 +113,11 @@ static int same_classes(const material *m, const char *val) {
 static int open_pictures(const request *r, material *m) {
     vit_error error;
     vit_status (*open)(vit_dataset **, const char *const *, int, const vit_options *, vit_error *) =
-        r->command == &pretrain_command ? vit_dataset_open_unlabelled : vit_dataset_open;
+        r->command == &vit_cli_pretrain_command ? vit_dataset_open_unlabelled : vit_dataset_open;
     if (open(&m->data, r->data, r->data_count, vit_cli_options(), &error) != VIT_OK ||
         (r->val && open(&m->test, &r->val, 1, vit_cli_options(), &error) != VIT_OK))
         return complain(&error);
-    if (m->test && r->command != &pretrain_command && !same_classes(m, r->val))
+    if (m->test && r->command != &vit_cli_pretrain_command && !same_classes(m, r->val))
         return VIT_CLI_FAILED;
     const int count = vit_dataset_count(m->data), classes = vit_dataset_classes(m->data);
     m->labels = malloc((size_t)classes * sizeof *m->labels);
@@ -141,7 +141,7 @@ static int open_model(const request *r, material *m) {
     vit_config config;
     vit_error error;
     options.raw_weights = 1;
-    if (r->command == &finetune_command) {
+    if (r->command == &vit_cli_finetune_command) {
         vit_model *base;
         vit_cli_model named = r->model;
         named.raw_weights = 1;
@@ -153,7 +153,7 @@ static int open_model(const request *r, material *m) {
         vit_model_close(base);
         return adapted == VIT_OK ? VIT_CLI_OK : complain(&error);
     }
-    if (r->command == &pretrain_command) {
+    if (r->command == &vit_cli_pretrain_command) {
         if (vit_cli_network(s, 0, &config, &error) != VIT_OK)
             return complain(&error);
         config.decoder.kind = (vit_decoder_kind)(VIT_DECODER_MEAN3BIT + s->target);
@@ -184,7 +184,7 @@ static void introduce(const request *r, const material *m) {
     if (passed_over)
         vit_cli_complain("%d file%s passed over, no .jpg, .jpeg or .png%s; the first: %s", passed_over,
                          passed_over == 1 ? " is" : "s are",
-                         r->command == &pretrain_command ? "" : " in a folder that names a class", first);
+                         r->command == &vit_cli_pretrain_command ? "" : " in a folder that names a class", first);
     if (r->subset > vit_dataset_count(m->data))
         vit_cli_complain("--subset %d: there are %d pictures", r->subset, vit_dataset_count(m->data));
     if (c->classes)
@@ -198,7 +198,7 @@ static vit_train_options options_for(const request *r, int pictures) {
     enum { LASTING = 20 /* one part of */ };
     vit_train_options o = vit_cli_train_options(&r->settings, pictures);
     const double most = pow(1.0 / LASTING, 1 / (double)o.updates);
-    if (r->command != &finetune_command && o.polyak > most)
+    if (r->command != &vit_cli_finetune_command && o.polyak > most)
         o.polyak = most;
     return o;
 }
@@ -373,7 +373,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     request whole = {.command = command, .evaluate = 1, .save_minutes = 5, .loaders = 1}, *r = &whole;
     char recipes[1000];
     int count;
-    const int is_new = r->command != &finetune_command, is_pretrain = r->command == &pretrain_command;
+    const int is_new = r->command != &vit_cli_finetune_command, is_pretrain = r->command == &vit_cli_pretrain_command;
     vit_cli_settings *s = &r->settings;
     if (!vit_cli_settings_begin(s, r->command->name, argc, argv))
         return VIT_CLI_USAGE;
@@ -457,13 +457,13 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
 }
 
 int vit_cli_train(int argc, char **argv) {
-    return run(&train_command, argc, argv);
+    return run(&vit_cli_train_command, argc, argv);
 }
 
 int vit_cli_finetune(int argc, char **argv) {
-    return run(&finetune_command, argc, argv);
+    return run(&vit_cli_finetune_command, argc, argv);
 }
 
 int vit_cli_pretrain(int argc, char **argv) {
-    return run(&pretrain_command, argc, argv);
+    return run(&vit_cli_pretrain_command, argc, argv);
 }
