@@ -160,8 +160,7 @@ static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
     if (vit_attention_open(&attention, engine->session, &look->options, &error) != VIT_OK) {
         if (error.status == VIT_ERR_ARGUMENT)
             return vit_cli_usage(&vit_cli_attention_command, "%s", error.text);
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
+        return vit_cli_failed(&error);
     }
     look->values = malloc((size_t)look->rows * (size_t)look->columns * sizeof *look->values);
     vit_status status = look->values ? compute(engine, look, attention, path, &error) : VIT_ERR_OUT_OF_MEMORY;

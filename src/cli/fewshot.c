@@ -24,8 +24,7 @@ int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vi
     vit_model_backbone(engine->model, feature, backbone);
     if (vit_probe_open(out, vit_model_feature_width(engine->model, feature), backbone, vit_cli_options(), &error) == VIT_OK)
         return VIT_CLI_OK;
-    vit_cli_complain("%s", error.text);
-    return VIT_CLI_FAILED;
+    return vit_cli_failed(&error);
 }
 
 /* The name of the folder right below the root in which a picture lies; NULL if it lies in the root. The caller's. */
@@ -131,10 +130,8 @@ static int fit(vit_probe *probe, vit_cli_engine *engine, vit_feature feature, co
         vit_cli_complain("%s: not written, there is no example to learn from", out);
         return VIT_CLI_FAILED;
     }
-    if (vit_probe_fit(probe, l2, &error) != VIT_OK || vit_probe_save(probe, out, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_probe_fit(probe, l2, &error) != VIT_OK || vit_probe_save(probe, out, &error) != VIT_OK)
+        return vit_cli_failed(&error);
     report_fit(probe, json);
     return failed ? VIT_CLI_FAILED : VIT_CLI_OK;
 }

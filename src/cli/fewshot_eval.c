@@ -168,10 +168,8 @@ static int run_study(study *study, const vit_probe *probe) {
     for (int i = 0; i < study->shots_count && status == VIT_OK; i++)
         status = try_shots(study, probe, study->shots[i], chosen, &points[i], &error);
     free(chosen);
-    if (status != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (status != VIT_OK)
+        return vit_cli_failed(&error);
     return study->out ? draw(study, points, &info) : VIT_CLI_OK;
 }
 

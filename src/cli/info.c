@@ -394,10 +394,8 @@ static int info_file(const request *request) {
     int status = VIT_CLI_OK;
     vit_error error;
     vit_file *file;
-    if (vit_file_open(&file, path, vit_cli_options(), &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_file_open(&file, path, vit_cli_options(), &error) != VIT_OK)
+        return vit_cli_failed(&error);
     vit_model *model; /* if it is one */
     if (vit_model_open(&model, path, NULL, vit_cli_options(), &error) == VIT_ERR_LIMIT) {
         vit_cli_complain("%s", error.text);

@@ -36,10 +36,8 @@ static int list(int json) {
     vit_error error;
     for (int i = 0; vit_architecture_name(i); i++) {
         if (vit_architecture_config(&config, vit_architecture_name(i), &error) != VIT_OK ||
-            vit_model_plan(&model, &config, vit_cli_options(), &error) != VIT_OK) {
-            vit_cli_complain("%s", error.text);
-            return VIT_CLI_FAILED;
-        }
+            vit_model_plan(&model, &config, vit_cli_options(), &error) != VIT_OK)
+            return vit_cli_failed(&error);
         const long long parameters = (long long)vit_model_parameters(model);
         if (json)
             printf("{\"architecture\":\"%s\",\"parameters\":%lld,\"input\":[%d,%d],\"classes\":%d}\n",
@@ -82,8 +80,7 @@ static int init(const request *request, const char *out) {
     if (vit_model_init(&model, &config, (uint64_t)request->seed, &options, &error) != VIT_OK) {
         if (error.status == VIT_ERR_CONFIG || error.status == VIT_ERR_UNSUPPORTED) /* sizes that do not fit together */
             return vit_cli_usage(&vit_cli_init_command, "%s", error.text);
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
+        return vit_cli_failed(&error);
     }
     const int status = vit_cli_save(model, out, vit_cli_types[request->type], VIT_ROUNDING_PLAIN);
     vit_model_close(model);

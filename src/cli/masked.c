@@ -42,11 +42,6 @@ typedef struct patches {
     int32_t *labels;
 } patches;
 
-static int complain(const vit_error *error) {
-    vit_cli_complain("%s", error->text);
-    return VIT_CLI_FAILED;
-}
-
 static int make_patches(patches *p, const vit_session_info *info) {
     p->rows = info->grid_height;
     p->columns = info->grid_width;
@@ -134,10 +129,10 @@ static int predict(vit_cli_engine *engine, const request *r, patches *p, vit_ima
         vit_session_hide(engine->session, p->hidden, &error) != VIT_OK ||
         vit_session_run(engine->session, &error) != VIT_OK ||
         vit_session_colors(engine->session, 0, p->colors, p->labels, p->probabilities, &error) != VIT_OK)
-        return complain(&error);
+        return vit_cli_failed(&error);
     if (r->out && (vit_session_fill(engine->session, 0, !r->raw, image, &error) != VIT_OK ||
                    vit_image_save(image, r->out, NULL, &error) != VIT_OK))
-        return complain(&error);
+        return vit_cli_failed(&error);
     if (r->json)
         print(p, path);
     return VIT_CLI_OK;
@@ -153,7 +148,7 @@ static int run_masked(vit_cli_engine *engine, const request *r, const char *path
         return VIT_CLI_FAILED;
     }
     if (vit_image_open(&image, path, vit_cli_options(), &error) != VIT_OK)
-        return complain(&error);
+        return vit_cli_failed(&error);
     const int status = make_patches(&p, &info) ? predict(engine, r, &p, &image, path) : VIT_CLI_FAILED;
     release_patches(&p);
     vit_image_close(&image);
@@ -171,7 +166,7 @@ static int score(const request *r, const vit_cli_model *options, const vit_cli_r
     if (status < 0)
         status = vit_cli_model_open(&model, options, (vit_compute)run->compute);
     if (status == VIT_CLI_OK && vit_dataset_open_unlabelled(&data, &r->score, 1, vit_cli_options(), &error) != VIT_OK)
-        status = complain(&error);
+        status = vit_cli_failed(&error);
     if (status == VIT_CLI_OK &&
         !vit_cli_score_patches(model, data, NULL, r->ratio >= 0 ? r->ratio : 0.5, r->seed, session, &never, &scores))
         status = VIT_CLI_FAILED;

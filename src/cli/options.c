@@ -24,6 +24,11 @@ void vit_cli_complain(const char *format, ...) {
     va_end(arguments);
 }
 
+int vit_cli_failed(const vit_error *error) {
+    vit_cli_complain("%s", error->text);
+    return VIT_CLI_FAILED;
+}
+
 int vit_cli_usage(const vit_cli_command *command, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

@@ -2,6 +2,8 @@
 #ifndef VIT_CLI_OPTIONS_H
 #define VIT_CLI_OPTIONS_H
 
+#include "../vit.h"
+
 enum { VIT_CLI_OK = 0, VIT_CLI_FAILED = 1, VIT_CLI_USAGE = 2 }; /* exit status */
 
 typedef enum vit_cli_kind {
@@ -50,6 +52,8 @@ int vit_cli_usage(const vit_cli_command *command, const char *format, ...) __att
 
 /* "vit: ...", one line on stderr. */
 void vit_cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same of an error's sentence; returns VIT_CLI_FAILED. */
+int vit_cli_failed(const vit_error *error);
 
 /* How many letters must be added, dropped, changed or swapped to make b of a; at most 99. */
 int vit_cli_distance(const char *a, const char *b);

@@ -70,10 +70,8 @@ int vit_cli_save(const vit_model *model, const char *out, vit_dtype type, vit_ro
     vit_cli_progress_hide(&progress);
     if (interrupted)
         raise(interrupted); /* what was written is removed, or in its place */
-    if (status != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (status != VIT_OK)
+        return vit_cli_failed(&error);
     if (has_blocks(type))
         complain_about_rest(out);
     vit_cli_line(stdout, "%s: %s, %lld parameters, %lld bytes", out, vit_model_config(model)->architecture,

@@ -99,8 +99,7 @@ static int trace_pixels(const tracer *tracer, const char *prefix, const int64_t 
     vit_session_close(session);
     if (status == VIT_OK)
         return VIT_CLI_OK;
-    vit_cli_complain("%s", error.text);
-    return VIT_CLI_FAILED;
+    return vit_cli_failed(&error);
 }
 
 enum { LONGEST_NAME = 255 };
@@ -130,10 +129,8 @@ static int usable(const char *path, const vit_tensor_info *tensor, const float *
 static int trace_file(const tracer *tracer, const char *path) {
     vit_error error;
     vit_tensors *tensors;
-    if (vit_tensors_read(&tensors, path, vit_cli_options(), &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_tensors_read(&tensors, path, vit_cli_options(), &error) != VIT_OK)
+        return vit_cli_failed(&error);
     int status = VIT_CLI_OK, found = 0;
     for (int i = 0; i < vit_tensors_count(tensors) && status == VIT_CLI_OK; i++) {
         char prefix[LONGEST_NAME]; /* the name but for its x */
@@ -160,10 +157,8 @@ static int trace_file(const tracer *tracer, const char *path) {
 static int trace_image(const tracer *tracer, const char *path, const vit_preprocess *rules) {
     vit_error error;
     vit_image image;
-    if (vit_image_open(&image, path, vit_cli_options(), &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_image_open(&image, path, vit_cli_options(), &error) != VIT_OK)
+        return vit_cli_failed(&error);
     int64_t shape[4] = {1, rules->height, rules->width, 3};
     float *pixels = malloc((size_t)rules->height * (size_t)rules->width * 3 * sizeof *pixels);
     vit_status status = VIT_ERR_OUT_OF_MEMORY;

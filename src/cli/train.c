@@ -86,11 +86,6 @@ typedef struct material {
     uint8_t *held_out;
 } material;
 
-static int complain(const vit_error *error) {
-    vit_cli_complain("%s", error->text);
-    return VIT_CLI_FAILED;
-}
-
 static int make_folder(const char *path) {
     if (mkdir(path, 0777) == 0 || (errno == EEXIST && vit_cli_is_folder(path)))
         return 1;
@@ -116,7 +111,7 @@ static int open_pictures(const request *r, material *m) {
         r->command == &vit_cli_pretrain_command ? vit_dataset_open_unlabelled : vit_dataset_open;
     if (open(&m->data, r->data, r->data_count, vit_cli_options(), &error) != VIT_OK ||
         (r->val && open(&m->test, &r->val, 1, vit_cli_options(), &error) != VIT_OK))
-        return complain(&error);
+        return vit_cli_failed(&error);
     if (m->test && r->command != &vit_cli_pretrain_command && !same_classes(m, r->val))
         return VIT_CLI_FAILED;
     const int count = vit_dataset_count(m->data), classes = vit_dataset_classes(m->data);
@@ -151,20 +146,20 @@ static int open_model(const request *r, material *m) {
         const vit_status adapted =
             vit_model_adapt(&m->model, base, classes, s->size[0], s->size[1], m->labels, &error);
         vit_model_close(base);
-        return adapted == VIT_OK ? VIT_CLI_OK : complain(&error);
+        return adapted == VIT_OK ? VIT_CLI_OK : vit_cli_failed(&error);
     }
     if (r->command == &vit_cli_pretrain_command) {
         if (vit_cli_network(s, 0, &config, &error) != VIT_OK)
-            return complain(&error);
+            return vit_cli_failed(&error);
         config.decoder.kind = (vit_decoder_kind)(VIT_DECODER_MEAN3BIT + s->target);
         if (vit_model_init(&m->model, &config, (uint64_t)r->seed, &options, &error) != VIT_OK)
-            return complain(&error);
+            return vit_cli_failed(&error);
         return VIT_CLI_OK;
     }
     if (vit_cli_network(s, classes, &config, &error) != VIT_OK ||
         vit_model_init(&m->model, &config, (uint64_t)r->seed, &options, &error) != VIT_OK ||
         vit_model_set_labels(m->model, m->labels, classes, &error) != VIT_OK)
-        return complain(&error);
+        return vit_cli_failed(&error);
     return VIT_CLI_OK;
 }
 
@@ -315,10 +310,8 @@ static int train(const request *r, material *m) {
     if (status != VIT_CLI_OK)
         return status;
     vit_error error;
-    if (vit_train_check_freeze(m->model, r->freeze, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_train_check_freeze(m->model, r->freeze, &error) != VIT_OK)
+        return vit_cli_failed(&error);
     int held = 0, left_out = 0;
     for (int i = 0; i < vit_dataset_count(m->data); i++) {
         held += m->held_out[i] == 1;

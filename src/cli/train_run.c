@@ -277,8 +277,7 @@ static int save_model(progress *p, const char *name) {
     if (path_in(path, sizeof path, p->run->folder, name) &&
         vit_model_save(average ? average : vit_trainer_model(p->trainer), path, &options, &error) == VIT_OK)
         return VIT_CLI_OK;
-    vit_cli_complain("%s", error.text);
-    return VIT_CLI_FAILED;
+    return vit_cli_failed(&error);
 }
 
 /* State and model, each whole or not at all: the state that was there stays until the new one is. */
@@ -308,10 +307,8 @@ static int resume(progress *p, const char *state, const char *log) {
     int64_t note[NOTES], now[NOTES];
     vit_error error;
     vit_cli_line(stderr, "vit: going on from %s", state);
-    if (vit_trainer_load(p->trainer, state, note, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_trainer_load(p->trainer, state, note, &error) != VIT_OK)
+        return vit_cli_failed(&error);
     describe(p, now);
     for (int i = NOTE_UPDATES; i <= NOTE_SETTINGS; i++)
         if (note[i] != now[i]) {
@@ -370,10 +367,8 @@ int vit_cli_train_begun(const char *folder, int resume, double *rate) {
         vit_cli_complain("%s holds a run: --resume goes on with it, or choose another folder", folder);
         return VIT_CLI_FAILED;
     }
-    if (vit_trainer_note(state, vit_cli_options(), note, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_trainer_note(state, vit_cli_options(), note, &error) != VIT_OK)
+        return vit_cli_failed(&error);
     memcpy(rate, &note[NOTE_RATE], sizeof *rate);
     return VIT_CLI_OK;
 }
@@ -465,8 +460,7 @@ static int batch(progress *p) {
     }
     if (done != VIT_OK) {
         hide(p);
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
+        return vit_cli_failed(&error);
     }
     if (bad)
         complain_pictures(p, text, bad);
@@ -506,10 +500,8 @@ static int run_batches(progress *p) {
                                       .width = c->image_width, .batch = run->options.batch, .classes = c->classes,
                                       .threads = run->loaders, .seed = run->options.seed, .held_out = run->held_out,
                                       .first = begun};
-    if (vit_feed_open(&p->feed, run->data, &options, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_feed_open(&p->feed, run->data, &options, &error) != VIT_OK)
+        return vit_cli_failed(&error);
     int status = VIT_CLI_OK;
     p->began = p->saved = vit_cli_seconds();
     while (status == VIT_CLI_OK && p->last.update < run->options.updates) {
@@ -536,10 +528,8 @@ int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
     progress p = {.run = run, .best = -1, .accuracy = -1, .images = pictures_of(run)};
     vit_error error;
     *accuracy = -1;
-    if (vit_trainer_open(&p.trainer, run->model, &run->options, &error) != VIT_OK) {
-        vit_cli_complain("%s", error.text);
-        return VIT_CLI_FAILED;
-    }
+    if (vit_trainer_open(&p.trainer, run->model, &run->options, &error) != VIT_OK)
+        return vit_cli_failed(&error);
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
 #ifdef SIGHUP /* a terminal that is closed, unless nohup says otherwise */
