@@ -12,6 +12,20 @@ static vit_status fail_errno(vit_error *error, const char *path, const char *wha
     return vit_fail(error, VIT_ERR_IO, "%s: %s: %s", path, what, strerror(errno));
 }
 
+int vit_has_ending(const char *path, const char *ending) {
+    const size_t length = strlen(path), least = strlen(ending);
+    for (size_t i = 0; length > least && ending[i]; i++) {
+        const char c = path[length - least + i];
+        if ((c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c) != ending[i])
+            return 0;
+    }
+    return length > least;
+}
+
+int vit_is_picture_path(const char *path) {
+    return vit_has_ending(path, ".jpg") || vit_has_ending(path, ".jpeg") || vit_has_ending(path, ".png");
+}
+
 int vit_is_folder(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);

@@ -41,6 +41,10 @@ vit_status vit_writer_write(vit_writer *writer, const void *data, size_t bytes, 
 vit_status vit_writer_commit(vit_writer *writer, vit_error *error);
 void vit_writer_cancel(vit_writer *writer);
 
+/* ending: in lower case, which path need not be; something stands before it. */
+int vit_has_ending(const char *path, const char *ending);
+/* .jpg, .jpeg or .png, by the name. */
+int vit_is_picture_path(const char *path);
 int vit_is_folder(const char *path);
 /* Also where it cannot be told: whoever opens it will say why. */
 int vit_file_exists(const char *path);

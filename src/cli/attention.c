@@ -152,7 +152,7 @@ static int run_attention(vit_cli_engine *engine, look *look, const char *path) {
                              look->rows * look->columns - 1);
     if (look->query == VIT_QUERY_CLASS && !vit_model_config(engine->model)->class_token)
         return vit_cli_usage(&vit_cli_attention_command, "--query cls: this model has no class token; use mean");
-    if (vit_cli_is_folder(path)) {
+    if (vit_is_folder(path)) {
         vit_cli_complain("%s: is a folder, expected one picture", path);
         return VIT_CLI_FAILED;
     }

@@ -37,7 +37,7 @@ static int is_read(const char *in, const char *out) {
             return 1;
     const char *name = strrchr(out, '/');
     return vit_cli_same_file(in, out) ||
-           (vit_cli_has_extension(out, ".safetensors") && is_inside(in, name ? name + 1 : out, out));
+           (vit_has_ending(out, ".safetensors") && is_inside(in, name ? name + 1 : out, out));
 }
 
 int vit_cli_convert(int argc, char **argv) {

@@ -135,10 +135,10 @@ static int eval_data(vit_cli_engine *engine, const char *const *all, int count, 
     int status = VIT_CLI_FAILED, is_there = 1;
     *tally = (struct tally){0};
     const char *data = all[0];
-    const int is_folder = vit_cli_is_folder(data);
+    const int is_folder = vit_is_folder(data);
     if (count > 1) {
         is_there = list_archives(&pictures, all, count, is_known);
-    } else if (is_folder ? vit_cli_holds(data, ".tar") : vit_cli_has_extension(data, ".tar") && vit_cli_is_file(data)) {
+    } else if (is_folder ? vit_cli_holds(data, ".tar") : vit_has_ending(data, ".tar") && vit_cli_is_file(data)) {
         is_there = list_archives(&pictures, all, 1, is_known);
     } else if (!is_folder) {
         vit_cli_complain("%s: %s, expected a folder or a .tar file", data, vit_cli_file_size(data) < 0 ? "no such folder" : "is a file");

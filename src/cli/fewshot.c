@@ -49,7 +49,7 @@ int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_featu
     vit_cli_paths paths = {0};
     vit_error error;
     float *row = malloc((size_t)vit_model_feature_width(engine->model, feature) * sizeof *row);
-    if (!row || !vit_cli_is_folder(folder)) {
+    if (!row || !vit_is_folder(folder)) {
         vit_cli_complain("%s: %s", folder,
                          !row ? "out of memory" : vit_cli_file_size(folder) < 0 ? "no such folder"
                                                                               : "is a file, expected a folder");

@@ -452,7 +452,7 @@ int vit_cli_info(int argc, char **argv) {
     if (status >= 0)
         return status;
     request.model.path = argv[0];
-    if (request.model.config || request.model.labels || vit_cli_is_folder(argv[0]))
+    if (request.model.config || request.model.labels || vit_is_folder(argv[0]))
         return info_model(&request);
     return info_file(&request);
 }

@@ -143,7 +143,7 @@ static int run_masked(vit_cli_engine *engine, const request *r, const char *path
     vit_image image;
     vit_error error;
     patches p = {0};
-    if (vit_cli_is_folder(path)) {
+    if (vit_is_folder(path)) {
         vit_cli_complain("%s: is a folder, expected one picture", path);
         return VIT_CLI_FAILED;
     }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #ifndef __wasi__
@@ -15,11 +14,6 @@
 #endif
 
 #define DEEPEST 64 /* levels of folders */
-
-int vit_cli_is_folder(const char *path) {
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-}
 
 int vit_cli_is_file(const char *path) {
     struct stat status;
@@ -30,7 +24,7 @@ int vit_cli_holds(const char *folder, const char *extension) {
     DIR *stream = opendir(folder);
     int holds = 0;
     for (struct dirent *entry; stream && !holds && (entry = readdir(stream));)
-        holds = entry->d_name[0] != '.' && vit_cli_has_extension(entry->d_name, extension);
+        holds = entry->d_name[0] != '.' && vit_has_ending(entry->d_name, extension);
     if (stream)
         closedir(stream);
     return holds;
@@ -51,22 +45,17 @@ long long vit_cli_file_time(const char *path) {
     return stat(path, &status) == 0 ? (long long)status.st_mtime : 0;
 }
 
-int vit_cli_has_extension(const char *path, const char *extension) {
-    size_t length = strlen(path), tail = strlen(extension);
-    return length > tail && strcasecmp(path + length - tail, extension) == 0;
-}
-
 int vit_cli_can_write(const char *path) {
-    if (vit_cli_is_folder(path)) {
+    if (vit_is_folder(path)) {
         vit_cli_complain("%s: is a folder, expected the name of a file to write", path);
         return 0;
     }
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    int possible = folder && vit_cli_is_folder(folder) && access(folder, W_OK) == 0;
+    int possible = folder && vit_is_folder(folder) && access(folder, W_OK) == 0;
     if (!possible)
         vit_cli_complain("%s: cannot write: %s", path,
-                         folder && !vit_cli_is_folder(folder) ? "no such folder" : strerror(errno));
+                         folder && !vit_is_folder(folder) ? "no such folder" : strerror(errno));
     free(folder);
     return possible;
 }
@@ -81,11 +70,6 @@ int vit_cli_lock(FILE *file, const char *path) {
     (void)file, (void)path;
 #endif
     return 1;
-}
-
-static int is_picture(const char *name) {
-    return vit_cli_has_extension(name, ".jpg") || vit_cli_has_extension(name, ".jpeg") ||
-           vit_cli_has_extension(name, ".png");
 }
 
 /* Takes the path over, or says that memory is short. */
@@ -137,7 +121,7 @@ static int walk(vit_cli_paths *paths, const char *folder, int depth) {
         } else if (path && S_ISDIR(status.st_mode)) {
             complaints += walk(paths, path, depth + 1);
             free(path);
-        } else if (!path || (is_picture(entry->d_name) && !vit_cli_is_folder(path))) {
+        } else if (!path || (vit_is_picture_path(entry->d_name) && !vit_is_folder(path))) {
             complaints += add(paths, path);
         } else {
             free(path);
@@ -156,7 +140,7 @@ static int by_bytes(const void *a, const void *b) {
 }
 
 int vit_cli_collect(vit_cli_paths *paths, const char *path) {
-    if (!vit_cli_is_folder(path))
+    if (!vit_is_folder(path))
         return add(paths, strdup(path));
     size_t before = paths->count;
     int complaints = walk(paths, path, 0);
@@ -184,7 +168,7 @@ void vit_cli_paths_release(vit_cli_paths *paths) {
 }
 
 int vit_cli_check_png(const vit_cli_command *command, const char *path) {
-    if (path && !vit_cli_has_extension(path, ".png"))
+    if (path && !vit_has_ending(path, ".png"))
         return vit_cli_usage(command, "--out '%s': expected a name that ends in .png", path);
     return path && !vit_cli_can_write(path) ? VIT_CLI_FAILED : -1;
 }

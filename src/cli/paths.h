@@ -2,6 +2,7 @@
 #ifndef VIT_CLI_PATHS_H
 #define VIT_CLI_PATHS_H
 
+#include "../base/file.h"
 #include "options.h"
 
 #include <stddef.h>
@@ -20,7 +21,6 @@ int vit_cli_collect(vit_cli_paths *paths, const char *path);
 int vit_cli_collect_all(vit_cli_paths *paths, int count, char **arguments);
 void vit_cli_paths_release(vit_cli_paths *paths);
 
-int vit_cli_is_folder(const char *path);
 /* Whether names right in a folder end so. */
 int vit_cli_holds(const char *folder, const char *extension);
 /* Nothing whose reading may wait or never end. */
@@ -30,7 +30,6 @@ int vit_cli_same_file(const char *a, const char *b);
 long long vit_cli_file_size(const char *path);
 /* When it was changed, in seconds; 0 where there is none. */
 long long vit_cli_file_time(const char *path);
-int vit_cli_has_extension(const char *path, const char *extension);
 /* 0 and a complaint if a file of this name can surely not be written: asked before long work. */
 int vit_cli_can_write(const char *path);
 /* Keeps other programs of this kind from the file until it is closed, where the system has such locks; 0 and a complaint

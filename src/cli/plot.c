@@ -269,8 +269,8 @@ int vit_cli_plot(int argc, char **argv) {
     status = vit_cli_parse(&vit_cli_plot_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    const int is_svg = path && vit_cli_has_extension(path, ".svg");
-    if (!is_svg && (!path || !vit_cli_has_extension(path, ".png")))
+    const int is_svg = path && vit_has_ending(path, ".svg");
+    if (!is_svg && (!path || !vit_has_ending(path, ".png")))
         return vit_cli_usage(&vit_cli_plot_command, "expected --out and a name that ends in .svg or .png");
     if (!vit_cli_can_write(path))
         return VIT_CLI_FAILED;

@@ -15,8 +15,8 @@ static int has_blocks(vit_dtype type) {
 }
 
 int vit_cli_check_output(const vit_cli_command *command, const char *out, vit_dtype type) {
-    const int is_safetensors = vit_cli_has_extension(out, ".safetensors");
-    if (!vit_cli_has_extension(out, ".gguf") && !is_safetensors)
+    const int is_safetensors = vit_has_ending(out, ".safetensors");
+    if (!vit_has_ending(out, ".gguf") && !is_safetensors)
         return vit_cli_usage(command, "'%s': expected a name that ends in .gguf or .safetensors", out);
     if (is_safetensors && has_blocks(type))
         return vit_cli_usage(command, "'%s': q8_0 and q4_0 are types of GGUF", out);

@@ -206,7 +206,7 @@ int vit_cli_search(int argc, char **argv) {
     if (status >= 0)
         return status;
     const char *place = argv[0];
-    const int is_folder = vit_cli_is_folder(place);
+    const int is_folder = vit_is_folder(place);
     if (count == 1 && !(is_folder && search.file))
         return vit_cli_usage(&vit_cli_search_command, "'%s': expected a QUERY, or a FOLDER and --index", place);
     if (!is_folder && search.file)

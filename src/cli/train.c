@@ -87,7 +87,7 @@ typedef struct material {
 } material;
 
 static int make_folder(const char *path) {
-    if (mkdir(path, 0777) == 0 || (errno == EEXIST && vit_cli_is_folder(path)))
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && vit_is_folder(path)))
         return 1;
     vit_cli_complain("%s: cannot be made: %s", path, strerror(errno));
     return 0;

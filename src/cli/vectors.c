@@ -9,7 +9,7 @@
 enum { HEADER = 128 }; /* bytes, whatever the number of rows */
 
 int vit_cli_vectors_known(const char *path) {
-    return vit_cli_has_extension(path, ".npy") || vit_cli_has_extension(path, ".safetensors");
+    return vit_has_ending(path, ".npy") || vit_has_ending(path, ".safetensors");
 }
 
 /* Spaces to the end of the header, whose first bytes are there. */
@@ -35,7 +35,7 @@ static void make_safetensors(char *header, size_t rows, size_t columns) {
 
 static void write_header(vit_cli_vectors *v) {
     char header[HEADER];
-    if (vit_cli_has_extension(v->out.path, ".npy"))
+    if (vit_has_ending(v->out.path, ".npy"))
         make_npy(header, v->rows, v->width);
     else
         make_safetensors(header, v->rows, v->width);

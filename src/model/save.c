@@ -4,6 +4,7 @@
 #include "model.h"
 #include "quantize.h"
 
+#include "../base/file.h"
 #include "../base/half.h"
 #include "../format/gguf.h"
 #include "../format/safetensors.h"
@@ -278,20 +279,9 @@ static vit_status check_savable(const vit_model *model, const char *name, vit_er
     return VIT_OK;
 }
 
-/* ending: in lower case, which path need not be. */
-static int ends_in(const char *path, const char *ending) {
-    const size_t length = strlen(path), least = strlen(ending);
-    for (size_t i = 0; length >= least && ending[i]; i++) {
-        const char c = path[length - least + i];
-        if ((c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c) != ending[i])
-            return 0;
-    }
-    return length >= least;
-}
-
 vit_status vit_model_save(const vit_model *model, const char *path, const vit_save_options *options, vit_error *error) {
     const vit_allocator *allocator = &model->options.allocator;
-    saver s = {.model = model, .options = options, .is_gguf = !ends_in(path, ".safetensors")};
+    saver s = {.model = model, .options = options, .is_gguf = !vit_has_ending(path, ".safetensors")};
     VIT_TRY(check_savable(model, path, error));
     if (options->type == VIT_F64 || (is_block(options->type) && !s.is_gguf))
         return vit_fail(error, VIT_ERR_ARGUMENT, "%s: a file of this kind does not hold that type", path);

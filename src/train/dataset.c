@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 enum { DEEPEST = 64 /* levels of folders */, LONGEST_CLASS = 255 };
@@ -91,15 +90,6 @@ static vit_status add_entry(vit_dataset *d, vit_entry entry, const char *path, v
     return vit_buffer_append(&d->entries, &entry, sizeof entry, "the list of pictures", error);
 }
 
-static int has_ending(const char *path, const char *ending) {
-    const size_t length = strlen(path), tail = strlen(ending);
-    return length > tail && strcasecmp(path + length - tail, ending) == 0;
-}
-
-static int is_picture(const char *path) {
-    return has_ending(path, ".jpg") || has_ending(path, ".jpeg") || has_ending(path, ".png");
-}
-
 /* The folder a picture lies in: "train/airplane/1.jpg" -> airplane. 0 letters where it is in none. */
 static size_t folder_of(const char *path, const char **name) {
     const char *end = strrchr(path, '/');
@@ -154,15 +144,15 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
             status = vit_fail(error, VIT_ERR_IO, "%.300s: cannot read: %s", below, strerror(errno));
         } else if (S_ISDIR(kind.st_mode)) {
             status = add_folder(d, below, class ? class : sorted[i], depth + 1, error);
-        } else if ((class || d->unlabelled) && is_picture(below)) {
+        } else if ((class || d->unlabelled) && vit_is_picture_path(below)) {
             vit_entry entry = {.archive = -1};
             const char *own = class ? class : "";
             status = class_of(d, own, strlen(own), &entry.class_index, error);
             if (status == VIT_OK)
                 status = add_entry(d, entry, below, error);
-        } else if (has_ending(below, ".tar")) {
+        } else if (vit_has_ending(below, ".tar")) {
             status = add_archive(d, below, error);
-        } else if (class || d->unlabelled || is_picture(below)) {
+        } else if (class || d->unlabelled || vit_is_picture_path(below)) {
             if (d->passed_over++ == 0)
                 status = add_text(d, below, &d->passed_first, error);
         }
@@ -223,8 +213,8 @@ static vit_status read_class(shard *s, const vit_tar_member *m, vit_error *error
 
 static vit_status add_member(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
     const char *slash = strrchr(m->path, '/'), *name = slash ? slash + 1 : m->path;
-    const int is_class = m->kind == VIT_TAR_FILE && has_ending(m->path, ".cls");
-    if (name[0] == '.' || (!is_class && (m->kind == VIT_TAR_OTHER || !is_picture(m->path))))
+    const int is_class = m->kind == VIT_TAR_FILE && vit_has_ending(m->path, ".cls");
+    if (name[0] == '.' || (!is_class && (m->kind == VIT_TAR_OTHER || !vit_is_picture_path(m->path))))
         return VIT_OK;
     if (!same_key(m->path, s->key)) {
         snprintf(s->key, sizeof s->key, "%.*s", (int)key_length(m->path), m->path);
@@ -346,7 +336,7 @@ static vit_status add_path(vit_dataset *d, const char *path, vit_error *error) {
     const int before = d->count;
     if (vit_is_folder(path))
         VIT_TRY(add_folder(d, path, NULL, 0, error));
-    else if (has_ending(path, ".tar"))
+    else if (vit_has_ending(path, ".tar"))
         VIT_TRY(add_archive(d, path, error));
     else
         return vit_fail(error, VIT_ERR_ARGUMENT,
