@@ -336,11 +336,13 @@ static int is_free(const char *folder, int resume) {
         fclose(file);
     path_in(model, sizeof model, folder, MODEL);
     path_in(best, sizeof best, folder, BEST);
-    const int has_model = access(model, F_OK) == 0 || (!resume && access(best, F_OK) == 0);
-    if (!has_model && (resume ? memcmp(line, begins, got) == 0 : got == 0))
+    const int has_model = access(model, F_OK) == 0, has_best = access(best, F_OK) == 0;
+    const int may_begin = !has_model && memcmp(line, begins, got) == 0;
+    if (may_begin && (resume || (!has_best && !got)))
         return 1;
-    vit_cli_complain("%s holds %s, but no state of a run to go on with: choose another folder", folder,
-                     has_model ? "a model" : memcmp(line, begins, got) == 0 ? "a log" : "a log that is not of vit");
+    vit_cli_complain("%s holds %s, but no state of a run to go on with: %schoose another folder", folder,
+                     has_model || has_best ? "a model" : may_begin ? "a log" : "a log that is not of vit",
+                     may_begin ? "--resume begins again, or " : "");
     return 0;
 }
 

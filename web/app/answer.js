@@ -37,13 +37,15 @@ export function scoreRow(entry) {
 
 function showTimes({ ms, parts }) {
     const [before, after] = t('time.total', { time: '\0' }).split('\0');
+    const rest = ms - Object.values(parts).reduce((sum, time) => sum + time, 0); // reading, messages to the worker, waiting
+    const all = Object.entries({ ...parts, rest: Math.max(rest, 0) });
     $('.total', box).replaceChildren(before, el('b', { textContent: milliseconds(ms) }), after);
-    $('.parts', box).replaceChildren(...Object.entries(parts).map(([name, time]) => {
+    $('.parts', box).replaceChildren(...all.map(([name, time]) => {
         const part = el('i', { className: name });
         part.style.flexGrow = Math.max(time, 0);
         return part;
     }));
-    $('.legend', box).replaceChildren(...Object.entries(parts).map(([name, time]) =>
+    $('.legend', box).replaceChildren(...all.map(([name, time]) =>
         el('div', {}, el('dt', { textContent: t(`time.${name}`) }), el('dd', { textContent: milliseconds(time) }))));
 }
 

@@ -11,6 +11,7 @@ const threads = (n) => (n === 1 ? t('threads.one') : t('threads.many', { count: 
 function showList(info, name) {
     const entries = {
         model: name,
+        architecture: info.architecture,
         parameters: count(info.parameters),
         input: t('input.size', info.input),
         compute: info.compute,

@@ -62,6 +62,7 @@ export default {
     'time.resize': '크기 조정',
     'time.encode': '인코딩',
     'time.head': '헤드',
+    'time.rest': '그 밖',
     'looking': '보는 중…',
     'compute': '[[arithmetic|연산]]',
     'compute.other': '{compute}로는: {label}, {score}, {time}',
@@ -123,6 +124,7 @@ export default {
 
     'runs.title': '실행 중인 것',
     'runs.model': '모델',
+    'runs.architecture': '네트워크',
     'runs.parameters': '파라미터',
     'runs.input': '입력',
     'runs.compute': '[[arithmetic|연산]]',
