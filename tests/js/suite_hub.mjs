@@ -158,6 +158,7 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
       await rejects(load(strange, { cache: true }), 'config')
       equal(await ViT.cacheSize(strange.config), 0, 'a config that was none is not kept')
       equal(await logitsOf(strange, { cache: true }), wanted, 'the right one, when it comes')
+      await ViT.clearCache()
       const controller = new AbortController()
       await rejects(load(url(`${FILE}?stall=60000`), { cache: true, signal: controller.signal, onProgress: ({ loaded }) => loaded > 5000 && controller.abort() }), 'cancelled')
       await pause()
