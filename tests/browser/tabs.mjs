@@ -374,7 +374,7 @@ async function testSteps(base) {
 async function testArithmetic(base) {
   const { page, close } = await openPage(`${base}#classify?sample=coffee`)
   await answered(page, 'coffee.jpg')
-  const types = () => page.evaluate(() => [document.querySelector('#runs dd:nth-of-type(4)').textContent, document.querySelector('#compute input:checked').value].join())
+  const types = () => page.evaluate(() => [document.querySelector('#runs dd:nth-of-type(5)').textContent, document.querySelector('#compute input:checked').value].join())
   check((await types()) === 'f32,f32' && (await text(page, '#answer .other')) === '', `arithmetic: at first ${await types()}`)
   await page.click('#compute [value="int8"]')
   check(await until(page, () => /^With f32: .+, .+ %, in .+ ms$/.test(document.querySelector('#answer .other').textContent)), `arithmetic: what f32 said: ${await text(page, '#answer .other')}`)
@@ -397,7 +397,7 @@ async function testArithmetic(base) {
   await close('arithmetic')
 
   const link = await openPage(`${base}#classify?sample=coffee&compute=int8`)
-  check(await answered(link.page, 'coffee.jpg') && (await text(link.page, '#runs dd:nth-of-type(4)')) === 'int8', 'arithmetic: by link')
+  check(await answered(link.page, 'coffee.jpg') && (await text(link.page, '#runs dd:nth-of-type(5)')) === 'int8', 'arithmetic: by link')
   await link.close('arithmetic, link')
 }
 

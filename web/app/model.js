@@ -69,7 +69,7 @@ export async function loadModel(origin) {
             return false;
         }
         model.vit?.dispose();
-        Object.assign(model, { vit, name: nameOf(vit, origin), origin });
+        Object.assign(model, { vit, name: titleOf(vit, origin), origin });
         if (isElsewhere(source)) addRecent({ name, link: source });
         return true;
     } catch (error) {
@@ -168,7 +168,7 @@ export function fromAddress(url) {
 export const BUILT_IN = 'built-in';
 
 // What people call it: others by what they are built as, which the built-in model's name says better.
-export const nameOf = ({ info: { architecture } }, { name, link }) => (link !== BUILT_IN && architecture) || name;
+export const titleOf = ({ info: { architecture } }, { name, source }) => (source !== undefined && architecture) || name;
 export const builtIn = () => ({ name: t('model.built-in'), source: undefined, link: BUILT_IN });
 
 // The model that the page is served with, or null: model/index.json beside web/ lists its files.

@@ -8,7 +8,7 @@ import { partsOf, withReadable } from '../app/classify.js';
 import { isKnown, labelOf, short } from '../app/answer.js';
 import { openDrawer } from '../app/drawer.js';
 import { readHash, writeHash } from '../app/hash.js';
-import { TYPES, loadBeside, model, nameOf } from '../app/model.js';
+import { TYPES, loadBeside, model, titleOf } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
 
 const RUNS = 5;     // of each, when times are measured
@@ -60,7 +60,7 @@ function load() {
     const promise = loadBeside(from, compute, controller.signal, (loaded, total) => {
         $('.facts', second).textContent = total ? t('loading.bytes', { loaded: count(loaded), total: count(total) }) : '';
     }).then((vit) => {
-        beside = { ...wanted, vit, name: nameOf(vit, from) };
+        beside = { ...wanted, vit, name: titleOf(vit, from) };
         return beside;
     }).finally(() => {
         if (coming?.promise !== promise) return;
