@@ -276,6 +276,7 @@ async function enter(page, address) {
 async function testBuiltIn(base) {
   const { page, foreign, close } = await openPage(base)
   check((await answered(page, 'cat')) && !(await visible(page, '#invite')), 'built in: it answers on opening')
+  check((await text(page, '.knows')).includes('airplane, automobile, bird'), 'built in: which classes it knows')
   check((await text(page, '#model-button .name')) === words['model.built-in'], `built in: its name is ${await text(page, '#model-button .name')}`)
   const best = await page.$eval('#scores .score', (element) => parseFloat(element.textContent))
   check(best > 0 && (await page.$$eval('#scores li', (list) => list.length)) === 5, 'built in: five of ten classes')

@@ -1,9 +1,11 @@
 // The answer: in words, as bars, and what it cost.
 
 import { $, el } from './dom.js';
-import { t } from './words.js';
+import { known, t } from './words.js';
 import { milliseconds, percent } from './format.js';
 import { model } from './model.js';
+
+const FEW = 20; // classes that are named beside an answer
 
 const box = $('#answer');
 const list = $('#scores');
@@ -11,7 +13,9 @@ const list = $('#scores');
 // Of the best class: its label, or that it is none of them.
 export const nameOf = (best) => (isKnown(best) ? labelOf(best) : t('answer.none'));
 
-export const labelOf = ({ index, label }) => label ?? t('class', { index });
+// In the reader's language, where it is one of the built-in model's.
+const inWords = (label) => (known(`label.${label}`) ? t(`label.${label}`) : label);
+export const labelOf = ({ index, label }) => inWords(label ?? t('class', { index }));
 export const short = (label) => label.split(',')[0]; // "tabby, tabby cat" has synonyms
 
 // Whether the model takes the picture for one of its classes, as far as it can tell.
@@ -56,6 +60,8 @@ export function showAnswer(result) {
     $('.sure', box).textContent = sure;
     $('.top-label', box).textContent = label;
     list.replaceChildren(...result.top.map(scoreRow));
+    const { labels } = model.vit.info;
+    $('.knows', box).textContent = labels?.length <= FEW ? t('answer.knows', { labels: labels.map(inWords).join(', ') }) : '';
     showTimes(result);
     box.hidden = false;
     setBusy(false);
