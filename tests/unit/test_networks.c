@@ -5,6 +5,7 @@
 
 #include "../../src/base/rng.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 enum { D = 16, H = 2, K = D / H, F = 24, P = 4, LAYERS = 2, CLASSES = 3, ROWS = 3, COLUMNS = 4, HIDDEN = 10 };
@@ -525,4 +526,66 @@ static void test_memory(void) {
     vit_model_close(model);
 }
 
-TEST_MAIN(TEST(test_networks), TEST(test_memory))
+/* ---- Two sessions of one model ---- */
+
+enum { PICTURES = 12, FEATURES = 48 };
+
+typedef struct user {
+    const vit_model *model;
+    int first;
+    float features[PICTURES][FEATURES]; /* a new model's head is 0 */
+    int failed;
+} user;
+
+static void *use(void *context) {
+    user *u = context;
+    vit_session *session;
+    vit_error own;
+    const vit_session_options options = {.threads = 2, .batch = 1};
+    u->failed = vit_session_open(&session, u->model, &options, &own) != VIT_OK;
+    for (int picture = 0; picture < PICTURES && !u->failed; picture++) {
+        float *input = vit_session_input(session, 0);
+        for (int i = 0; i < 32 * 32 * 3; i++)
+            input[i] = vit_random_unit((uint64_t)(u->first + picture), (uint64_t)i) - 0.5f;
+        u->failed = vit_session_run(session, &own) != VIT_OK ||
+                    vit_session_features(session, 0, VIT_FEATURE_HEAD, u->features[picture], &own) != VIT_OK;
+    }
+    vit_session_close(session);
+    return NULL;
+}
+
+/* On two threads, of two helpers each, the answers are those of one session after another. */
+static void test_two_users(void) {
+    vit_config config;
+    vit_model *model;
+    if (!CHECK_STATUS(VIT_OK, vit_architecture_config(&config, "vit_tiny_patch16_224", &error)))
+        return;
+    config.layers = 3;
+    config.width = FEATURES;
+    config.heads = 3;
+    config.mlp_width = 96;
+    config.patch_height = config.patch_width = 8;
+    config.image_height = config.image_width = config.preprocess.height = config.preprocess.width = 32;
+    for (int int8 = 0; int8 < 2; int8++) {
+        vit_options options = vit_default_options();
+        options.compute = int8 ? VIT_COMPUTE_INT8 : VIT_COMPUTE_F32;
+        if (!CHECK_STATUS(VIT_OK, vit_model_init(&model, &config, 1, &options, &error)))
+            return;
+        user alone[] = {{.model = model}, {.model = model, .first = PICTURES}}, together[2];
+        pthread_t threads[2];
+        memcpy(together, alone, sizeof together);
+        for (int i = 0; i < 2; i++)
+            use(&alone[i]);
+        for (int i = 0; i < 2; i++)
+            CHECK(pthread_create(&threads[i], NULL, use, &together[i]) == 0);
+        for (int i = 0; i < 2; i++) {
+            CHECK(pthread_join(threads[i], NULL) == 0);
+            CHECK(!alone[i].failed && !together[i].failed);
+            CHECK(memcmp(alone[i].features, together[i].features, sizeof alone[i].features) == 0);
+        }
+        CHECK(memcmp(alone[0].features, alone[1].features, sizeof alone[0].features) != 0);
+        vit_model_close(model);
+    }
+}
+
+TEST_MAIN(TEST(test_networks), TEST(test_memory), TEST(test_two_users))
