@@ -191,6 +191,8 @@ test_node() {
     one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
     suite 'vit.d.ts has examples' "$NODE" tests/js/documented.mjs "$NODE_MODULES/typescript"
     one 'size' bash tests/size.sh
+    pack > build/test/pack.log
+    suite 'bill of materials' "$NODE" tests/verify.mjs build/pack/vit-wasm-*.tgz build/pack/vit-wasm.spdx.json
     suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
 }
 
