@@ -23,11 +23,20 @@ const sums = described.map(({ checksums }) => checksums[0].checksumValue).sort()
 const part = (id, name, versionInfo, licence, more) => ({
   SPDXID: `SPDXRef-${id}`, name, versionInfo, downloadLocation: 'NOASSERTION', filesAnalyzed: false, licenseConcluded: licence, licenseDeclared: licence, copyrightText: 'NOASSERTION', ...more
 })
-const commit = execFileSync('git', ['log', '-1', '--format=%ct']).toString().trim()
+
+// When the sources were last changed, in seconds; 1970 where git cannot tell.
+function changed() {
+  try {
+    return execFileSync('git', ['log', '-1', '--format=%ct'], { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim()
+  } catch {
+    return 0
+  }
+}
+
 const document = {
   spdxVersion: 'SPDX-2.3', dataLicense: 'CC0-1.0', SPDXID: 'SPDXRef-DOCUMENT', name: `${name}-${version}`,
   documentNamespace: `https://spdx.org/spdxdocs/${name}-${version}-${hash('sha256', sums).slice(0, 32)}`,
-  creationInfo: { created: new Date(1000 * Number(process.env.SOURCE_DATE_EPOCH ?? commit)).toISOString().replace('.000', ''), creators: [`Tool: ${name} build.sh`] },
+  creationInfo: { created: new Date(1000 * Number(process.env.SOURCE_DATE_EPOCH ?? changed())).toISOString().replace('.000', ''), creators: [`Tool: ${name} build.sh`] },
   packages: [
     part('Package', name, version, 'MIT', { filesAnalyzed: true, packageVerificationCode: { packageVerificationCodeValue: hash('sha1', sums) } }),
     part('stb-image', 'stb_image', '2.30', 'MIT OR Unlicense'),
