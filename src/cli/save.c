@@ -1,11 +1,11 @@
 #include "save.h"
 
+#include "interrupt.h"
 #include "limits.h"
 #include "paths.h"
 #include "progress.h"
 #include "text_out.h"
 
-#include <signal.h>
 #include <string.h>
 
 const vit_dtype vit_cli_types[] = {VIT_F32, VIT_F16, VIT_BF16, VIT_Q8_0, VIT_Q4_0, VIT_DTYPE_OTHER};
@@ -23,15 +23,9 @@ int vit_cli_check_output(const vit_cli_command *command, const char *out, vit_dt
     return -1;
 }
 
-static volatile sig_atomic_t interrupted; /* by which signal */
-
-static void interrupt(int signal_number) {
-    interrupted = signal_number;
-}
-
 static int show_progress(void *context, uint64_t done, uint64_t total) {
     vit_cli_progress_show(context, (double)done * 1e-6, (double)total * 1e-6);
-    return interrupted;
+    return vit_cli_interrupted;
 }
 
 /* What was to be blocks and is not. */
@@ -62,14 +56,10 @@ int vit_cli_save(const vit_model *model, const char *out, vit_dtype type, vit_ro
     vit_error error;
     vit_cli_progress progress = vit_cli_progress_start((double)vit_model_bytes(model) * 1e-6, "MB");
     const vit_save_options options = {type, rounding, show_progress, &progress};
-    signal(SIGINT, interrupt);
-    signal(SIGTERM, interrupt);
+    vit_cli_catch_interrupts();
     const vit_status status = vit_model_save(model, out, &options, &error);
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
     vit_cli_progress_hide(&progress);
-    if (interrupted)
-        raise(interrupted); /* what was written is removed, or in its place */
+    vit_cli_release_interrupts(); /* what was written is removed, or in its place */
     if (status != VIT_OK)
         return vit_cli_failed(&error);
     if (has_blocks(type))

@@ -1,6 +1,7 @@
 #include "train_run.h"
 
 #include "../base/hash.h"
+#include "interrupt.h"
 #include "limits.h"
 #include "patch_score.h"
 #include "paths.h"
@@ -10,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,13 +51,6 @@ typedef struct progress {
     int shown;
     vit_train_result last;
 } progress;
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int signal_number) {
-    (void)signal_number;
-    interrupted = 1;
-}
 
 static int path_in(char *out, size_t size, const char *folder, const char *name) {
     return snprintf(out, size, "%s/%s", folder, name) < (int)size;
@@ -111,12 +104,12 @@ static double evaluate_patches(progress *p, const vit_model *model, double *loss
     const vit_cli_training *run = p->run;
     const vit_session_options options = {.threads = run->options.threads, .kernels = run->options.kernels};
     if (!vit_cli_score_patches(model, run->test ? run->test : run->data, run->test ? NULL : run->held_out, 0.5, 0, options,
-                               &interrupted, &p->scores))
+                               &vit_cli_interrupted, &p->scores))
         return -1;
     *loss = p->scores.loss;
     if (p->scores.pictures && !isfinite(*loss))
         return diverged(p);
-    return p->scores.pictures && !interrupted ? p->scores.of[VIT_CLI_BY_MODEL].accuracy : -1;
+    return p->scores.pictures && !vit_cli_interrupted ? p->scores.of[VIT_CLI_BY_MODEL].accuracy : -1;
 }
 
 /* Percent of the pictures that are right, by the network as it would be saved; NAN where none can be read, -1 and a complaint
@@ -145,7 +138,7 @@ static double evaluate(progress *p, double *loss) {
     }
     const int all = vit_dataset_count(data);
     int is_good = 1;
-    for (int i = 0; i < all && !interrupted; i++) {
+    for (int i = 0; i < all && !vit_cli_interrupted; i++) {
         vit_image image;
         if (run->test || run->held_out[i] == 1) {
             vit_status status = vit_dataset_picture(data, i, &image, &error);
@@ -186,7 +179,7 @@ static double evaluate(progress *p, double *loss) {
     *loss = count ? sum / count : 0;
     if (is_good && !isfinite(sum))
         return diverged(p);
-    return !is_good || interrupted ? -1 : count ? 100.0 * right / count : (double)NAN;
+    return !is_good || vit_cli_interrupted ? -1 : count ? 100.0 * right / count : (double)NAN;
 }
 
 /* ---- Files ---- */
@@ -416,9 +409,9 @@ static int evaluate_and_note(progress *p) {
     if (!log_step(p))
         return complain_log(p);
     const double accuracy = evaluate(p, &loss);
-    p->is_due = accuracy < 0 && interrupted;
+    p->is_due = accuracy < 0 && vit_cli_interrupted;
     if (accuracy < 0)
-        return interrupted && !p->has_diverged ? VIT_CLI_OK : VIT_CLI_FAILED;
+        return vit_cli_interrupted && !p->has_diverged ? VIT_CLI_OK : VIT_CLI_FAILED;
     if (isnan(accuracy) && p->run->is_trial) {
         vit_cli_complain("no picture that is held out can be read, so no rate can be chosen");
         return VIT_CLI_FAILED;
@@ -508,7 +501,7 @@ static int run_batches(progress *p) {
     p->began = p->saved = vit_cli_seconds();
     while (status == VIT_CLI_OK && p->last.update < run->options.updates) {
         status = batch(p);
-        if (status == VIT_CLI_OK && interrupted) {
+        if (status == VIT_CLI_OK && vit_cli_interrupted) {
             p->now = p->settled; /* what came after the last update is done again */
             status = save(p);
             status = status == VIT_CLI_OK ? stopped(p) : status;
@@ -532,19 +525,14 @@ int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
     *accuracy = -1;
     if (vit_trainer_open(&p.trainer, run->model, &run->options, &error) != VIT_OK)
         return vit_cli_failed(&error);
-    signal(SIGINT, interrupt);
-    signal(SIGTERM, interrupt);
-#ifdef SIGHUP /* a terminal that is closed, unless nohup says otherwise */
-    if (signal(SIGHUP, SIG_IGN) != SIG_IGN)
-        signal(SIGHUP, interrupt);
-#endif
+    vit_cli_catch_interrupts();
     int status = open_files(&p);
     p.first = p.last.update = vit_trainer_updates(p.trainer);
     const int is_over = p.first >= run->options.updates;
     if (status == VIT_CLI_OK && p.is_due) { /* it was interrupted */
         status = evaluate_and_note(&p);
         if (status == VIT_CLI_OK)
-            status = interrupted ? stopped(&p) : save(&p);
+            status = vit_cli_interrupted ? stopped(&p) : save(&p);
     }
     if (status == VIT_CLI_OK)
         status = is_over ? save_model(&p, MODEL) : run_batches(&p); /* it may have ended before that */
