@@ -141,7 +141,7 @@ function showResult(a, b) {
         : t('compare.nothing-common');
     $('.difference', box).textContent = difference;
     result.hidden = false;
-    $('#live').textContent = `${verdict} ${difference} ${t('compare.times', { a: milliseconds(a.ms), b: milliseconds(b.ms) })}`;
+    $('#live').textContent = `${verdict}. ${difference} ${t('compare.times', { a: milliseconds(a.ms), b: milliseconds(b.ms) })}`;
 }
 
 async function look(picture, signal, shown, runs = 1) {

@@ -24,6 +24,7 @@ let last = Promise.resolve(); // changes of the probe, one after the other
 let lookAgain = () => {};
 
 const examplesOf = (label) => probe?.classes.find((one) => one.label === label)?.examples ?? 0;
+const examplesIn = (label) => t(examplesOf(label) === 1 ? 'teach.example' : 'teach.count', { count: count(examplesOf(label)) });
 const trained = () => probe?.classes.length > 1;
 
 function fail(error) {
@@ -74,7 +75,7 @@ async function photograph(video) {
 function addFiles(label, files) {
     for (const file of files) inTurn(() => addExample(label, file));
     inTurn(() => {
-        $('#live').textContent = t('teach.now', { label, count: count(examplesOf(label)) });
+        $('#live').textContent = t('teach.now', { label, examples: examplesIn(label) });
         lookAgain();
     });
 }
@@ -90,7 +91,7 @@ async function hold(label, held) {
         await inTurn(() => addExample(label, frame));
         await new Promise((done) => setTimeout(done, EVERY));
     } while (held() && viewfinder());
-    $('#live').textContent = t('teach.now', { label, count: count(examplesOf(label)) });
+    $('#live').textContent = t('teach.now', { label, examples: examplesIn(label) });
 }
 
 function holdButton(label) {
@@ -140,7 +141,7 @@ function thumbItem(label, example) {
         return inTurn(async () => {
             if (example.id !== undefined) await probe.remove(example.id);
             thumbs.set(label, thumbs.get(label).filter((one) => one !== example));
-            $('#live').textContent = t('teach.now', { label, count: count(examplesOf(label)) });
+            $('#live').textContent = t('teach.now', { label, examples: examplesIn(label) });
             lookAgain();
         });
     };
@@ -155,8 +156,7 @@ function draw() {
     for (const label of labels) {
         let item = [...list.children].find((one) => one.dataset.label === label);
         if (!item) list.append(item = classItem(label));
-        const examples = examplesOf(label);
-        $('.count', item).textContent = t(examples === 1 ? 'teach.example' : 'teach.count', { count: count(examples) });
+        $('.count', item).textContent = examplesIn(label);
         const strip = $('.thumbs', item);
         const kept = thumbs.get(label) ?? [];
         for (const one of [...strip.children]) if (!kept.some(({ key }) => key === one.dataset.key)) one.remove();

@@ -259,7 +259,7 @@ export default {
     'teach.examples': '{label}의 예',
     'teach.remove': '{label}의 이 예 지우기',
     'teach.remove-class': '클래스 {label} 지우기',
-    'teach.now': '{label}: 예 {count}개.',
+    'teach.now': '{label}: {examples}.',
     'teach.more': '클래스를 두 개 추가하고 각각 예를 몇 개 보여 주세요. 바로 학습합니다.',
     'teach.accuracy': '[[leaving|하나씩 빼고 검사하면]] {percent} 정답: 예 {examples}개 중 {right}개를 나머지로 맞혔습니다.',
     'teach.save': '내려받기',
