@@ -40,22 +40,24 @@ static int matches(const char *label, const char *name, size_t length) {
     }
 }
 
-/* A label as it stands; else one that matches. */
-static int index_of_label(const vit_model *model, const char *name, size_t length) {
+static int is_equal(const char *label, const char *name, size_t length) {
+    return strncmp(label, name, length) == 0 && !label[length];
+}
+
+static int find_label(const vit_model *model, const char *name, size_t length, int (*is_it)(const char *, const char *, size_t)) {
     int found = NOT_A_CLASS;
     for (int i = 0; i < vit_model_config(model)->classes; i++) {
         const char *label = vit_model_label(model, i);
-        if (label && strncmp(label, name, length) == 0 && !label[length])
-            found = found == NOT_A_CLASS ? i : MORE_THAN_ONE;
-    }
-    if (found != NOT_A_CLASS)
-        return found;
-    for (int i = 0; i < vit_model_config(model)->classes; i++) {
-        const char *label = vit_model_label(model, i);
-        if (label && matches(label, name, length))
+        if (label && is_it(label, name, length))
             found = found == NOT_A_CLASS ? i : MORE_THAN_ONE;
     }
     return found;
+}
+
+/* A label as it stands; else one that matches. */
+static int index_of_label(const vit_model *model, const char *name, size_t length) {
+    const int found = find_label(model, name, length, is_equal);
+    return found != NOT_A_CLASS ? found : find_label(model, name, length, matches);
 }
 
 static int index_of_folder(const vit_model *model, const char *name, size_t length) {

@@ -26,24 +26,16 @@ size_t vit_utf8_sequence(const unsigned char *text, size_t left) {
     return length;
 }
 
-int vit_utf8_prefix(const char *text, size_t most) {
-    const unsigned char *at = (const unsigned char *)text;
+size_t vit_utf8_prefix(const void *text, size_t most) {
+    const unsigned char *at = text;
     size_t used = 0;
     for (size_t step; used < most && at[used] && (step = vit_utf8_sequence(at + used, most - used)); used += step)
         continue;
-    return (int)used;
+    return used;
 }
 
 int vit_utf8_name(const void *text, size_t length) {
-    const unsigned char *at = text;
-    while (length) {
-        size_t step = *at ? vit_utf8_sequence(at, length) : 0;
-        if (!step)
-            return 0;
-        at += step;
-        length -= step;
-    }
-    return 1;
+    return vit_utf8_prefix(text, length) == length;
 }
 
 vit_shown vit_show(const void *text, size_t length) {

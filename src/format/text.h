@@ -12,8 +12,8 @@ size_t vit_utf8_sequence(const unsigned char *text, size_t left);
 /* 1 if the text is UTF-8 without U+0000: fit to be a NUL-terminated name. */
 int vit_utf8_name(const void *text, size_t length);
 
-/* How many of the first `most` bytes of a NUL-terminated text are whole characters of UTF-8. */
-int vit_utf8_prefix(const char *text, size_t most);
+/* How many of the first `most` bytes, up to a U+0000, are whole characters of UTF-8. */
+size_t vit_utf8_prefix(const void *text, size_t most);
 
 /* A hostile string for a message: at most 80 bytes, cut between characters, control characters and what is not UTF-8
  * as '?'. */

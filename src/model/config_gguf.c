@@ -139,7 +139,7 @@ static vit_status gguf_channels(const gguf_reader *g, const char *key, float out
 static void gguf_text(const gguf_reader *g, const char *key, char *out, size_t size) {
     const vit_metadata value = get(g, key);
     if (value.key && value.type == VIT_VALUE_STRING)
-        snprintf(out, size, "%.*s", vit_utf8_prefix(value.string, size - 1), value.string);
+        snprintf(out, size, "%.*s", (int)vit_utf8_prefix(value.string, size - 1), value.string);
 }
 
 static vit_status read_labels(const gguf_reader *g, vit_claims *claims, const vit_allocator *allocator) {

@@ -122,7 +122,7 @@ vit_status vit_read_channels(const vit_json_reader *r, const char *key, float ou
 void vit_read_text(const vit_json_reader *r, const char *key, char *out, size_t size) {
     const vit_json *value = vit_member(r, key);
     if (value && value->type == VIT_JSON_STRING)
-        snprintf(out, size, "%.*s", vit_utf8_prefix(value->string, size - 1), value->string);
+        snprintf(out, size, "%.*s", (int)vit_utf8_prefix(value->string, size - 1), value->string);
 }
 
 /* id2label: {"0": "tench", ...}; label_names: ["tench", ...]. */

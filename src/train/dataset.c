@@ -69,7 +69,7 @@ static vit_status class_of(vit_dataset *d, const char *name, size_t length, int3
     uint32_t at;
     if (!d->unlabelled && !vit_utf8_name(name, length))
         return vit_fail(error, VIT_ERR_FORMAT, "%s: the name of the class is not UTF-8", vit_show(name, length).text);
-    length = length < LONGEST_CLASS ? length : (size_t)vit_utf8_prefix(name, LONGEST_CLASS);
+    length = length < LONGEST_CLASS ? length : vit_utf8_prefix(name, LONGEST_CLASS);
     VIT_TRY(make_slots(d, error));
     int32_t *slot = slot_of(d, name, length);
     if (!*slot) {
@@ -418,10 +418,11 @@ uint64_t vit_dataset_hash(const vit_dataset *d) {
         hash = vit_hash(hash, class_name(d, i), strlen(class_name(d, i)) + 1);
     for (int i = 0; i < d->count; i++) {
         const vit_entry *entry = vit_dataset_entry(d, i);
-        const char *path = vit_dataset_text(d, entry->path), *folder, *name = strrchr(path, '/');
+        const char *path = vit_dataset_text(d, entry->path), *slash = strrchr(path, '/'), *name;
         const int64_t numbers[] = {entry->class_index, (int64_t)entry->bytes};
-        hash = vit_hash(hash, numbers, sizeof numbers);
-        hash = folder_of(path, &folder) ? vit_hash(hash, folder, strlen(folder)) : vit_hash(hash, name ? name : path, strlen(name ? name : path));
+        if (!folder_of(path, &name))
+            name = slash ? slash : path;
+        hash = vit_hash(vit_hash(hash, numbers, sizeof numbers), name, strlen(name));
     }
     return hash;
 }

@@ -62,10 +62,15 @@ async function open() {
     $('#live').textContent = t('camera.on');
 }
 
-async function shoot() {
+// What the camera sees now, as a Blob; while it is on.
+export function photograph() {
     const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
     canvas.getContext('2d').drawImage(video, 0, 0);
-    const blob = await canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
+    return canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
+}
+
+async function shoot() {
+    const blob = await photograph();
     closeCamera();
     $('#camera').focus();
     return new File([blob], `${t('picture.photo')}.jpg`, { type: blob.type });

@@ -166,10 +166,10 @@ export function fromAddress(url) {
 
 // The one that comes with the engine, and its name in links.
 export const BUILT_IN = 'built-in';
-
-// What people call it: others by what they are built as, which the built-in model's name says better.
-export const titleOf = ({ info: { architecture } }, { name, source }) => (source !== undefined && architecture) || name;
 export const builtIn = () => ({ name: t('model.built-in'), source: undefined, link: BUILT_IN });
+
+// What people call a model: others by what they are built as, which the built-in one's name says better.
+export const titleOf = ({ info: { architecture } }, { name, source }) => (source !== undefined && architecture) || name;
 
 // The model that the page is served with, or null: model/index.json beside web/ lists its files.
 export async function fromHost() {

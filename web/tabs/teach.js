@@ -3,7 +3,7 @@
 import { $, el, onPick, save } from '../app/dom.js';
 import { say, t } from '../app/words.js';
 import { count, number, percent } from '../app/format.js';
-import { openCamera, viewfinder } from '../app/camera.js';
+import { openCamera, photograph, viewfinder } from '../app/camera.js';
 import { partsOf, withReadable } from '../app/classify.js';
 import { Problem, describe, isCancel } from '../app/errors.js';
 import { model } from '../app/model.js';
@@ -66,12 +66,6 @@ async function addExample(label, image) {
     if (canvas && labels.includes(label)) thumbs.set(label, [...thumbs.get(label) ?? [], example]);
 }
 
-async function photograph(video) {
-    const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
-    canvas.getContext('2d').drawImage(video, 0, 0);
-    return canvas.convertToBlob({ type: 'image/jpeg', quality: 0.92 });
-}
-
 function addFiles(label, files) {
     for (const file of files) inTurn(() => addExample(label, file));
     inTurn(() => {
@@ -87,7 +81,7 @@ async function hold(label, held) {
         return;
     }
     do {
-        const frame = await photograph(viewfinder());
+        const frame = await photograph();
         await inTurn(() => addExample(label, frame));
         await new Promise((done) => setTimeout(done, EVERY));
     } while (held() && viewfinder());
