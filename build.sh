@@ -107,6 +107,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_avxvnni.c) extra+=(-mavx2 -mfma -mavxvnni) ;;
         *:src/kernels/kernels_avx512.c) extra+=(-mavx512f -mfma) ;;
         *:src/kernels/kernels_avx512bw.c) extra+=(-mavx512bw -mfma) ;;
+        *:src/kernels/kernels_amx.c) extra+=(-mavx512bw -mavx512bf16 -mamx-tile -mamx-bf16) ;;
         *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni -mfma) ;;
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
@@ -455,6 +456,7 @@ native_library() {
     find_cc
     find_stb
     COMPILE=("$CC" "${COMMON_FLAGS[@]}" "${NATIVE_FLAGS[@]}" "${@:2}")
+    [[ $MACHINE != x86_64 ]] || if "$CC" -mamx-bf16 -E -x c /dev/null > /dev/null 2>&1; then tables+=(amx); else COMPILE+=(-DVIT_NO_AMX); fi
     LINK=(-lm)
     begin
     compile "$1" "${LIBRARY[@]}" "${TRAIN[@]}"

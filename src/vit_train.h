@@ -46,6 +46,7 @@ typedef struct vit_train_options {
     int accumulate;         /* steps whose gradients are averaged for one update (1) */
     int threads;            /* (1) */
     const char *kernels;    /* as of sessions; NULL: the best */
+    int bf16;               /* 1: products take bfloat16 factors and add in f32, where the host has AMX; other bits (0) */
     int recompute;          /* 1: a layer's activations are computed again for its gradients: less memory, 4/3 the time */
     uint64_t seed;          /* of dropout and stochastic depth (0) */
 
@@ -173,7 +174,7 @@ void vit_train_subset(uint8_t *marks, int count, int keep, uint64_t seed);
 /* What happens to a picture before it is trained on. */
 typedef struct vit_augment {
     double crop_scale[2], crop_ratio[2]; /* random resized crop: share of the area, width to height; {0}: none (0) */
-    int pad;             /* else: the whole picture at its size, padded with black by so many pixels, cropped anywhere */
+    int pad;             /* else: the whole picture at its size, mirrored by so many pixels at its edges, cropped anywhere */
     vit_filter filter;   /* of crops (bilinear) */
     float flip;          /* chance of a mirror image (0) */
     int random_ops, random_magnitude; /* RandAugment: how many operations, how strong of 0..30 (0) */

@@ -75,7 +75,7 @@ typedef struct request {
     const char *val, *out, *rates_text, *freeze;
     double rates[MOST_RATES];
     double holdout, evaluate, save_minutes;
-    int data_count, seed, subset, loaders, resume, recompute, rate_count;
+    int data_count, seed, subset, loaders, resume, bf16, recompute, rate_count;
 } request;
 
 /* What the options open. */
@@ -333,6 +333,7 @@ static int train(const request *r, material *m) {
     run.options.threads = session.threads;
     run.options.kernels = session.kernels;
     run.options.seed = (uint64_t)r->seed;
+    run.options.bf16 = r->bf16;
     run.options.recompute = r->recompute;
     run.options.freeze = r->freeze;
     if (r->holdout > 0 && !held && r->rate_count < 2)
@@ -402,6 +403,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {"eval-epochs", "N", VIT_CLI_NUMBER, &r->evaluate, 0, 1e6, "passes between tests; 0: at the end (default: 1)"},
         {"save-minutes", "N", VIT_CLI_NUMBER, &r->save_minutes, 0, 1e6, "between checkpoints, at most (default: 5)"},
         {"resume", NULL, VIT_CLI_FLAG, &r->resume, 0, 0, "go on with the run in the folder, if there is one"},
+        {"bf16", NULL, VIT_CLI_FLAG, &r->bf16, 0, 0, "products of bfloat16 factors with sums in f32: faster, where the processor has AMX"},
         {"recompute", NULL, VIT_CLI_FLAG, &r->recompute, 0, 0, "less memory, a third more time"},
         {"loaders", "N", VIT_CLI_INT, &r->loaders, 0, 64, "threads that read pictures ahead (default: 1)"},
         {"threads", "N", VIT_CLI_INT, &r->run.threads, 1, 256, "default: one for each processor, at most 8"},

@@ -229,7 +229,7 @@ static int64_t settings_of(const vit_cli_training *run) {
     const vit_augment *a = &run->augment;
     const double values[] = {
         o->accumulate, o->loss, (double)o->label_smoothing, (double)o->dropout, (double)o->drop_path, o->optimizer,
-        (double)o->momentum, o->momentum_bf16, (double)o->weight_decay, o->decay, o->decay_matrices,
+        (double)o->momentum, o->bf16, o->momentum_bf16, (double)o->weight_decay, o->decay, o->decay_matrices,
         (double)o->clip_norm, o->schedule, o->final_rate, (double)o->warmup, (double)o->corrupt,
         (double)o->corrupt_masked, (double)o->corrupt_swapped, o->polyak, a->crop_scale[0], a->crop_scale[1],
         a->crop_ratio[0], a->crop_ratio[1], a->pad, a->filter, (double)a->flip, a->random_ops, a->random_magnitude,

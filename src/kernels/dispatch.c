@@ -25,6 +25,7 @@ static int vit_has_neondot(void) {
 #define INT8(symbol, supported) extern const vit_int8_kernels symbol;
 #define F32(symbol, supported) extern const vit_kernels symbol;
 #define TRAIN(symbol, supported)
+#define BF16(symbol, supported)
 #include "kernels.def"
 #undef F32
 #undef INT8

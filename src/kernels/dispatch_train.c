@@ -3,16 +3,47 @@
 
 #include <string.h>
 
+#if defined(__x86_64__) && defined(__linux__) && !defined(VIT_NO_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Linux lets a process, all its threads to come included, use the registers once it has asked. */
+static int vit_has_amx(void) {
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    unsigned a, b, c, d = 0, a1 = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1) && (d >> 24 & 1) &&
+           __get_cpuid_count(7, 1, &a1, &b, &c, &d) && (a1 >> 5 & 1) && __builtin_cpu_supports("avx512bw") &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#endif
+
 #define F32(symbol, supported)
 #define INT8(symbol, supported)
 #define TRAIN(symbol, supported) extern const vit_train_kernels symbol;
+#define BF16(symbol, supported) extern const vit_bf16_kernels symbol;
 #include "kernels.def"
 #undef TRAIN
+#undef BF16
 
-const vit_train_kernels *vit_train_kernels_at(int index) {
-#define TRAIN(symbol, supported)     \
+#define TAKE(symbol, supported)      \
     if ((supported) && index-- == 0) \
         return &symbol;
+#define SKIP(symbol, supported)
+
+const vit_bf16_kernels *vit_bf16_kernels_at(int index) {
+#define TRAIN SKIP
+#define BF16 TAKE
+#include "kernels.def"
+#undef TRAIN
+#undef BF16
+    (void)index;
+    return NULL;
+}
+
+const vit_train_kernels *vit_train_kernels_at(int index) {
+#define TRAIN TAKE
+#define BF16 SKIP
 #include "kernels.def"
     return NULL;
 }

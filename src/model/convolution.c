@@ -2,6 +2,7 @@
  * all rows of the weights while it is in the caches. A convolution of single pixels meets the map itself. */
 #include "convolution.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -40,17 +41,17 @@ static int depth_of(const vit_windows *w, int channels) {
     return channels * w->size * w->size;
 }
 
-/* Panels of windows that are a block: an even number, for tiles of two. */
-static int block_panels(const vit_kernels *kernels, const vit_windows *w, int channels) {
+/* Panels of windows that are a block, of so many: an even number, for tiles of two. */
+static int block_panels(const vit_kernels *kernels, const vit_windows *w, int channels, int panels) {
     const int depth = least(depth_of(w, channels), BLOCK_DEPTH);
     const int fit = BLOCK_BYTES / (depth * kernels->panel * (int)sizeof(float)) / 2 * 2;
-    return least(fit, vit_map_panels(kernels, w->out_height, w->out_width));
+    return least(fit, panels);
 }
 
 size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *w, int channels) {
     if (is_direct(w))
         return 0;
-    return (size_t)block_panels(kernels, w, channels) * (size_t)depth_of(w, channels) * (size_t)kernels->panel;
+    return (size_t)block_panels(kernels, w, channels, INT_MAX) * (size_t)depth_of(w, channels) * (size_t)kernels->panel;
 }
 
 /* ---- Columns: [channels, taps] of a panel of windows, in the order of the weights ---- */
@@ -136,15 +137,20 @@ static void apart_columns(const float *x, const vit_windows *w, int channels, in
 static void dense_columns(const vit_kernels *kernels, const float *x, const vit_windows *w, int channels, int some,
                           int panel, float *out) {
     vit_tap taps[VIT_MOST_TAPS];
-    vit_place places[VIT_MOST_TAPS];
-    const int r = kernels->panel, panels = divide_up(w->height * w->width, r);
-    const int count = vit_find_places(w, channels, panel, r, places);
+    const int r = kernels->panel, panels = divide_up(w->height * w->width, r), count = w->size * w->size;
+    for (int i = 0; i < count; i++)
+        taps[i].missing = (uint32_t)((1ull << r) - 1);
+    for (run run = {0}; next_run(w, panel, r, &run);)
+        for (int i = 0; i < count; i++) {
+            int begin, end;
+            run_inside(w, &run, i / w->size, i % w->size, &begin, &end);
+            taps[i].missing &= ~(uint32_t)(((1ull << (end - begin)) - 1) << (run.lane + begin));
+        }
     for (int i = 0; i < count; i++) {
         const int ahead = w->size * panels; /* of the first panel, to stay positive */
         const int pixel = (panel + ahead) * r + (i / w->size - w->top) * w->width + i % w->size - w->left;
         const int p = pixel / r - ahead; /* may be before the map or past it: those lanes are missing */
         taps[i].split = pixel % r;
-        taps[i].missing = places[i].missing;
         taps[i].first = (ptrdiff_t)(p < 0 ? 0 : least(p, panels - 1)) * channels * r + taps[i].split;
         taps[i].second = (ptrdiff_t)(p < -1 ? 0 : least(p + 1, panels - 1)) * channels * r;
     }
@@ -169,7 +175,8 @@ struct convolve_job {
     const vit_convolution *c;
     const float *x;
     float *y;
-    int panels, block, blocks; /* of an image's windows; panels of a block */
+    int panels, tokens;        /* of an image's windows; of all images' at once where no panel has pad lanes */
+    int block, blocks;         /* panels of a block */
     int part, parts;           /* outputs of a part of the weights */
 };
 
@@ -180,26 +187,28 @@ static void convolve_items(void *context, int begin, int end, int thread) {
     const vit_convolution *c = job->c;
     const vit_windows *w = &c->windows;
     const int r = s->kernels->panel, depth = depth_of(w, c->channels);
+    const int image_panels = vit_map_panels(s->kernels, w->out_height, w->out_width);
     const int lanes = c->is_input ? w->height * w->width : vit_map_panels(s->kernels, w->height, w->width) * r;
     const size_t map = (size_t)lanes * (size_t)c->channels;
     float *columns = s->scratch + (size_t)thread * s->thread_scratch;
     for (int item = begin; item < end; item++) {
-        const int part = item % job->parts * job->part, image = item / job->parts / job->blocks;
+        const int part = item % job->parts * job->part, row = item / job->parts / job->blocks;
         const int first = item / job->parts % job->blocks * job->block, panels = least(job->block, job->panels - first);
-        const float *x = job->x + (size_t)image * map;
+        const int from = row * job->panels + first;
         if (!is_direct(w) && (item == begin || part == 0))
             for (int p = 0; p < panels; p++)
-                vit_make_columns(s->kernels, c, x, first + p, 0, c->channels,
+                vit_make_columns(s->kernels, c, job->x + (size_t)((from + p) / image_panels) * map,
+                                 (from + p) % image_panels, 0, c->channels,
                                  columns + (size_t)p * (size_t)depth * (size_t)r);
         const vit_gemm g = {.w = c->weight,
-                            .x = is_direct(w) ? x + (size_t)first * (size_t)depth * (size_t)r : columns,
-                            .y = job->y + (size_t)(image * job->panels + first) * (size_t)c->outputs * (size_t)r,
+                            .x = is_direct(w) ? job->x + (size_t)from * (size_t)depth * (size_t)r : columns,
+                            .y = job->y + (size_t)from * (size_t)c->outputs * (size_t)r,
                             .x_stride = (ptrdiff_t)depth * r,
                             .y_stride = (ptrdiff_t)c->outputs * r,
                             .n = c->outputs,
                             .k = depth,
                             .panels = panels,
-                            .tokens = least(panels * r, w->out_height * w->out_width - first * r),
+                            .tokens = least(panels * r, job->tokens - first * r),
                             .ahead = 4 * s->kernels->row_step,
                             .epilogue = c->epilogue};
         s->kernels->gemm_nt(&g, part, least(part + job->part, c->outputs));
@@ -209,16 +218,19 @@ static void convolve_items(void *context, int begin, int end, int thread) {
 void vit_convolve(vit_session *s, const vit_convolution *c, const float *x, float *y) {
     const vit_windows *w = &c->windows;
     struct convolve_job job = {.session = s, .c = c, .x = x, .y = y, .part = c->outputs, .parts = 1};
-    job.panels = vit_map_panels(s->kernels, w->out_height, w->out_width);
-    job.block = block_panels(s->kernels, w, c->channels);
+    const int windows = w->out_height * w->out_width, spans = windows % s->kernels->panel == 0;
+    const int rows = spans ? 1 : s->batch;
+    job.panels = vit_map_panels(s->kernels, w->out_height, w->out_width) * (spans ? s->batch : 1);
+    job.tokens = windows * (spans ? s->batch : 1);
+    job.block = block_panels(s->kernels, w, c->channels, job.panels);
     job.blocks = divide_up(job.panels, job.block);
     /* Each part lays out the columns anew: only where there would be too little for all threads to do. */
-    if (s->threads > 1 && job.blocks * s->batch < 4 * s->threads) {
+    if (s->threads > 1 && job.blocks * rows < 4 * s->threads) {
         const int tiles = divide_up(c->outputs, s->kernels->row_step), parts = 4 * s->threads;
         job.part = divide_up(tiles, parts) * s->kernels->row_step;
         job.parts = divide_up(c->outputs, job.part);
     }
-    vit_team_run(s->team, s->batch * job.blocks * job.parts, 1, convolve_items, &job);
+    vit_team_run(s->team, rows * job.blocks * job.parts, 1, convolve_items, &job);
 }
 
 /* ---- Pooling ---- */

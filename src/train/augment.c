@@ -90,17 +90,20 @@ static vit_status resize_part(const vit_image *image, box b, vit_filter filter, 
     return status;
 }
 
-/* Moves a picture within its frame; what comes in is black. */
+/* The pixel that a mirror at the first or last of `count` shows at `at`. */
+static int mirrored(int at, int count) {
+    at = at < 0 ? -at : at;
+    return at < count ? at : 2 * (count - 1) - at;
+}
+
+/* Moves a picture within its frame; what comes in is its mirror image, as black would change the statistics that group
+ * norms see, and pictures without it would then be recognised less well. */
 static void shift(uint8_t *pixels, int height, int width, int down, int right, uint8_t *scratch) {
     memcpy(scratch, pixels, (size_t)height * (size_t)width * 3);
     for (int y = 0; y < height; y++)
-        for (int x = 0; x < width; x++, pixels += 3) {
-            const int from_y = y - down, from_x = x - right;
-            if (from_y < 0 || from_x < 0 || from_y >= height || from_x >= width)
-                memset(pixels, 0, 3);
-            else
-                memcpy(pixels, scratch + ((size_t)from_y * (size_t)width + (size_t)from_x) * 3, 3);
-        }
+        for (int x = 0; x < width; x++, pixels += 3)
+            memcpy(pixels, scratch + ((size_t)mirrored(y - down, height) * (size_t)width +
+                                      (size_t)mirrored(x - right, width)) * 3, 3);
 }
 
 static void mirror(uint8_t *pixels, int height, int width) {

@@ -10,7 +10,9 @@ typedef struct plan {
     vit_trainer *t;
     vit_convnet *net;
     int is_real;
-    size_t lent; /* floats of a thread */
+    size_t lent;                /* floats of a thread */
+    size_t weights, norms;      /* of all convolutions; gains and biases of all norms */
+    size_t most_partial, widest_norm;
 } plan;
 
 static float *take(plan *p, size_t count) {
@@ -22,9 +24,11 @@ size_t vit_map_floats(const vit_trainer *t, const vit_map *map) {
     return vit_size_mul(lanes, (size_t)map->channels);
 }
 
-vit_session vit_map_workers(const vit_trainer *t) {
-    return (vit_session){.kernels = t->kernels, .team = t->team, .threads = vit_team_threads(t->team),
-                         .batch = t->options.batch, .scratch = t->scratch, .thread_scratch = t->thread_scratch};
+vit_session vit_map_workers(const vit_images *images) {
+    const vit_trainer *t = images->trainer;
+    return (vit_session){.kernels = t->kernels, .team = images->team, .threads = vit_team_threads(images->team),
+                         .batch = images->end - images->begin, .scratch = images->scratch,
+                         .thread_scratch = t->thread_scratch};
 }
 
 static int make_map(plan *p, vit_map map, int shares) {
@@ -53,24 +57,26 @@ static vit_map after(vit_windows w, int channels) {
 static int convolve(plan *p, int x, int y, vit_windows w, const float *weight, int channels, int outputs) {
     const size_t weights = (size_t)outputs * (size_t)channels * (size_t)(w.size * w.size);
     const vit_windows back = vit_windows_make(w.out_height, w.out_width, w.size, 1, 0);
-    vit_convnet *net = p->net;
-    float *standard = take(p, weights);
-    net->partial_size = vit_larger(net->partial_size, weights * (size_t)vit_convolution_chunks(p->t, weights));
-    net->turned_size = vit_larger(net->turned_size, weights);
+    vit_map_step step = {.kind = VIT_MAP_CONVOLVE, .x = x, .windows = w, .weight = weight, .weights = weights,
+                         .adds_value = y != NONE};
+    step.standard = take(p, weights);
+    step.turned = vit_convolves_back(&step) ? take(p, weights) : NULL;
+    p->weights += weights;
+    p->most_partial = vit_larger(p->most_partial, weights * (size_t)vit_convolution_chunks(p->t, weights));
     p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &w, channels));
     p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &back, outputs));
     p->lent = vit_larger(p->lent, vit_convolve_backward_scratch(p->t, &w, channels));
-    const int adds = y != NONE, to = adds ? y : make_map(p, after(w, outputs), NONE);
-    add_step(p, (vit_map_step){.kind = VIT_MAP_CONVOLVE, .x = x, .y = to, .windows = w,
-                               .weight = weight, .standard = standard, .adds_value = adds});
-    return to;
+    step.y = step.adds_value ? y : make_map(p, after(w, outputs), NONE);
+    add_step(p, step);
+    return step.y;
 }
 
 /* shares: 1 where nothing else reads x. */
 static int normalize(plan *p, int x, vit_windows at, const float *gain, const float *bias, int channels, int residual,
                      int relu, int shares) {
     const vit_map map = {.height = at.height, .width = at.width, .channels = channels};
-    p->net->norm_size = vit_larger(p->net->norm_size, vit_size_mul((size_t)p->t->options.batch, 2 * (size_t)channels));
+    p->norms += 2 * (size_t)channels;
+    p->widest_norm = vit_larger(p->widest_norm, 2 * (size_t)channels);
     const int y = make_map(p, map, shares ? x : NONE);
     add_step(p, (vit_map_step){.kind = VIT_MAP_NORMALIZE, .x = x, .y = y, .gain = gain, .bias = bias,
                                .residual = residual, .relu = relu});
@@ -126,6 +132,29 @@ static void find_additions(vit_convnet *net) {
     }
 }
 
+/* What gradients of parameters are gathered in: of every convolution where groups of images go through all steps, else of
+ * one after the other. */
+static void take_sums(plan *p) {
+    vit_convnet *net = p->net;
+    net->groups = vit_image_groups(p->t->options.batch, p->weights);
+    const int shared = net->groups == 1;
+    net->image_sums = take(p, vit_size_mul((size_t)p->t->options.batch, p->widest_norm));
+    net->image_sums_stride = p->widest_norm;
+    float *partial = take(p, shared ? p->most_partial : vit_size_mul((size_t)net->groups, p->weights));
+    float *sums = take(p, vit_size_mul((size_t)net->groups, p->norms));
+    for (int i = 0; i < net->step_count && p->is_real; i++) {
+        vit_map_step *step = &net->steps[i];
+        if (step->kind == VIT_MAP_CONVOLVE) {
+            step->chunks = shared ? vit_convolution_chunks(p->t, step->weights) : net->groups;
+            step->partial = partial;
+            partial += shared ? 0 : (size_t)net->groups * step->weights;
+        } else if (step->kind == VIT_MAP_NORMALIZE) {
+            step->sums = sums;
+            sums += 2 * (size_t)net->groups * (size_t)net->maps[step->y].channels;
+        }
+    }
+}
+
 size_t vit_convnet_take(vit_trainer *t) {
     const vit_config *c = &t->model->config;
     const vit_resnet *r = &c->resnet;
@@ -161,9 +190,7 @@ size_t vit_convnet_take(vit_trainer *t) {
     if (is_bit)
         x = normalize(&p, x, last, w->norm_weight, w->norm_bias, c->width, NONE, 1, 1);
     p.net->last = x;
-    p.net->partial = take(&p, p.net->partial_size);
-    p.net->turned = take(&p, p.net->turned_size);
-    p.net->norm_sums = take(&p, p.net->norm_size);
+    take_sums(&p);
     t->convnet = net;
     if (p.is_real)
         find_additions(net);
@@ -197,49 +224,112 @@ vit_convolution vit_convolution_of(const vit_trainer *t, const vit_map_step *ste
                              step->standard, step->x < 0, step->adds_value ? VIT_EPILOGUE_ADD : VIT_EPILOGUE_STORE};
 }
 
-static void run_step(vit_trainer *t, const vit_map_step *step) {
-    const vit_map *maps = t->convnet->maps, *x = &maps[step->x < 0 ? step->y : step->x], *y = &maps[step->y];
+/* Where a map's values, or gradients, are of the first of the images. */
+static float *first_of(const vit_images *images, const vit_map *map, float *values) {
+    return values + (size_t)images->begin * vit_map_floats(images->trainer, map);
+}
+
+static size_t floats_of(const vit_images *images, const vit_map *map) {
+    return (size_t)(images->end - images->begin) * vit_map_floats(images->trainer, map);
+}
+
+static const float *values_of(const vit_images *images, int map) {
+    const vit_trainer *t = images->trainer;
+    const vit_config *c = &t->model->config;
+    if (map == INPUT)
+        return t->input + (size_t)images->begin * (size_t)c->image_height * (size_t)c->image_width * 3;
+    return first_of(images, &t->convnet->maps[map], t->convnet->maps[map].value);
+}
+
+static void run_step(const vit_images *images, const vit_map_step *step) {
+    const vit_trainer *t = images->trainer;
     const vit_resnet *r = &t->model->config.resnet;
     const vit_resnet_rules *rules = vit_resnet_rules_of(r->kind);
-    vit_session workers = vit_map_workers(t);
+    const vit_map *map = &t->convnet->maps[step->y];
+    const float *x = values_of(images, step->x);
+    float *y = first_of(images, map, map->value);
+    vit_session workers = vit_map_workers(images);
     if (step->kind == VIT_MAP_CONVOLVE) {
         const vit_convolution c = vit_convolution_of(t, step);
-        vit_standardize_step(t, step);
-        vit_convolve(&workers, &c, step->x < 0 ? t->input : x->value, y->value);
+        vit_convolve(&workers, &c, x, y);
     } else if (step->kind == VIT_MAP_NORMALIZE) {
-        const vit_group_norm g = {x->value, step->gain, step->bias,
-                                  step->residual < 0 ? NULL : maps[step->residual].value, y->value, x->channels,
-                                  vit_norm_groups(r), x->height * x->width, rules->norm_eps, step->relu};
+        const vit_group_norm g = {x, step->gain, step->bias,
+                                  step->residual == NONE ? NULL : values_of(images, step->residual), y, map->channels,
+                                  vit_norm_groups(r), map->height * map->width, rules->norm_eps, step->relu};
         vit_group_normalize(&workers, &g);
     } else if (step->kind == VIT_MAP_POOL) {
-        vit_max_pool(&workers, &step->windows, x->channels, rules->pool_outside, x->value, y->value);
+        vit_max_pool(&workers, &step->windows, map->channels, rules->pool_outside, x, y);
     } else {
-        memcpy(y->value, x->value, (size_t)t->options.batch * vit_map_floats(t, y) * sizeof(float));
+        memcpy(y, x, floats_of(images, map) * sizeof *y);
     }
 }
 
-void vit_convnet_forward(vit_trainer *t) {
-    for (int i = 0; i < t->convnet->step_count; i++)
-        run_step(t, &t->convnet->steps[i]);
+static void run_steps(const vit_images *images) {
+    for (int i = 0; i < images->trainer->convnet->step_count; i++)
+        run_step(images, &images->trainer->convnet->steps[i]);
 }
 
-static void pass_backward(const vit_trainer *t, const vit_map_step *step) {
-    const vit_map *x = &t->convnet->maps[step->x], *y = &t->convnet->maps[step->y];
-    const size_t count = (size_t)t->options.batch * vit_map_floats(t, y);
+static void pass_backward(const vit_images *images, const vit_map_step *step) {
+    const vit_map *x = &images->trainer->convnet->maps[step->x], *y = &images->trainer->convnet->maps[step->y];
+    const size_t count = floats_of(images, y);
+    float *dx = first_of(images, x, x->gradient);
+    const float *dy = first_of(images, y, y->gradient);
     if (!step->adds)
-        memcpy(x->gradient, y->gradient, count * sizeof(float));
+        memcpy(dx, dy, count * sizeof *dx);
     for (size_t i = 0; i < count && step->adds; i++)
-        x->gradient[i] += y->gradient[i];
+        dx[i] += dy[i];
 }
 
-void vit_convnet_backward(vit_trainer *t) {
+/* The gradients of a step's parameters, of their chunks. */
+static void sum_gradients(vit_trainer *t, const vit_map_step *step) {
+    if (step->kind == VIT_MAP_CONVOLVE)
+        vit_convolve_gradients(t, step);
+    else if (step->kind == VIT_MAP_NORMALIZE)
+        vit_normalize_gradients(t, step);
+}
+
+static void run_steps_backward(const vit_images *images) {
+    vit_trainer *t = images->trainer;
     for (int i = t->convnet->step_count - 1; i >= 0; i--) {
         const vit_map_step *step = &t->convnet->steps[i];
         switch (step->kind) {
-        case VIT_MAP_CONVOLVE: vit_convolve_backward(t, step); break;
-        case VIT_MAP_NORMALIZE: vit_normalize_backward(t, step); break;
-        case VIT_MAP_POOL: vit_pool_backward(t, step); break;
-        case VIT_MAP_PASS: pass_backward(t, step); break;
+        case VIT_MAP_CONVOLVE: vit_convolve_backward(images, step); break;
+        case VIT_MAP_NORMALIZE: vit_normalize_backward(images, step); break;
+        case VIT_MAP_POOL: vit_pool_backward(images, step); break;
+        case VIT_MAP_PASS: pass_backward(images, step); break;
         }
+        if (t->convnet->groups == 1)
+            sum_gradients(t, step);
     }
+}
+
+struct pass_job {
+    vit_trainer *trainer;
+    void (*pass)(const vit_images *images);
+};
+
+/* Work items: groups of images. */
+static void pass_groups(void *context, int begin, int end, int thread) {
+    const struct pass_job *job = context;
+    vit_trainer *t = job->trainer;
+    const int64_t batch = t->options.batch;
+    const int groups = t->convnet->groups;
+    for (int group = begin; group < end; group++)
+        job->pass(&(vit_images){t, (int)(batch * group / groups), (int)(batch * (group + 1) / groups), group,
+                                groups == 1 ? t->team : t->alone, vit_scratch(t, thread)});
+}
+
+void vit_convnet_forward(vit_trainer *t) {
+    struct pass_job job = {t, run_steps};
+    for (int i = 0; i < t->convnet->step_count; i++)
+        if (t->convnet->steps[i].kind == VIT_MAP_CONVOLVE)
+            vit_standardize_step(t, &t->convnet->steps[i]);
+    vit_team_run(t->team, t->convnet->groups, 1, pass_groups, &job);
+}
+
+void vit_convnet_backward(vit_trainer *t) {
+    struct pass_job job = {t, run_steps_backward};
+    vit_team_run(t->team, t->convnet->groups, 1, pass_groups, &job);
+    for (int i = 0; i < t->convnet->step_count && t->convnet->groups > 1; i++)
+        sum_gradients(t, &t->convnet->steps[i]);
 }

@@ -1,6 +1,9 @@
 /* The convolutional part of a network as a list of steps over maps, run forwards and backwards. Maps are as in
- * model/convolution.h, each image of the batch at a panel border; pad lanes of gradients are 0. Sums over images are
- * made in chunks of a number that depends on shapes alone, and then over the chunks in order. */
+ * model/convolution.h, each image of the batch at a panel border; pad lanes of gradients are 0.
+ *
+ * Of small networks a thread takes a few images through all steps, so that maps are in its cache where the next step reads
+ * them; of large ones all threads share a step. Sums over images are made in chunks (those groups of images, or parts
+ * of the batch) of a number that depends on shapes alone, and then over the chunks in order. */
 #ifndef VIT_TRAIN_CONVNET_H
 #define VIT_TRAIN_CONVNET_H
 
@@ -24,6 +27,11 @@ typedef struct vit_map_step {
     vit_windows windows;                /* of a convolution or pool */
     const float *weight, *gain, *bias;  /* parameters */
     float *standard;                    /* the weight as standardised for this step */
+    float *turned;                      /* that for the gradient of x: [C,N,taps], windows turned around; or NULL */
+    size_t weights;
+    int chunks;                         /* of images */
+    float *partial;                     /* [chunks][N,K]: gradients of `standard` */
+    float *sums;                        /* [groups][2C]: gradients of gain and bias */
     int residual, relu;                 /* of a norm */
     int adds_value;                     /* y has a value that this adds to */
     int adds, residual_adds;            /* the same of the gradients of x and residual */
@@ -33,25 +41,39 @@ struct vit_convnet {
     vit_map *maps;
     vit_map_step *steps;
     int map_count, step_count, last; /* last: the map that the network goes on from */
-    float *partial;                  /* [chunks][N,K]: gradients of a convolution's standardised weights */
-    float *turned;                   /* its weights for the gradient of its input: [C,N,taps], windows turned around */
-    float *norm_sums;                /* [B][2C] */
-    size_t partial_size, turned_size, norm_size;
+    int groups;                      /* of images; 1: all threads share each step */
+    float *image_sums;               /* [B][most 2C]: of a norm */
+    size_t image_sums_stride;
 };
 
+/* Images [begin,end) of the batch, and the threads that take them through the steps. */
+typedef struct vit_images {
+    vit_trainer *trainer;
+    int begin, end, group;
+    vit_team *team;
+    float *scratch; /* of its threads */
+} vit_images;
+
 /* What the functions of model/convolution.h need of a session, which the trainer lends them. */
-vit_session vit_map_workers(const vit_trainer *t);
+vit_session vit_map_workers(const vit_images *images);
 /* Of an image, in a map's values or gradients. */
 size_t vit_map_floats(const vit_trainer *t, const vit_map *map);
 
-/* map_convolution.c, map_steps.c: the gradients of a step, of its input and its parameters. */
-void vit_convolve_backward(vit_trainer *t, const vit_map_step *step);
-void vit_normalize_backward(vit_trainer *t, const vit_map_step *step);
-void vit_pool_backward(vit_trainer *t, const vit_map_step *step);
-/* standard = the standardised weight, [N,C,size,size] of this step. */
+/* map_convolution.c, map_steps.c: the gradients of a step's input, and chunks or groups of those of its parameters; */
+void vit_convolve_backward(const vit_images *images, const vit_map_step *step);
+void vit_normalize_backward(const vit_images *images, const vit_map_step *step);
+void vit_pool_backward(const vit_images *images, const vit_map_step *step);
+/* then the sums of all of them, by all threads. */
+void vit_convolve_gradients(vit_trainer *t, const vit_map_step *step);
+void vit_normalize_gradients(vit_trainer *t, const vit_map_step *step);
+/* standard = the standardised weight, [N,C,size,size] of this step; turned. */
 void vit_standardize_step(vit_trainer *t, const vit_map_step *step);
-/* What a chunk's sums and the scratch memory of a thread take. */
+/* How many groups a batch is for a network with so many weights of convolutions; chunks of a step's images. */
+int vit_image_groups(int batch, size_t weights);
 int vit_convolution_chunks(const vit_trainer *t, size_t weights);
+/* Whether the gradient of the step's input is a convolution with the turned weights. */
+int vit_convolves_back(const vit_map_step *step);
+/* What the scratch memory of a thread takes. */
 size_t vit_convolve_backward_scratch(const vit_trainer *t, const vit_windows *windows, int channels);
 vit_convolution vit_convolution_of(const vit_trainer *t, const vit_map_step *step);
 

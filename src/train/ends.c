@@ -270,7 +270,7 @@ static void pool_maps(void *context, int begin, int end, int thread) {
     (void)thread;
     const vit_trainer *t = context;
     const vit_map_shape map = vit_convnet_shape(t);
-    const vit_session workers = vit_map_workers(t);
+    const vit_session workers = {.kernels = t->kernels};
     for (int image = begin; image < end; image++)
         vit_average_pool(&workers, vit_convnet_map(t, image), map.height * map.width, map.channels,
                          t->pooled_rows + (size_t)image * (size_t)map.channels, 1);
@@ -368,7 +368,7 @@ static void head_outputs(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct head_job *job = context;
     const vit_trainer *t = job->trainer;
-    (job->backward ? t->train->gemm_nn : t->kernels->gemm_nt)(&job->gemm, begin, end);
+    (job->backward ? t->train->gemm_nn : t->f32->gemm_nt)(&job->gemm, begin, end);
 }
 
 /* vit_train_linear and vit_train_linear_backward on image panels, by all threads. */

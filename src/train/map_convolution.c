@@ -7,15 +7,26 @@
 #include <string.h>
 
 enum { CHUNKS = 16, WEIGHTS = 1 << 20 /* of all chunks, about */, CHANNELS = 32 /* laid out at a time */,
-       LANES = 256 /* of columns, so that they stay in a cache */ };
+       LANES = 256 /* of columns, so that they stay in a cache */,
+       GROUP = 4, LEAST_GROUPS = 4, MOST_GROUPS = 16, GROUP_WEIGHTS = 1 << 24 /* of all groups */ };
 
 static int least(int a, int b) {
     return a < b ? a : b;
 }
 
+int vit_image_groups(int batch, size_t weights) {
+    const size_t fit = GROUP_WEIGHTS / weights;
+    const int groups = (batch + GROUP - 1) / GROUP;
+    return fit < LEAST_GROUPS || groups < LEAST_GROUPS ? 1 : least(groups, fit < MOST_GROUPS ? (int)fit : MOST_GROUPS);
+}
+
 int vit_convolution_chunks(const vit_trainer *t, size_t weights) {
     const int most = (int)(WEIGHTS / (weights < WEIGHTS ? weights : WEIGHTS));
     return least(least(most, CHUNKS), t->options.batch);
+}
+
+int vit_convolves_back(const vit_map_step *step) {
+    return step->x >= 0 && step->windows.stride == 1;
 }
 
 static int is_direct(const vit_windows *w) {
@@ -31,10 +42,11 @@ size_t vit_convolve_backward_scratch(const vit_trainer *t, const vit_windows *w,
 /* ---- Weights ---- */
 
 struct convolve_job {
-    vit_trainer *trainer;
+    const vit_trainer *trainer;
+    const vit_images *images;         /* NULL: all */
     const vit_map_step *step;
     vit_convolution c;
-    int depth, chunks, ranges, range; /* range: input channels of one of the ranges */
+    int depth, chunks, ranges, range; /* chunks: of the images; range: input channels of one of the ranges */
 };
 
 static void standardize_rows(void *context, int begin, int end, int thread) {
@@ -47,18 +59,28 @@ static void standardize_rows(void *context, int begin, int end, int thread) {
                     vit_resnet_rules_of(job->trainer->model->config.resnet.kind)->weights);
 }
 
-static struct convolve_job job_of(vit_trainer *t, const vit_map_step *step) {
-    struct convolve_job job = {.trainer = t, .step = step, .c = vit_convolution_of(t, step)};
+static struct convolve_job job_of(const vit_trainer *t, const vit_images *images, const vit_map_step *step) {
+    struct convolve_job job = {.trainer = t, .images = images, .step = step, .c = vit_convolution_of(t, step)};
     job.depth = job.c.channels * step->windows.size * step->windows.size;
-    job.chunks = vit_convolution_chunks(t, (size_t)job.depth * (size_t)job.c.outputs);
+    job.chunks = t->convnet->groups == 1 ? step->chunks : 1;
     job.range = least(job.c.channels, CHANNELS);
     job.ranges = vit_parts(job.c.channels, job.range);
     return job;
 }
 
+/* [N,C,taps] as [C,N,taps], the taps from the last to the first. */
+static void turn(const float *w, int outputs, int channels, int taps, float *out) {
+    for (int n = 0; n < outputs; n++)
+        for (int c = 0; c < channels; c++)
+            for (int tap = 0; tap < taps; tap++)
+                out[((size_t)c * (size_t)outputs + (size_t)n) * (size_t)taps + (size_t)(taps - 1 - tap)] = *w++;
+}
+
 void vit_standardize_step(vit_trainer *t, const vit_map_step *step) {
-    struct convolve_job job = job_of(t, step);
+    struct convolve_job job = job_of(t, NULL, step);
     vit_team_run(t->team, job.c.outputs, 8, standardize_rows, &job);
+    if (step->turned)
+        turn(step->standard, job.c.outputs, job.c.channels, step->windows.size * step->windows.size, step->turned);
 }
 
 /* dw += of some lanes that lie one after another: panels of dy, and columns of them or the map itself. */
@@ -73,22 +95,23 @@ static void multiply(const struct convolve_job *job, const float *dy, const floa
 /* Work items: chunk of images, range of input channels. */
 static void weight_items(void *context, int begin, int end, int thread) {
     const struct convolve_job *job = context;
-    vit_trainer *t = job->trainer;
+    const vit_images *images = job->images;
+    const vit_trainer *t = job->trainer;
     const vit_convnet *net = t->convnet;
     const vit_windows *w = &job->step->windows;
     const vit_map *y = &net->maps[job->step->y];
     const int r = t->kernels->panel, taps = w->size * w->size, pixels = y->height * y->width;
-    const int panels = vit_map_panels(t->kernels, y->height, y->width), batch = t->options.batch;
+    const int panels = vit_map_panels(t->kernels, y->height, y->width), count = images->end - images->begin;
     const size_t x_image = job->c.is_input ? (size_t)(w->height * w->width) * 3
                                            : vit_map_floats(t, &net->maps[job->step->x]);
     const float *input = job->c.is_input ? t->input : net->maps[job->step->x].value;
     for (int item = begin; item < end; item++) {
         const int chunk = item / job->ranges, first = item % job->ranges * job->range;
         const int some = least(job->range, job->c.channels - first), columns = some * taps;
-        const int from = (int)((int64_t)batch * chunk / job->chunks),
-                  to = (int)((int64_t)batch * (chunk + 1) / job->chunks);
-        float *dw = net->partial + (size_t)chunk * (size_t)job->depth * (size_t)job->c.outputs + first * taps;
-        float *out = vit_scratch(t, thread);
+        const int from = images->begin + (int)((int64_t)count * chunk / job->chunks),
+                  to = images->begin + (int)((int64_t)count * (chunk + 1) / job->chunks);
+        float *dw = job->step->partial + (size_t)(images->group + chunk) * job->step->weights + first * taps;
+        float *out = images->scratch + (size_t)thread * t->thread_scratch;
         for (int n = 0; n < job->c.outputs; n++)
             memset(dw + (size_t)n * (size_t)job->depth, 0, (size_t)columns * sizeof *dw);
         /* Without pad lanes images are one long row of panels. */
@@ -100,12 +123,12 @@ static void weight_items(void *context, int begin, int end, int thread) {
                 multiply(job, dy, x + first * r, job->c.channels, columns, whole ? pixels * step : pixels, dw);
                 continue;
             }
-            for (int p = 0, count; p < panels * step; p += count) {
-                count = least(LANES / r, panels * step - p);
-                for (int i = 0; i < count; i++)
+            for (int p = 0, some_panels; p < panels * step; p += some_panels) {
+                some_panels = least(LANES / r, panels * step - p);
+                for (int i = 0; i < some_panels; i++)
                     vit_make_columns(t->kernels, &job->c, x + (size_t)((p + i) / panels) * x_image, (p + i) % panels,
                                      first, some, out + (size_t)i * (size_t)columns * (size_t)r);
-                const int lanes = whole ? count * r : least(count * r, pixels - p * r);
+                const int lanes = whole ? some_panels * r : least(some_panels * r, pixels - p * r);
                 multiply(job, dy + (size_t)p * (size_t)job->c.outputs * (size_t)r, out, columns, columns, lanes, dw);
             }
         }
@@ -137,11 +160,11 @@ static void weight_rows(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct convolve_job *job = context;
     const vit_trainer *t = job->trainer;
-    const size_t depth = (size_t)job->depth, all = depth * (size_t)job->c.outputs;
+    const size_t depth = (size_t)job->depth, all = job->step->weights;
     const vit_standardization rule = vit_resnet_rules_of(t->model->config.resnet.kind)->weights;
     for (size_t row = (size_t)begin; row < (size_t)end; row++) {
-        float *sum = t->convnet->partial + row * depth;
-        for (int chunk = 1; chunk < job->chunks; chunk++) {
+        float *sum = job->step->partial + row * depth;
+        for (int chunk = 1; chunk < job->step->chunks; chunk++) {
             const float *more = sum + (size_t)chunk * all;
             for (size_t i = 0; i < depth; i++)
                 sum[i] += more[i];
@@ -153,35 +176,31 @@ static void weight_rows(void *context, int begin, int end, int thread) {
 
 /* ---- Input ---- */
 
-/* [N,C,taps] as [C,N,taps], the taps from the last to the first. */
-static void turn(const float *w, int outputs, int channels, int taps, float *out) {
-    for (int n = 0; n < outputs; n++)
-        for (int c = 0; c < channels; c++)
-            for (int tap = 0; tap < taps; tap++)
-                out[((size_t)c * (size_t)outputs + (size_t)n) * (size_t)taps + (size_t)(taps - 1 - tap)] = *w++;
-}
-
-static void input_by_convolution(vit_trainer *t, const struct convolve_job *job) {
+static void input_by_convolution(const struct convolve_job *job) {
+    const vit_images *images = job->images;
+    const vit_trainer *t = images->trainer;
     const vit_windows *w = &job->step->windows;
+    const vit_map *x = &t->convnet->maps[job->step->x], *y = &t->convnet->maps[job->step->y];
     const vit_windows back = {w->out_height, w->out_width, w->height, w->width, w->size, 1, w->size - 1 - w->top,
                               w->size - 1 - w->left};
-    const vit_convolution c = {back, job->c.outputs, job->c.channels, t->convnet->turned, 0,
+    const vit_convolution c = {back, job->c.outputs, job->c.channels, job->step->turned, 0,
                                job->step->adds ? VIT_EPILOGUE_ADD : VIT_EPILOGUE_STORE};
-    vit_session workers = vit_map_workers(t);
-    turn(job->step->standard, job->c.outputs, job->c.channels, w->size * w->size, t->convnet->turned);
-    vit_convolve(&workers, &c, t->convnet->maps[job->step->y].gradient, t->convnet->maps[job->step->x].gradient);
+    vit_session workers = vit_map_workers(images);
+    vit_convolve(&workers, &c, y->gradient + (size_t)images->begin * vit_map_floats(t, y),
+                 x->gradient + (size_t)images->begin * vit_map_floats(t, x));
 }
 
 /* Work items: images. */
 static void scatter_images(void *context, int begin, int end, int thread) {
     const struct convolve_job *job = context;
-    vit_trainer *t = job->trainer;
+    const vit_images *images = job->images;
+    const vit_trainer *t = job->trainer;
     const vit_windows *w = &job->step->windows;
     const vit_map *x = &t->convnet->maps[job->step->x], *y = &t->convnet->maps[job->step->y];
     const ptrdiff_t r = t->kernels->panel;
     const int panels = vit_map_panels(t->kernels, y->height, y->width);
-    float *columns = vit_scratch(t, thread);
-    for (int image = begin; image < end; image++) {
+    float *columns = images->scratch + (size_t)thread * t->thread_scratch;
+    for (int image = images->begin + begin; image < images->begin + end; image++) {
         float *dx = x->gradient + (size_t)image * vit_map_floats(t, x);
         if (!job->step->adds)
             memset(dx, 0, vit_map_floats(t, x) * sizeof *dx);
@@ -204,14 +223,16 @@ static void scatter_images(void *context, int begin, int end, int thread) {
     }
 }
 
-void vit_convolve_backward(vit_trainer *t, const vit_map_step *step) {
-    struct convolve_job job = job_of(t, step);
-    vit_team_run(t->team, job.chunks * job.ranges, 1, weight_items, &job);
+void vit_convolve_backward(const vit_images *images, const vit_map_step *step) {
+    struct convolve_job job = job_of(images->trainer, images, step);
+    vit_team_run(images->team, job.chunks * job.ranges, 1, weight_items, &job);
+    if (vit_convolves_back(step))
+        input_by_convolution(&job);
+    else if (step->x >= 0)
+        vit_team_run(images->team, images->end - images->begin, 1, scatter_images, &job);
+}
+
+void vit_convolve_gradients(vit_trainer *t, const vit_map_step *step) {
+    struct convolve_job job = job_of(t, NULL, step);
     vit_team_run(t->team, job.c.outputs, 4, weight_rows, &job);
-    if (step->x < 0)
-        return;
-    if (step->windows.stride > 1)
-        vit_team_run(t->team, t->options.batch, 1, scatter_images, &job);
-    else
-        input_by_convolution(t, &job);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 struct step_job {
-    vit_trainer *trainer;
+    const vit_images *images;
     const vit_map_step *step;
 };
 
@@ -15,12 +15,12 @@ struct step_job {
 static void normalize_items(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct step_job *job = context;
-    vit_trainer *t = job->trainer;
+    const vit_trainer *t = job->images->trainer;
     const vit_map_step *step = job->step;
     const vit_map *maps = t->convnet->maps, *x = &maps[step->x], *y = &maps[step->y];
     const int groups = vit_norm_groups(&t->model->config.resnet);
     for (int item = begin; item < end; item++) {
-        const size_t image = (size_t)(item / groups), at = image * vit_map_floats(t, x);
+        const size_t image = (size_t)(job->images->begin + item / groups), at = image * vit_map_floats(t, x);
         const vit_group_backward b = {
             .x = x->value + at,
             .y = step->relu ? y->value + at : NULL,
@@ -28,7 +28,7 @@ static void normalize_items(void *context, int begin, int end, int thread) {
             .dy = y->gradient + at,
             .dx = x->gradient + at,
             .dresidual = step->residual < 0 ? NULL : maps[step->residual].gradient + at,
-            .sums = t->convnet->norm_sums + image * 2 * (size_t)x->channels,
+            .sums = t->convnet->image_sums + image * t->convnet->image_sums_stride,
             .channels = x->channels,
             .groups = groups,
             .tokens = x->height * x->width,
@@ -40,18 +40,28 @@ static void normalize_items(void *context, int begin, int end, int thread) {
     }
 }
 
-void vit_normalize_backward(vit_trainer *t, const vit_map_step *step) {
-    struct step_job job = {t, step};
+void vit_normalize_backward(const vit_images *images, const vit_map_step *step) {
+    struct step_job job = {images, step};
+    const vit_trainer *t = images->trainer;
+    const size_t count = 2 * (size_t)t->convnet->maps[step->x].channels;
+    float *sums = step->sums + (size_t)images->group * count;
+    vit_team_run(images->team, (images->end - images->begin) * vit_norm_groups(&t->model->config.resnet), 4,
+                 normalize_items, &job);
+    memset(sums, 0, count * sizeof *sums);
+    for (int image = images->begin; image < images->end; image++)
+        for (size_t i = 0; i < count; i++)
+            sums[i] += t->convnet->image_sums[(size_t)image * t->convnet->image_sums_stride + i];
+}
+
+void vit_normalize_gradients(vit_trainer *t, const vit_map_step *step) {
     const int channels = t->convnet->maps[step->x].channels;
     float *dgain = vit_gradient(t, step->gain), *dbias = vit_gradient(t, step->bias);
-    vit_team_run(t->team, t->options.batch * vit_norm_groups(&t->model->config.resnet), 4, normalize_items, &job);
-    for (int image = 0; image < t->options.batch; image++) {
-        const float *sums = t->convnet->norm_sums + (size_t)image * 2 * (size_t)channels;
+    const float *sums = step->sums;
+    for (int group = 0; group < t->convnet->groups; group++, sums += 2 * channels)
         for (int c = 0; c < channels; c++) {
             dgain[c] += sums[c];
             dbias[c] += sums[channels + c];
         }
-    }
 }
 
 /* ---- Max-pool: the gradient goes to the first pixel of a window that is its largest ---- */
@@ -60,12 +70,12 @@ void vit_normalize_backward(vit_trainer *t, const vit_map_step *step) {
 static void pool_images(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct step_job *job = context;
-    vit_trainer *t = job->trainer;
+    const vit_trainer *t = job->images->trainer;
     const vit_windows *w = &job->step->windows;
     const vit_map *x = &t->convnet->maps[job->step->x], *y = &t->convnet->maps[job->step->y];
     const int r = t->kernels->panel, windows = w->out_height * w->out_width;
     const float outside = vit_resnet_rules_of(t->model->config.resnet.kind)->pool_outside;
-    for (int image = begin; image < end; image++) {
+    for (int image = job->images->begin + begin; image < job->images->begin + end; image++) {
         const float *values = x->value + (size_t)image * vit_map_floats(t, x);
         const float *dy = y->gradient + (size_t)image * vit_map_floats(t, y);
         float *dx = x->gradient + (size_t)image * vit_map_floats(t, x);
@@ -93,7 +103,7 @@ static void pool_images(void *context, int begin, int end, int thread) {
     }
 }
 
-void vit_pool_backward(vit_trainer *t, const vit_map_step *step) {
-    struct step_job job = {t, step};
-    vit_team_run(t->team, t->options.batch, 1, pool_images, &job);
+void vit_pool_backward(const vit_images *images, const vit_map_step *step) {
+    struct step_job job = {images, step};
+    vit_team_run(images->team, images->end - images->begin, 1, pool_images, &job);
 }

@@ -79,6 +79,25 @@ static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
     return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
 }
 
+static const vit_bf16_kernels *bf16_products(const vit_trainer *t) {
+    const vit_bf16_kernels *products;
+    for (int i = 0; (products = vit_bf16_kernels_at(i)) != NULL; i++)
+        if (products->panel == t->f32->panel)
+            break;
+    return products;
+}
+
+/* Tables of its own, whose products those are. */
+static void use_products(vit_trainer *t, const vit_bf16_kernels *products) {
+    t->lent_kernels = *t->kernels;
+    t->lent_kernels.gemm_nt = products->gemm_nt;
+    t->lent_train = *t->train;
+    t->lent_train.gemm_nn = products->gemm_nn;
+    t->lent_train.gemm_tn = products->gemm_tn;
+    t->kernels = &t->lent_kernels;
+    t->train = &t->lent_train;
+}
+
 static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_options *options, vit_error *error) {
     const vit_config *c = &model->config;
     VIT_TRY(check_network(model, error));
@@ -89,6 +108,10 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
     if (!t->train)
         return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them",
                         options->kernels ? options->kernels : "");
+    t->f32 = t->kernels;
+    if (options->bf16 && !bf16_products(t))
+        return vit_fail(error, VIT_ERR_ARGUMENT, "bfloat16 products: this host has no instructions for them (AMX), or "
+                        "kernels \"%.40s\" go with none", t->kernels->name);
     t->drops = options->dropout > 0 || options->drop_path > 0;
     t->apart = t->drops || c->layer_scale;
     t->rows = vit_grid_side(c, c->image_height, c->patch_height);
@@ -213,6 +236,7 @@ static vit_status allocate(vit_trainer *t, const vit_model *model, vit_error *er
     t->parameters = t->model->slots[0].held.f32;
     t->parameter_count = t->model->weight_arena.size / sizeof(float);
     VIT_TRY(vit_team_open(&t->team, t->options.threads, &t->allocator, error));
+    VIT_TRY(vit_team_open(&t->alone, 1, &t->allocator, error));
     const int threads = vit_team_threads(t->team);
     take_buffers(t, threads);
     VIT_TRY(vit_arena_commit(&t->arena, &t->allocator, "the trainer", error));
@@ -231,6 +255,8 @@ vit_status vit_trainer_open(vit_trainer **out, const vit_model *model, const vit
     VIT_TRY(plan(&planned, model, options ? options : &defaults, error));
     VIT_TRY(vit_alloc_for((void **)&t, &planned.allocator, sizeof *t, "the trainer", error));
     *t = planned;
+    if (t->options.bf16)
+        use_products(t, bf16_products(t));
     vit_status status = allocate(t, model, error);
     if (status != VIT_OK) {
         vit_trainer_close(t);
@@ -245,6 +271,7 @@ void vit_trainer_close(vit_trainer *t) {
         return;
     const vit_allocator allocator = t->allocator;
     vit_team_close(t->team);
+    vit_team_close(t->alone);
     vit_arena_release(&t->arena, &allocator);
     vit_model_close(t->model);
     vit_model_close(t->average);

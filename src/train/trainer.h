@@ -45,7 +45,10 @@ struct vit_trainer {
     vit_allocator allocator;
     const vit_kernels *kernels;
     const vit_train_kernels *train;
-    vit_team *team;
+    const vit_kernels *f32;     /* kernels, but for the products where those are of bfloat16 */
+    vit_kernels lent_kernels;   /* with such products: what kernels and train are then */
+    vit_train_kernels lent_train;
+    vit_team *team, *alone;     /* alone: of one thread, for work that it does within a job of the team */
     vit_arena arena;
     vit_model *model, *average; /* average: NULL without one */
     float *parameters;          /* the model's weights, all of them, and padding that stays 0 */

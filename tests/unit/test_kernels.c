@@ -5,6 +5,8 @@
 
 #include "panels.h"
 
+#include "../../src/base/half.h"
+
 #include <float.h>
 
 #define UNIT (FLT_EPSILON / 2) /* largest relative error of one rounding */
@@ -151,6 +153,42 @@ static void test_gate(void) {
         }
 }
 
+/* ---- Products of f32 and of bfloat16 factors ---- */
+
+typedef struct products {
+    const char *name;
+    int panel, is_bf16;
+    void (*gemm_nt)(const vit_gemm *g, int begin, int end);
+    void (*gemm_nn)(const vit_gemm *g, int begin, int end);
+    void (*gemm_tn)(const vit_gemm_tn *g, int begin, int end);
+} products;
+
+static products products_of(const vit_kernels *kernels) {
+    const vit_train_kernels *train = vit_train_kernels_for(kernels);
+    return (products){kernels->name, kernels->panel, 0, kernels->gemm_nt, train->gemm_nn, train->gemm_tn};
+}
+
+static int products_at(int index, products *out) {
+    int f32 = 0;
+    while (vit_kernels_at(f32))
+        f32++;
+    if (index < f32) {
+        *out = products_of(vit_kernels_at(index));
+        return 1;
+    }
+    const vit_bf16_kernels *bf16 = vit_bf16_kernels_at(index - f32);
+    if (bf16)
+        *out = (products){bf16->name, bf16->panel, 1, bf16->gemm_nt, bf16->gemm_nn, bf16->gemm_tn};
+    return bf16 != NULL;
+}
+
+#define FOR_PRODUCTS(kernels) \
+    for (int table = 0; products_at(table, &kernels); table++)
+
+static double factor(const products *kernels, float value) {
+    return kernels->is_bf16 ? vit_f32_from_bf16(vit_bf16_from_f32(value)) : value;
+}
+
 /* ---- gemm_nt and gemm_nn ---- */
 
 /* One linear layer of one shape. transposed: gemm_nn, where x has the n channels and y the k. */
@@ -159,10 +197,12 @@ typedef struct layer {
     vit_epilogue epilogue;
 } layer;
 
-static void check_layer(const vit_kernels *kernels, layer l) {
+static void check_layer(const products *kernels, layer l) {
     int outputs = l.transposed ? l.k : l.n, depth = l.transposed ? l.n : l.k;
     void (*run)(const vit_gemm *, int, int) =
-        l.transposed ? vit_train_kernels_for(kernels)->gemm_nn : kernels->gemm_nt;
+        l.transposed ? kernels->gemm_nn : kernels->gemm_nt;
+    if (kernels->is_bf16 && l.epilogue != VIT_EPILOGUE_ADD)
+        l.epilogue = VIT_EPILOGUE_STORE;
     buffer w = buffer_noise((size_t)l.n * l.k), bias = buffer_noise(outputs);
     matrix x = matrix_make(kernels->panel, l.tokens, depth, l.gap), y;
     int add = l.epilogue == VIT_EPILOGUE_ADD;
@@ -181,8 +221,8 @@ static void check_layer(const vit_kernels *kernels, layer l) {
             double start = with_bias ? bias.data[o] : 0, sum = start, magnitude = fabs(start);
             const float *from = at(&x, t, 0);
             for (int i = 0; i < depth; i++) {
-                double product = (double)(l.transposed ? w.data[(size_t)i * l.k + o] : w.data[(size_t)o * l.k + i]) *
-                                 from[(ptrdiff_t)i * kernels->panel];
+                double product = factor(kernels, l.transposed ? w.data[(size_t)i * l.k + o] : w.data[(size_t)o * l.k + i]) *
+                                 factor(kernels, from[(ptrdiff_t)i * kernels->panel]);
                 sum += product;
                 magnitude += fabs(product);
             }
@@ -249,13 +289,13 @@ static void check_layer(const vit_kernels *kernels, layer l) {
 }
 
 static void test_layers(void) {
-    const vit_kernels *kernels;
-    FOR_TABLES(kernels) {
+    products kernels;
+    FOR_PRODUCTS(kernels) {
         int turn = 0;
         for (int n = 0; n < COUNT(sizes); n++)
             for (int k = 0; k < COUNT(sizes); k++)
                 for (int t = 0; t < COUNT(token_counts); t++, turn++)
-                    check_layer(kernels, (layer){sizes[n], sizes[k], token_counts[t], turn % 2, turn / 2 % 3 > 0,
+                    check_layer(&kernels, (layer){sizes[n], sizes[k], token_counts[t], turn % 2, turn / 2 % 3 > 0,
                                                  turn % 5 * 3, turn % (VIT_EPILOGUE_TANH + 1)});
     }
 }
@@ -263,34 +303,33 @@ static void test_layers(void) {
 /* Contractions longer than a block, with every epilogue. */
 static void test_long_layers(void) {
     static const int lengths[] = {767, 768, 769, 1537};
-    const vit_kernels *kernels;
-    FOR_TABLES(kernels)
+    products kernels;
+    FOR_PRODUCTS(kernels)
         for (int i = 0; i < COUNT(lengths); i++)
             for (int e = 0; e <= VIT_EPILOGUE_TANH; e++)
                 for (int transposed = 0; transposed < 2; transposed++) {
                     layer l = {.n = 29, .k = 29, .tokens = 33, .transposed = transposed, .with_bias = 1, .epilogue = e};
                     *(transposed ? &l.n : &l.k) = lengths[i];
-                    check_layer(kernels, l);
+                    check_layer(&kernels, l);
                 }
-    FOR_TABLES(kernels) /* rows that lie on the same lines of a cache */
-        check_layer(kernels, (layer){.n = 29, .k = 2048, .tokens = 6 * kernels->panel - 1, .with_bias = 1});
+    FOR_PRODUCTS(kernels) /* rows that lie on the same lines of a cache */
+        check_layer(&kernels, (layer){.n = 29, .k = 2048, .tokens = 6 * kernels.panel - 1, .with_bias = 1});
 }
 
 /* ---- gemm_tn ---- */
 
-static void check_gradient(const vit_kernels *kernels, int n, int k, int tokens, int gap) {
-    const vit_train_kernels *train = vit_train_kernels_for(kernels);
+static void check_gradient(const products *kernels, int n, int k, int tokens, int gap) {
     matrix dy = matrix_make(kernels->panel, tokens, n, gap), x = matrix_make(kernels->panel, tokens, k, 2 * gap);
     buffer dw = buffer_noise((size_t)n * k), before = buffer_copy(&dw);
     vit_gemm_tn g = {.dy = dy.memory.data, .x = x.memory.data, .dw = dw.data, .dy_stride = dy.stride,
                      .x_stride = x.stride, .n = n, .k = k, .tokens = tokens};
-    train->gemm_tn(&g, 0, k);
+    kernels->gemm_tn(&g, 0, k);
     int wrong = 0;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < k; j++) {
             double sum = before.data[i * k + j], magnitude = fabs(sum);
             for (int t = 0; t < tokens; t++) {
-                double product = (double)*at(&dy, t, i) * *at(&x, t, j);
+                double product = factor(kernels, *at(&dy, t, i)) * factor(kernels, *at(&x, t, j));
                 sum += product;
                 magnitude += fabs(product);
             }
@@ -300,16 +339,16 @@ static void check_gradient(const vit_kernels *kernels, int n, int k, int tokens,
         printf("%s gemm_tn: %d of n=%d k=%d tokens=%d\n", kernels->name, wrong, n, k, tokens);
     buffer parts = buffer_copy(&before);
     g.dw = parts.data;
-    train->gemm_tn(&g, 0, k / 3);
-    train->gemm_tn(&g, k / 3, k);
+    kernels->gemm_tn(&g, 0, k / 3);
+    kernels->gemm_tn(&g, k / 3, k);
     CHECK(same_bits(&parts, &dw) && "split over the columns");
     memcpy(parts.data, before.data, (size_t)n * k * sizeof(float));
     g.n = n / 2;
-    train->gemm_tn(&g, 0, k);
+    kernels->gemm_tn(&g, 0, k);
     g.dy += g.n * kernels->panel;
     g.dw += g.n * k;
     g.n = n - g.n;
-    train->gemm_tn(&g, 0, k);
+    kernels->gemm_tn(&g, 0, k);
     CHECK(same_bits(&parts, &dw) && "split over the rows");
     buffer_free(&parts);
     buffer_free(&before);
@@ -319,11 +358,11 @@ static void check_gradient(const vit_kernels *kernels, int n, int k, int tokens,
 }
 
 static void test_gradients(void) {
-    const vit_kernels *kernels;
-    FOR_TABLES(kernels)
+    products kernels;
+    FOR_PRODUCTS(kernels)
         for (int n = 0; n < COUNT(sizes); n++)
             for (int k = 0; k < COUNT(sizes); k++)
-                check_gradient(kernels, sizes[n], sizes[k], token_counts[(n + 3 * k) % COUNT(token_counts)], n % 3 * 8);
+                check_gradient(&kernels, sizes[n], sizes[k], token_counts[(n + 3 * k) % COUNT(token_counts)], n % 3 * 8);
 }
 
 /* ---- Layer normalisation ---- */
@@ -486,7 +525,8 @@ static void test_many_tokens(void) {
     const vit_kernels *kernels;
     FOR_TABLES(kernels) {
         check_attention(kernels, 4097, 2, 16, 0.25f, 8);
-        check_layer(kernels, (layer){.n = 13, .k = 9, .tokens = 4097, .with_bias = 1, .epilogue = VIT_EPILOGUE_GELU_ERF});
+        const products p = products_of(kernels);
+        check_layer(&p, (layer){.n = 13, .k = 9, .tokens = 4097, .with_bias = 1, .epilogue = VIT_EPILOGUE_GELU_ERF});
         check_layernorm(kernels, 13, 4097, 1e-6f, 0, 1);
     }
 }

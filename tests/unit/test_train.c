@@ -112,6 +112,45 @@ static void test_same_bits(void) {
     vit_model_close(model);
 }
 
+/* Gradients of products of bfloat16 factors point where those of f32 do; where there are no such products, open says so. */
+static void test_bf16(void) {
+    vit_config c = small();
+    vit_model *model = model_of(&c);
+    vit_train_options o = options_of(9);
+    vit_trainer *exact = trainer_of(model, o), *rounded = NULL;
+    o.bf16 = 1;
+    const vit_bf16_kernels *products = vit_bf16_kernels_at(0);
+    if (!products || products->panel != exact->kernels->panel) {
+        CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&rounded, model, &o, &error));
+        CHECK_MENTIONS(error.text, "bfloat16");
+        puts("skipped: products of bfloat16 (this processor has no AMX)");
+    } else {
+        rounded = trainer_of(model, o);
+        o.threads = 3;
+        vit_trainer *again = trainer_of(model, o);
+        step(exact, 0);
+        step(rounded, 0);
+        step(again, 0);
+        double dot = 0, squares[2] = {0};
+        for (size_t i = 0; i < exact->parameter_count; i++) {
+            dot += (double)exact->gradients[i] * rounded->gradients[i];
+            squares[0] += (double)exact->gradients[i] * exact->gradients[i];
+            squares[1] += (double)rounded->gradients[i] * rounded->gradients[i];
+        }
+        const double cosine = dot / sqrt(squares[0] * squares[1]);
+        CHECK(cosine > 0.9998 && cosine < 0.9999999);
+        CHECK(same(rounded, again));
+        o.kernels = "scalar";
+        vit_trainer *none = NULL;
+        CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&none, model, &o, &error));
+        CHECK_MENTIONS(error.text, "scalar");
+        vit_trainer_close(again);
+    }
+    vit_trainer_close(exact);
+    vit_trainer_close(rounded);
+    vit_model_close(model);
+}
+
 /* A trainer that loads another's state goes on as that one would have. */
 static void test_state(void) {
     static const char path[] = "build/test_train_state.safetensors";
@@ -409,7 +448,7 @@ static void test_schedules(void) {
     CHECK_CLOSE(vit_train_rate(&o, 0), 2, 1e-12);
 }
 
-TEST_MAIN(TEST(test_networks), TEST(test_same_bits), TEST(test_state), TEST(test_adapted), TEST(test_frozen_part),
+TEST_MAIN(TEST(test_networks), TEST(test_same_bits), TEST(test_bf16), TEST(test_state), TEST(test_adapted), TEST(test_frozen_part),
           TEST(test_accumulation),
           TEST(test_session_agrees), TEST(test_no_allocation_in_a_step), TEST(test_it_learns), TEST(test_refusals),
           TEST(test_schedules))

@@ -222,6 +222,7 @@ static void check_map(const doubles *d, const double *g, double *numbers, int ma
 
 static void check_step(vit_trainer *t, int index) {
     const vit_map *maps = t->convnet->maps;
+    const vit_images images = {.trainer = t, .end = BATCH, .team = t->team, .scratch = t->scratch};
     vit_map_step alone = t->convnet->steps[index];
     const vit_map *y = &maps[alone.y], *x = alone.x < 0 ? NULL : &maps[alone.x];
     const size_t image_pixels = (size_t)(t->model->config.image_height * t->model->config.image_width * 3);
@@ -240,19 +241,21 @@ static void check_step(vit_trainer *t, int index) {
     d.x = x ? unpack(t, x, x->value) : widen(t->input, BATCH * image_pixels);
     if (alone.weight) {
         d.weight = widen(alone.weight, weights);
-        vit_convolve_backward(t, &alone);
+        vit_convolve_backward(&images, &alone);
+        vit_convolve_gradients(t, &alone);
         check_parameter(&d, g, d.weight, alone.weight, weights, "weight", index);
     } else if (alone.gain) {
         d.gain = widen(alone.gain, channels);
         d.bias = widen(alone.bias, channels);
         d.residual = alone.residual < 0 ? NULL : unpack(t, &maps[alone.residual], maps[alone.residual].value);
-        vit_normalize_backward(t, &alone);
+        vit_normalize_backward(&images, &alone);
+        vit_normalize_gradients(t, &alone);
         check_parameter(&d, g, d.gain, alone.gain, channels, "gain", index);
         check_parameter(&d, g, d.bias, alone.bias, channels, "bias", index);
         if (d.residual)
             check_map(&d, g, d.residual, alone.residual, "residual", index);
     } else if (alone.kind == VIT_MAP_POOL) {
-        vit_pool_backward(t, &alone);
+        vit_pool_backward(&images, &alone);
     }
     if (x && alone.kind != VIT_MAP_PASS)
         check_map(&d, g, d.x, alone.x, "x", index);
@@ -294,10 +297,10 @@ static void check_slope(const vit_config *c, const char *what) {
     vit_trainer_close(t);
 }
 
-static void check_threads(const vit_config *c) {
-    vit_trainer *one = trainer_of(c, 1, 5);
+static void check_threads(const vit_config *c, int batch) {
+    vit_trainer *one = trainer_of(c, 1, batch);
     for (int threads = 2; threads <= 3; threads++) {
-        vit_trainer *t = trainer_of(c, threads, 5), *again = threads == 2 ? one : trainer_of(c, 1, 5);
+        vit_trainer *t = trainer_of(c, threads, batch), *again = threads == 2 ? one : trainer_of(c, 1, batch);
         for (int turn = 0; turn < 2; turn++) {
             const vit_train_result a = step(again, turn), b = step(t, turn);
             CHECK(a.loss == b.loss && a.gradient_norm == b.gradient_norm);
@@ -308,6 +311,35 @@ static void check_threads(const vit_config *c) {
         vit_trainer_close(t);
     }
     vit_trainer_close(one);
+}
+
+/* Of a batch whose images go through the steps in groups, the gradient is the mean of those of its parts. */
+static void check_groups(const vit_config *c) {
+    enum { PARTS = 4, PART = 5 };
+    const size_t pixels = (size_t)(c->image_height * c->image_width * 3);
+    vit_trainer *whole = trainer_of(c, 1, PARTS * PART), *part = trainer_of(c, 1, PART);
+    double *sum = calloc(whole->parameter_count, sizeof *sum), squares = 0, off = 0;
+    CHECK(whole->convnet->groups > 1 && part->convnet->groups == 1);
+    part->options.rate = 0;
+    step(whole, 0);
+    vit_train_result r;
+    for (int i = 0; i < PARTS; i++) {
+        for (int j = 0; j < PART; j++) {
+            memcpy(vit_trainer_input(part, j), vit_trainer_input(whole, i * PART + j), pixels * sizeof(float));
+            CHECK_STATUS(VIT_OK, vit_trainer_set_class(part, j, (i * PART + j) % c->classes, &error));
+        }
+        CHECK_STATUS(VIT_OK, vit_trainer_step(part, &r, &error));
+        for (size_t j = 0; j < part->parameter_count; j++)
+            sum[j] += part->gradients[j] / PARTS;
+    }
+    for (size_t j = 0; j < whole->parameter_count; j++) {
+        squares += sum[j] * sum[j];
+        off += (sum[j] - whole->gradients[j]) * (sum[j] - whole->gradients[j]);
+    }
+    CHECK(off <= 1e-9 * squares);
+    free(sum);
+    vit_trainer_close(whole);
+    vit_trainer_close(part);
 }
 
 static void check_session(const vit_config *c) {
@@ -360,7 +392,9 @@ static void test_networks(void) {
         c.resnet.norm_groups = networks[i].norm_groups;
         check_steps(&c);
         check_slope(&c, vit_resnet_name(networks[i].kind));
-        check_threads(&c);
+        check_threads(&c, 5);
+        check_threads(&c, 17);
+        check_groups(&c);
         check_session(&c);
         if (c.network == VIT_NETWORK_VIT) {
             c.resnet.stages = 0;
