@@ -267,7 +267,7 @@ static void pool_panels(void *context, int begin, int end, int thread) {
                 float most = outside[lane];
                 for (int i = 0; i < count; i++) { /* a missing one is another that counts */
                     const float value = x[places[i].at[lane]];
-                    most = most >= value ? most : value;
+                    most = most > value ? most : value;
                 }
                 y[lane] = most;
             }
