@@ -161,7 +161,7 @@ vit_status vit_dataset_picture(const vit_dataset *dataset, int index, vit_image 
 int vit_dataset_class(const vit_dataset *dataset, int index);
 int vit_dataset_classes(const vit_dataset *dataset);
 const char *vit_dataset_class_name(const vit_dataset *dataset, int index); /* NULL past the end */
-/* A number of the names of pictures and of their folders, in their order, of sizes in archives, and of the classes. */
+/* A number of the names of pictures and of their folders, in their order, of their sizes, and of the classes. */
 uint64_t vit_dataset_hash(const vit_dataset *dataset);
 /* How many files in folders whose pictures are taken have another ending; the first of them to *first. */
 int vit_dataset_passed_over(const vit_dataset *dataset, const char **first);

@@ -145,7 +145,7 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
         } else if (S_ISDIR(kind.st_mode)) {
             status = add_folder(d, below, class ? class : sorted[i], depth + 1, error);
         } else if ((class || d->unlabelled) && vit_is_picture_path(below)) {
-            vit_entry entry = {.archive = -1};
+            vit_entry entry = {.archive = -1, .bytes = (uint64_t)kind.st_size};
             const char *own = class ? class : "";
             status = class_of(d, own, strlen(own), &entry.class_index, error);
             if (status == VIT_OK)

@@ -286,6 +286,11 @@ def test_train_guards(vit, tally, folder):
         result = vit.run(*command, "--resume", *words)
         tally.check(result.status == 1 and "with other pictures, in another order" in result.err, what, result)
     tally.equal(vit.run(*command, "--resume", data, other).status, 0, "the same")
+    was = read(f"{data}/class 0/00.png")
+    write(f"{data}/class 0/00.png", png(30, 31, 5))
+    result = vit.run(*command, "--resume", data, other)
+    tally.check(result.status == 1 and "with other pictures, in another order" in result.err, "a picture of another size", result)
+    write(f"{data}/class 0/00.png", was)
     for name in ("best.gguf", "log.jsonl"):
         write(f"{folder}/kept/{name}", read(f"{folder}/a/{name}"))
         result = vit.run("train", *SMALL, "--out", f"{folder}/kept", data)
