@@ -81,6 +81,17 @@ typedef struct vit_weights {
     vit_block *blocks;                    /* [L] */
 } vit_weights;
 
+/* The tables of positions of the input, layer -1, or of a layer; NULL where there is none. */
+typedef struct vit_tables {
+    float *embed, *x, *y, *cls; /* pos_embed, ... */
+} vit_tables;
+
+static inline vit_tables vit_tables_of(const vit_weights *w, int layer) {
+    const vit_block *b = layer < 0 ? NULL : &w->blocks[layer];
+    return b ? (vit_tables){b->pos_embed, b->pos_x, b->pos_y, b->pos_cls}
+             : (vit_tables){w->pos_embed, w->pos_x, w->pos_y, w->pos_cls};
+}
+
 /* One weight of one layer: its name and shape by the configuration, its place in memory, how it was stored. */
 typedef struct vit_slot {
     char name[72];

@@ -50,11 +50,6 @@ void vit_run_patch_embed(vit_session *s, int layer) {
 
 /* ---- Positions ---- */
 
-/* Tables of positions: of the input, or of a layer. NULL where the configuration has none. */
-typedef struct tables {
-    const float *embed, *x, *y, *cls;
-} tables;
-
 /* What making positions works in, besides their place. */
 typedef struct workspace {
     float *x, *y; /* [columns,D/2], [rows,D/2] */
@@ -99,7 +94,7 @@ static void combine(const vit_session *s, const float *x, const float *y, float 
 }
 
 /* Fills the session's positions for this grid (paper section 3.2, appendix D.4). */
-static void make_positions(vit_session *s, tables t) {
+static void make_positions(vit_session *s, vit_tables t) {
     const vit_config *c = &s->model->config;
     const vit_interpolation how = vit_interpolation_of(c->pos_resample);
     const size_t width = (size_t)c->width, prefix = (size_t)vit_pos_prefix(c);
@@ -126,9 +121,8 @@ static void make_positions(vit_session *s, tables t) {
 /* Once: a session may be open before their weights have arrived. */
 void vit_run_positions(vit_session *s, int layer) {
     (void)layer;
-    const vit_weights *w = &s->model->weights;
     if (!s->has_positions)
-        make_positions(s, (tables){w->pos_embed, w->pos_x, w->pos_y, w->pos_cls});
+        make_positions(s, vit_tables_of(&s->model->weights, -1));
     s->has_positions = 1;
 }
 
@@ -156,7 +150,7 @@ void vit_enter_layer(vit_session *s, int layer) {
         return;
     }
     if (c->pos_placement == VIT_POS_LAYERS && s->positions)
-        make_positions(s, (tables){b->pos_embed, b->pos_x, b->pos_y, b->pos_cls});
+        make_positions(s, vit_tables_of(&s->model->weights, layer));
     if (c->pos_placement != VIT_POS_INPUT && s->positions)
         vit_team_run(s->team, s->batch * s->panels, 1, add_panels, s);
 }

@@ -51,17 +51,6 @@ vit_status vit_trainer_snapshot(vit_model **out, const vit_trainer *t, vit_error
     return vit_model_copy(out, model, &options, error);
 }
 
-/* Tables of positions, those of the input or of a layer; NULL where there is none. */
-typedef struct tables {
-    float *embed, *x, *y; /* [pos_prefix + grid,D], [columns,D/2], [rows,D/2] */
-} tables;
-
-static tables tables_of(const vit_model *model, int layer) {
-    const vit_weights *w = &model->weights;
-    const vit_block *b = layer < 0 ? NULL : &w->blocks[layer];
-    return b ? (tables){b->pos_embed, b->pos_x, b->pos_y} : (tables){w->pos_embed, w->pos_x, w->pos_y};
-}
-
 /* Positions of another grid; the rows before the patches' are copied. */
 static vit_status resample(const vit_model *from, vit_model *to, vit_error *error) {
     const vit_config *a = &from->config, *b = &to->config;
@@ -76,7 +65,7 @@ static vit_status resample(const vit_model *from, vit_model *to, vit_error *erro
                           vit_posemb_bytes(rows, columns, a->width, rule, new_rows, new_columns) + sizeof(float),
                           "interpolating positions", error));
     for (int layer = -1; layer < a->layers; layer++) {
-        const tables old = tables_of(from, layer), new = tables_of(to, layer);
+        const vit_tables old = vit_tables_of(&from->weights, layer), new = vit_tables_of(&to->weights, layer);
         if (old.embed) {
             memcpy(new.embed, old.embed, first * sizeof(float));
             vit_posemb_interpolate(old.embed + first, rows, columns, a->width, rule, new_rows, new_columns,

@@ -7,28 +7,18 @@
 
 #include <string.h>
 
-/* Where the parameters lie, or their gradients. */
-typedef struct tables {
-    float *embed;           /* [pos_prefix + T0,D] */
-    float *x, *y, *cls;     /* [columns,D/2], [rows,D/2], [pos_prefix,D] */
-} tables;
-
 int vit_has_table(const vit_config *c) {
     return c->pos_kind != VIT_POS_NONE && c->pos_kind != VIT_POS_RELATIVE;
 }
 
 /* Of a layer with tables of its own, else of the network. */
-static tables tables_of(const vit_trainer *t, int layer) {
-    const vit_weights *w = &t->model->weights;
-    if (t->model->config.pos_placement != VIT_POS_LAYERS)
-        return (tables){w->pos_embed, w->pos_x, w->pos_y, w->pos_cls};
-    const vit_block *b = &w->blocks[layer];
-    return (tables){b->pos_embed, b->pos_x, b->pos_y, b->pos_cls};
+static vit_tables tables_of(const vit_trainer *t, int layer) {
+    return vit_tables_of(&t->model->weights, t->model->config.pos_placement == VIT_POS_LAYERS ? layer : -1);
 }
 
 void vit_make_positions(vit_trainer *t, int layer) {
     const vit_config *c = &t->model->config;
-    const tables from = tables_of(t, layer);
+    const vit_tables from = tables_of(t, layer);
     const size_t width = (size_t)c->width, half = width / 2;
     const int first = vit_pos_prefix(c);
     memset(t->positions, 0, (size_t)t->tokens * width * sizeof(float));
@@ -99,7 +89,7 @@ static void accumulate(const vit_trainer *t, const float *parameter, size_t row,
 /* dpositions to the tables. */
 static void add_to_tables(const vit_trainer *t, int layer) {
     const vit_config *c = &t->model->config;
-    const tables to = tables_of(t, layer);
+    const vit_tables to = tables_of(t, layer);
     const size_t width = (size_t)c->width, half = width / 2;
     const int first = vit_pos_prefix(c);
     if (c->pos_kind == VIT_POS_SINCOS2D)

@@ -6,7 +6,7 @@ import words from '../../web/words/en.js'
 
 const said = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
 const shows = (page, share) => until(page, (share) => document.querySelector('#fill .controls').checkVisibility()
-  && document.querySelector('#share-number').textContent === share, share)
+  && document.querySelector('#share-number').textContent === share, share.replace(' ', '\u00a0'))
 const overlay = (page) => page.evaluate(() => {
   const { width, height } = document.querySelector('#patches')
   return document.querySelector('#patches').getContext('2d').getImageData(0, height >> 1, width, 4).data.join()

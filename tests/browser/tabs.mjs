@@ -11,7 +11,7 @@ import korean from '../../web/words/ko.js'
 const compared = (page, types) => until(page, (wanted) => !document.querySelector('#compare .result').hidden
   && document.querySelector('#compare .result').getAttribute('aria-busy') === 'false'
   && [...document.querySelectorAll('.side .facts')].map((one) => one.textContent.split(' ')[0]).join() === wanted
-  && [...document.querySelectorAll('.side .ms')].every((one) => / ms$/.test(one.textContent)), types)
+  && [...document.querySelectorAll('.side .ms')].every((one) => /\sms$/.test(one.textContent)), types)
 
 async function testCompare(base) {
   const { page, foreign, close } = await openPage(`${base}#compare?sample=coffee`)
@@ -219,7 +219,7 @@ async function testTeach(base, browserName) {
   await input.uploadFile(...['rocket', 'camera'].map((name) => join(root, `web/samples/${name}.jpg`)))
   check(await counted(page, 2, 2), 'teach: pictures from files')
   check((await page.$$('#classes .thumbs canvas')).length === 4, 'teach: a thumbnail of each')
-  check(await until(page, () => /^[0-9.]+ % .*: \d of 4 /.test(document.querySelector('#teach .accuracy').textContent)), `teach: leave-one-out: ${await text(page, '#teach .accuracy')}`)
+  check(await until(page, () => /^[0-9.]+\s% .*: \d of 4 /.test(document.querySelector('#teach .accuracy').textContent)), `teach: leave-one-out: ${await text(page, '#teach .accuracy')}`)
   for (const [name, label] of [['coffee', 'warm'], ['rocket', 'dark']]) {
     await page.click(`[data-sample="${name}"]`)
     check(await says(page, label), `teach: ${name} is ${label}: ${await text(page, '#teach')}`)
@@ -377,7 +377,7 @@ async function testArithmetic(base) {
   const types = () => page.evaluate(() => [document.querySelector('#runs dd:nth-of-type(5)').textContent, document.querySelector('#compute input:checked').value].join())
   check((await types()) === 'f32,f32' && (await text(page, '#answer .other')) === '', `arithmetic: at first ${await types()}`)
   await page.click('#compute [value="int8"]')
-  check(await until(page, () => /^With f32: .+, .+ %, in .+ ms$/.test(document.querySelector('#answer .other').textContent)), `arithmetic: what f32 said: ${await text(page, '#answer .other')}`)
+  check(await until(page, () => /^With f32: .+, .+\s%, in .+\sms$/.test(document.querySelector('#answer .other').textContent)), `arithmetic: what f32 said: ${await text(page, '#answer .other')}`)
   check((await types()) === 'int8,int8' && page.url().includes('compute=int8'), `arithmetic: ${await types()}, ${page.url()}`)
   await drop(page, sample('horse'))
   check(await answered(page, 'my horse.jpg') && (await text(page, '#answer .other')) === '', 'arithmetic: of another picture only what was asked')

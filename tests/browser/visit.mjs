@@ -50,7 +50,8 @@ export const answered = (page, name) => until(page, (wanted) => {
 }, name)
 export const noticed = (page, key) => until(page, (title) => document.querySelector('#notice h2')?.textContent === title, words[`${key}.title`])
 export const invited = (page) => until(page, () => document.querySelector('#invite').checkVisibility())
-export const text = (page, selector) => page.$eval(selector, (element) => element.textContent)
+// Spaces before units do not break; here they are spaces.
+export const text = (page, selector) => page.$eval(selector, (element) => element.textContent.replaceAll('\u00a0', ' '))
 export const visible = (page, selector) => page.$eval(selector, (element) => element.checkVisibility())
 
 export const encoded = (name, type, bytes) => ({ name, type, bytes: Buffer.from(bytes).toString('base64') })

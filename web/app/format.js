@@ -6,17 +6,20 @@ const whole = new Intl.NumberFormat(language);
 const one = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const two = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
+// A number stays on the line of its unit.
+const NO_BREAK = '\u00a0';
+
 export const count = (n) => whole.format(n);
 
 export function bytes(n) {
-    if (n < 1e3) return `${n} B`;
-    if (n < 1e6) return `${whole.format(Math.round(n / 1e3))} kB`;
-    return n < 1e9 ? `${one.format(n / 1e6)} MB` : `${one.format(n / 1e9)} GB`;
+    if (n < 1e3) return `${n}${NO_BREAK}B`;
+    if (n < 1e6) return `${whole.format(Math.round(n / 1e3))}${NO_BREAK}kB`;
+    return n < 1e9 ? `${one.format(n / 1e6)}${NO_BREAK}MB` : `${one.format(n / 1e9)}${NO_BREAK}GB`;
 }
 
 export function milliseconds(ms) {
-    if (ms >= 10_000) return `${one.format(ms / 1000)} s`;
-    return ms < 10 ? `${one.format(ms)} ms` : `${whole.format(Math.round(ms))} ms`;
+    if (ms >= 10_000) return `${one.format(ms / 1000)}${NO_BREAK}s`;
+    return ms < 10 ? `${one.format(ms)}${NO_BREAK}ms` : `${whole.format(Math.round(ms))}${NO_BREAK}ms`;
 }
 
 export const number = (n) => two.format(n).replace('-', '−');
@@ -29,6 +32,6 @@ export function points(difference) {
 
 // 0..1; never "100 %" or "0 %" for what is not quite that.
 export function percent(score) {
-    if (score > 0 && score < 0.001) return '<0.1 %';
-    return `${one.format(score < 1 ? Math.min(score * 100, 99.9) : 100)} %`;
+    if (score > 0 && score < 0.001) return `<0.1${NO_BREAK}%`;
+    return `${one.format(score < 1 ? Math.min(score * 100, 99.9) : 100)}${NO_BREAK}%`;
 }

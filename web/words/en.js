@@ -80,7 +80,7 @@ export default {
 
     'term.patch': 'A small square of the picture. The network reads a picture as a row of patches, as others read a text word by word.',
     'term.token': 'A patch as the network holds it: a list of numbers, which every layer rewrites.',
-    'term.attention': 'How much a patch takes over from each of the others: shares that add up to 100 %.',
+    'term.attention': 'How much a patch takes over from each of the others: shares that add up to 100\u00a0%.',
     'term.rollout': 'The attention of one layer times that of the next, and so on, with the part of each patch that passes by unchanged.',
     'term.head': 'Every layer looks in several ways at the same time. Each of them is a head.',
     'term.components': 'The patterns that the filters have most in common, the strongest first; all filters are mixtures of them.',
@@ -329,7 +329,7 @@ export default {
         + 'a Hugging Face model.',
     'error.out-of-memory.title': 'Not enough memory',
     'error.out-of-memory.text': 'This device could not set aside enough. Close other tabs, or take a smaller '
-        + 'model: a ViT-Tiny needs about 30 MB.',
+        + 'model: a ViT-Tiny needs about 30\u00a0MB.',
     'error.truncated.title': 'The file ends too early',
     'error.truncated.text': 'It was probably not downloaded in full. Fetch it again.',
     'error.format.title': 'This file cannot be read',
