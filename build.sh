@@ -45,6 +45,7 @@ SANITIZE_FLAGS=(
     -fno-sanitize-recover=all # undefined behaviour ends the test
     -fno-omit-frame-pointer
 )
+AMX_FLAGS=(-mavx512bw -mavx512bf16 -mfma -mamx-tile -mamx-bf16)
 WASM_FLAGS=(                  # emcc, all modules
     -O3
     -msimd128 -mbulk-memory -mnontrapping-fptoint # both older than SIMD in every browser
@@ -107,7 +108,7 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_avxvnni.c) extra+=(-mavx2 -mfma -mavxvnni) ;;
         *:src/kernels/kernels_avx512.c) extra+=(-mavx512f -mfma) ;;
         *:src/kernels/kernels_avx512bw.c) extra+=(-mavx512bw -mfma) ;;
-        *:src/kernels/kernels_amx.c) extra+=(-mavx512bw -mavx512bf16 -mamx-tile -mamx-bf16) ;;
+        *:src/kernels/kernels_amx.c) extra+=("${AMX_FLAGS[@]}") ;;
         *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni -mfma) ;;
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
@@ -177,6 +178,9 @@ find_cc() {
     version=$("$CC" -dumpversion)
     at_least "$version" 9 || die "$TOOL is too old: gcc 9 or clang 9 or newer is needed (set CC)"
 }
+
+# Whether compiler and assembler know AMX: gcc 11 and clang 12 do.
+knows_amx() { "$CC" "${AMX_FLAGS[@]}" -x c -c -o /dev/null - <<< $'#include <immintrin.h>\nvoid f(void) { _tile_release(); }' > /dev/null 2>&1; }
 
 # STB: a folder with stb_image.h 2.30, the same file for every target.
 find_stb() {
@@ -456,7 +460,7 @@ native_library() {
     find_cc
     find_stb
     COMPILE=("$CC" "${COMMON_FLAGS[@]}" "${NATIVE_FLAGS[@]}" "${@:2}")
-    [[ $MACHINE != x86_64 ]] || if "$CC" -mamx-bf16 -E -x c /dev/null > /dev/null 2>&1; then tables+=(amx); else COMPILE+=(-DVIT_NO_AMX); fi
+    [[ $MACHINE != x86_64 ]] || if knows_amx; then tables+=(amx); else COMPILE+=(-DVIT_NO_AMX); fi
     LINK=(-lm)
     begin
     compile "$1" "${LIBRARY[@]}" "${TRAIN[@]}"

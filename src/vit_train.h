@@ -3,10 +3,11 @@
  *
  *     vit_train_options options = vit_default_train_options();
  *     options.batch = 128;
- *     vit_trainer_open(&trainer, model, &options, NULL, &error);
- *     for (...) {
+ *     options.updates = 1000;                                      // the length of the schedule
+ *     vit_trainer_open(&trainer, model, &options, &error);
+ *     while (vit_trainer_updates(trainer) < options.updates) {
  *         memcpy(vit_trainer_input(trainer, i), pixels, ...);      // [H,W,3] normalised f32, each of the batch
- *         vit_trainer_set_class(trainer, i, label);
+ *         vit_trainer_set_class(trainer, i, label, &error);
  *         vit_trainer_step(trainer, &result, &error);
  *     }
  *     vit_model_save(vit_trainer_model(trainer), "trained.gguf", &(vit_save_options){.type = VIT_F32}, &error);
@@ -46,7 +47,8 @@ typedef struct vit_train_options {
     int accumulate;         /* steps whose gradients are averaged for one update (1) */
     int threads;            /* (1) */
     const char *kernels;    /* as of sessions; NULL: the best */
-    int bf16;               /* 1: products take bfloat16 factors and add in f32, where the host has AMX; other bits (0) */
+    int bf16;               /* 1: products take bfloat16 factors and add in f32 (the head's, forwards, stays f32): other bits.
+                             * VIT_ERR_ARGUMENT on processors without AMX (0) */
     int recompute;          /* 1: a layer's activations are computed again for its gradients: less memory, 4/3 the time */
     uint64_t seed;          /* of dropout and stochastic depth (0) */
 
@@ -115,6 +117,8 @@ typedef struct vit_train_result {
 /* Gradients of one batch, and an update when `accumulate` of them are there. VIT_ERR_ARGUMENT if loss or gradient is not
  * finite; parameters have not moved then. */
 vit_status vit_trainer_step(vit_trainer *trainer, vit_train_result *result, vit_error *error);
+/* Whether the network, as it is after a step, says numbers of that step's images: VIT_ERR_ARGUMENT if it does not. */
+vit_status vit_trainer_check(vit_trainer *trainer, vit_error *error);
 /* After a step: [N] logits of one image. */
 const float *vit_trainer_logits(const vit_trainer *trainer, int index);
 

@@ -105,7 +105,7 @@ build_unit_tests() {
 build_thread_tests() {
     local test
     native_library threads -fsanitize=thread
-    for test in base image pace networks train train_data; do program "build/threads/test_$test" threads "tests/unit/test_$test.c"; done
+    for test in base image pace networks train train_convnet train_data; do program "build/threads/test_$test" threads "tests/unit/test_$test.c"; done
     finish
 }
 

@@ -158,6 +158,9 @@ static void stop(vit_team *team) {
     (void)team;
 }
 #else
+/* Of a helper: products lay out 300 kB there, and some systems give 128 kB. */
+#define STACK (2 << 20)
+
 struct vit_team {
     vit_allocator allocator;
     int threads, limit;
@@ -183,12 +186,16 @@ static void start(vit_team *team, int threads) {
     team->crew.inside = CLOSED;
     pthread_mutex_init(&team->crew.mutex, NULL);
     pthread_cond_init(&team->crew.wake, NULL);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
     for (team->threads = 1; team->threads < threads; team->threads++) {
         struct member *member = &team->members[team->threads];
         *member = (struct member){.team = team, .index = team->threads};
-        if (pthread_create(&member->thread, NULL, member_main, member) != 0)
+        if (pthread_create(&member->thread, &attributes, member_main, member) != 0)
             break;
     }
+    pthread_attr_destroy(&attributes);
 }
 
 static void stop(vit_team *team) {

@@ -1,4 +1,5 @@
-/* Threads: a fixed team that runs one job at a time, cut into dynamic chunks. */
+/* Threads: a fixed team that runs one job at a time, cut into dynamic chunks. A team of one runs jobs where it is called, also
+ * within others' and by several at once. */
 #ifndef VIT_BASE_THREADS_H
 #define VIT_BASE_THREADS_H
 

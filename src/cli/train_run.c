@@ -41,6 +41,9 @@ typedef struct progress {
     FILE *log;
     int images;                   /* of a pass */
     double began, saved;          /* seconds */
+    double before;                /* that a run which goes on had taken already */
+    double line_began;            /* when training went on after the last line of the log, and from which update */
+    int64_t line_update;
     int64_t first;                /* update that this process began with */
     double best, accuracy;        /* percent; -1: none yet */
     int is_due;                   /* an evaluation that was interrupted */
@@ -94,8 +97,8 @@ static void show(progress *p) {
 static double diverged(progress *p) {
     p->has_diverged = 1;
     hide(p);
-    vit_cli_complain("what the network says after update %lld is no number: a lower --lr may do; nothing is saved of it",
-                     (long long)p->last.update);
+    vit_cli_complain("what the network says after update %lld is no number: a lower --lr may do; nothing is saved of it, what "
+                     "was saved before is kept", (long long)p->last.update);
     return -1;
 }
 
@@ -184,19 +187,27 @@ static double evaluate(progress *p, double *loss) {
 
 /* ---- Files ---- */
 
+/* Training goes on, after a line of the log or what else took time. */
+static void time_line(progress *p) {
+    p->line_began = vit_cli_seconds();
+    p->line_update = p->last.update;
+}
+
 /* A line of the log; 0 where it cannot be written. */
 static int log_step(progress *p) {
-    const double seconds = vit_cli_seconds() - p->began;
+    const double now = vit_cli_seconds();
     if (!p->log || !p->now.batches)
         return 1;
     fprintf(p->log,
             "{\"update\":%lld,\"epoch\":%.4f,\"loss\":%.6g,\"accuracy\":%.4f,\"rate\":%.6g,\"gradient_norm\":%.6g,"
-            "\"images_per_second\":%.1f,\"bad_images\":%lld}\n",
+            "\"images_per_second\":%.1f,\"seconds\":%.1f,\"bad_images\":%lld}\n",
             (long long)p->last.update, epochs_at(p, p->last.update), p->now.loss / p->now.batches,
             p->now.seen ? 100.0 * (double)p->now.correct / (double)p->now.seen : 0, p->last.rate, p->last.gradient_norm,
-            (double)(p->last.update - p->first) * p->run->options.batch * p->run->options.accumulate / seconds,
-            (long long)p->bad);
+            (double)(p->last.update - p->line_update) * p->run->options.batch * p->run->options.accumulate /
+                (now - p->line_began),
+            p->before + now - p->began, (long long)p->bad);
     p->now = p->settled = (sums){0};
+    time_line(p);
     return fflush(p->log) == 0;
 }
 
@@ -208,8 +219,9 @@ static int log_evaluation(progress *p, double loss) {
     fflush(stdout);
     if (!p->log)
         return 1;
-    fprintf(p->log, "{\"update\":%lld,\"epoch\":%.4f,\"test_accuracy\":%.4f,\"test_loss\":%.6g",
-            (long long)p->last.update, epochs_at(p, p->last.update), p->accuracy, loss);
+    fprintf(p->log, "{\"update\":%lld,\"epoch\":%.4f,\"test_accuracy\":%.4f,\"test_loss\":%.6g,\"seconds\":%.1f",
+            (long long)p->last.update, epochs_at(p, p->last.update), p->accuracy, loss,
+            p->before + vit_cli_seconds() - p->began);
     if (p->scores.pictures) {
         fputc(',', p->log);
         vit_cli_write_patch_scores(p->log, &p->scores);
@@ -278,10 +290,14 @@ static int save(progress *p) {
     char path[4096];
     int64_t note[NOTES];
     vit_error error;
-    p->saved = vit_cli_seconds();
     hide(p);
     if (!log_step(p))
         return complain_log(p);
+    if (p->last.update > p->first && vit_trainer_check(p->trainer, &error) != VIT_OK) {
+        diverged(p);
+        return VIT_CLI_FAILED;
+    }
+    p->saved = vit_cli_seconds();
     describe(p, note);
     path_in(path, sizeof path, p->run->folder, STATE);
     if (vit_trainer_save(p->trainer, path, note, &error) != VIT_OK) {
@@ -295,6 +311,23 @@ static int cut_log(progress *p, const char *log, int64_t bytes) {
     return truncate(log, (off_t)bytes) != 0 || fseek(p->log, 0, SEEK_END) != 0 ? complain_log(p) : VIT_CLI_OK;
 }
 
+/* What the last line of a log says of how long its run has taken; 0 where it says nothing. */
+static double seconds_of(const char *log) {
+    static const char name[] = "\"seconds\":";
+    char end[4096 + 1];
+    double seconds = 0;
+    FILE *file = fopen(log, "rb");
+    if (!file)
+        return 0;
+    if (fseek(file, -(long)(sizeof end - 1), SEEK_END) != 0)
+        rewind(file);
+    end[fread(end, 1, sizeof end - 1, file)] = 0;
+    fclose(file);
+    for (const char *at = end; (at = strstr(at, name)) != NULL; at += sizeof name - 1)
+        seconds = strtod(at + sizeof name - 1, NULL);
+    return seconds;
+}
+
 /* Goes on from the state in the folder. */
 static int resume(progress *p, const char *state, const char *log) {
     int64_t note[NOTES], now[NOTES];
@@ -306,7 +339,7 @@ static int resume(progress *p, const char *state, const char *log) {
     for (int i = NOTE_UPDATES; i <= NOTE_SETTINGS; i++)
         if (note[i] != now[i]) {
             vit_cli_complain("%s: the run was begun with other %s: it cannot go on with these", state,
-                             i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule, augmentation or network, or with other "
+                             i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule, arithmetic, augmentation or network, or with other "
                                                   "pictures, in another order, held out or to test on"
                                                 : "pictures, batches, length or rate");
             return VIT_CLI_FAILED;
@@ -314,7 +347,9 @@ static int resume(progress *p, const char *state, const char *log) {
     memcpy(&p->best, &note[NOTE_BEST], sizeof p->best);
     memcpy(&p->accuracy, &note[NOTE_ACCURACY], sizeof p->accuracy);
     p->is_due = isnan(p->accuracy);
-    return cut_log(p, log, note[NOTE_LOG]);
+    const int status = cut_log(p, log, note[NOTE_LOG]);
+    p->before = seconds_of(log);
+    return status;
 }
 
 /* Whether the log, and what else stands without a state, is nothing that would be missed. A run that goes on may have been
@@ -473,12 +508,17 @@ static int batch(progress *p) {
     const double every = run->evaluate_epochs;
     const int at_end = update >= run->options.updates;
     if (at_end || (every > 0 && floor(epochs_at(p, update) / every) > floor(epochs_at(p, update - 1) / every))) {
-        const int status = evaluate_and_note(p);
-        if (status != VIT_CLI_OK)
-            return status;
-        return save(p);
+        int status = evaluate_and_note(p);
+        if (status == VIT_CLI_OK)
+            status = save(p);
+        time_line(p);
+        return status;
     }
-    return vit_cli_seconds() - p->saved > run->save_seconds ? save(p) : VIT_CLI_OK;
+    if (vit_cli_seconds() - p->saved <= run->save_seconds)
+        return VIT_CLI_OK;
+    const int status = save(p);
+    time_line(p);
+    return status;
 }
 
 static int stopped(const progress *p) {
@@ -498,7 +538,8 @@ static int run_batches(progress *p) {
     if (vit_feed_open(&p->feed, run->data, &options, &error) != VIT_OK)
         return vit_cli_failed(&error);
     int status = VIT_CLI_OK;
-    p->began = p->saved = vit_cli_seconds();
+    p->saved = vit_cli_seconds();
+    time_line(p);
     while (status == VIT_CLI_OK && p->last.update < run->options.updates) {
         status = batch(p);
         if (status == VIT_CLI_OK && vit_cli_interrupted) {
@@ -528,6 +569,7 @@ int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
     vit_cli_catch_interrupts();
     int status = open_files(&p);
     p.first = p.last.update = vit_trainer_updates(p.trainer);
+    p.began = vit_cli_seconds();
     const int is_over = p.first >= run->options.updates;
     if (status == VIT_CLI_OK && p.is_due) { /* it was interrupted */
         status = evaluate_and_note(&p);

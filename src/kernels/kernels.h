@@ -6,8 +6,8 @@
  * batch starts at a panel border. Nothing is read or written outside the matrices as described, ever.
  *
  * Every body is written once (tile.inc, rows.inc, gemm.inc, int8.inc, train.inc) over the vocabulary of vec_<isa>.h;
- * kernels_<isa>.c includes them, once a tile where an instruction set has several. kernels.def lists every table;
- * dispatch, tests and bench include it, so none exists untested. */
+ * kernels_<isa>.c includes them, once a tile where an instruction set has several; kernels_amx.c has bodies of its own.
+ * kernels.def lists every table for dispatch, which tests and bench walk, so none exists untested. */
 #ifndef VIT_KERNELS_KERNELS_H
 #define VIT_KERNELS_KERNELS_H
 
@@ -228,11 +228,11 @@ typedef struct vit_train_kernels {
     void (*softmax_backward)(const float *p, float *dp, int keys, float scale);
 } vit_train_kernels;
 
-/* The products of linear layers, their factors rounded to bfloat16 (to nearest even), their sums in f32: an eighth of the
- * time and less, and what most training is done with. Of epilogues, STORE and ADD. */
+/* Training's products, their factors rounded to bfloat16 (to nearest even), their sums in f32: an eighth of the time and
+ * less. Of epilogues, STORE and ADD. */
 typedef struct vit_bf16_kernels {
     const char *name;
-    int panel;
+    int panel, row_step;
     void (*gemm_nt)(const vit_gemm *g, int begin, int end);
     void (*gemm_nn)(const vit_gemm *g, int begin, int end);
     void (*gemm_tn)(const vit_gemm_tn *g, int begin, int end);

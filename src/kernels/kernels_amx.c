@@ -2,7 +2,7 @@
  *
  * C[16 rows][16 floats] += A[16 rows][DEPTH] B[DEPTH / 2 pairs][16][2], sums in f32. With panels of 16 tokens, C is as it
  * stands in memory: outputs by tokens of a panel, or rows and columns of dW. Only A and B are laid out anew, rounded to
- * nearest even; denormal factors count as 0. Every element sees the same operations in the same order, whatever part of
+ * nearest even; denormal factors and sums count as 0. Every element sees the same operations in the same order, whatever part of
  * a product is asked for. */
 #include "kernels.h"
 #include "vec_avx512.h"
@@ -34,7 +34,6 @@ static const struct {
 
 /* ---- Laying out ---- */
 
-/* Where `whole` is 1, registers are filled, and nothing is masked. */
 static inline __mmask16 first_lanes(int count) {
     return (__mmask16)(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
 }
@@ -62,6 +61,8 @@ static inline void store_turned(__m512i *rows, tile out) {
     for (int i = 0; i < 16; i++)
         _mm512_store_si512(out[i], rows[i]);
 }
+
+/* Here and below, where `whole` is 1 registers are filled, and nothing is masked. */
 
 /* Registers of 32 channels of a panel: pairs of them. */
 INLINE void lay_channels(const float *x, int count, int whole, tile out) {
@@ -185,6 +186,7 @@ static void end_tile(const result *r, int i, int j, float end[16][16]) {
         _tile_zero(c);                                                    \
     } else {                                                              \
         begin_tile(r, i, j, part);                                        \
+        FENCE(); /* of tiles that are loaded GCC does not know where from */ \
         _tile_loadd(c, part, 64);                                         \
     }
 #define END(c, i, j)                                                      \
@@ -199,6 +201,7 @@ static void end_tile(const result *r, int i, int j, float end[16][16]) {
 static void multiply_tiles(const result *r, const tile *a, const tile *b, int apart, int steps) {
     _Alignas(64) float part[16][16];
     const int below = r->rows > 16, beside = r->columns > 16;
+    FENCE();
     BEGIN(0, 0, 0)
     if (beside) {
         BEGIN(1, 0, 1)
@@ -297,4 +300,4 @@ static void gemm_tn(const vit_gemm_tn *g, int begin, int end) {
     _tile_release();
 }
 
-const vit_bf16_kernels vit_bf16_amx = {"amx", PANEL, gemm_nt, gemm_nn, gemm_tn};
+const vit_bf16_kernels vit_bf16_amx = {"amx", PANEL, 32, gemm_nt, gemm_nn, gemm_tn};

@@ -92,8 +92,9 @@ static vit_status resize_part(const vit_image *image, box b, vit_filter filter, 
 
 /* The pixel that a mirror at the first or last of `count` shows at `at`. */
 static int mirrored(int at, int count) {
-    at = at < 0 ? -at : at;
-    return at < count ? at : 2 * (count - 1) - at;
+    const int there_and_back = count > 1 ? 2 * (count - 1) : 1;
+    at = (at < 0 ? -at : at) % there_and_back;
+    return at < count ? at : there_and_back - at;
 }
 
 /* Moves a picture within its frame; what comes in is its mirror image, as black would change the statistics that group

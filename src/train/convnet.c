@@ -12,7 +12,7 @@ typedef struct plan {
     int is_real;
     size_t lent;                /* floats of a thread */
     size_t weights, norms;      /* of all convolutions; gains and biases of all norms */
-    size_t most_partial, widest_norm;
+    size_t most_weights, most_partial, widest_norm;
 } plan;
 
 static float *take(plan *p, size_t count) {
@@ -60,8 +60,8 @@ static int convolve(plan *p, int x, int y, vit_windows w, const float *weight, i
     vit_map_step step = {.kind = VIT_MAP_CONVOLVE, .x = x, .windows = w, .weight = weight, .weights = weights,
                          .adds_value = y != NONE};
     step.standard = take(p, weights);
-    step.turned = vit_convolves_back(&step) ? take(p, weights) : NULL;
     p->weights += weights;
+    p->most_weights = vit_larger(p->most_weights, weights);
     p->most_partial = vit_larger(p->most_partial, weights * (size_t)vit_convolution_chunks(p->t, weights));
     p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &w, channels));
     p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &back, outputs));
@@ -132,9 +132,9 @@ static void find_additions(vit_convnet *net) {
     }
 }
 
-/* What gradients of parameters are gathered in: of every convolution where groups of images go through all steps, else of
- * one after the other. */
-static void take_sums(plan *p) {
+/* What the backward pass works in: of every convolution where groups of images go through all steps, else of one after the
+ * other. */
+static void take_backward(plan *p) {
     vit_convnet *net = p->net;
     net->groups = vit_image_groups(p->t->options.batch, p->weights);
     const int shared = net->groups == 1;
@@ -142,12 +142,15 @@ static void take_sums(plan *p) {
     net->image_sums_stride = p->widest_norm;
     float *partial = take(p, shared ? p->most_partial : vit_size_mul((size_t)net->groups, p->weights));
     float *sums = take(p, vit_size_mul((size_t)net->groups, p->norms));
+    float *turned = take(p, shared ? p->most_weights : p->weights);
     for (int i = 0; i < net->step_count && p->is_real; i++) {
         vit_map_step *step = &net->steps[i];
         if (step->kind == VIT_MAP_CONVOLVE) {
             step->chunks = shared ? vit_convolution_chunks(p->t, step->weights) : net->groups;
             step->partial = partial;
             partial += shared ? 0 : (size_t)net->groups * step->weights;
+            step->turned = turned;
+            turned += shared ? 0 : step->weights;
         } else if (step->kind == VIT_MAP_NORMALIZE) {
             step->sums = sums;
             sums += 2 * (size_t)net->groups * (size_t)net->maps[step->y].channels;
@@ -190,7 +193,7 @@ size_t vit_convnet_take(vit_trainer *t) {
     if (is_bit)
         x = normalize(&p, x, last, w->norm_weight, w->norm_bias, c->width, NONE, 1, 1);
     p.net->last = x;
-    take_sums(&p);
+    take_backward(&p);
     t->convnet = net;
     if (p.is_real)
         find_additions(net);
@@ -280,6 +283,11 @@ static void pass_backward(const vit_images *images, const vit_map_step *step) {
         dx[i] += dy[i];
 }
 
+static void turn_weights(vit_trainer *t, const vit_map_step *step) {
+    if (step->kind == VIT_MAP_CONVOLVE && vit_convolves_back(step))
+        vit_turn_step(t, step);
+}
+
 /* The gradients of a step's parameters, of their chunks. */
 static void sum_gradients(vit_trainer *t, const vit_map_step *step) {
     if (step->kind == VIT_MAP_CONVOLVE)
@@ -290,15 +298,18 @@ static void sum_gradients(vit_trainer *t, const vit_map_step *step) {
 
 static void run_steps_backward(const vit_images *images) {
     vit_trainer *t = images->trainer;
+    const int shared = t->convnet->groups == 1;
     for (int i = t->convnet->step_count - 1; i >= 0; i--) {
         const vit_map_step *step = &t->convnet->steps[i];
+        if (shared)
+            turn_weights(t, step);
         switch (step->kind) {
         case VIT_MAP_CONVOLVE: vit_convolve_backward(images, step); break;
         case VIT_MAP_NORMALIZE: vit_normalize_backward(images, step); break;
         case VIT_MAP_POOL: vit_pool_backward(images, step); break;
         case VIT_MAP_PASS: pass_backward(images, step); break;
         }
-        if (t->convnet->groups == 1)
+        if (shared)
             sum_gradients(t, step);
     }
 }
@@ -319,17 +330,28 @@ static void pass_groups(void *context, int begin, int end, int thread) {
                                 groups == 1 ? t->team : t->alone, vit_scratch(t, thread)});
 }
 
+static void run_groups(struct pass_job *job) {
+    vit_trainer *t = job->trainer;
+    if (t->convnet->groups == 1)
+        pass_groups(job, 0, 1, 0); /* whose steps are the team's */
+    else
+        vit_team_run(t->team, t->convnet->groups, 1, pass_groups, job);
+}
+
 void vit_convnet_forward(vit_trainer *t) {
     struct pass_job job = {t, run_steps};
     for (int i = 0; i < t->convnet->step_count; i++)
         if (t->convnet->steps[i].kind == VIT_MAP_CONVOLVE)
             vit_standardize_step(t, &t->convnet->steps[i]);
-    vit_team_run(t->team, t->convnet->groups, 1, pass_groups, &job);
+    run_groups(&job);
 }
 
 void vit_convnet_backward(vit_trainer *t) {
     struct pass_job job = {t, run_steps_backward};
-    vit_team_run(t->team, t->convnet->groups, 1, pass_groups, &job);
-    for (int i = 0; i < t->convnet->step_count && t->convnet->groups > 1; i++)
+    const int count = t->convnet->groups > 1 ? t->convnet->step_count : 0;
+    for (int i = 0; i < count; i++)
+        turn_weights(t, &t->convnet->steps[i]);
+    run_groups(&job);
+    for (int i = 0; i < count; i++)
         sum_gradients(t, &t->convnet->steps[i]);
 }

@@ -27,7 +27,7 @@ typedef struct vit_map_step {
     vit_windows windows;                /* of a convolution or pool */
     const float *weight, *gain, *bias;  /* parameters */
     float *standard;                    /* the weight as standardised for this step */
-    float *turned;                      /* that for the gradient of x: [C,N,taps], windows turned around; or NULL */
+    float *turned;                      /* that for the gradient of x: [C,N,taps], windows turned around */
     size_t weights;
     int chunks;                         /* of images */
     float *partial;                     /* [chunks][N,K]: gradients of `standard` */
@@ -66,8 +66,9 @@ void vit_pool_backward(const vit_images *images, const vit_map_step *step);
 /* then the sums of all of them, by all threads. */
 void vit_convolve_gradients(vit_trainer *t, const vit_map_step *step);
 void vit_normalize_gradients(vit_trainer *t, const vit_map_step *step);
-/* standard = the standardised weight, [N,C,size,size] of this step; turned. */
+/* standard = the standardised weight, [N,C,size,size] of this step; turned = that, turned around. By all threads. */
 void vit_standardize_step(vit_trainer *t, const vit_map_step *step);
+void vit_turn_step(vit_trainer *t, const vit_map_step *step);
 /* How many groups a batch is for a network with so many weights of convolutions; chunks of a step's images. */
 int vit_image_groups(int batch, size_t weights);
 int vit_convolution_chunks(const vit_trainer *t, size_t weights);

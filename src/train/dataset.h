@@ -6,9 +6,9 @@
 #include "../vit_train.h"
 
 typedef struct vit_entry {
-    uint64_t offset, bytes; /* in a tar; bytes 0: the whole file of that path */
+    uint64_t offset, bytes; /* offset: in a tar */
     uint32_t path;          /* of the picture, in texts */
-    int32_t archive;        /* -1: none */
+    int32_t archive;        /* -1: none, a file of that path */
     int32_t class_index;
 } vit_entry;
 

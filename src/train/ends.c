@@ -368,6 +368,7 @@ static void head_outputs(void *context, int begin, int end, int thread) {
     (void)thread;
     const struct head_job *job = context;
     const vit_trainer *t = job->trainer;
+    /* f32 forwards: logits, and the hidden head's tanh, which only these products end with */
     (job->backward ? t->train->gemm_nn : t->f32->gemm_nt)(&job->gemm, begin, end);
 }
 

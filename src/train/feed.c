@@ -246,7 +246,7 @@ static vit_status check(const vit_dataset *d, const vit_feed_options *o, vit_err
         {"largest crop", a->crop_scale[1], 0, 1},
         {"narrowest crop", a->crop_ratio[0], 1e-3, a->crop_ratio[1]},
         {"widest crop", a->crop_ratio[1], 1e-3, 1e3},
-        {"padding", a->pad, 0, (o->height < o->width ? o->height : o->width) - 1},
+        {"padding", a->pad, 0, o->height < o->width ? o->height : o->width},
         {"flip", a->flip, 0, 1},
         {"number of random operations", a->random_ops, 0, 100},
         {"magnitude of random operations", a->random_magnitude, 0, 30},

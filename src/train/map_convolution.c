@@ -16,7 +16,7 @@ static int least(int a, int b) {
 
 int vit_image_groups(int batch, size_t weights) {
     const size_t fit = GROUP_WEIGHTS / weights;
-    const int groups = (batch + GROUP - 1) / GROUP;
+    const int groups = batch / GROUP;
     return fit < LEAST_GROUPS || groups < LEAST_GROUPS ? 1 : least(groups, fit < MOST_GROUPS ? (int)fit : MOST_GROUPS);
 }
 
@@ -68,19 +68,26 @@ static struct convolve_job job_of(const vit_trainer *t, const vit_images *images
     return job;
 }
 
-/* [N,C,taps] as [C,N,taps], the taps from the last to the first. */
-static void turn(const float *w, int outputs, int channels, int taps, float *out) {
-    for (int n = 0; n < outputs; n++)
-        for (int c = 0; c < channels; c++)
-            for (int tap = 0; tap < taps; tap++)
-                out[((size_t)c * (size_t)outputs + (size_t)n) * (size_t)taps + (size_t)(taps - 1 - tap)] = *w++;
-}
-
 void vit_standardize_step(vit_trainer *t, const vit_map_step *step) {
     struct convolve_job job = job_of(t, NULL, step);
     vit_team_run(t->team, job.c.outputs, 8, standardize_rows, &job);
-    if (step->turned)
-        turn(step->standard, job.c.outputs, job.c.channels, step->windows.size * step->windows.size, step->turned);
+}
+
+/* [N,C,taps] as [C,N,taps], the taps from the last to the first. Work items: input channels. */
+static void turn_channels(void *context, int begin, int end, int thread) {
+    (void)thread;
+    const struct convolve_job *job = context;
+    const size_t taps = (size_t)(job->step->windows.size * job->step->windows.size), depth = (size_t)job->depth;
+    float *out = job->step->turned + (size_t)begin * (size_t)job->c.outputs * taps;
+    for (size_t c = (size_t)begin; c < (size_t)end; c++)
+        for (size_t n = 0; n < (size_t)job->c.outputs; n++)
+            for (size_t tap = taps; tap-- > 0;)
+                *out++ = job->step->standard[n * depth + c * taps + tap];
+}
+
+void vit_turn_step(vit_trainer *t, const vit_map_step *step) {
+    struct convolve_job job = job_of(t, NULL, step);
+    vit_team_run(t->team, job.c.channels, 8, turn_channels, &job);
 }
 
 /* dw += of some lanes that lie one after another: panels of dy, and columns of them or the map itself. */

@@ -1,7 +1,6 @@
 /* Gradients of group norm and pooling. */
 #include "convnet.h"
 
-#include <math.h>
 #include <string.h>
 
 struct step_job {
@@ -77,28 +76,24 @@ static void pool_images(void *context, int begin, int end, int thread) {
     const float outside = vit_resnet_rules_of(t->model->config.resnet.kind)->pool_outside;
     for (int image = job->images->begin + begin; image < job->images->begin + end; image++) {
         const float *values = x->value + (size_t)image * vit_map_floats(t, x);
+        const float *most = y->value + (size_t)image * vit_map_floats(t, y);
         const float *dy = y->gradient + (size_t)image * vit_map_floats(t, y);
         float *dx = x->gradient + (size_t)image * vit_map_floats(t, x);
         memset(dx, 0, vit_map_floats(t, x) * sizeof *dx);
         for (int p = 0; p * r < windows; p++) {
             vit_place places[VIT_MOST_TAPS];
             const int taps = vit_find_places(w, x->channels, p, r, places);
-            for (int c = 0; c < x->channels; c++, dy += r)
-                for (int lane = 0; lane < r && p * r + lane < windows; lane++) {
-                    const float *from = values + c * r;
-                    float most = -INFINITY;
-                    ptrdiff_t chosen = -1;
+            for (int c = 0; c < x->channels; c++, dy += r, most += r)
+                for (int lane = 0; lane < r && p * r + lane < windows; lane++)
                     for (int tap = 0; tap < taps; tap++) {
+                        const ptrdiff_t at = c * r + places[tap].at[lane];
                         const int is_missing = (int)(places[tap].missing >> lane & 1);
-                        const float value = is_missing ? outside : from[places[tap].at[lane]];
-                        if (value > most) {
-                            most = value;
-                            chosen = is_missing ? -1 : places[tap].at[lane];
-                        }
+                        if ((is_missing ? outside : values[at]) != most[lane])
+                            continue;
+                        if (!is_missing)
+                            dx[at] += dy[lane];
+                        break;
                     }
-                    if (chosen >= 0)
-                        dx[c * r + chosen] += dy[lane];
-                }
         }
     }
 }

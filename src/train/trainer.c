@@ -79,10 +79,10 @@ static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
     return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
 }
 
-static const vit_bf16_kernels *bf16_products(const vit_trainer *t) {
+static const vit_bf16_kernels *bf16_products(int panel) {
     const vit_bf16_kernels *products;
     for (int i = 0; (products = vit_bf16_kernels_at(i)) != NULL; i++)
-        if (products->panel == t->f32->panel)
+        if (products->panel == panel)
             break;
     return products;
 }
@@ -90,6 +90,7 @@ static const vit_bf16_kernels *bf16_products(const vit_trainer *t) {
 /* Tables of its own, whose products those are. */
 static void use_products(vit_trainer *t, const vit_bf16_kernels *products) {
     t->lent_kernels = *t->kernels;
+    t->lent_kernels.row_step = products->row_step;
     t->lent_kernels.gemm_nt = products->gemm_nt;
     t->lent_train = *t->train;
     t->lent_train.gemm_nn = products->gemm_nn;
@@ -109,8 +110,8 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
         return vit_fail(error, VIT_ERR_ARGUMENT, "kernels \"%.40s\": not known, or this host lacks them",
                         options->kernels ? options->kernels : "");
     t->f32 = t->kernels;
-    if (options->bf16 && !bf16_products(t))
-        return vit_fail(error, VIT_ERR_ARGUMENT, "bfloat16 products: this host has no instructions for them (AMX), or "
+    if (options->bf16 && !(t->products = bf16_products(t->f32->panel)))
+        return vit_fail(error, VIT_ERR_ARGUMENT, "bfloat16 products: this host or build has no instructions for them (AMX), or "
                         "kernels \"%.40s\" go with none", t->kernels->name);
     t->drops = options->dropout > 0 || options->drop_path > 0;
     t->apart = t->drops || c->layer_scale;
@@ -122,6 +123,9 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
     if ((uint64_t)t->tokens * (uint64_t)options->batch > INT32_MAX / 64)
         return vit_fail(error, VIT_ERR_LIMIT, "a batch of %d with %d tokens each: too many to train on", options->batch,
                         t->tokens);
+    if (c->resnet.stem_width && (uint64_t)c->image_height * (uint64_t)c->image_width * (uint64_t)options->batch > INT32_MAX / 4)
+        return vit_fail(error, VIT_ERR_LIMIT, "a batch of %d pictures of %dx%d: too many pixels for convolutions: at most %d",
+                        options->batch, c->image_height, c->image_width, INT32_MAX / 4);
     const int r = t->kernels->panel;
     t->lanes = c->network == VIT_NETWORK_BIT ? 0 : t->tokens * options->batch; /* a BiT has no tokens */
     t->panels = (t->lanes + r - 1) / r;
@@ -255,8 +259,8 @@ vit_status vit_trainer_open(vit_trainer **out, const vit_model *model, const vit
     VIT_TRY(plan(&planned, model, options ? options : &defaults, error));
     VIT_TRY(vit_alloc_for((void **)&t, &planned.allocator, sizeof *t, "the trainer", error));
     *t = planned;
-    if (t->options.bf16)
-        use_products(t, bf16_products(t));
+    if (t->products)
+        use_products(t, t->products);
     vit_status status = allocate(t, model, error);
     if (status != VIT_OK) {
         vit_trainer_close(t);
@@ -360,6 +364,23 @@ static void backward(vit_trainer *t) {
         vit_convnet_backward(t);
 }
 
+/* Logits; of models that predict patches, what their heads are made of. */
+vit_status vit_trainer_check(vit_trainer *t, vit_error *error) {
+    const vit_config *c = &t->model->config;
+    forward(t);
+    const int r = t->kernels->panel;
+    int is_finite = 1;
+    for (int i = 0; i < t->options.batch * c->classes; i++)
+        is_finite &= isfinite(t->logits[i]) != 0;
+    for (int lane = 0; lane < t->lanes && t->kinds; lane++)
+        for (int d = 0; d < c->width; d++)
+            is_finite &= isfinite(vit_panel(t, t->x, c->width, lane / r)[d * r + lane % r]) != 0;
+    if (!is_finite)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "what the network says after update %lld is no number",
+                        (long long)t->updates);
+    return VIT_OK;
+}
+
 vit_status vit_trainer_step(vit_trainer *t, vit_train_result *result, vit_error *error) {
     const int accumulate = t->options.accumulate, turn = (int)(t->batches % accumulate);
     *result = (vit_train_result){.update = t->updates, .predictions = t->options.batch};
@@ -370,7 +391,7 @@ vit_status vit_trainer_step(vit_trainer *t, vit_train_result *result, vit_error 
                             : vit_loss_backward(t, 1.0 / accumulate, &result->correct);
     if (!isfinite(result->loss))
         return vit_fail(error, VIT_ERR_ARGUMENT, "the loss of update %lld is %g: a lower rate or clipping may help",
-                        (long long)t->updates, result->loss);
+                        (long long)t->updates, fabs(result->loss));
     backward(t);
     t->batches++;
     if (turn + 1 < accumulate)

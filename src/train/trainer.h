@@ -46,7 +46,8 @@ struct vit_trainer {
     const vit_kernels *kernels;
     const vit_train_kernels *train;
     const vit_kernels *f32;     /* kernels, but for the products where those are of bfloat16 */
-    vit_kernels lent_kernels;   /* with such products: what kernels and train are then */
+    const vit_bf16_kernels *products; /* those, or NULL */
+    vit_kernels lent_kernels;   /* with them: what kernels and train are then */
     vit_train_kernels lent_train;
     vit_team *team, *alone;     /* alone: of one thread, for work that it does within a job of the team */
     vit_arena arena;

@@ -62,6 +62,7 @@ bench_train() {
     title "training, $threads threads"
     for network in ti16_224_b32 d192_l9_p4_32_b128 hybrid_32_b128; do
         build/bench_train --threads $threads $network
+        ! grep -q amx_bf16 /proc/cpuinfo || build/bench_train --bf16 --threads $threads $network
         [[ -z ${PEERS:-} ]] || "$PEERS/venv/bin/python" "$PEERS/train_torch.py" --threads $threads --cases $network
     done
     title 'fine-tuning all of ViT-Ti, Chromium'

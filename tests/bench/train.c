@@ -1,7 +1,7 @@
-/* How fast a training step is (forward, backward, AdamW, f32), and what memory it takes: three networks with random
+/* How fast a training step is (forward, backward, AdamW; f32, or products of bfloat16), and what memory it takes: three networks with random
  * weights on random pictures.
  *
- *     train [--threads N] [--steps N] [--kernels NAME] [--recompute] [ti16_224_b32|d192_l9_p4_32_b128|hybrid_32_b128]
+ *     train [--threads N] [--steps N] [--kernels NAME] [--bf16] [--recompute] [ti16_224_b32|d192_l9_p4_32_b128|hybrid_32_b128]
  *
  * One JSON object a line, with the words that the comparison with PyTorch prints: the best of the steps counts, since
  * other work on the machine only ever makes one longer; cpu_ms is what its threads worked. */
@@ -81,9 +81,9 @@ static void measure(int which, vit_train_options options, int steps) {
     getrusage(RUSAGE_SELF, &usage);
     must(vit_model_plan(&plan, &c, NULL, &error)); /* as sessions run it */
     const double flops = 3 * vit_model_flops(plan, c.image_height, c.image_width) * options.batch;
-    printf("{\"case\":\"%s\",\"threads\":%d,\"min_ms\":%.1f,\"cpu_ms\":%.1f,\"images_per_s\":%.1f,\"gflops\":%.1f,"
+    printf("{\"case\":\"%s\",\"products\":\"%s\",\"threads\":%d,\"min_ms\":%.1f,\"cpu_ms\":%.1f,\"images_per_s\":%.1f,\"gflops\":%.1f,"
            "\"planned_mb\":%.0f,\"peak_rss_mb\":%ld}\n",
-           cases[which].name, options.threads, best, cpu, options.batch * 1e3 / best, flops / best * 1e-6,
+           cases[which].name, options.bf16 ? "bf16" : "f32", options.threads, best, cpu, options.batch * 1e3 / best, flops / best * 1e-6,
            (double)vit_trainer_bytes(model, &options) * 1e-6, usage.ru_maxrss / 1024);
     fflush(stdout);
     vit_trainer_close(trainer);
@@ -105,6 +105,8 @@ int main(int count, char **arguments) {
             steps = atoi(value), i++;
         else if (strcmp(arguments[i], "--kernels") == 0)
             options.kernels = value, i++;
+        else if (strcmp(arguments[i], "--bf16") == 0)
+            options.bf16 = 1;
         else if (strcmp(arguments[i], "--recompute") == 0)
             options.recompute = 1;
         else

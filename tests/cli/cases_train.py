@@ -449,6 +449,15 @@ def test_train_traps(vit, tally, folder):
     result = vit.run(*small, *wild, "--steps", "3", "--out", f"{folder}/wild", numbers)
     tally.check(result.status == 1 and "lower" in result.err and "nan" not in result.out, "a network that diverges last", result)
     tally.check(all(isinstance(line, dict) for line in log(f"{folder}/wild")), "its log is JSON")
+    wild = [*wild[:-2], "--schedule", "constant"] # nothing is tested on
+    result = vit.run(*small, *wild, "--steps", "2", "--out", f"{folder}/untested", numbers)
+    tally.check(result.status == 1 and "lower" in result.err and os.listdir(f"{folder}/untested") == ["log.jsonl"],
+                "a network that diverges last, untested", result)
+    result = vit.run(*small, *wild, "--steps", "9", "--save-minutes", "0", "--out", f"{folder}/saved", numbers)
+    state = read(f"{folder}/saved/state.safetensors") if os.path.exists(f"{folder}/saved/state.safetensors") else b""
+    tally.check(result.status == 1 and "lower" in result.err, "a network that diverges on the way", result)
+    result = vit.run("eval", "--json", "--model", f"{folder}/saved/model.gguf", numbers) if state else None
+    tally.check(not state or result.status == 0, "what was saved before is kept", result)
 
     data = pictures(f"{folder}/data")
     run = [*small, "--steps", "2", "--out", f"{folder}/r"]

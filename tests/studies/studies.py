@@ -57,6 +57,7 @@ QUESTIONS = {  # the commands behind the answers, about the model {model}, asked
 }
 
 ADAM = ("--optimizer", "adamw", "--lr", "0.002")
+SGD = ("--optimizer", "sgd", "--lr", "0.3", "--weight-decay", "0.0001")  # of BiT: what its study found best
 AUGMENT = ("--flip", "0.5", "--pad", "4")
 
 
@@ -91,10 +92,10 @@ def trained(name, network, steps, options=ADAM, **rest):
 def data_size(scale):
     """Figures 3 and 4: subsets of growing size, the model that was best on pictures held out, ViT beside BiT."""
     points, steps, tests = [], scale(1400), 8
-    for name, network in (("ViT", vit(layers=2)), ("BiT", bit("2,2"))):
+    for name, network, options in (("ViT", vit(layers=2), ADAM), ("BiT", bit("2,2"), SGD)):
         for size in (1000, 4000, 16000, 49000):
             every = f"{steps * BATCH / scale(size) / tests:.6g}"
-            run = trained(f"data-{name.lower()}-{scale(size)}", network, steps, (*ADAM, "--subset", str(scale(size))),
+            run = trained(f"data-{name.lower()}-{scale(size)}", network, steps, (*options, "--subset", str(scale(size))),
                           holdout=0.02, every=every, tests=tests, questions=("eval.json", "fewshot.json"))
             points.append(Point(name, scale(size), run))
     return Study("Accuracy over the size of the training set", "training pictures", points, [ANSWERED, FEW_SHOT],
@@ -145,7 +146,7 @@ def optimizer(scale):
     """Appendix D.1, table 7: SGD and Adam for BiT, each at its own learning rate."""
     series = {"sgd": ("SGD, momentum 0.9", bit("2,2"), ("--optimizer", "sgd", "--weight-decay", "0.0001")),
               "adam": ("Adam", bit("2,2"), ("--optimizer", "adam-l2", "--weight-decay", "0.0001"))}
-    tried = {"sgd": ("0.03", "0.1", "0.3", "1"), "adam": ("0.0003", "0.001", "0.003", "0.01")}
+    tried = {"sgd": ("0.03", "0.1", "0.3", "1"), "adam": ("0.001", "0.003", "0.01", "0.03")}
     points = rates("optimizer", series, tried, scale(900))
     return Study("SGD and Adam for BiT", "learning rate", points, [HELD_OUT, ANSWERED], logarithmic=True,
                  choose=HELD_OUT.label)
@@ -158,7 +159,7 @@ def cost(scale):
         "hybrid": (hybrid("1", 48, 1), hybrid("2", 64, 1), hybrid("2", 64, 2), hybrid("2", 64, 3)),
         "BiT": (bit("1,1"), bit("2,2"), bit("2,2,2"), bit("2,2,2,2")),
     }
-    points = [Point(name, i + 1, trained(f"cost-{name.lower()}-{i + 1}", network, scale(800)))
+    points = [Point(name, i + 1, trained(f"cost-{name.lower()}-{i + 1}", network, scale(800), SGD if name == "BiT" else ADAM))
               for name, networks in families.items() for i, network in enumerate(networks)]
     return Study("Accuracy over arithmetic", "size", points, [TEST], logarithmic=True, over_cost=True)
 

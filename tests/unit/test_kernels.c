@@ -363,6 +363,11 @@ static void test_gradients(void) {
         for (int n = 0; n < COUNT(sizes); n++)
             for (int k = 0; k < COUNT(sizes); k++)
                 check_gradient(&kernels, sizes[n], sizes[k], token_counts[(n + 3 * k) % COUNT(token_counts)], n % 3 * 8);
+    FOR_PRODUCTS(kernels) { /* more rows and tokens than are laid out at a time */
+        check_gradient(&kernels, 300, 40, 1100, 8);
+        for (int transposed = 0; transposed < 2; transposed++)
+            check_layer(&kernels, (layer){.n = 70, .k = 90, .tokens = 603, .transposed = transposed, .with_bias = 1, .gap = 8});
+    }
 }
 
 /* ---- Layer normalisation ---- */

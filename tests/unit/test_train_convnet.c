@@ -32,7 +32,7 @@ static float noise(size_t i) {
     return sinf((float)(i * 7919 % 10007) * 0.37f);
 }
 
-static vit_trainer *trainer_of(const vit_config *c, int threads, int batch) {
+static vit_trainer *trainer_with(const vit_config *c, int threads, int batch, int bf16) {
     vit_options options = vit_default_options();
     options.raw_weights = 1;
     vit_model *model = NULL;
@@ -45,6 +45,7 @@ static vit_trainer *trainer_of(const vit_config *c, int threads, int batch) {
     vit_train_options o = vit_default_train_options();
     o.batch = batch;
     o.threads = threads;
+    o.bf16 = bf16;
     o.updates = 10;
     o.schedule = VIT_SCHEDULE_CONSTANT;
     if (!CHECK_STATUS(VIT_OK, vit_trainer_open(&t, model, &o, &error)))
@@ -52,6 +53,10 @@ static vit_trainer *trainer_of(const vit_config *c, int threads, int batch) {
     CHECK(vit_trainer_bytes(model, &o) >= t->arena.size);
     vit_model_close(model);
     return t;
+}
+
+static vit_trainer *trainer_of(const vit_config *c, int threads, int batch) {
+    return trainer_with(c, threads, batch, 0);
 }
 
 static vit_train_result step(vit_trainer *t, int turn) {
@@ -241,6 +246,8 @@ static void check_step(vit_trainer *t, int index) {
     d.x = x ? unpack(t, x, x->value) : widen(t->input, BATCH * image_pixels);
     if (alone.weight) {
         d.weight = widen(alone.weight, weights);
+        if (vit_convolves_back(&alone))
+            vit_turn_step(t, &alone);
         vit_convolve_backward(&images, &alone);
         vit_convolve_gradients(t, &alone);
         check_parameter(&d, g, d.weight, alone.weight, weights, "weight", index);
@@ -297,10 +304,11 @@ static void check_slope(const vit_config *c, const char *what) {
     vit_trainer_close(t);
 }
 
-static void check_threads(const vit_config *c, int batch) {
-    vit_trainer *one = trainer_of(c, 1, batch);
+static void check_threads(const vit_config *c, int batch, int bf16) {
+    vit_trainer *one = trainer_with(c, 1, batch, bf16);
     for (int threads = 2; threads <= 3; threads++) {
-        vit_trainer *t = trainer_of(c, threads, batch), *again = threads == 2 ? one : trainer_of(c, 1, batch);
+        vit_trainer *t = trainer_with(c, threads, batch, bf16),
+                    *again = threads == 2 ? one : trainer_with(c, 1, batch, bf16);
         for (int turn = 0; turn < 2; turn++) {
             const vit_train_result a = step(again, turn), b = step(t, turn);
             CHECK(a.loss == b.loss && a.gradient_norm == b.gradient_norm);
@@ -392,8 +400,10 @@ static void test_networks(void) {
         c.resnet.norm_groups = networks[i].norm_groups;
         check_steps(&c);
         check_slope(&c, vit_resnet_name(networks[i].kind));
-        check_threads(&c, 5);
-        check_threads(&c, 17);
+        check_threads(&c, 5, 0);
+        check_threads(&c, 17, 0);
+        if (vit_bf16_kernels_at(0) && vit_bf16_kernels_at(0)->panel == vit_kernels_at(0)->panel)
+            check_threads(&c, 17, 1);
         check_groups(&c);
         check_session(&c);
         if (c.network == VIT_NETWORK_VIT) {

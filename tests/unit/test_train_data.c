@@ -428,4 +428,151 @@ static void test_chances(void) {
     CHECK(of[0] == 0);
 }
 
-TEST_MAIN(TEST(test_folders), TEST(test_classes_of_archives), TEST(test_archives), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances))
+/* ---- What is done to a picture whose pixels say where they are: red the column, green the row, from 1 on ---- */
+
+enum { STEP = 10 };
+
+typedef struct shown {
+    int width, height, columns[64], rows[64]; /* of each pixel, -1: erased */
+} shown;
+
+static shown augmented(const vit_augment *a, int width, int height, int out_width, int out_height, uint64_t number) {
+    uint8_t rgb[64 * 3];
+    float out[64 * 3];
+    shown s = {.width = out_width, .height = out_height};
+    const vit_image image = {.width = width, .height = height, .rgb = rgb};
+    const vit_options options = vit_default_options();
+    const vit_feed_options o = {.augment = *a, .preprocess = {.std = {1, 1, 1}}, .height = out_height, .width = out_width};
+    for (int i = 0; i < width * height; i++) {
+        rgb[3 * i] = (uint8_t)(STEP * (i % width + 1));
+        rgb[3 * i + 1] = (uint8_t)(STEP * (i / width + 1));
+        rgb[3 * i + 2] = STEP;
+    }
+    CHECK_STATUS(VIT_OK, vit_feed_picture(&o, &image, number, out, &options, &error));
+    for (int i = 0; i < out_width * out_height; i++) {
+        s.columns[i] = (int)(out[3 * i] * 255 / STEP + 0.5f) - 1;
+        s.rows[i] = (int)(out[3 * i + 1] * 255 / STEP + 0.5f) - 1;
+    }
+    return s;
+}
+
+/* 0 1 2 1 0 1 2 ... */
+static int reflected(int at, int count) {
+    int direction = 1, place = 0;
+    for (int i = 0; i < abs(at) && count > 1; i++) {
+        if (place + direction < 0 || place + direction == count)
+            direction = -direction;
+        place += direction;
+    }
+    return place;
+}
+
+static int is_shifted(const shown *s, int down, int right) {
+    for (int i = 0; i < s->width * s->height; i++)
+        if (s->columns[i] != reflected(i % s->width - right, s->width) ||
+            s->rows[i] != reflected(i / s->width - down, s->height))
+            return 0;
+    return 1;
+}
+
+static void check_pads(int width, int height, int pad) {
+    vit_augment a = vit_default_augment();
+    int seen[17][17] = {{0}}, unexplained = 0, unseen = 0;
+    a.pad = pad;
+    for (uint64_t number = 0; number < 2000; number++) {
+        const shown s = augmented(&a, width, height, width, height, number);
+        int found = 0;
+        for (int down = -pad; down <= pad; down++)
+            for (int right = -pad; right <= pad; right++)
+                if (is_shifted(&s, down, right))
+                    found = ++seen[down + pad][right + pad];
+        unexplained += !found;
+    }
+    for (int i = 0; i < (2 * pad + 1) * (2 * pad + 1); i++)
+        unseen += !seen[i / (2 * pad + 1)][i % (2 * pad + 1)];
+    CHECK(unexplained == 0 && unseen == 0);
+}
+
+static void test_augmentation(void) {
+    check_pads(7, 5, 3);
+    check_pads(3, 4, 4); /* further than the picture is wide */
+    check_pads(1, 1, 2);
+    vit_augment a = vit_default_augment();
+    int mirrored = 0, wrong = 0, places[5][5] = {{0}}, unseen = 0;
+    a.flip = 0.25f;
+    for (uint64_t number = 0; number < 2000; number++) {
+        const shown s = augmented(&a, 6, 5, 6, 5, number);
+        const int flipped = s.columns[0] == 5;
+        mirrored += flipped;
+        for (int i = 0; i < 30; i++)
+            wrong += s.rows[i] != i / 6 || s.columns[i] != (flipped ? 5 - i % 6 : i % 6);
+    }
+    CHECK(wrong == 0 && abs(mirrored - 500) < 80);
+    a = vit_default_augment();
+    a.crop_scale[0] = a.crop_scale[1] = 0.25; /* a half of 8 pixels: nothing is resized */
+    a.crop_ratio[0] = a.crop_ratio[1] = 1;
+    for (uint64_t number = 0; number < 1000; number++) {
+        const shown s = augmented(&a, 8, 8, 4, 4, number);
+        for (int i = 0; i < 16; i++)
+            wrong += s.rows[i] != s.rows[0] + i / 4 || s.columns[i] != s.columns[0] + i % 4;
+        places[s.rows[0] % 5][s.columns[0] % 5]++;
+    }
+    for (int i = 0; i < 25; i++)
+        unseen += !places[i / 5][i % 5];
+    CHECK(wrong == 0 && unseen == 0);
+    a.crop_scale[0] = a.crop_scale[1] = 1;
+    a.erase = 1;
+    int none = 0;
+    for (uint64_t number = 0; number < 1000; number++) {
+        const shown s = augmented(&a, 8, 8, 8, 8, number);
+        int left = 8, top = 8, right = -1, bottom = -1, count = 0;
+        for (int i = 0; i < 64; i++) {
+            const int x = i % 8, y = i / 8;
+            if (s.columns[i] >= 0) {
+                wrong += s.columns[i] != x || s.rows[i] != y;
+                continue;
+            }
+            count++;
+            left = x < left ? x : left;
+            right = x > right ? x : right;
+            top = y < top ? y : top;
+            bottom = y;
+        }
+        none += !count;
+        wrong += count && count != (right - left + 1) * (bottom - top + 1);
+        wrong += count > 64 * 0.33 + 8; /* sides are rounded */
+    }
+    CHECK(wrong == 0 && none < 20);
+}
+
+/* Of pixels and targets alike: what of an image is another's is so of its target. */
+static void test_mixing(void) {
+    enum { BATCH = 5, SIDE = 8, PIXELS = SIDE * SIDE * 3 };
+    for (uint64_t key = 0; key < 400; key++) {
+        float input[BATCH * PIXELS], targets[BATCH * BATCH] = {0};
+        vit_feed_options o = {.augment = vit_default_augment(), .height = SIDE, .width = SIDE, .batch = BATCH, .classes = BATCH};
+        o.augment.cutmix = key % 2 ? 1 : 0;
+        o.augment.mixup = key % 2 ? 0 : 0.7f;
+        for (int i = 0; i < BATCH; i++) {
+            targets[i * BATCH + i] = 1;
+            for (int j = 0; j < PIXELS; j++)
+                input[i * PIXELS + j] = (float)i;
+        }
+        vit_mix_batch(&o, key, input, targets);
+        for (int i = 0; i < BATCH; i++) {
+            const int other = BATCH - 1 - i;
+            double mean = 0;
+            int wrong = 0;
+            for (int j = 0; j < PIXELS; j++) {
+                mean += input[i * PIXELS + j] / PIXELS;
+                wrong += key % 2 && input[i * PIXELS + j] != (float)i && input[i * PIXELS + j] != (float)other;
+            }
+            const double own = targets[i * BATCH + i], rest = i == other ? 0 : targets[i * BATCH + other];
+            CHECK(wrong == 0);
+            CHECK_CLOSE(own + rest, 1, 1e-5);
+            CHECK_CLOSE(mean, own * i + rest * other, 1e-4);
+        }
+    }
+}
+
+TEST_MAIN(TEST(test_folders), TEST(test_classes_of_archives), TEST(test_archives), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances), TEST(test_augmentation), TEST(test_mixing))
