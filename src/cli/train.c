@@ -200,9 +200,12 @@ static vit_train_options options_for(const request *r, int pictures) {
 }
 
 static void introduce_run(const request *r, const material *m, int pictures, const vit_cli_training *t) {
-    vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %d pictures, %.0f MB", pictures,
-                 (long long)t->options.updates, t->options.batch * t->options.accumulate,
-                 (double)vit_trainer_bytes(m->model, &t->options) * 1e-6);
+    const uint64_t bytes = vit_trainer_bytes(m->model, &t->options);
+    char memory[32] = ""; /* of what cannot be trained nothing is known; the trainer says why */
+    if (bytes)
+        snprintf(memory, sizeof memory, ", %.0f MB", (double)bytes * 1e-6);
+    vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %d pictures%s", pictures,
+                 (long long)t->options.updates, t->options.batch * t->options.accumulate, memory);
     if (t->options.polyak < r->settings.average)
         vit_cli_complain("--average %g is too long for so few updates: %.4g is taken", r->settings.average, t->options.polyak);
     if (t->options.warmup >= t->options.updates && t->options.warmup > 0)

@@ -69,7 +69,8 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"batch", "N", VIT_CLI_INT, &(s).batch, 1, 65536, "pictures at a time"},                                           \
     {"accumulate", "N", VIT_CLI_INT, &(s).accumulate, 1, 1e6, "batches for one update"},                               \
     {"optimizer", "adamw|adam|sgd|adam-l2", VIT_CLI_CHOICE, &(s).optimizer, 0, 0,                                     \
-     "weight decay is taken times the rate; times the schedule alone, as in the paper's code; added to the gradient (both)"}, \
+     "weight decay is, with adamw: taken times the rate;\nadam: times the schedule alone, as in the paper's code;\n"      \
+     "sgd, adam-l2: added to the gradient"},                                                                          \
     {"final-lr", "R", VIT_CLI_NUMBER, &(s).final_rate, 0, 1e3, "where the rate ends"},                                 \
     {"schedule", "constant|linear|cosine", VIT_CLI_CHOICE, &(s).schedule, 0, 0, "of the rate, after warm-up"},         \
     {"warmup", "N", VIT_CLI_INT, &(s).warmup, 0, 2e9, "updates while the rate rises from 0"},                          \
