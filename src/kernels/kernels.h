@@ -56,6 +56,7 @@ typedef struct vit_group_norm {
     const float *gain, *bias; /* [C] */
     const float *residual;    /* NULL: none */
     float *y;                 /* pad lanes become 0 */
+    double *statistics;       /* [groups][2]: gets mean and variance, for the gradient; NULL: not wanted */
     int channels, groups;     /* C, a multiple of groups */
     int tokens;
     float eps;
@@ -191,6 +192,7 @@ typedef struct vit_norm_backward {
 /* The gradient of a group norm's input, of an image as in vit_group_norm. */
 typedef struct vit_group_backward {
     const float *x, *y;   /* y: what relu gave; NULL: there was none */
+    const double *statistics; /* [groups][2]: as groupnorm found them */
     const float *gain;
     float *dy;            /* becomes that before relu; pad lanes are 0 */
     float *dx;            /* may be dy */

@@ -311,6 +311,8 @@ static void normalize_groups(void *context, int begin, int end, int thread) {
         g.y += at;
         if (g.residual)
             g.residual += at;
+        if (g.statistics)
+            g.statistics += 2 * (size_t)(item / g.groups) * (size_t)g.groups;
         kernels->groupnorm(&g, item % g.groups, item % g.groups + 1);
     }
 }

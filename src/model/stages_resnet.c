@@ -59,7 +59,7 @@ vit_map_sizes vit_measure_maps(const vit_session *s) {
 
 static void group_norm(vit_session *s, const float *x, const float *weight, const float *bias, int channels, int pixels,
                        const float *residual, int relu, float *y) {
-    const vit_group_norm g = {x, weight, bias, residual, y, channels, vit_norm_groups(&s->model->config.resnet),
+    const vit_group_norm g = {x, weight, bias, residual, y, NULL, channels, vit_norm_groups(&s->model->config.resnet),
                               pixels, vit_resnet_rules_of(s->model->config.resnet.kind)->norm_eps, relu};
     vit_group_normalize(s, &g);
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { INPUT = -1, NONE = -1 };
+enum { INPUT = -1, NONE = -1, AT_ONCE = 4 /* images, of a group */ };
 
 /* What is planned: first only to measure. */
 typedef struct plan {
@@ -77,9 +77,11 @@ static int normalize(plan *p, int x, vit_windows at, const float *gain, const fl
     const vit_map map = {.height = at.height, .width = at.width, .channels = channels};
     p->norms += 2 * (size_t)channels;
     p->widest_norm = vit_larger(p->widest_norm, 2 * (size_t)channels);
+    const size_t numbers = 2 * (size_t)vit_norm_groups(&p->t->model->config.resnet) * (size_t)p->t->options.batch;
+    double *statistics = vit_arena_take(&p->t->arena, numbers * sizeof *statistics);
     const int y = make_map(p, map, shares ? x : NONE);
     add_step(p, (vit_map_step){.kind = VIT_MAP_NORMALIZE, .x = x, .y = y, .gain = gain, .bias = bias,
-                               .residual = residual, .relu = relu});
+                               .statistics = statistics, .residual = residual, .relu = relu});
     return y;
 }
 
@@ -256,9 +258,11 @@ static void run_step(const vit_images *images, const vit_map_step *step) {
         const vit_convolution c = vit_convolution_of(t, step);
         vit_convolve(&workers, &c, x, y);
     } else if (step->kind == VIT_MAP_NORMALIZE) {
+        const int groups = vit_norm_groups(r);
         const vit_group_norm g = {x, step->gain, step->bias,
-                                  step->residual == NONE ? NULL : values_of(images, step->residual), y, map->channels,
-                                  vit_norm_groups(r), map->height * map->width, rules->norm_eps, step->relu};
+                                  step->residual == NONE ? NULL : values_of(images, step->residual), y,
+                                  step->statistics + 2 * (size_t)images->begin * (size_t)groups, map->channels, groups,
+                                  map->height * map->width, rules->norm_eps, step->relu};
         vit_group_normalize(&workers, &g);
     } else if (step->kind == VIT_MAP_POOL) {
         vit_max_pool(&workers, &step->windows, map->channels, rules->pool_outside, x, y);
@@ -325,9 +329,15 @@ static void pass_groups(void *context, int begin, int end, int thread) {
     vit_trainer *t = job->trainer;
     const int64_t batch = t->options.batch;
     const int groups = t->convnet->groups;
-    for (int group = begin; group < end; group++)
-        job->pass(&(vit_images){t, (int)(batch * group / groups), (int)(batch * (group + 1) / groups), group,
-                                groups == 1 ? t->team : t->alone, vit_scratch(t, thread)});
+    for (int group = begin; group < end; group++) {
+        vit_images images = {t, (int)(batch * group / groups), 0, group, 0, groups == 1 ? t->team : t->alone,
+                             vit_scratch(t, thread)};
+        const int last = (int)(batch * (group + 1) / groups), most = groups == 1 ? last : AT_ONCE;
+        for (; images.begin < last; images.begin = images.end, images.adds = 1) {
+            images.end = last - images.begin > most ? images.begin + most : last;
+            job->pass(&images);
+        }
+    }
 }
 
 static void run_groups(struct pass_job *job) {

@@ -1,9 +1,9 @@
 /* The convolutional part of a network as a list of steps over maps, run forwards and backwards. Maps are as in
  * model/convolution.h, each image of the batch at a panel border; pad lanes of gradients are 0.
  *
- * Of small networks a thread takes a few images through all steps, so that maps are in its cache where the next step reads
- * them; of large ones all threads share a step. Sums over images are made in chunks (those groups of images, or parts
- * of the batch) of a number that depends on shapes alone, and then over the chunks in order. */
+ * Of small networks a thread takes a group of images through all steps, a few at a time, so that maps are in its cache
+ * where the next step reads them; of large ones all threads share a step. Sums over images are made in chunks (those groups,
+ * or parts of the batch) of a number that depends on shapes alone, and then over the chunks in order. */
 #ifndef VIT_TRAIN_CONVNET_H
 #define VIT_TRAIN_CONVNET_H
 
@@ -32,6 +32,7 @@ typedef struct vit_map_step {
     int chunks;                         /* of images */
     float *partial;                     /* [chunks][N,K]: gradients of `standard` */
     float *sums;                        /* [groups][2C]: gradients of gain and bias */
+    double *statistics;                 /* [B][norm's groups][2]: of its forward pass */
     int residual, relu;                 /* of a norm */
     int adds_value;                     /* y has a value that this adds to */
     int adds, residual_adds;            /* the same of the gradients of x and residual */
@@ -50,6 +51,7 @@ struct vit_convnet {
 typedef struct vit_images {
     vit_trainer *trainer;
     int begin, end, group;
+    int adds;       /* 1: gradients of parameters to those of the group's images before */
     vit_team *team;
     float *scratch; /* of its threads */
 } vit_images;

@@ -8,7 +8,7 @@
 
 enum { CHUNKS = 16, WEIGHTS = 1 << 20 /* of all chunks, about */, CHANNELS = 32 /* laid out at a time */,
        LANES = 256 /* of columns, so that they stay in a cache */,
-       GROUP = 4, LEAST_GROUPS = 4, MOST_GROUPS = 16, GROUP_WEIGHTS = 1 << 24 /* of all groups */ };
+       GROUP = 8, LEAST_GROUPS = 4, MOST_GROUPS = 16, GROUP_WEIGHTS = 1 << 24 /* of all groups */ };
 
 static int least(int a, int b) {
     return a < b ? a : b;
@@ -119,7 +119,7 @@ static void weight_items(void *context, int begin, int end, int thread) {
                   to = images->begin + (int)((int64_t)count * (chunk + 1) / job->chunks);
         float *dw = job->step->partial + (size_t)(images->group + chunk) * job->step->weights + first * taps;
         float *out = images->scratch + (size_t)thread * t->thread_scratch;
-        for (int n = 0; n < job->c.outputs; n++)
+        for (int n = 0; n < job->c.outputs && !images->adds; n++)
             memset(dw + (size_t)n * (size_t)job->depth, 0, (size_t)columns * sizeof *dw);
         /* Without pad lanes images are one long row of panels. */
         const int whole = pixels % r == 0, step = whole ? to - from : 1;

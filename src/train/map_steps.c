@@ -23,6 +23,7 @@ static void normalize_items(void *context, int begin, int end, int thread) {
         const vit_group_backward b = {
             .x = x->value + at,
             .y = step->relu ? y->value + at : NULL,
+            .statistics = step->statistics + 2 * image * (size_t)groups,
             .gain = step->gain,
             .dy = y->gradient + at,
             .dx = x->gradient + at,
@@ -46,7 +47,8 @@ void vit_normalize_backward(const vit_images *images, const vit_map_step *step) 
     float *sums = step->sums + (size_t)images->group * count;
     vit_team_run(images->team, (images->end - images->begin) * vit_norm_groups(&t->model->config.resnet), 4,
                  normalize_items, &job);
-    memset(sums, 0, count * sizeof *sums);
+    if (!images->adds)
+        memset(sums, 0, count * sizeof *sums);
     for (int image = images->begin; image < images->end; image++)
         for (size_t i = 0; i < count; i++)
             sums[i] += t->convnet->image_sums[(size_t)image * t->convnet->image_sums_stride + i];

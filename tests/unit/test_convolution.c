@@ -243,8 +243,9 @@ static void test_group_norm(void) {
             y.memory = buffer_copy(&x.memory);
             buffer gain = buffer_noise((size_t)channels), bias = buffer_noise((size_t)channels);
             const float eps = 1e-5f;
+            double statistics[BATCH * 2 * 32];
             const vit_group_norm g = {y.memory.data, gain.data, bias.data, with_residual ? residual.memory.data : NULL,
-                                      y.memory.data, channels, groups, h * w, eps, relu};
+                                      y.memory.data, statistics, channels, groups, h * w, eps, relu};
             place p;
             place_open(&p, kernels, 2, 0);
             vit_group_normalize(&p.session, &g);
@@ -259,6 +260,8 @@ static void test_group_norm(void) {
                         const double d = *value_at(&x, b, k / each / w, k / each % w, group * each + k % each) - mean;
                         variance += d * d / count;
                     }
+                    CHECK_CLOSE(statistics[2 * (b * groups + group)], mean, 1e-6);
+                    CHECK_CLOSE(statistics[2 * (b * groups + group) + 1], variance, 1e-6);
                     for (int k = 0; k < h * w * each; k++) {
                         const int oy = k / each / w, ox = k / each % w, c = group * each + k % each;
                         double want = (*value_at(&x, b, oy, ox, c) - mean) / sqrt(variance + eps);

@@ -323,7 +323,7 @@ static void check_threads(const vit_config *c, int batch, int bf16) {
 
 /* Of a batch whose images go through the steps in groups, the gradient is the mean of those of its parts. */
 static void check_groups(const vit_config *c) {
-    enum { PARTS = 4, PART = 5 };
+    enum { PARTS = 4, PART = 9 };
     const size_t pixels = (size_t)(c->image_height * c->image_width * 3);
     vit_trainer *whole = trainer_of(c, 1, PARTS * PART), *part = trainer_of(c, 1, PART);
     double *sum = calloc(whole->parameter_count, sizeof *sum), squares = 0, off = 0;
@@ -401,9 +401,9 @@ static void test_networks(void) {
         check_steps(&c);
         check_slope(&c, vit_resnet_name(networks[i].kind));
         check_threads(&c, 5, 0);
-        check_threads(&c, 17, 0);
+        check_threads(&c, 37, 0);
         if (vit_bf16_kernels_at(0) && vit_bf16_kernels_at(0)->panel == vit_kernels_at(0)->panel)
-            check_threads(&c, 17, 1);
+            check_threads(&c, 37, 1);
         check_groups(&c);
         check_session(&c);
         if (c.network == VIT_NETWORK_VIT) {
