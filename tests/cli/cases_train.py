@@ -72,7 +72,7 @@ def test_train(vit, tally, folder):
     tally.check(result.status == 0 or (result.status == 1 and "AMX" in result.err and not os.path.exists(f"{folder}/h/model.gguf")),
                 "products of bfloat16, or why not", result)
     result = vit.run("train", *SMALL, "--steps", "2", "--bf16", "--kernels", "scalar", "--out", f"{folder}/i", data)
-    tally.check(result.status == 1 and ("scalar" in result.err or "AMX" in result.err), "bfloat16 of tables that have none", result)
+    tally.check(result.status in (1, 2) and ("scalar" in result.err or "AMX" in result.err), "bfloat16 of tables that have none", result)
     for option in (["--units", "2,2"], ["--unit-width", "8"], ["--norm-groups", "4"], ["--stem-stride", "2"]):
         result = vit.run("train", *SMALL, "--steps", "1", *option, "--out", f"{folder}/u", data)
         tally.check(result.status == 1 and "are for convolutions, which" in result.err, f"{option} of a network without convolutions", result)
