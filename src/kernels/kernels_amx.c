@@ -197,21 +197,25 @@ static void end_tile(const result *r, int i, int j, float end[16][16]) {
         end_tile(r, i, j, part);                                          \
     }
 
+/* Of those that the result has: register, row and column. */
+#define EACH_TILE(DO)       \
+    DO(0, 0, 0)             \
+    if (beside) {           \
+        DO(1, 0, 1)         \
+    }                       \
+    if (below) {            \
+        DO(2, 1, 0)         \
+    }                       \
+    if (below && beside) {  \
+        DO(3, 1, 1)         \
+    }
+
 /* r += a b: a of two rows of tiles, b of two columns, each `apart` tiles from one to the other. */
 static void multiply_tiles(const result *r, const tile *a, const tile *b, int apart, int steps) {
     _Alignas(64) float part[16][16];
     const int below = r->rows > 16, beside = r->columns > 16;
     FENCE();
-    BEGIN(0, 0, 0)
-    if (beside) {
-        BEGIN(1, 0, 1)
-    }
-    if (below) {
-        BEGIN(2, 1, 0)
-    }
-    if (below && beside) {
-        BEGIN(3, 1, 1)
-    }
+    EACH_TILE(BEGIN)
     for (int s = 0; s < steps; s++) {
         _tile_loadd(4, a[s], 64);
         _tile_loadd(6, b[s], 64);
@@ -227,16 +231,7 @@ static void multiply_tiles(const result *r, const tile *a, const tile *b, int ap
         if (below && beside)
             _tile_dpbf16ps(3, 5, 7);
     }
-    END(0, 0, 0)
-    if (beside) {
-        END(1, 0, 1)
-    }
-    if (below) {
-        END(2, 1, 0)
-    }
-    if (below && beside) {
-        END(3, 1, 1)
-    }
+    EACH_TILE(END)
 }
 
 /* y = x a, where rows of a are laid out by `lay` from where w has them. */
