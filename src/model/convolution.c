@@ -2,7 +2,6 @@
  * all rows of the weights while it is in the caches. A convolution of single pixels meets the map itself. */
 #include "convolution.h"
 
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -48,10 +47,11 @@ static int block_panels(const vit_kernels *kernels, const vit_windows *w, int ch
     return least(fit, panels);
 }
 
-size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *w, int channels) {
+size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *w, int channels, int batch) {
     if (is_direct(w))
         return 0;
-    return (size_t)block_panels(kernels, w, channels, INT_MAX) * (size_t)depth_of(w, channels) * (size_t)kernels->panel;
+    const int panels = vit_map_panels(kernels, w->out_height, w->out_width) * batch;
+    return (size_t)block_panels(kernels, w, channels, panels) * (size_t)depth_of(w, channels) * (size_t)kernels->panel;
 }
 
 /* ---- Columns: [channels, taps] of a panel of windows, in the order of the weights ---- */

@@ -44,7 +44,7 @@ void vit_make_columns(const vit_kernels *kernels, const vit_convolution *c, cons
 
 /* Panels of an image's map, and floats of memory that a thread needs for a convolution. */
 int vit_map_panels(const vit_kernels *kernels, int height, int width);
-size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *windows, int channels);
+size_t vit_convolution_scratch(const vit_kernels *kernels, const vit_windows *windows, int channels, int batch);
 
 /* Floats of the session's maps, for its whole batch, and of the scratch memory of a thread. */
 typedef struct vit_map_sizes {

@@ -40,7 +40,7 @@ vit_map_sizes vit_measure_maps(const vit_session *s) {
     const vit_windows stem = root_windows(s), pool = windows_on(s, -1, 3, 2);
     vit_map_sizes sizes = {.side = map_floats(s, stem.out_height, stem.out_width, r->stem_width),
                            .main = map_floats(s, pool.out_height, pool.out_width, r->stem_width),
-                           .scratch = vit_convolution_scratch(s->kernels, &stem, 3)};
+                           .scratch = vit_convolution_scratch(s->kernels, &stem, 3, s->batch)};
     for (int i = 0; i < vit_unit_count(r); i++) {
         const vit_unit_shape u = vit_unit_at(r, i);
         const vit_windows w = unit_windows(s, &u, 3), shortcut = unit_windows(s, &u, 1);
@@ -49,8 +49,8 @@ vit_map_sizes vit_measure_maps(const vit_session *s) {
         grow(&sizes.side, map_floats(s, w.height, w.width, u.channels));
         grow(&sizes.wide, map_floats(s, w.height, w.width, u.middle));
         grow(&sizes.narrow, map_floats(s, w.out_height, w.out_width, u.middle));
-        grow(&sizes.scratch, vit_convolution_scratch(s->kernels, &w, u.middle));
-        grow(&sizes.scratch, vit_convolution_scratch(s->kernels, &shortcut, u.channels));
+        grow(&sizes.scratch, vit_convolution_scratch(s->kernels, &w, u.middle, s->batch));
+        grow(&sizes.scratch, vit_convolution_scratch(s->kernels, &shortcut, u.channels, s->batch));
     }
     return sizes;
 }

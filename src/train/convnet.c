@@ -63,8 +63,8 @@ static int convolve(plan *p, int x, int y, vit_windows w, const float *weight, i
     p->weights += weights;
     p->most_weights = vit_larger(p->most_weights, weights);
     p->most_partial = vit_larger(p->most_partial, weights * (size_t)vit_convolution_chunks(p->t, weights));
-    p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &w, channels));
-    p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &back, outputs));
+    p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &w, channels, p->t->options.batch));
+    p->lent = vit_larger(p->lent, vit_convolution_scratch(p->t->kernels, &back, outputs, p->t->options.batch));
     p->lent = vit_larger(p->lent, vit_convolve_backward_scratch(p->t, &w, channels));
     step.y = step.adds_value ? y : make_map(p, after(w, outputs), NONE);
     add_step(p, step);

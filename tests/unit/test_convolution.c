@@ -104,7 +104,7 @@ static void test_one(const vit_kernels *kernels, const struct geometry *g, int s
     const int top = !same ? g->size / 2 : high > 0 ? high / 2 : 0, left = !same ? g->size / 2 : wide > 0 ? wide / 2 : 0;
     CHECK(y.height == rows && y.width == columns);
     place p;
-    place_open(&p, kernels, threads, vit_convolution_scratch(kernels, &c.windows, g->channels));
+    place_open(&p, kernels, threads, vit_convolution_scratch(kernels, &c.windows, g->channels, BATCH));
     vit_convolve(&p.session, &c, x.memory.data, y.memory.data);
     place_close(&p);
     double worst = 0;
@@ -152,7 +152,7 @@ static void test_threads(void) {
     for (int threads = 1; threads <= 4; threads++) {
         place p;
         y[threads - 1] = maps_make(kernels, 13, 9, 70, 0);
-        place_open(&p, kernels, threads, vit_convolution_scratch(kernels, &c.windows, 24));
+        place_open(&p, kernels, threads, vit_convolution_scratch(kernels, &c.windows, 24, BATCH));
         vit_convolve(&p.session, &c, x.memory.data, y[threads - 1].memory.data);
         place_close(&p);
         for (int i = 0; i < BATCH * 13 * 9 * 70; i++) {
