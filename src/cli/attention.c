@@ -121,7 +121,7 @@ static int draw(const vit_cli_engine *engine, const look *look, const char *path
 
 static void print(const look *look, const char *path) {
     printf("{\"path\":");
-    vit_cli_json_string(path);
+    vit_cli_json_string(stdout, path);
     printf(",\"method\":\"%s\",\"grid\":[%d,%d],\"values\":[", method_names[look->options.method], look->rows,
            look->columns);
     for (int i = 0; i < look->rows * look->columns; i++) {

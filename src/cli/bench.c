@@ -168,13 +168,13 @@ static void print_field(const char *key, double value) {
 static void print_json(const vit_cli_engine *engine, const report *report, const char *machine) {
     vit_session_info info = vit_session_get_info(engine->session);
     printf("{\"command\":");
-    vit_cli_json_string(report->command_line);
+    vit_cli_json_string(stdout, report->command_line);
     printf(",\"architecture\":");
-    vit_cli_json_string(vit_model_config(engine->model)->architecture);
+    vit_cli_json_string(stdout, vit_model_config(engine->model)->architecture);
     printf(",\"machine\":");
-    vit_cli_json_string(machine);
+    vit_cli_json_string(stdout, machine);
     printf(",\"kernels\":");
-    vit_cli_json_string(info.kernels);
+    vit_cli_json_string(stdout, info.kernels);
     printf(",\"threads\":%d,\"input\":[%d,%d],\"tokens\":%d,\"runs\":%d", info.threads, info.height, info.width,
            info.tokens, report->runs);
     print_field("min_ms", report->fastest);
@@ -184,7 +184,7 @@ static void print_json(const vit_cli_engine *engine, const report *report, const
     print_field("peak_gflops", report->peak);
     if (report->image) {
         printf(",\"image\":{\"path\":");
-        vit_cli_json_string(report->image);
+        vit_cli_json_string(stdout, report->image);
         printf(",\"width\":%d,\"height\":%d", report->image_width, report->image_height);
         print_field("decode_ms", report->decode);
         print_field("resize_ms", report->preprocess);
@@ -193,7 +193,7 @@ static void print_json(const vit_cli_engine *engine, const report *report, const
     printf(",\"stages\":[");
     for (int i = 0; i < report->group_count; i++) {
         printf("%s{\"name\":", i ? "," : "");
-        vit_cli_json_string(report->groups[i].name);
+        vit_cli_json_string(stdout, report->groups[i].name);
         print_field("ms", report->groups[i].milliseconds);
         print_field("gflops", per_second(report->groups[i].flops, report->groups[i].milliseconds));
         printf("}");

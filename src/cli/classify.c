@@ -40,11 +40,11 @@ static void print_text(const vit_model *model, const char *path, const vit_score
 
 static void print_json(const vit_model *model, const char *path, const vit_score *top, int count) {
     printf("{\"path\":");
-    vit_cli_json_string(path);
+    vit_cli_json_string(stdout, path);
     printf(",\"top\":[");
     for (int i = 0; i < count; i++) {
         printf("%s{\"index\":%d,\"label\":", i ? "," : "", top[i].index);
-        vit_cli_json_string(vit_model_label(model, top[i].index));
+        vit_cli_json_string(stdout, vit_model_label(model, top[i].index));
         printf(",\"score\":");
         vit_cli_json_float(top[i].score);
         printf("}");

@@ -42,7 +42,7 @@ static void print_row(const table *table, const char *path, const float *row) {
         return;
     }
     printf("{\"path\":");
-    vit_cli_json_string(path);
+    vit_cli_json_string(stdout, path);
     if (table->out) {
         printf(",\"row\":%zu}\n", table->count);
         return;

@@ -116,7 +116,7 @@ static void report_fit(const vit_probe *probe, int json) {
     printf("{\"examples\":%d,\"l2\":%.17g,\"leave_one_out\":%.6g,\"classes\":[", info.examples, info.l2, percent);
     for (int k = 0; k < info.classes; k++) {
         printf("%s{\"label\":", k ? "," : "");
-        vit_cli_json_string(vit_probe_label(probe, k));
+        vit_cli_json_string(stdout, vit_probe_label(probe, k));
         printf(",\"examples\":%d}", vit_probe_count(probe, k));
     }
     printf("]}\n");
@@ -211,7 +211,7 @@ static void print_prediction(const prediction *p, const char *path) {
     else
         fputs("{\"path\":", stdout);
     if (p->json)
-        vit_cli_json_string(path);
+        vit_cli_json_string(stdout, path);
     fputs(p->json ? ",\"top\":[" : "", stdout);
     for (int i = 0; i < shown; i++) {
         const int best = p->best[i].index;
@@ -221,7 +221,7 @@ static void print_prediction(const prediction *p, const char *path) {
             continue;
         }
         printf("%s{\"index\":%d,\"label\":", i ? "," : "", best);
-        vit_cli_json_string(label);
+        vit_cli_json_string(stdout, label);
         fputs(",\"score\":", stdout);
         vit_cli_json_float(p->scores[best]);
         putchar('}');

@@ -270,7 +270,7 @@ static void print_types_json(const vit_model *model) {
     for (int i = 0; i < count; i++) {
         if (i)
             putchar(',');
-        vit_cli_json_string(types[i].type);
+        vit_cli_json_string(stdout, types[i].type);
         printf(":{\"tensors\":%d,\"bytes\":%llu}", types[i].tensors, types[i].bytes);
     }
     putchar('}');
@@ -292,9 +292,9 @@ static void print_model_json(const vit_model *model, const request *request) {
     const int height = request->size[0] ? request->size[0] : p->height,
               width = request->size[0] ? request->size[1] : p->width;
     printf(",\"architecture\":");
-    vit_cli_json_string(c->architecture);
+    vit_cli_json_string(stdout, c->architecture);
     printf(",\"built_as\":");
-    vit_cli_json_string(vit_architecture_of(c));
+    vit_cli_json_string(stdout, vit_architecture_of(c));
     printf(",\"network\":\"%s\",\"source\":\"%s\"", c->network == VIT_NETWORK_BIT ? "bit" : "vit",
            vit_model_source(model));
     printf(",\"parameters\":%lld,\"weight_bytes\":%llu", (long long)vit_model_parameters(model),
@@ -327,13 +327,13 @@ static void print_model_json(const vit_model *model, const request *request) {
     print_three("std", p->std);
     printf(",\"size\":[%d,%d]},\"classes\":%d,\"labels\":%d,\"label_set\":", p->height, p->width, c->classes,
            count_labels(model));
-    vit_cli_json_string(c->label_set);
+    vit_cli_json_string(stdout, c->label_set);
     print_types_json(model);
     printf(",\"warnings\":[");
     for (int i = 0; i < vit_model_warning_count(model); i++) {
         if (i)
             putchar(',');
-        vit_cli_json_string(vit_model_warning(model, i));
+        vit_cli_json_string(stdout, vit_model_warning(model, i));
     }
     putchar(']');
 }
@@ -342,9 +342,9 @@ static void print_tensor_json(const vit_tensor_info *tensor, int first, const ch
     char shape[LONGEST_SHAPE];
     write_shape(tensor, shape);
     printf("%s{\"name\":", first ? "" : ",");
-    vit_cli_json_string(tensor->name);
+    vit_cli_json_string(stdout, tensor->name);
     printf(",\"type\":");
-    vit_cli_json_string(tensor->type);
+    vit_cli_json_string(stdout, tensor->type);
     printf(",\"shape\":%s,\"bytes\":%llu%s}", shape, (unsigned long long)tensor->bytes, used);
 }
 
@@ -359,9 +359,9 @@ static void print_tensors_json(const vit_model *model) {
 
 static void print_file_json(const char *path, const vit_file *file, const vit_model *model, const request *request) {
     printf("{\"path\":");
-    vit_cli_json_string(path);
+    vit_cli_json_string(stdout, path);
     printf(",\"format\":");
-    vit_cli_json_string(vit_file_format(file));
+    vit_cli_json_string(stdout, vit_file_format(file));
     printf(",\"bytes\":%lld", vit_cli_file_size(path));
     if (model)
         print_model_json(model, request);
@@ -371,9 +371,9 @@ static void print_file_json(const char *path, const vit_file *file, const vit_mo
         vit_file_metadata(file, i, &key, &value);
         if (i)
             putchar(',');
-        vit_cli_json_string(key);
+        vit_cli_json_string(stdout, key);
         putchar(':');
-        vit_cli_json_string(value);
+        vit_cli_json_string(stdout, value);
     }
     putchar('}');
     if (model) {
@@ -420,7 +420,7 @@ static int info_model(const request *request) {
         status = VIT_CLI_USAGE;
     } else if (request->json) {
         printf("{\"path\":");
-        vit_cli_json_string(request->model.path);
+        vit_cli_json_string(stdout, request->model.path);
         print_model_json(model, request);
         print_tensors_json(model);
         printf("}\n");

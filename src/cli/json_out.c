@@ -1,7 +1,6 @@
 #include "json_out.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* Length of the UTF-8 sequence at text, 0 if it is none (RFC 3629: no surrogates, nothing longer than it must be). */
@@ -21,33 +20,33 @@ static int utf8_length(const unsigned char *text) {
     return length;
 }
 
-void vit_cli_json_string(const char *text) {
+void vit_cli_json_string(FILE *out, const char *text) {
     if (!text) {
-        fputs("null", stdout);
+        fputs("null", out);
         return;
     }
-    putchar('"');
+    putc('"', out);
     for (const unsigned char *at = (const unsigned char *)text; *at;) {
         int length = utf8_length(at);
         if (length == 0) {
-            fputs("\\ufffd", stdout);
+            fputs("\\ufffd", out);
             length = 1;
         } else if (*at == '"' || *at == '\\') {
-            printf("\\%c", *at);
+            fprintf(out, "\\%c", *at);
         } else if (*at == '\n') {
-            fputs("\\n", stdout);
+            fputs("\\n", out);
         } else if (*at == '\t') {
-            fputs("\\t", stdout);
+            fputs("\\t", out);
         } else if (*at < 0x20 || *at == 0x7f) {
-            printf("\\u%04x", *at);
+            fprintf(out, "\\u%04x", *at);
         } else if (*at == 0xc2 && at[1] < 0xa0) { /* C1: terminals obey it */
-            printf("\\u%04x", at[1]);
+            fprintf(out, "\\u%04x", at[1]);
         } else {
-            fwrite(at, 1, (size_t)length, stdout);
+            fwrite(at, 1, (size_t)length, out);
         }
         at += length;
     }
-    putchar('"');
+    putc('"', out);
 }
 
 void vit_cli_json_float(float value) {

@@ -94,7 +94,7 @@ static vit_status read_mask(const char *path, patches *p, vit_error *error) {
 
 static void print(const patches *p, const char *path) {
     printf("{\"path\":");
-    vit_cli_json_string(path);
+    vit_cli_json_string(stdout, path);
     printf(",\"grid\":[%d,%d],\"mask\":[", p->rows, p->columns);
     for (int i = 0; i < p->count; i++)
         printf(i ? ",%d" : "%d", p->hidden[i]);

@@ -115,7 +115,7 @@ static int gather(search *search, const char *place, int is_folder, int has_quer
 static void print(const search *search, const char *query, const vit_score *nearest, int count) {
     if (search->json) {
         printf("{\"path\":");
-        vit_cli_json_string(query);
+        vit_cli_json_string(stdout, query);
         printf(",\"nearest\":[");
     } else {
         vit_cli_line(stdout, "%s", query);
@@ -127,7 +127,7 @@ static void print(const search *search, const char *query, const vit_score *near
             continue;
         if (search->json) {
             printf("%s{\"path\":", shown ? "," : "");
-            vit_cli_json_string(path);
+            vit_cli_json_string(stdout, path);
             printf(",\"score\":");
             vit_cli_json_float(nearest[i].score);
             putchar('}');

@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 
 #define RUN_DETAILS                                                                                                 \
-    "The run's folder gets log.jsonl, model.gguf, best.gguf (of runs that are tested) and state.safetensors, from which --resume goes on as " \
+    "The run's folder gets run.json (what all options came to), log.jsonl, model.gguf, best.gguf (of runs that are tested) and "           \
+    "state.safetensors, from which --resume goes on as " \
     "if nothing had happened; Ctrl-C saves. A picture that cannot be read is named and passed over. The same seed " \
     "gives the same model, whatever the threads."
 #define DATA_DETAILS                                                                                                \
@@ -30,6 +31,7 @@ const vit_cli_command vit_cli_train_command = {
                 "  vit train --arch vit_tiny_patch16_224 --size 64 --patch 8 --epochs 50 --out run photos/\n"
                 "  vit train --recipe cifar10-vit --val cifar10/test --out run --resume cifar10/train\n"
                 "  vit train --size 64 --patch 8 --out run shards/train-*.tar\n"
+                "  vit train --recipe paper-imagenet --show photos/\n"
                 "  vit plot run/log.jsonl --out run.svg\n",
     .least = 1,
     .most = -1,
@@ -71,11 +73,11 @@ typedef struct request {
     vit_cli_settings settings;
     vit_cli_model model;
     vit_cli_run run;
-    const char *const *data; /* [data_count] */
+    vit_cli_record record;
     const char *val, *out, *rates_text, *freeze;
     double rates[MOST_RATES];
     double holdout, evaluate, save_minutes;
-    int data_count, seed, subset, loaders, resume, bf16, recompute, rate_count;
+    int seed, subset, loaders, resume, show, bf16, recompute, rate_count;
 } request;
 
 /* What the options open. */
@@ -109,7 +111,7 @@ static int open_pictures(const request *r, material *m) {
     vit_error error;
     vit_status (*open)(vit_dataset **, const char *const *, int, const vit_options *, vit_error *) =
         r->command == &vit_cli_pretrain_command ? vit_dataset_open_unlabelled : vit_dataset_open;
-    if (open(&m->data, r->data, r->data_count, vit_cli_options(), &error) != VIT_OK ||
+    if (open(&m->data, r->record.data, r->record.data_count, vit_cli_options(), &error) != VIT_OK ||
         (r->val && open(&m->test, &r->val, 1, vit_cli_options(), &error) != VIT_OK))
         return vit_cli_failed(&error);
     if (m->test && r->command != &vit_cli_pretrain_command && !same_classes(m, r->val))
@@ -333,6 +335,7 @@ static int train(const request *r, material *m) {
         .evaluate_epochs = r->evaluate,
         .save_seconds = r->save_minutes * 60,
         .folder = r->out,
+        .record = &r->record,
     };
     run.options.threads = session.threads;
     run.options.kernels = session.kernels;
@@ -369,7 +372,7 @@ static int train(const request *r, material *m) {
 
 static int run(const vit_cli_command *command, int argc, char **argv) {
     request whole = {.command = command, .evaluate = 1, .save_minutes = 5, .loaders = 1}, *r = &whole;
-    char recipes[1000];
+    char recipes[1000], rate[32];
     int count;
     const int is_new = r->command != &vit_cli_finetune_command, is_pretrain = r->command == &vit_cli_pretrain_command;
     vit_cli_settings *s = &r->settings;
@@ -406,6 +409,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {"seed", "N", VIT_CLI_INT, &r->seed, 0, 2147483647, "of weights, order, augmentation and dropout (default: 0)"},
         {"eval-epochs", "N", VIT_CLI_NUMBER, &r->evaluate, 0, 1e6, "passes between tests; 0: at the end (default: 1)"},
         {"save-minutes", "N", VIT_CLI_NUMBER, &r->save_minutes, 0, 1e6, "between checkpoints, at most (default: 5)"},
+        {"show", NULL, VIT_CLI_FLAG, &r->show, 0, 0, "print what all options come to, those of the recipe too, and end"},
         {"resume", NULL, VIT_CLI_FLAG, &r->resume, 0, 0, "go on with the run in the folder, if there is one"},
         {"bf16", NULL, VIT_CLI_FLAG, &r->bf16, 0, 0, "products of bfloat16 factors with sums in f32: faster; for processors with AMX"},
         {"recompute", NULL, VIT_CLI_FLAG, &r->recompute, 0, 0, "less memory, a third more time"},
@@ -429,26 +433,30 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     const int status = vit_cli_parse(r->command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    r->data = (const char *const *)argv;
-    r->data_count = count;
+    r->record = (vit_cli_record){r->command->name, options, (const char *const *)argv, count};
     if (!vit_cli_units(s))
         return vit_cli_usage(r->command, VIT_CLI_UNITS_EXPECTED, s->units_text);
-    if (!r->out)
-        return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
-    if (r->rates_text) {
-        r->rate_count = vit_cli_numbers(r->rates_text, 1e-30, 1e6, r->rates, MOST_RATES);
-        if (!r->rate_count)
-            return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates_text);
-        for (int i = 1; i < r->rate_count; i++)
-            for (int j = 0; j < i; j++)
-                if (r->rates[i] == r->rates[j])
-                    return vit_cli_usage(r->command, "--lr '%s': %g is there twice", r->rates_text, r->rates[i]);
-        s->rate = r->rates[0];
-    }
+    snprintf(rate, sizeof rate, "%.9g", s->rate);
+    if (!r->rates_text)
+        r->rates_text = rate;
+    r->rate_count = vit_cli_numbers(r->rates_text, 1e-30, 1e6, r->rates, MOST_RATES);
+    if (!r->rate_count)
+        return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates_text);
+    for (int i = 1; i < r->rate_count; i++)
+        for (int j = 0; j < i; j++)
+            if (r->rates[i] == r->rates[j])
+                return vit_cli_usage(r->command, "--lr '%s': %g is there twice", r->rates_text, r->rates[i]);
+    s->rate = r->rates[0];
     if (s->batch < 2 && (s->mixup > 0 || s->cutmix > 0))
         return vit_cli_usage(r->command, "--mixup and --cutmix need a --batch of 2 pictures or more");
     if (r->rate_count > 1 && !(r->holdout > 0))
         return vit_cli_usage(r->command, "--lr with several rates needs --holdout");
+    if (r->show) {
+        vit_cli_record_write(stdout, &r->record);
+        return VIT_CLI_OK;
+    }
+    if (!r->out)
+        return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
     material m = {0};
     const int result = train(r, &m);
     close_material(&m);

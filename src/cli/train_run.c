@@ -20,7 +20,7 @@
 #define MODEL "model.gguf"
 #define BEST "best.gguf"
 
-static const char *const made[] = {STATE, MODEL, BEST};
+static const char *const made[] = {STATE, MODEL, BEST, VIT_CLI_RECORD};
 
 enum { INTERRUPTED = 130, TEST_BATCH = 32 };
 
@@ -328,13 +328,22 @@ static double seconds_of(const char *log) {
     return seconds;
 }
 
+static int differs(const progress *p) {
+    char record[4096];
+    path_in(record, sizeof record, p->run->folder, VIT_CLI_RECORD);
+    vit_cli_record_compare(record, p->run->record);
+    return VIT_CLI_FAILED;
+}
+
 /* Goes on from the state in the folder. */
 static int resume(progress *p, const char *state, const char *log) {
     int64_t note[NOTES], now[NOTES];
     vit_error error;
     vit_cli_line(stderr, "vit: going on from %s", state);
-    if (vit_trainer_load(p->trainer, state, note, &error) != VIT_OK)
-        return vit_cli_failed(&error);
+    if (vit_trainer_load(p->trainer, state, note, &error) != VIT_OK) {
+        vit_cli_failed(&error);
+        return differs(p);
+    }
     describe(p, now);
     for (int i = NOTE_UPDATES; i <= NOTE_SETTINGS; i++)
         if (note[i] != now[i]) {
@@ -342,7 +351,7 @@ static int resume(progress *p, const char *state, const char *log) {
                              i == NOTE_SETTINGS ? "settings of loss, optimiser, schedule, arithmetic, augmentation or network, or with other "
                                                   "pictures, in another order, held out or to test on"
                                                 : "pictures, batches, length or rate");
-            return VIT_CLI_FAILED;
+            return differs(p);
         }
     memcpy(&p->best, &note[NOTE_BEST], sizeof p->best);
     memcpy(&p->accuracy, &note[NOTE_ACCURACY], sizeof p->accuracy);
@@ -420,9 +429,10 @@ static void remove_parts(const char *folder) {
 }
 
 static int open_files(progress *p) {
-    char state[4096], log[4096];
+    char state[4096], log[4096], record[4096];
     const char *folder = p->run->folder;
     path_in(state, sizeof state, folder, STATE);
+    path_in(record, sizeof record, folder, VIT_CLI_RECORD);
     path_in(log, sizeof log, folder, "log.jsonl");
     const int begun = access(state, F_OK) == 0;
     p->log = fopen(log, "a");
@@ -431,7 +441,10 @@ static int open_files(progress *p) {
     if (!vit_cli_lock(p->log, log))
         return VIT_CLI_FAILED;
     remove_parts(folder);
-    return begun ? resume(p, state, log) : cut_log(p, log, 0);
+    if (begun)
+        return resume(p, state, log);
+    const int status = cut_log(p, log, 0);
+    return status == VIT_CLI_OK ? vit_cli_record_save(record, p->run->record) : status;
 }
 
 /* ---- The run ---- */

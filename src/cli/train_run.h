@@ -3,7 +3,7 @@
 #define VIT_CLI_TRAIN_RUN_H
 
 #include "../vit_train.h"
-#include "options.h"
+#include "train_record.h"
 
 typedef struct vit_cli_training {
     const vit_model *model;       /* where it begins; has the labels */
@@ -16,6 +16,7 @@ typedef struct vit_cli_training {
     double evaluate_epochs;       /* how often; 0: at the end */
     double save_seconds;          /* how often, besides */
     const char *folder;
+    const vit_cli_record *record;
     int is_trial;                 /* that it diverges is no failure */
 } vit_cli_training;
 

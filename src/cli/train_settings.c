@@ -22,7 +22,7 @@ static const struct recipe {
       .operations = 1}},
     {"cifar10-hybrid", "train", "a small hybrid for 32x32 pictures",
      {.arch = "vit_tiny_r_s16_p8_224", .layers = 1, .width = 192, .heads = 6, .mlp = 384, .patch = 1, .size = {32, 32},
-      .stem_width = 64, .stem_size = 3, .stem_stride = 1, .unit_width = 32, .units = {2, 2, 2}, .norm_groups = 8, .pool = MEAN,
+      .stem_width = 64, .stem_size = 3, .stem_stride = 1, .unit_width = 32, .units_text = "2,2,2", .norm_groups = 8, .pool = MEAN,
       .epochs = 48, .batch = 64, .accumulate = 1, .optimizer = SGD, .rate = 0.1, .warmup_epochs = 1, .weight_decay = 2e-4,
       .clip = 1, .average = 0.999, .schedule = VIT_SCHEDULE_LINEAR, .smoothing = 0.1, .pad = 4, .flip = 0.5, .erase = 0.25}},
     {"paper-imagenet", "train", "table 3: ViT on ImageNet, 300 epochs",
@@ -95,7 +95,7 @@ static const char *value_of(int argc, char **argv, const char *option) {
 static void forget_network(vit_cli_settings *s) {
     s->layers = s->width = s->heads = s->mlp = s->patch = s->pool = 0;
     s->stem_width = s->stem_size = s->stem_stride = s->norm_groups = s->unit_width = 0;
-    memset(s->units, 0, sizeof s->units);
+    s->units_text = NULL;
 }
 
 int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv) {
@@ -186,10 +186,7 @@ static void set(int *field, int value) {
 }
 
 int vit_cli_units(vit_cli_settings *s) {
-    if (!s->units_text)
-        return 1; /* a recipe's stay */
-    memset(s->units, 0, sizeof s->units);
-    return vit_cli_integers(s->units_text, 1, 1000, s->units, 4) > 0;
+    return !s->units_text || vit_cli_integers(s->units_text, 1, 1000, s->units, 4) > 0;
 }
 
 static vit_status refuse(const vit_config *c, const char *what, vit_error *error) {

@@ -62,9 +62,26 @@ def test_train(vit, tally, folder):
     tally.check(result.status == 1 and "--resume" in result.err, "a folder with a run", result)
     result = vit.run("train", *SMALL, *rest, "--lr", "0.1", "--resume", "--out", f"{folder}/a", data)
     tally.check(result.status == 1 and "cannot go on" in result.err, "resume with other settings", result)
+    tally.check("run.json: begun with --lr 0.003, not 0.1" in result.err and result.err.count("run.json: ") == 2, "what is other", result)
     for other in (["--weight-decay", "0.3"], ["--clip", "0"], ["--flip", "0"], ["--schedule", "constant"], ["--batch", "4", "--accumulate", "2"]):
         result = vit.run("train", *SMALL, *rest, *other, "--resume", "--out", f"{folder}/a", data)
         tally.check(result.status == 1 and ("cannot go on" in result.err or "batches for" in result.err), f"resume with {other}", result)
+        tally.check(f"begun with {other[0]} " in result.err and f", not {other[1]}\n" in result.err, f"what is other of {other}", result)
+    begun = json.loads(read(f"{folder}/a/run.json"))
+    options = begun["options"]
+    tally.equal((begun["command"], begun["data"], options["epochs"], options["lr"], options["optimizer"], options["size"], options["steps"]),
+                ("train", [data], 6, "0.003", "adamw", "16x16", None), "what run.json says")
+    result = vit.run("train", *SMALL, *rest, "--seed", "2", "--resume", "--out", f"{folder}/a", data)
+    tally.check(result.status == 1 and "begun with --seed 0, not 2" in result.err, "resume with another seed", result)
+    os.rename(f"{folder}/a/run.json", f"{folder}/a/run.old")
+    for text in (b"", b"[1", b'{"options":{"lr":[]}}', b'{"options":{"lr":{"a":1},"clip":"\xff"}}'):
+        write(f"{folder}/a/run.json", text)
+        result = vit.run("train", *SMALL, *rest, "--lr", "0.1", "--resume", "--out", f"{folder}/a", data)
+        tally.check(result.status == 1 and "cannot go on" in result.err, f"a run.json of {text}", result)
+    os.replace(f"{folder}/a/run.old", f"{folder}/a/run.json")
+    result = vit.run("train", "--recipe", "cifar10-hybrid", "--clip", "2", "--show", data)
+    shown = json.loads(result.out)["options"]
+    tally.equal((shown["units"], shown["clip"], shown["optimizer"]), ("2,2,2", 2, "sgd"), "--show")
 
     result = vit.run("train", *SMALL, "--steps", "2", "--subset", "20", "--holdout", "0.3", "--out", f"{folder}/e", data)
     tally.check(result.status == 0 and "vit: 20 pictures" in result.err, "a subset", result)
@@ -198,7 +215,7 @@ def test_train_full_disk(vit, tally, folder):
     tally.check(model < state, "sizes", (model, state))
     done = limited("a", model // 2)
     tally.check(done.returncode == 1 and b"a/state.safetensors: cannot write" in done.stderr, "no room for the state", done)
-    tally.equal(os.listdir(f"{folder}/a"), ["log.jsonl"], "nothing is left of it")
+    tally.equal(sorted(os.listdir(f"{folder}/a")), ["log.jsonl", "run.json"], "nothing is left of it")
     done = vit.run(*command[:-1], "--resume", "--out", f"{folder}/a", data)
     same_run(tally, f"{folder}/whole", f"{folder}/a", "begun again with room")
 
@@ -214,7 +231,7 @@ def test_train_full_disk(vit, tally, folder):
     tally.check(done.returncode == 1 and words, "no room to go on", done)
     for file, content in kept.items():
         tally.check(read(f"{folder}/b/{file}") == content, f"{file} is kept")
-    tally.equal(sorted(os.listdir(f"{folder}/b")), ["log.jsonl", "model.gguf", "state.safetensors"], "nothing half-written")
+    tally.equal(sorted(os.listdir(f"{folder}/b")), ["log.jsonl", "model.gguf", "run.json", "state.safetensors"], "nothing half-written")
 
 
 def test_train_rates(vit, tally, folder):
