@@ -1,7 +1,6 @@
 #include "train_record.h"
 
 #include "../base/file.h"
-#include "../format/json.h"
 #include "json_out.h"
 #include "limits.h"
 
@@ -74,47 +73,40 @@ int vit_cli_record_save(const char *path, const vit_cli_record *record) {
     return vit_cli_failed(&error);
 }
 
-static const char *words_in(const vit_json *value, char *text, size_t size) {
-    switch (value->type) {
-    case VIT_JSON_STRING:
-        return value->string;
-    case VIT_JSON_NUMBER:
-        snprintf(text, size, "%.9g", value->number);
-        return text;
-    case VIT_JSON_NULL:
-        return NULL;
-    default:
-        return value->type == VIT_JSON_TRUE ? "true" : "false";
-    }
+/* The value of an option in a record's text, as it is written there; its length to *length, 0 where there is none. */
+static const char *find(const char *text, const char *name, int *length) {
+    char key[64];
+    snprintf(key, sizeof key, "\n  \"%s\":", name);
+    const char *value = strstr(text, key);
+    value = value ? value + strlen(key) : "";
+    *length = (int)strcspn(value, "\n");
+    while (*length && strchr(",}", value[*length - 1]))
+        --*length;
+    return value;
 }
 
-static void compare(const char *path, const vit_json *begun, const vit_cli_record *record) {
-    for (const vit_cli_option *option = record->options; option->name; option++) {
-        const vit_json *value = vit_json_get(begun, option->name);
-        char now[64], then[64];
-        int matters = value != NULL;
+static void compare(const char *path, const char *begun, const char *now, const vit_cli_option *options) {
+    for (const vit_cli_option *option = options; option->name; option++) {
+        int before, after, matters = 1;
+        const char *was = find(begun, option->name, &before), *is = find(now, option->name, &after);
         for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
             matters &= strcmp(option->name, harmless[i]) != 0;
-        if (!matters)
-            continue;
-        const char *is = words_of(option, now, sizeof now), *was = words_in(value, then, sizeof then);
-        if (is == was || (is && was && strcmp(is, was) == 0))
-            continue;
-        if (was && is)
-            vit_cli_complain("%s: begun with --%s %s, not %s", path, option->name, was, is);
-        else
-            vit_cli_complain("%s: begun with%s --%s %s", path, is ? "out" : "", option->name, is ? is : was);
+        if (matters && before && (before != after || memcmp(was, is, (size_t)before) != 0))
+            vit_cli_complain("%s: begun with --%s %.*s, not %.*s", path, option->name, before, was, after, is);
     }
 }
 
 void vit_cli_record_compare(const char *path, const vit_cli_record *record) {
-    const vit_options *o = vit_cli_options();
-    vit_buffer text = {.allocator = &o->allocator};
-    vit_json_document document = {0};
+    vit_buffer begun = {.allocator = &vit_cli_options()->allocator};
     vit_error error;
-    if (vit_read_config(&text, path, o->limits.config_bytes, &error) == VIT_OK &&
-        vit_json_parse(&document, path, text.data, text.size, &o->limits, &o->allocator, &error) == VIT_OK)
-        compare(path, vit_json_get(document.root, "options"), record);
-    vit_json_release(&document);
-    vit_buffer_release(&text);
+    char *text = NULL;
+    size_t size;
+    FILE *now = open_memstream(&text, &size);
+    if (now) {
+        vit_cli_record_write(now, record);
+        if (fclose(now) == 0 && vit_read_config(&begun, path, vit_cli_options()->limits.config_bytes, &error) == VIT_OK)
+            compare(path, (const char *)begun.data, text, record->options);
+    }
+    free(text);
+    vit_buffer_release(&begun);
 }
