@@ -5,7 +5,7 @@ const PATIENCE = 3000 // ms
 const open = () => answer(globalThis.caches?.open(NAME)) // there is none on pages that are not secure, or in private windows
 
 // What the browser says, undefined when it fails or is silent: a model is loaded whether its files can be kept or not.
-async function answer(promise) {
+export async function answer(promise) {
   let timer
   const silence = new Promise((done) => (timer = setTimeout(done, PATIENCE)))
   return Promise.race([promise, silence]).catch(() => {}).finally(() => clearTimeout(timer))
@@ -23,7 +23,7 @@ export async function cacheSize(urls) {
   let sum = 0
   for (const request of await requests(cache, urls)) {
     const response = await answer(cache.match(request))
-    sum += Number(response?.headers.get('content-length')) || ((await response?.blob())?.size ?? 0)
+    sum += Number(response?.headers.get('content-length')) || ((await answer(response?.blob()))?.size ?? 0)
   }
   return sum
 }

@@ -1,6 +1,6 @@
 // Reads a source, as describeSource() describes it, where the call is made: on the page, when the engine is in a worker.
 
-import { forget, keep, kept } from './cache.mjs'
+import { answer, forget, keep, kept } from './cache.mjs'
 import { VitError, throwIfCancelled } from './errors.mjs'
 import { files } from './host.mjs'
 import { openUrl } from './http.mjs'
@@ -153,12 +153,19 @@ async function openPart({ name, url, blob, stream, bytes, text }, reader) {
 async function openKept(name, url, { signal, spare, urls }) {
   urls.push(url)
   const response = await kept(url)
-  if (!response) {
+  const chunks = response && iterate(response.body, signal, spare)
+  const first = await answer(chunks?.next()) // what does not begin is not waited for
+  if (!first) {
     const opened = await openUrl(name, url, signal, spare)
     return opened.isPage ? opened : keep(url, opened, signal)
   }
   const total = Number(response.headers.get('content-length')) || undefined
-  return { total, chunks: watch(name, iterate(response.body, signal, spare), signal) }
+  return { total, chunks: watch(name, goOn(first, chunks), signal) }
+}
+
+async function* goOn(first, chunks) {
+  if (!first.done) yield first.value
+  yield* chunks
 }
 
 async function* cut(bytes) {

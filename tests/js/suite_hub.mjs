@@ -184,7 +184,8 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
         const never = new Promise(() => {})
         const silent = (what, request) => `${request.url ?? request}`.includes(`silent=${what}`)
         const cache = {
-          match: async (request) => (silent('match', request) ? never : undefined),
+          match: async (request) =>
+            silent('match', request) ? never : silent('body', request) ? new Response(new ReadableStream()) : undefined,
           put: async (request, response) => {
             if (!silent('put', request)) await response.blob()
             if (silent('put', request) || silent('end', request)) await never
@@ -196,7 +197,7 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
         try {
           const wanted = await logitsOf(url(TIMM))
           const same = async (query) => equal(await logitsOf(url(FILE + query), { cache: true }), wanted, query)
-          await Promise.all(['match', 'put', 'end'].map((what) => same(`?silent=${what}`)))
+          await Promise.all(['match', 'body', 'put', 'end'].map((what) => same(`?silent=${what}`)))
           caches.open = () => never
           await same('?silent=open')
         } finally {

@@ -83,6 +83,128 @@ static void test_networks(void) {
     check_slots(&c, options_of(2), "class token without a position, both norms");
 }
 
+/* ---- Attention in doubles ---- */
+
+/* Of a whole batch: qkv [B][T][3D], rel [2T-1,K] or NULL, what attention gives, and g: the gradient of that [B][T][D]. */
+typedef struct attention {
+    const vit_trainer *t;
+    double *qkv, *rel, *mixed, *g;
+} attention;
+
+static double *numbers_of(size_t count, const float *from) {
+    double *out = malloc(count * sizeof *out);
+    for (size_t i = 0; i < count; i++)
+        out[i] = from[i];
+    return out;
+}
+
+/* Element i of [B][T][channels] in dense panels. */
+static float *in_panels(const vit_trainer *t, float *panels, int channels, size_t i) {
+    const int r = t->kernels->panel, lane = (int)(i / (size_t)channels);
+    return vit_panel(t, panels, channels, lane / r) + i % (size_t)channels * (size_t)r + lane % r;
+}
+
+static double *unpack(const vit_trainer *t, float *panels, int channels) {
+    double *out = malloc((size_t)(t->lanes * channels) * sizeof *out);
+    for (size_t i = 0; i < (size_t)(t->lanes * channels); i++)
+        out[i] = *in_panels(t, panels, channels, i);
+    return out;
+}
+
+/* Fills mixed; returns sum(mixed * g). */
+static double attend(const attention *a) {
+    const vit_config *c = &a->t->model->config;
+    const int tokens = a->t->tokens, d = c->width, k = d / c->heads;
+    double *p = malloc((size_t)tokens * sizeof *p), objective = 0;
+    for (int item = 0; item < a->t->options.batch * c->heads * tokens; item++) {
+        const int image = item / (c->heads * tokens), first = item / tokens % c->heads * k, query = item % tokens;
+        const double *rows = a->qkv + image * tokens * 3 * d + first, *q = rows + query * 3 * d;
+        double most = -INFINITY, total = 0;
+        for (int key = 0; key < tokens; key++) {
+            p[key] = 0;
+            for (int i = 0; i < k; i++)
+                p[key] += q[i] * (rows[key * 3 * d + d + i] + (a->rel ? a->rel[(query - key + tokens - 1) * k + i] : 0));
+            p[key] /= sqrt(k);
+            most = fmax(most, p[key]);
+        }
+        for (int key = 0; key < tokens; key++)
+            total += p[key] = exp(p[key] - most);
+        for (int i = 0; i < k; i++) {
+            const size_t at = (size_t)((image * tokens + query) * d + first + i);
+            a->mixed[at] = 0;
+            for (int key = 0; key < tokens; key++)
+                a->mixed[at] += p[key] / total * rows[key * 3 * d + 2 * d + i];
+            objective += a->mixed[at] * a->g[at];
+        }
+    }
+    free(p);
+    return objective;
+}
+
+/* Some of the numbers, each moved a little, against what the gradient says. */
+static void check_differences(const attention *a, double *numbers, const double *gradient, size_t count, const char *what) {
+    for (size_t i = 0; i < 24; i++) {
+        const size_t at = (i * 7919 + 3) % count;
+        const double was = numbers[at], h = 1e-5;
+        numbers[at] = was + h;
+        const double above = attend(a);
+        numbers[at] = was - h;
+        const double slope = (above - attend(a)) / (2 * h);
+        numbers[at] = was;
+        if (!CHECK_CLOSE(gradient[at], slope, 2e-5 * fabs(slope) + 4e-6))
+            printf("%s, element %zu of %zu\n", what, at, count);
+    }
+}
+
+static void check_attention(const vit_config *c, int batch, const char *what) {
+    enum { LAYER = 1 };
+    vit_model *model = model_of(c);
+    vit_trainer *t = trainer_of(model, options_of(batch));
+    const int d = c->width;
+    const size_t tokens = (size_t)t->lanes, distances = (2 * (size_t)t->tokens - 1) * (size_t)(d / c->heads);
+    const float *rel = t->model->weights.blocks[LAYER].rel_embed;
+    step(t, 0);
+    for (size_t i = 0; i < tokens * 3 * (size_t)d; i++)
+        *in_panels(t, t->kept[LAYER].qkv, 3 * d, i) = 2 * sinf((float)(i * 7919 % 100003));
+    for (size_t i = 0; i < tokens * (size_t)d; i++)
+        *in_panels(t, t->dmixed, d, i) = cosf((float)(i * 6007 % 100003));
+    memset(t->gradients, 0, t->parameter_count * sizeof(float));
+    vit_train_attention_forward(t, LAYER);
+    vit_train_attention_backward(t, LAYER);
+    attention a = {t, unpack(t, t->kept[LAYER].qkv, 3 * d), rel ? numbers_of(distances, rel) : NULL,
+                   malloc(tokens * (size_t)d * sizeof(double)), unpack(t, t->dmixed, d)};
+    attend(&a);
+    double off = 0;
+    for (size_t i = 0; i < tokens * (size_t)d; i++)
+        off = fmax(off, fabs(a.mixed[i] - *in_panels(t, t->kept[LAYER].mixed, d, i)));
+    if (!CHECK(off < 2e-6))
+        printf("%s: attention is off by %g\n", what, off);
+    double *gradient = unpack(t, t->dqkv, 3 * d);
+    check_differences(&a, a.qkv, gradient, tokens * 3 * (size_t)d, what);
+    free(gradient);
+    if (rel) {
+        gradient = numbers_of(distances, vit_gradient(t, rel));
+        check_differences(&a, a.rel, gradient, distances, "relative positions");
+        free(gradient);
+    }
+    double *const all[] = {a.qkv, a.rel, a.mixed, a.g};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    vit_trainer_close(t);
+    vit_model_close(model);
+}
+
+static void test_attention(void) {
+    vit_config c = small();
+    check_attention(&c, 3, "attention");
+    c.pos_kind = VIT_POS_RELATIVE;
+    c.pos_class = 0;
+    check_attention(&c, 2, "attention with relative positions");
+    c.image_height = c.preprocess.height = 40;
+    c.image_width = c.preprocess.width = 60;
+    check_attention(&c, 2, "attention of many tokens");
+}
+
 /* ---- What a step depends on ---- */
 
 static void test_same_bits(void) {
@@ -448,7 +570,7 @@ static void test_schedules(void) {
     CHECK_CLOSE(vit_train_rate(&o, 0), 2, 1e-12);
 }
 
-TEST_MAIN(TEST(test_networks), TEST(test_same_bits), TEST(test_bf16), TEST(test_state), TEST(test_adapted), TEST(test_frozen_part),
+TEST_MAIN(TEST(test_networks), TEST(test_attention), TEST(test_same_bits), TEST(test_bf16), TEST(test_state), TEST(test_adapted), TEST(test_frozen_part),
           TEST(test_accumulation),
           TEST(test_session_agrees), TEST(test_no_allocation_in_a_step), TEST(test_it_learns), TEST(test_refusals),
           TEST(test_schedules))
