@@ -160,12 +160,22 @@ async function openKept(name, url, { signal, spare, urls }) {
     return opened.isPage ? opened : keep(url, opened, signal)
   }
   const total = Number(response.headers.get('content-length')) || undefined
-  return { total, chunks: watch(name, goOn(first, chunks), signal) }
+  return { total, chunks: goOn(name, url, first, chunks, signal) }
 }
 
-async function* goOn(first, chunks) {
-  if (!first.done) yield first.value
-  yield* chunks
+async function* goOn(name, url, first, chunks, signal) {
+  try {
+    for (let next = first; !next.done; ) {
+      yield next.value
+      next = await answer(chunks.next())
+      throwIfCancelled(signal)
+      if (next) continue
+      await forget(url)
+      throw new VitError('io', `${name}: what the browser kept of it cannot be read to its end; it is fetched the next time`)
+    }
+  } finally {
+    chunks.return()
+  }
 }
 
 async function* cut(bytes) {

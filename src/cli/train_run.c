@@ -212,8 +212,8 @@ static int log_step(progress *p) {
 }
 
 static int log_evaluation(progress *p, double loss) {
-    vit_cli_line(stdout, "epoch %.2f  update %lld  test accuracy %.2f %%  loss %.4f", epochs_at(p, p->last.update),
-                 (long long)p->last.update, p->accuracy, loss);
+    vit_cli_line(stdout, "epoch %.2f  update %lld  %s accuracy %.2f %%  loss %.4f", epochs_at(p, p->last.update),
+                 (long long)p->last.update, p->run->test ? "test" : "held-out", p->accuracy, loss);
     if (p->scores.pictures)
         vit_cli_print_patch_scores(&p->scores);
     fflush(stdout);

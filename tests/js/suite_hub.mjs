@@ -185,12 +185,15 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
         const silent = (what, request) => `${request.url ?? request}`.includes(`silent=${what}`)
         const cache = {
           match: async (request) =>
-            silent('match', request) ? never : silent('body', request) ? new Response(new ReadableStream()) : undefined,
+            silent('match', request) ? never : silent('body', request) ? new Response(new ReadableStream()) : silent('rest', request) ? half() : undefined,
           put: async (request, response) => {
             if (!silent('put', request)) await response.blob()
             if (silent('put', request) || silent('end', request)) await never
-          }
+          },
+          delete: async () => true
         }
+        const weights = await bytesOf(FILE)
+        const half = () => new Response(new ReadableStream({ start: (controller) => controller.enqueue(weights.slice(0, weights.length >> 1)) }))
         const caches = { open: async () => cache }
         const before = Object.getOwnPropertyDescriptor(globalThis, 'caches')
         Object.defineProperty(globalThis, 'caches', { value: caches, configurable: true })
@@ -198,6 +201,7 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
           const wanted = await logitsOf(url(TIMM))
           const same = async (query) => equal(await logitsOf(url(FILE + query), { cache: true }), wanted, query)
           await Promise.all(['match', 'body', 'put', 'end'].map((what) => same(`?silent=${what}`)))
+          await rejects(load(url(FILE + '?silent=rest'), { cache: true }), 'io', 'model.safetensors', 'next time')
           caches.open = () => never
           await same('?silent=open')
         } finally {
