@@ -267,7 +267,7 @@ static int try_rates(vit_cli_training *run, const request *r) {
 /* Meanwhile no other run may begin in the folder. */
 static int choose_rate(vit_cli_training *run, const request *r) {
     char path[4096];
-    snprintf(path, sizeof path, "%s/log.jsonl", r->out);
+    snprintf(path, sizeof path, "%s/" VIT_CLI_LOG, r->out);
     FILE *log = fopen(path, "a");
     if (!log) {
         vit_cli_complain("%s: cannot be written: %s", path, strerror(errno));

@@ -231,7 +231,7 @@ static int log_evaluation(progress *p, double loss) {
 }
 
 static int complain_log(const progress *p) {
-    vit_cli_complain("%s/log.jsonl: cannot be written: %s", p->run->folder, strerror(errno));
+    vit_cli_complain("%s/" VIT_CLI_LOG ": cannot be written: %s", p->run->folder, strerror(errno));
     return VIT_CLI_FAILED;
 }
 
@@ -366,7 +366,7 @@ static int resume(progress *p, const char *state, const char *log) {
 static int is_free(const char *folder, int resume) {
     static const char begins[] = "{\"update\":";
     char log[4096], model[4096], best[4096], line[sizeof begins] = "";
-    path_in(log, sizeof log, folder, "log.jsonl");
+    path_in(log, sizeof log, folder, VIT_CLI_LOG);
     FILE *file = fopen(log, "rb");
     const size_t got = file ? fread(line, 1, sizeof begins - 1, file) : 0;
     if (file)
@@ -433,7 +433,7 @@ static int open_files(progress *p) {
     const char *folder = p->run->folder;
     path_in(state, sizeof state, folder, STATE);
     path_in(record, sizeof record, folder, VIT_CLI_RECORD);
-    path_in(log, sizeof log, folder, "log.jsonl");
+    path_in(log, sizeof log, folder, VIT_CLI_LOG);
     const int begun = access(state, F_OK) == 0;
     p->log = fopen(log, "a");
     if (!p->log)

@@ -5,6 +5,8 @@
 #include "../vit_train.h"
 #include "train_record.h"
 
+#define VIT_CLI_LOG "log.jsonl" /* of what a run's folder holds */
+
 typedef struct vit_cli_training {
     const vit_model *model;       /* where it begins; has the labels */
     const vit_dataset *data, *test; /* test: what it is evaluated on; NULL: the held-out part of data, if any */
