@@ -177,8 +177,8 @@ void vit_train_subset(uint8_t *marks, int count, int keep, uint64_t seed);
 
 /* What happens to a picture before it is trained on. */
 typedef struct vit_augment {
-    double crop_scale[2], crop_ratio[2]; /* random resized crop: share of the area, width to height; {0}: none (0) */
-    int pad;             /* else: the whole picture at its size, mirrored by so many pixels at its edges, cropped anywhere */
+    double crop_scale[2], crop_ratio[2]; /* random resized crop: share of the area, width to height; {0}: none, framed as for a test (0) */
+    int pad;             /* else: framed as for a test, mirrored by so many pixels at its edges, cropped anywhere */
     vit_filter filter;   /* of crops (bilinear) */
     float flip;          /* chance of a mirror image (0) */
     int random_ops, random_magnitude; /* RandAugment: how many operations, how strong of 0..30 (0) */

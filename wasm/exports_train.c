@@ -153,6 +153,9 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_step(engine *e, const int *labels, 
 /* The model as it is now. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_encode(engine *e, int type, engine_bytes *out) {
     const vit_save_options options = {.type = (vit_dtype)type};
-    const vit_model *model = e->training && e->training->trainer ? vit_trainer_model(e->training->trainer) : e->model;
+    vit_trainer *trainer = e->training ? e->training->trainer : NULL;
+    const vit_model *model = trainer ? vit_trainer_model(trainer) : e->model;
+    if (trainer && vit_trainer_check(trainer, &e->error) != VIT_OK)
+        return e->error.status;
     return vit_model_encode(model, &options, &out->bytes, &out->size, &e->error);
 }

@@ -43,8 +43,9 @@ static void draw_ticks(vit_cli_chart *chart, int is_x) {
     const double span = axis->most - axis->least, ten = pow(10, floor(log10(span / 7)));
     const double step = span / 7 < 1.5 * ten ? ten : span / 7 < 3.5 * ten ? 2 * ten : span / 7 < 7.5 * ten ? 5 * ten
                                                                                                          : 10 * ten;
-    for (double value = ceil(axis->least / step - 1e-9) * step; value <= axis->most + 1e-9 * span; value += step)
-        draw_tick(chart, is_x, value);
+    const double first = ceil(axis->least / step - 1e-9), last = floor(axis->most / step + 1e-9);
+    for (int i = 0; i <= (int)(last - first); i++)
+        draw_tick(chart, is_x, (first + i) * step);
 }
 
 int vit_cli_chart_open(vit_cli_chart *chart, const char *title, vit_cli_axis x, vit_cli_axis y) {

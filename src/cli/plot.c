@@ -5,6 +5,7 @@
 #include "limits.h"
 #include "options.h"
 #include "paths.h"
+#include "text_out.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ const vit_cli_command vit_cli_plot_command = {
 
 enum { LOSS, ACCURACY, TEST_LOSS, TEST_ACCURACY, SERIES };
 
-static const char *const keys[SERIES] = {"\"loss\":", "\"accuracy\":", "\"test_loss\":", "\"test_accuracy\":"};
+static const char *const keys[SERIES] = {"\"loss\"", "\"accuracy\"", "\"test_loss\"", "\"test_accuracy\""};
 static const vit_cli_color colors[] = {0x2f6fb0, 0xd1652a, 0x3d8c40, 0x8a4fa3, 0xb8872b, 0x4a4a4a};
 
 enum { COLORS = sizeof colors / sizeof *colors };
@@ -62,8 +63,12 @@ static int number_of(const char *line, const char *key, double *out) {
     char *end;
     if (!at)
         return 0;
-    *out = strtod(at + strlen(key), &end);
-    return end > at + strlen(key) && isfinite(*out);
+    at += strlen(key);
+    at += strspn(at, " \t");
+    if (*at++ != ':')
+        return 0;
+    *out = strtod(at, &end);
+    return end > at && fabs(*out) <= 1e300; /* ranges of them are numbers too */
 }
 
 static int read_log(const char *path, curve curves[SERIES]) {
@@ -77,7 +82,7 @@ static int read_log(const char *path, curve curves[SERIES]) {
     while (fgets(line, sizeof line, file)) {
         double epoch, value;
         int found = 0;
-        if (number_of(line, "\"epoch\":", &epoch))
+        if (number_of(line, "\"epoch\"", &epoch))
             for (int s = 0; s < SERIES; s++)
                 if (number_of(line, keys[s], &value)) {
                     found = 1;
@@ -138,13 +143,21 @@ static void draw_text(sheet *s, double x, double y, double anchor, int large, co
     }
     fprintf(s->svg, "<text x=\"%.1f\" y=\"%.1f\"%s%s>", x, y, large ? " font-size=\"18\"" : "",
             anchor > 0.5 ? " text-anchor=\"end\"" : anchor > 0 ? " text-anchor=\"middle\"" : "");
-    for (const char *c = text; *c; c++)
-        switch (*c) {
+    for (int length; *text; text += length ? length : 1) {
+        length = vit_cli_utf8((const unsigned char *)text);
+        switch (*text) {
         case '&': fputs("&amp;", s->svg); break;
         case '<': fputs("&lt;", s->svg); break;
         case '>': fputs("&gt;", s->svg); break;
-        default: fputc((unsigned char)*c < 32 ? ' ' : *c, s->svg);
+        default:
+            if (length == 0 || strncmp(text, "\xef\xbf\xbe", 3) == 0 || strncmp(text, "\xef\xbf\xbf", 3) == 0) /* no XML has those */
+                fputc('?', s->svg);
+            else if (length == 1 && (*text < 32 || *text == 127))
+                fputc(' ', s->svg);
+            else
+                fwrite(text, 1, (size_t)length, s->svg);
         }
+    }
     fputs("</text>\n", s->svg);
 }
 
@@ -152,12 +165,15 @@ static void draw_frame(sheet *s, const panel *p, const char *label) {
     char text[32];
     const double step_y = step_of(p->most - p->least), step_x = step_of(p->x_most), right = p->left + p->width,
                  foot = p->top + p->height;
-    for (double y = ceil(p->least / step_y) * step_y; y <= p->most + step_y * 1e-9; y += step_y) {
+    const double first = ceil(p->least / step_y), last = floor(p->most / step_y + 1e-9);
+    for (int i = 0; i <= (int)(last - first); i++) {
+        const double y = (first + i) * step_y;
         draw_line(s, p->left, place_y(p, y), right, place_y(p, y), 1, 0xdddddd);
         snprintf(text, sizeof text, "%.6g", fabs(y) < step_y * 1e-9 ? 0 : y);
         draw_text(s, p->left - 8, place_y(p, y) + 4, 1, 0, text);
     }
-    for (double x = 0; x <= p->x_most * (1 + 1e-9); x += step_x) {
+    for (int i = 0; i <= (int)(p->x_most / step_x + 1e-9); i++) {
+        const double x = i * step_x;
         draw_line(s, place_x(p, x), p->top, place_x(p, x), foot, 1, 0xeeeeee);
         snprintf(text, sizeof text, "%.6g", x);
         draw_text(s, place_x(p, x), foot + 18, 0.5, 0, text);
@@ -207,7 +223,7 @@ static void draw(sheet *s, const char *title, curve (*runs)[SERIES], char **name
         widen(&accuracy, &runs[i][ACCURACY]);
         widen(&accuracy, &runs[i][TEST_ACCURACY]);
     }
-    loss.least = fmin(loss.least, loss.most - 1e-6);
+    loss.least = fmin(loss.least, loss.most - fmax(1e-6, 1e-6 * fabs(loss.most)));
     loss.x_most = accuracy.x_most = fmax(fmax(loss.x_most, accuracy.x_most), 1e-6);
     draw_text(s, 70, 32, 0, 1, title);
     draw_frame(s, &loss, "loss");

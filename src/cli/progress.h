@@ -15,6 +15,9 @@ void vit_cli_progress_show(vit_cli_progress *progress, double done, double total
 /* Takes the bar away: before other text is written, and at the end. */
 void vit_cli_progress_hide(vit_cli_progress *progress);
 
+/* Draws a bar, as far as the terminal has room for it, and the text beside it on a line of their own, which "\r\033[K" takes away. */
+void vit_cli_bar(double part, const char *text);
+
 /* Seconds of a clock that only goes forward. */
 double vit_cli_seconds(void);
 

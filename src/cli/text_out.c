@@ -31,3 +31,19 @@ void vit_cli_line(FILE *out, const char *format, ...) {
     vit_cli_line_list(out, format, arguments);
     va_end(arguments);
 }
+
+int vit_cli_utf8(const unsigned char *text) {
+    if (text[0] < 0x80)
+        return 1;
+    int length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+    if (text[0] < 0xc2 || text[0] > 0xf4)
+        return 0;
+    for (int i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    unsigned pair = (unsigned)text[0] << 8 | text[1];
+    if ((pair >= 0xe000 && pair < 0xe0a0) || (pair >= 0xeda0 && pair < 0xee00) || (pair >= 0xf000 && pair < 0xf090) ||
+        pair >= 0xf490)
+        return 0;
+    return length;
+}

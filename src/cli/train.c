@@ -31,9 +31,8 @@ const vit_cli_command vit_cli_train_command = {
                 "  vit train --arch vit_tiny_patch16_224 --size 64 --patch 8 --epochs 50 --out run photos/\n"
                 "  vit train --recipe cifar10-vit --val cifar10/test --out run --resume cifar10/train\n"
                 "  vit train --size 64 --patch 8 --out run shards/train-*.tar\n"
-                "  vit train --recipe paper-imagenet --show photos/\n"
+                "  vit train --recipe paper-imagenet --show\n"
                 "  vit plot run/log.jsonl --out run.svg\n",
-    .least = 1,
     .most = -1,
 };
 
@@ -46,7 +45,6 @@ const vit_cli_command vit_cli_finetune_command = {
     .examples = "  vit finetune --model vit_tiny/ --val cifar10/test --epochs 3 --out run cifar10/train\n"
                 "  vit finetune --model vit_tiny/ --freeze patch_embed,blocks,norm,pos,cls --out run photos/\n"
                 "  vit finetune --model vit_tiny/ --lr 0.003,0.01,0.03 --holdout 0.02 --out run photos/\n",
-    .least = 1,
     .most = -1,
 };
 
@@ -62,7 +60,6 @@ const vit_cli_command vit_cli_pretrain_command = {
     .examples = "  vit pretrain --recipe tiny-imagenet --val tiny/val --out run tiny/train\n"
                 "  vit masked --model run/best.gguf --out filled.png photo.jpg\n"
                 "  vit finetune --model run/best.gguf --val cifar10/test --out tuned cifar10/train\n",
-    .least = 1,
     .most = -1,
 };
 
@@ -184,6 +181,8 @@ static void introduce(const request *r, const material *m) {
                          r->command == &vit_cli_pretrain_command ? "" : " in a folder that names a class", first);
     if (r->subset > vit_dataset_count(m->data))
         vit_cli_complain("--subset %d: there are %d pictures", r->subset, vit_dataset_count(m->data));
+    if (c->classes == 1)
+        vit_cli_complain("the pictures are of one class: there is nothing to tell it from");
     if (c->classes)
         snprintf(classes, sizeof classes, ", %d classes", c->classes);
     vit_cli_line(stderr, "vit: %s, %lld parameters, %dx%d pixels%s", c->architecture,
@@ -206,8 +205,8 @@ static void introduce_run(const request *r, const material *m, int pictures, con
     char memory[32] = ""; /* of what cannot be trained nothing is known; the trainer says why */
     if (bytes)
         snprintf(memory, sizeof memory, ", %.0f MB", (double)bytes * 1e-6);
-    vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %d pictures%s", pictures,
-                 (long long)t->options.updates, t->options.batch * t->options.accumulate, memory);
+    vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %lld pictures%s", pictures,
+                 (long long)t->options.updates, (long long)t->options.batch * t->options.accumulate, memory);
     if (t->options.polyak < r->settings.average)
         vit_cli_complain("--average %g is too long for so few updates: %.4g is taken", r->settings.average, t->options.polyak);
     if (t->options.warmup >= t->options.updates && t->options.warmup > 0)
@@ -455,6 +454,8 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         vit_cli_record_write(stdout, &r->record);
         return VIT_CLI_OK;
     }
+    if (!count)
+        return vit_cli_usage(r->command, "expected DATA, the pictures");
     if (!r->out)
         return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
     material m = {0};

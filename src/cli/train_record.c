@@ -9,7 +9,7 @@
 
 /* These may change from one part of a run to the next. */
 static const char *const harmless[] = {"recipe", "out", "resume", "show", "eval-epochs", "save-minutes",
-                                       "recompute", "loaders", "threads", "kernels", "model"};
+                                       "recompute", "loaders", "threads", "kernels"};
 
 /* An option's value in words, NULL where there is none; text: room for those that are numbers. */
 static const char *words_of(const vit_cli_option *option, char *text, size_t size) {
@@ -24,7 +24,7 @@ static const char *words_of(const vit_cli_option *option, char *text, size_t siz
         snprintf(text, size, "%d", *integers);
         return *integers >= option->min ? text : NULL; /* less: not said */
     case VIT_CLI_NUMBER:
-        snprintf(text, size, "%.9g", *(const double *)option->value);
+        snprintf(text, size, "%.7g", *(const double *)option->value);
         return text;
     case VIT_CLI_SIZE:
         snprintf(text, size, "%dx%d", integers[0], integers[1]);

@@ -44,12 +44,13 @@ typedef struct progress {
     double before;                /* that a run which goes on had taken already */
     double line_began;            /* when training went on after the last line of the log, and from which update */
     int64_t line_update;
-    int64_t first;                /* update that this process began with */
+    int64_t first, batches;       /* update that this process began with, batches it has made */
     double best, accuracy;        /* percent; -1: none yet */
     int is_due;                   /* an evaluation that was interrupted */
     int has_diverged;
     vit_cli_patch_scores scores;  /* of a model that predicts patches, its last evaluation */
     sums now, settled;            /* settled: as of the last update */
+    uint8_t *named;               /* of the pictures to test on: those that could not be read */
     int64_t bad;
     int shown;
     vit_train_result last;
@@ -59,9 +60,9 @@ static int path_in(char *out, size_t size, const char *folder, const char *name)
     return snprintf(out, size, "%s/%s", folder, name) < (int)size;
 }
 
-static double epochs_at(const progress *p, int64_t update) {
+static double epochs_at(const progress *p, double update) {
     const vit_train_options *o = &p->run->options;
-    return (double)update * o->batch * o->accumulate / p->images;
+    return update * o->batch * o->accumulate / p->images;
 }
 
 /* ---- The bar ---- */
@@ -76,19 +77,18 @@ static void show(progress *p) {
     static double drawn;
     const vit_train_options *o = &p->run->options;
     const double now = vit_cli_seconds();
-    enum { BAR = 24 };
+    char text[160];
     if (!isatty(STDERR_FILENO) || now < drawn + 0.1)
         return;
     drawn = now;
-    const int64_t update = p->last.update, done = update - p->first;
-    const double rate = (double)done * o->batch * o->accumulate / (now - p->began);
-    const double left = done ? (now - p->began) / (double)done * (double)(o->updates - update) : 0;
-    const int filled = (int)(BAR * update / o->updates), seen = p->now.seen > 0;
-    fprintf(stderr, "\r\033[K[%.*s%*s] epoch %.2f of %.4g  loss %.3f  %.1f %%  %.0f images/s  %d:%02d:%02d left", filled,
-            "========================", BAR - filled, "", epochs_at(p, update), epochs_at(p, o->updates),
-            p->now.batches ? p->now.loss / p->now.batches : p->last.loss, seen ? 100.0 * (double)p->now.correct / (double)p->now.seen : 0,
-            rate, (int)(left / 3600), (int)(left / 60) % 60, (int)left % 60);
-    fflush(stderr);
+    const double updates = (double)p->first + (double)p->batches / o->accumulate;
+    const double rate = (double)p->batches * o->batch / (now - p->began);
+    const double left = (now - p->began) / (double)p->batches * ((double)o->updates - updates) * o->accumulate;
+    snprintf(text, sizeof text, "epoch %.2f of %.4g  loss %.3f  %.1f %%  %.0f images/s  %d:%02d:%02d left", epochs_at(p, updates),
+             epochs_at(p, (double)o->updates), p->now.batches ? p->now.loss / p->now.batches : p->last.loss,
+             p->now.seen ? 100.0 * (double)p->now.correct / (double)p->now.seen : 0, rate, (int)(left / 3600),
+             (int)(left / 60) % 60, (int)left % 60);
+    vit_cli_bar(updates / (double)o->updates, text);
     p->shown = 1;
 }
 
@@ -115,11 +115,84 @@ static double evaluate_patches(progress *p, const vit_model *model, double *loss
     return p->scores.pictures && !vit_cli_interrupted ? p->scores.of[VIT_CLI_BY_MODEL].accuracy : -1;
 }
 
+/* A picture into its place in a batch; where it cannot be read, 0, and a complaint the first time. */
+static int take_picture(progress *p, const vit_dataset *data, int index, float *input, vit_cli_progress *bar) {
+    const vit_config *c = vit_model_config(vit_trainer_model(p->trainer));
+    vit_image image;
+    vit_error error;
+    vit_status status = vit_dataset_picture(data, index, &image, &error);
+    if (status == VIT_OK) {
+        status = vit_image_preprocess(&image, &c->preprocess, c->image_height, c->image_width, input, vit_cli_options(), &error);
+        vit_image_close(&image);
+    }
+    if (status != VIT_OK && !p->named[index]) {
+        vit_cli_progress_hide(bar);
+        vit_cli_complain("%s", error.text);
+    }
+    p->named[index] |= status != VIT_OK;
+    return status == VIT_OK;
+}
+
+/* The run's loss of one picture, without what softens its labels. room: [classes] */
+static double loss_of(const progress *p, const float *logits, int classes, int class, float *room) {
+    double sum = 0;
+    if (p->run->options.loss == VIT_LOSS_SOFTMAX) {
+        vit_softmax(logits, classes, room);
+        return -log((double)room[class] + 1e-30);
+    }
+    for (int i = 0; i < classes; i++) {
+        const double x = i == class ? -(double)logits[i] : (double)logits[i];
+        sum += fmax(x, 0) + log1p(exp(-fabs(x)));
+    }
+    return sum;
+}
+
+typedef struct tested {
+    int pictures, right;
+    double loss; /* the sum of theirs */
+} tested;
+
+/* All pictures to test on; 0 and a complaint where the network fails. room: [classes] */
+static int test_all(progress *p, vit_session *session, float *room, tested *out) {
+    const vit_cli_training *run = p->run;
+    const vit_dataset *data = run->test ? run->test : run->data;
+    const int all = vit_dataset_count(data), classes = vit_model_config(run->model)->classes;
+    int class_of[TEST_BATCH], filled = 0, tests = 0, seen = 0;
+    vit_error error;
+    for (int i = 0; i < all; i++)
+        tests += run->test || run->held_out[i] == 1;
+    vit_cli_progress bar = vit_cli_progress_start(tests, "pictures to test on");
+    for (int i = 0; i < all && !vit_cli_interrupted; i++) {
+        if (run->test || run->held_out[i] == 1) {
+            if (take_picture(p, data, i, vit_session_input(session, filled), &bar))
+                class_of[filled++] = vit_dataset_class(data, i);
+            vit_cli_progress_show(&bar, ++seen, tests);
+        }
+        if (filled < TEST_BATCH && (i + 1 < all || !filled))
+            continue;
+        if (vit_session_run(session, &error) != VIT_OK) {
+            vit_cli_progress_hide(&bar);
+            vit_cli_complain("%s", error.text);
+            return 0;
+        }
+        for (int j = 0; j < filled; j++) {
+            vit_score top;
+            const float *logits = vit_session_logits(session, j);
+            vit_top_classes(logits, classes, 1, &top);
+            out->right += top.index == class_of[j];
+            out->loss += loss_of(p, logits, classes, class_of[j], room);
+        }
+        out->pictures += filled;
+        filled = 0;
+    }
+    vit_cli_progress_hide(&bar);
+    return 1;
+}
+
 /* Percent of the pictures that are right, by the network as it would be saved; NAN where none can be read, -1 and a complaint
  * where it fails. */
 static double evaluate(progress *p, double *loss) {
     const vit_cli_training *run = p->run;
-    const vit_dataset *data = run->test ? run->test : run->data;
     const vit_model *average = vit_trainer_average(p->trainer);
     const vit_config *c = vit_model_config(vit_trainer_model(p->trainer));
     if (c->decoder.kind != VIT_DECODER_NONE)
@@ -127,62 +200,22 @@ static double evaluate(progress *p, double *loss) {
     const vit_session_options options = {.batch = TEST_BATCH, .threads = run->options.threads,
                                          .kernels = run->options.kernels};
     vit_model *model = NULL;
-    vit_session *session;
-    vit_error error;
-    int classes[TEST_BATCH], filled = 0, right = 0, count = 0;
-    double sum = 0;
-    float *probabilities = malloc((size_t)c->classes * sizeof *probabilities);
-    if (!probabilities || vit_trainer_snapshot(&model, p->trainer, &error) != VIT_OK ||
-        vit_session_open(&session, model, &options, &error) != VIT_OK) {
-        vit_cli_complain("%s", probabilities ? error.text : "out of memory");
-        vit_model_close(model);
-        free(probabilities);
-        return -1;
-    }
-    const int all = vit_dataset_count(data);
-    int is_good = 1;
-    for (int i = 0; i < all && !vit_cli_interrupted; i++) {
-        vit_image image;
-        if (run->test || run->held_out[i] == 1) {
-            vit_status status = vit_dataset_picture(data, i, &image, &error);
-            if (status == VIT_OK) {
-                status = vit_image_preprocess(&image, &c->preprocess, c->image_height, c->image_width,
-                                              vit_session_input(session, filled), vit_cli_options(), &error);
-                vit_image_close(&image);
-            }
-            if (status == VIT_OK) {
-                classes[filled++] = vit_dataset_class(data, i);
-            } else {
-                hide(p);
-                vit_cli_complain("%s", error.text);
-            }
-        }
-        if (filled < TEST_BATCH && (i + 1 < all || !filled))
-            continue;
-        is_good = vit_session_run(session, &error) == VIT_OK;
-        if (!is_good) {
-            hide(p);
-            vit_cli_complain("%s", error.text);
-            break;
-        }
-        for (int j = 0; j < filled; j++) {
-            vit_score top;
-            const float *logits = vit_session_logits(session, j);
-            vit_top_classes(logits, c->classes, 1, &top);
-            vit_softmax(logits, c->classes, probabilities);
-            sum -= log((double)probabilities[classes[j]] + 1e-30);
-            right += top.index == classes[j];
-        }
-        count += filled;
-        filled = 0;
-    }
+    vit_session *session = NULL;
+    vit_error error = {.text = "out of memory"};
+    tested sums = {0};
+    float *room = malloc((size_t)c->classes * sizeof *room);
+    const int is_open = room && vit_trainer_snapshot(&model, p->trainer, &error) == VIT_OK &&
+                        vit_session_open(&session, model, &options, &error) == VIT_OK;
+    if (!is_open)
+        vit_cli_complain("%s", error.text);
+    const int is_good = is_open && test_all(p, session, room, &sums);
     vit_session_close(session);
     vit_model_close(model);
-    free(probabilities);
-    *loss = count ? sum / count : 0;
-    if (is_good && !isfinite(sum))
+    free(room);
+    *loss = sums.pictures ? sums.loss / sums.pictures : 0;
+    if (is_good && !isfinite(sums.loss))
         return diverged(p);
-    return !is_good || vit_cli_interrupted ? -1 : count ? 100.0 * right / count : (double)NAN;
+    return !is_good || vit_cli_interrupted ? -1 : sums.pictures ? 100.0 * sums.right / sums.pictures : (double)NAN;
 }
 
 /* ---- Files ---- */
@@ -230,8 +263,15 @@ static int log_evaluation(progress *p, double loss) {
     return fflush(p->log) == 0;
 }
 
+/* What a complaint says of the state that was there before. */
+static const char *kept(const progress *p) {
+    char path[4096];
+    path_in(path, sizeof path, p->run->folder, STATE);
+    return access(path, F_OK) == 0 ? "; the last checkpoint is kept" : "";
+}
+
 static int complain_log(const progress *p) {
-    vit_cli_complain("%s/" VIT_CLI_LOG ": cannot be written: %s", p->run->folder, strerror(errno));
+    vit_cli_complain("%s/" VIT_CLI_LOG ": cannot be written: %s%s", p->run->folder, strerror(errno), kept(p));
     return VIT_CLI_FAILED;
 }
 
@@ -249,10 +289,12 @@ static int64_t settings_of(const vit_cli_training *run) {
         (double)a->mixup, (double)a->cutmix,
     };
     const vit_config *c = vit_model_config(run->model);
+    const vit_preprocess *r = &c->preprocess;
     const double network[] = {
         c->heads, c->pool, c->class_token, c->pos_kind, c->pos_placement, c->pos_class, c->patch_height, c->patch_width,
         c->image_height, c->image_width, (double)c->norm_eps, c->activation, c->resnet.norm_groups, c->resnet.root_size,
-        c->resnet.root_stride, c->decoder.kind,
+        c->resnet.root_stride, c->decoder.kind, (double)r->mean[0], (double)r->mean[1], (double)r->mean[2],
+        (double)r->std[0], (double)r->std[1], (double)r->std[2], r->filter, r->crop, r->crop_pct,
     };
     uint64_t hash = vit_hash(vit_hash(VIT_HASH_BEGIN, values, sizeof values), network, sizeof network);
     hash = vit_hash(hash, o->freeze ? o->freeze : "", o->freeze ? strlen(o->freeze) : 0);
@@ -279,10 +321,11 @@ static int save_model(progress *p, const char *name) {
     vit_error error;
     const vit_model *average = vit_trainer_average(p->trainer);
     const vit_save_options options = {.type = VIT_F32};
-    if (path_in(path, sizeof path, p->run->folder, name) &&
-        vit_model_save(average ? average : vit_trainer_model(p->trainer), path, &options, &error) == VIT_OK)
+    path_in(path, sizeof path, p->run->folder, name);
+    if (vit_model_save(average ? average : vit_trainer_model(p->trainer), path, &options, &error) == VIT_OK)
         return VIT_CLI_OK;
-    return vit_cli_failed(&error);
+    vit_cli_complain("%s%s", error.text, kept(p));
+    return VIT_CLI_FAILED;
 }
 
 /* State and model, each whole or not at all: the state that was there stays until the new one is. */
@@ -297,17 +340,35 @@ static int save(progress *p) {
         diverged(p);
         return VIT_CLI_FAILED;
     }
+    fsync(fileno(p->log)); /* whose length the state says */
     p->saved = vit_cli_seconds();
     describe(p, note);
     path_in(path, sizeof path, p->run->folder, STATE);
     if (vit_trainer_save(p->trainer, path, note, &error) != VIT_OK) {
-        vit_cli_complain("%s%s", error.text, access(path, F_OK) == 0 ? "; the last checkpoint is kept" : "");
+        vit_cli_complain("%s%s", error.text, kept(p));
         return VIT_CLI_FAILED;
     }
     return save_model(p, MODEL);
 }
 
+/* Bytes of a log up to the end of its last whole line. */
+static int64_t whole_lines(const char *log) {
+    int64_t whole = 0, at = 0;
+    FILE *file = fopen(log, "rb");
+    for (int c; file && (c = getc(file)) != EOF;)
+        whole = ++at * (c == '\n') + whole * (c != '\n');
+    if (file)
+        fclose(file);
+    return whole;
+}
+
 static int cut_log(progress *p, const char *log, int64_t bytes) {
+    const int64_t there = vit_cli_file_size(log);
+    if (there < bytes) {
+        vit_cli_complain("%s: %lld of the %lld bytes are there that the run had written: the rest of its curve is lost", log,
+                         (long long)there, (long long)bytes);
+        bytes = whole_lines(log);
+    }
     return truncate(log, (off_t)bytes) != 0 || fseek(p->log, 0, SEEK_END) != 0 ? complain_log(p) : VIT_CLI_OK;
 }
 
@@ -511,12 +572,13 @@ static int batch(progress *p) {
     p->now.batches++;
     p->now.correct += p->last.correct;
     p->now.seen += p->last.predictions;
+    p->batches++;
+    show(p);
     if (!p->last.updated)
         return VIT_CLI_OK;
     p->settled = p->now;
-    show(p);
     const int64_t update = p->last.update;
-    if (update % 50 == 0 && !log_step(p))
+    if (update % (run->options.accumulate < 50 ? 50 / run->options.accumulate : 1) == 0 && !log_step(p))
         return complain_log(p);
     const double every = run->evaluate_epochs;
     const int at_end = update >= run->options.updates;
@@ -573,27 +635,39 @@ static int pictures_of(const vit_cli_training *run) {
     return count;
 }
 
+static int go_on(progress *p) {
+    vit_cli_catch_interrupts();
+    int status = open_files(p);
+    p->first = p->last.update = vit_trainer_updates(p->trainer);
+    p->began = vit_cli_seconds();
+    const int is_over = p->first >= p->run->options.updates;
+    if (status == VIT_CLI_OK && p->is_due) { /* it was interrupted */
+        status = evaluate_and_note(p);
+        if (status == VIT_CLI_OK)
+            status = vit_cli_interrupted ? stopped(p) : save(p);
+    }
+    if (status == VIT_CLI_OK)
+        status = is_over ? save_model(p, MODEL) : run_batches(p); /* it may have ended before that */
+    if (p->log && fclose(p->log) != 0 && status == VIT_CLI_OK)
+        status = complain_log(p);
+    return status;
+}
+
 int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {
     progress p = {.run = run, .best = -1, .accuracy = -1, .images = pictures_of(run)};
     vit_error error;
+    int status = VIT_CLI_FAILED;
     *accuracy = -1;
-    if (vit_trainer_open(&p.trainer, run->model, &run->options, &error) != VIT_OK)
-        return vit_cli_failed(&error);
-    vit_cli_catch_interrupts();
-    int status = open_files(&p);
-    p.first = p.last.update = vit_trainer_updates(p.trainer);
-    p.began = vit_cli_seconds();
-    const int is_over = p.first >= run->options.updates;
-    if (status == VIT_CLI_OK && p.is_due) { /* it was interrupted */
-        status = evaluate_and_note(&p);
-        if (status == VIT_CLI_OK)
-            status = vit_cli_interrupted ? stopped(&p) : save(&p);
+    p.named = calloc((size_t)vit_dataset_count(run->test ? run->test : run->data), 1);
+    if (!p.named) {
+        vit_cli_complain("out of memory for the names of pictures to test on");
+    } else if (vit_trainer_open(&p.trainer, run->model, &run->options, &error) != VIT_OK) {
+        vit_cli_failed(&error);
+    } else {
+        status = go_on(&p);
+        *accuracy = p.has_diverged ? (double)NAN : p.accuracy;
     }
-    if (status == VIT_CLI_OK)
-        status = is_over ? save_model(&p, MODEL) : run_batches(&p); /* it may have ended before that */
-    if (p.log && fclose(p.log) != 0 && status == VIT_CLI_OK)
-        status = complain_log(&p);
     vit_trainer_close(p.trainer);
-    *accuracy = p.has_diverged ? (double)NAN : p.accuracy;
+    free(p.named);
     return p.has_diverged && run->is_trial ? VIT_CLI_OK : status;
 }

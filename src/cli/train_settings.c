@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ADAMW, ADAM, SGD, ADAM_L2 };
@@ -69,7 +70,7 @@ static const struct {
     double rate, epochs;
 } jft[] = {
     {"vit_large_patch32", 6e-4, 7}, {"vit_large_patch16", 4e-4, 7}, {"vit_huge_patch14", 3e-4, 14}, {"bit_r50", 1e-3, 7},
-    {"bit_r101", 8e-4, 7}, {"bit_r152", 6e-4, 7}, {"r50_vit_l_32", 2e-4, 7}, {"r50_vit_l_16", 4e-4, 7},
+    {"bit_r101", 8e-4, 7}, {"bit_r152", 6e-4, 7}, {"resnetv2_50", 1e-3, 7}, {"resnetv2_101", 8e-4, 7}, {"resnetv2_152", 6e-4, 7}, {"r50_vit_l_32", 2e-4, 7}, {"r50_vit_l_16", 4e-4, 7},
     {"vit_large_r50_s32", 2e-4, 7},
 };
 
@@ -98,6 +99,31 @@ static void forget_network(vit_cli_settings *s) {
     s->units_text = NULL;
 }
 
+/* Two options that say the same in other words: what a recipe says gives way. 0 and a complaint where both are there. */
+static int say_once(vit_cli_settings *s, int argc, char **argv) {
+    const char *const pairs[][2] = {{"--epochs", "--steps"}, {"--warmup-epochs", "--warmup"}, {"--crop", "--pad"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        const char *one = value_of(argc, argv, pairs[i][0]), *other = value_of(argc, argv, pairs[i][1]);
+        if (one && other && strtod(one, NULL) != 0 && strtod(other, NULL) != 0) {
+            vit_cli_complain("%s and %s say the same in other words: one of them", pairs[i][0], pairs[i][1]);
+            return 0;
+        }
+    }
+    if (value_of(argc, argv, "--epochs"))
+        s->steps = 0;
+    if (value_of(argc, argv, "--steps"))
+        s->epochs = 0;
+    if (value_of(argc, argv, "--warmup-epochs"))
+        s->warmup = 0;
+    if (value_of(argc, argv, "--warmup"))
+        s->warmup_epochs = 0;
+    if (value_of(argc, argv, "--crop"))
+        s->pad = 0;
+    if (value_of(argc, argv, "--pad"))
+        s->crop = 0;
+    return 1;
+}
+
 int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv) {
     const char *given = value_of(argc, argv, "--recipe"), *name = given ? given : "plain";
     for (int i = 0; i < RECIPES; i++)
@@ -114,15 +140,7 @@ int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc,
                     out->rate = jft[j].rate;
                     out->epochs = jft[j].epochs;
                 }
-            if (value_of(argc, argv, "--epochs")) /* what a recipe says in other words gives way */
-                out->steps = 0;
-            if (value_of(argc, argv, "--warmup-epochs"))
-                out->warmup = 0;
-            if (value_of(argc, argv, "--warmup"))
-                out->warmup_epochs = 0;
-            if (value_of(argc, argv, "--crop"))
-                out->pad = 0;
-            return 1;
+            return say_once(out, argc, argv);
         }
     vit_cli_complain("%s: no recipe '%s'; there are:", command, name);
     for (int i = 0; i < RECIPES; i++)

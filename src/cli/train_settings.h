@@ -56,7 +56,8 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"norm-groups", "N", VIT_CLI_INT, &(s).norm_groups, 1, 65536,                                                      \
      "the same: groups of channels that are normalised"},                                                              \
     {"units", "N[,N...]", VIT_CLI_TEXT, &(s).units_text, 0, 0, "the same: residual units of up to 4 stages"},          \
-    {"hidden-head", "N", VIT_CLI_INT, &(s).hidden_head, 1, 65536, "a head with a hidden layer of tanh, as the paper pre-trains"}, \
+    {"hidden-head", "N", VIT_CLI_INT, &(s).hidden_head, VIT_CLI_LIKE_NETWORK, 65536,                                  \
+     "a head with a hidden layer of tanh, as the paper pre-trains; -1: as wide as tokens are"},                        \
     {"pool", "network|cls|mean", VIT_CLI_CHOICE, &(s).pool, 0, 0, "a class token, or the mean of the patches"},        \
     {"pos", "network|none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &(s).pos, 0, 0, "position embeddings"},            \
     {"placement", "network|input|layers|shared", VIT_CLI_CHOICE, &(s).placement, 0, 0,                                 \
@@ -71,6 +72,7 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"optimizer", "adamw|adam|sgd|adam-l2", VIT_CLI_CHOICE, &(s).optimizer, 0, 0,                                     \
      "weight decay is, with adamw: taken times the rate;\nadam: times the schedule alone, as in the paper's code;\n"      \
      "sgd, adam-l2: added to the gradient"},                                                                          \
+    {"momentum", "f32|bf16", VIT_CLI_CHOICE, &(s).bf16_momentum, 0, 0, "as what sgd keeps its own"},                   \
     {"final-lr", "R", VIT_CLI_NUMBER, &(s).final_rate, 0, 1e3, "where the rate ends"},                                 \
     {"schedule", "constant|linear|cosine", VIT_CLI_CHOICE, &(s).schedule, 0, 0, "of the rate, after warm-up"},         \
     {"warmup", "N", VIT_CLI_INT, &(s).warmup, 0, 2e9, "updates while the rate rises from 0"},                          \

@@ -54,4 +54,9 @@ typedef struct vit_placement {
 vit_status vit_place(vit_placement *out, int width, int height, const vit_preprocess *rules, int out_height,
                      int out_width, vit_error *error);
 
+/* A picture as preprocessing places it, before it is normalised: out [height,width,3]. VIT_FILTER_TF_BILINEAR, which has no
+ * 8-bit steps, counts as VIT_FILTER_BILINEAR. */
+vit_status vit_frame_u8(const vit_image *image, const vit_preprocess *rules, int height, int width, uint8_t *out,
+                        const vit_allocator *allocator, vit_error *error);
+
 #endif

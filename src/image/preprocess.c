@@ -93,20 +93,29 @@ vit_status vit_place(vit_placement *out, int width, int height, const vit_prepro
 
 /* ---- All of it ---- */
 
-static vit_status preprocess_u8(const vit_image *image, const vit_preprocess *rules, const vit_placement *place,
-                                int height, int width, float *out, const vit_allocator *allocator, vit_error *error) {
-    size_t count = (size_t)width * (size_t)height;
-    uint8_t *pixels, fill[3] = {0, 0, 0};
-    VIT_TRY(vit_alloc_for((void **)&pixels, allocator, vit_size_mul(count, 3), "the resized picture", error));
+vit_status vit_frame_u8(const vit_image *image, const vit_preprocess *rules, int height, int width, uint8_t *out,
+                        const vit_allocator *allocator, vit_error *error) {
+    const vit_filter filter = rules->filter == VIT_FILTER_TF_BILINEAR ? VIT_FILTER_BILINEAR : rules->filter;
+    uint8_t fill[3] = {0, 0, 0};
+    vit_placement place;
+    VIT_TRY(vit_place(&place, image->width, image->height, rules, height, width, error));
     if (rules->crop == VIT_CROP_BORDER)
         for (int c = 0; c < 3; c++) {
             double value = rint(255 * (double)rules->mean[c]);
             fill[c] = value < 0 ? 0 : value > 255 ? 255 : (uint8_t)value;
         }
-    fill_pixels(pixels, count, fill);
-    uint8_t *begin = pixels + 3 * ((size_t)place->out_top * (size_t)width + (size_t)place->out_left);
-    vit_status status = vit_resize_u8_window(image->rgb, image->width, image->height, rules->filter, &place->window,
-                                             begin, 3 * (size_t)width, allocator, error);
+    fill_pixels(out, (size_t)width * (size_t)height, fill);
+    uint8_t *begin = out + 3 * ((size_t)place.out_top * (size_t)width + (size_t)place.out_left);
+    return vit_resize_u8_window(image->rgb, image->width, image->height, filter, &place.window, begin, 3 * (size_t)width,
+                                allocator, error);
+}
+
+static vit_status preprocess_u8(const vit_image *image, const vit_preprocess *rules, int height, int width, float *out,
+                                const vit_allocator *allocator, vit_error *error) {
+    size_t count = (size_t)width * (size_t)height;
+    uint8_t *pixels;
+    VIT_TRY(vit_alloc_for((void **)&pixels, allocator, vit_size_mul(count, 3), "the resized picture", error));
+    vit_status status = vit_frame_u8(image, rules, height, width, pixels, allocator, error);
     if (status == VIT_OK)
         vit_normalize_u8(pixels, count, rules->mean, rules->std, out);
     vit_release(allocator, pixels);
@@ -133,10 +142,10 @@ vit_status vit_image_preprocess(const vit_image *image, const vit_preprocess *ru
         options = &defaults;
     if (!image || !image->rgb)
         return vit_fail(error, VIT_ERR_ARGUMENT, "preprocess: the image is empty");
+    if (rules->filter != VIT_FILTER_TF_BILINEAR)
+        return preprocess_u8(image, rules, height, width, out, &options->allocator, error);
     vit_placement place;
     VIT_TRY(vit_place(&place, image->width, image->height, rules, height, width, error));
-    if (rules->filter != VIT_FILTER_TF_BILINEAR)
-        return preprocess_u8(image, rules, &place, height, width, out, &options->allocator, error);
     preprocess_tf(image, rules, &place, height, width, out);
     return VIT_OK;
 }

@@ -165,9 +165,10 @@ vit_status vit_augment_picture(const vit_feed_options *o, const vit_image *image
     } else {
         uint8_t *pixels;
         VIT_TRY(vit_alloc_for((void **)&pixels, &options->allocator, 2 * bytes, "a picture", error));
-        const box whole = {0, 0, image->width, image->height};
-        const box part = a->crop_scale[1] > 0 ? choose_crop(a, image->width, image->height, &dice) : whole;
-        status = resize_part(image, part, a->filter, o->height, o->width, pixels, options, error);
+        status = a->crop_scale[1] > 0
+            ? resize_part(image, choose_crop(a, image->width, image->height, &dice), a->filter, o->height, o->width, pixels,
+                          options, error)
+            : vit_frame_u8(image, &o->preprocess, o->height, o->width, pixels, &options->allocator, error);
         if (status == VIT_OK) {
             operate(a, pixels, o->height, o->width, &dice, pixels + bytes);
             vit_normalize_u8(pixels, bytes / 3, o->preprocess.mean, o->preprocess.std, out);

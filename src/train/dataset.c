@@ -265,7 +265,7 @@ static vit_status name_by_folders(vit_dataset *d, const char *path, int first, v
         }
         if (!length && !d->unlabelled)
             return vit_fail(error, VIT_ERR_FORMAT,
-                            "%.200s: %.200s lies in no folder that names its class, and has no .cls", path, picture);
+                            "%.200s: %.200s lies in no folder that names its class, and no .cls stands beside it (WebDataset keeps the files of a key together)", path, picture);
         VIT_TRY(class_of(d, name, length, &class_index, error));
         ((vit_entry *)(void *)d->entries.data)[i].class_index = class_index;
     }
@@ -455,7 +455,7 @@ static vit_status read_member(const vit_dataset *d, const vit_entry *entry, size
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: %.200s is a link, expected the picture itself",
                         archive_path(d, entry->archive), path);
     if (entry->offset == IS_NAMELESS)
-        return vit_fail(error, VIT_ERR_FORMAT, "%s: %.200s has no .cls and lies in no folder that names its class",
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: %.200s has no .cls beside it and lies in no folder that names its class",
                         archive_path(d, entry->archive), path);
     if (!entry->bytes)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: %.200s is empty", archive_path(d, entry->archive), path);

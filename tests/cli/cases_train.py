@@ -1,19 +1,26 @@
 """train and finetune: what a run leaves, that it goes on after it was killed, what is said of wrong things."""
 
+import fcntl
 import io
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import tarfile
+import termios
 import time
 import xml.etree.ElementTree
 
 from files import png, read, read_png, write
 
 SMALL = ["--layers", "2", "--width", "24", "--heads", "3", "--mlp", "32", "--patch", "4", "--size", "16", "--batch", "8"]
+
+
+TWICE = ("steps", "epochs", "warmup", "warmup-epochs", "crop", "pad")  # pairs that say the same in other words
 
 
 def pictures(folder):
@@ -82,6 +89,12 @@ def test_train(vit, tally, folder):
     result = vit.run("train", "--recipe", "cifar10-hybrid", "--clip", "2", "--show", data)
     shown = json.loads(result.out)["options"]
     tally.equal((shown["units"], shown["clip"], shown["optimizer"]), ("2,2,2", 2, "sgd"), "--show")
+    for command, recipe in (("train", "paper-jft"), ("train", "cifar10-hybrid"), ("finetune", "paper-small"), ("pretrain", "paper")):
+        shown = json.loads(vit.run(command, "--recipe", recipe, "--show").out)["options"]
+        given = [f"--{name}={value}" for name, value in shown.items()
+                 if value is not None and not isinstance(value, bool) and name != "recipe" and (value or name not in TWICE)]
+        again = json.loads(vit.run(command, *given, "--show").out)["options"]
+        tally.equal({**again, "recipe": recipe}, shown, f"what {recipe} comes to, said as options")
 
     result = vit.run("train", *SMALL, "--steps", "2", "--subset", "20", "--holdout", "0.3", "--out", f"{folder}/e", data)
     tally.check(result.status == 0 and "vit: 20 pictures" in result.err, "a subset", result)
@@ -90,6 +103,10 @@ def test_train(vit, tally, folder):
                 "products of bfloat16, or why not", result)
     result = vit.run("train", *SMALL, "--steps", "2", "--bf16", "--kernels", "scalar", "--out", f"{folder}/i", data)
     tally.check(result.status in (1, 2) and ("scalar" in result.err or "AMX" in result.err), "bfloat16 of tables that have none", result)
+    still = ["--loss", "sigmoid", "--label-smoothing", "0", "--crop", "0", "--flip", "0", "--lr", "1e-20", "--batch", "36", "--steps", "1"]
+    result = vit.run("train", *SMALL, *still, "--val", data, "--out", f"{folder}/sigmoid", data)
+    lines = log(f"{folder}/sigmoid")
+    tally.check(abs(lines[0]["loss"] - lines[1]["test_loss"]) < 1e-4, "the loss of a test is that of training", lines)
     for option in (["--units", "2,2"], ["--unit-width", "8"], ["--norm-groups", "4"], ["--stem-stride", "2"]):
         result = vit.run("train", *SMALL, "--steps", "1", *option, "--out", f"{folder}/u", data)
         tally.check(result.status == 1 and "are for convolutions, which" in result.err, f"{option} of a network without convolutions", result)
@@ -151,7 +168,7 @@ def test_pretrain(vit, tally, folder):
     result = vit.run(*command, "--corrupt-masked", "0.95", "--out", f"{folder}/rates", data)
     tally.check(result.status == 1 and "share of other patches" in result.err, "more than all of them", result)
     for target in ("down4x4", "pixels"):
-        result = vit.run(*command, "--target", target, "--steps", "2", "--holdout", "0.2", "--out", f"{folder}/{target}", data)
+        result = vit.run(*command, "--target", target, "--epochs", "0.5", "--holdout", "0.2", "--out", f"{folder}/{target}", data)
         tally.check(result.status == 0 and "distance^-6" in result.out, target, result)
         result = vit.run("masked", "--model", f"{folder}/{target}/model.gguf", "--json", f"{data}/class 1/03.png")
         tally.check(result.status == 0 and len(json.loads(result.out)["colors"]) == 16, f"masked by {target}", result)
@@ -187,12 +204,50 @@ def test_train_killed(vit, tally, folder):
     _, err = process.communicate(timeout=20)
     kept = os.path.exists(f"{folder}/slow/state.safetensors") and not log(f"{folder}/slow")
     tally.check(process.returncode == 130 and b"stopped at update 0" in err and kept, "Ctrl-C within an update", err)
+    whole_log = read(f"{folder}/slow/log.jsonl")
+    tally.equal(whole_log, b"", "no line without an update")
     write(f"{folder}/parts/state.safetensors.part77", b"what a kill leaves of a file that was being written")
     result = vit.run(*command, "--resume", "--out", f"{folder}/parts")
     tally.check(result.status == 0, "the last part", result)
     same_run(tally, f"{folder}/whole", f"{folder}/parts", "killed and resumed")
     updates = [line["update"] for line in log(f"{folder}/parts")]
     tally.check(updates == sorted(set(updates)), "no line of the log is there twice", updates)
+    long = ["train", *SMALL, "--steps", "2000", "--lr", "0.003", "--out", f"{folder}/lost", data]
+    process = subprocess.Popen([*vit.words, *long], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.time() + 20
+    while not (os.path.exists(f"{folder}/lost/log.jsonl") and len(log(f"{folder}/lost")) > 2) and time.time() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    lines = read(f"{folder}/lost/log.jsonl")
+    write(f"{folder}/lost/log.jsonl", lines[: len(lines) // 2])
+    result = vit.run(*long[:-3], "--resume", *long[-3:])
+    tally.check(result.status == 0 and "its curve is lost" in result.err, "a log that was lost in part", result)
+    tally.check(all(line["update"] for line in log(f"{folder}/lost")), "its lines are whole")
+
+
+def test_train_bar(vit, tally, folder):
+    """The bar stays on one line of the terminal, however narrow it is."""
+    if vit.wasi:
+        return
+    data = pictures(f"{folder}/data")
+    for columns in (24, 60, 80, 200):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen([*vit.words, "train", *SMALL, "--steps", "60", "--eval-epochs", "0", "--val", data, "--out", f"{folder}/{columns}", data],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        text = b""
+        try:
+            while part := os.read(ours, 65536):
+                text += part
+        except OSError:  # Linux says so of a terminal whose other end is closed
+            pass
+        os.close(ours)
+        process.wait()
+        bars = [bar for bar in text.decode().split("\r\x1b[K") if "images/s" in bar or "epoch" in bar]
+        drawn = [bar for bar in bars if "\n" not in bar]
+        tally.check(process.returncode == 0 and drawn and max(map(len, drawn)) < columns, f"a bar in {columns} columns", text[-300:])
 
 
 def test_train_full_disk(vit, tally, folder):
@@ -361,6 +416,15 @@ def test_train_plot(vit, tally, folder):
     width, height, pixels = read_png(f"{folder}/o.png")
     blue = sum(pixels[i : i + 3] == bytes((0x2F, 0x6F, 0xB0)) for i in range(0, len(pixels), 3))
     tally.check(result.status == 0 and (width, height) == (1880, 900) and blue > 200, "as PNG", (width, height, blue))
+    for name, losses in (("high", (4e9,)), ("higher", (1e16, 1.0000000000000002e16)), ("wide", (-1e300, 1e300, 1e308)), ("caf\udce9", (1, 2))):
+        path = os.fsencode(f"{folder}/{name}.jsonl")
+        with open(path, "w") as file:
+            file.writelines(f'{{"epoch" : {i}, "loss": {loss}}}\n' for i, loss in enumerate(losses))
+        for kind in ("svg", "png"):
+            result = vit.run("plot", "--title", "\ufffe", "--out", f"{folder}/odd.{kind}", path)
+            tally.check(result.status == 0, f"losses {losses} as {kind}", result)
+        drawn = xml.etree.ElementTree.parse(f"{folder}/odd.svg").getroot()
+        tally.check("nan" not in read(f"{folder}/odd.svg").decode() and os.path.getsize(f"{folder}/odd.svg") < 20000, f"curve of {losses}", drawn)
     write(f"{folder}/other", "{}\n")
     for arguments, status in (
         ([f"{folder}/other", "--out", f"{folder}/x.svg"], 1),
@@ -521,6 +585,9 @@ def test_train_complaints(vit, tally, folder):
     named = [name for name in ("class 2/03.png", "class 0/04.png") if result.err.count(name) == 1]
     tally.check(result.status == 0 and len(named) == 2 and "takes its place" in result.err, "each bad picture is named once", result)
     tally.equal(log(f"{folder}/a")[-1]["bad_images"], 2, "and counted once")
+    result = vit.run("train", *SMALL, "--epochs", "3", "--val", data, "--out", f"{folder}/val", data)
+    named = [result.err.count(name) for name in ("class 2/03.png", "class 0/04.png")]
+    tally.check(result.status == 0 and named == [2, 2], "one to test on is named once too", result)
     for i in range(400):
         write(f"{folder}/many/{'ab'[i % 2]}/{i:03d}.png", b"no picture")
     pictures(f"{folder}/many")
@@ -530,7 +597,6 @@ def test_train_complaints(vit, tally, folder):
     tally.check(result.status == 1 and "lower rate" in result.err, "a loss that is not finite", result)
     for arguments, words in (
         ([data], "--out"),
-        (["--out", f"{folder}/x"], "expected"),
         (["--out", f"{folder}/x", f"{folder}/nothing"], "nothing"),
         (["--out", f"{folder}/x", "--recipe", "soup", data], "no recipe 'soup'"),
         (["--out", f"{folder}/x", "--lr", "fast", data], "--lr"),
@@ -539,6 +605,10 @@ def test_train_complaints(vit, tally, folder):
         (["--out", f"{folder}/x", "--heads", "5", data], "5"),
         (["--out", f"{folder}/x", *SMALL, "--average", "1", data], "--average"),
         (["--out", f"{folder}/x", "--val", f"{data}/class 0", data], "class 0"),
+        (["--out", f"{folder}/x"], "expected DATA"),
+        (["--out", f"{folder}/x", "--steps", "3", "--epochs", "1", data], "--epochs and --steps"),
+        (["--out", f"{folder}/x", "--warmup", "3", "--warmup-epochs", "1", data], "--warmup"),
+        (["--out", f"{folder}/x", "--crop=0.5", "--pad=3", data], "--crop and --pad"),
     ):
         result = vit.run("train", *arguments)
         tally.check(result.status in (1, 2) and words in result.err, f"train {' '.join(arguments)}", result)

@@ -442,7 +442,7 @@ static shown augmented(const vit_augment *a, int width, int height, int out_widt
     shown s = {.width = out_width, .height = out_height};
     const vit_image image = {.width = width, .height = height, .rgb = rgb};
     const vit_options options = vit_default_options();
-    const vit_feed_options o = {.augment = *a, .preprocess = {.std = {1, 1, 1}}, .height = out_height, .width = out_width};
+    const vit_feed_options o = {.augment = *a, .preprocess = {.std = {1, 1, 1}, .crop_pct = 1}, .height = out_height, .width = out_width};
     for (int i = 0; i < width * height; i++) {
         rgb[3 * i] = (uint8_t)(STEP * (i % width + 1));
         rgb[3 * i + 1] = (uint8_t)(STEP * (i / width + 1));
@@ -491,6 +491,38 @@ static void check_pads(int width, int height, int pad) {
     for (int i = 0; i < (2 * pad + 1) * (2 * pad + 1); i++)
         unseen += !seen[i / (2 * pad + 1)][i % (2 * pad + 1)];
     CHECK(unexplained == 0 && unseen == 0);
+}
+
+/* Without a crop a picture is framed as for a test, whatever else happens to it. */
+static void check_frames(int width, int height, const vit_preprocess *rules) {
+    enum { SIDE = 6 };
+    uint8_t rgb[20 * 20 * 3];
+    float wanted[SIDE * SIDE * 3], out[SIDE * SIDE * 3];
+    const vit_image image = {.width = width, .height = height, .rgb = rgb};
+    const vit_options options = vit_default_options();
+    vit_feed_options o = {.augment = vit_default_augment(), .preprocess = *rules, .height = SIDE, .width = SIDE};
+    for (int i = 0; i < width * height * 3; i++)
+        rgb[i] = (uint8_t)(i * 37 % 251);
+    CHECK_STATUS(VIT_OK, vit_image_preprocess(&image, rules, SIDE, SIDE, wanted, &options, &error));
+    for (int flip = 0; flip < 2; flip++) {
+        o.augment.flip = flip ? 1 : 1e-9f;
+        CHECK_STATUS(VIT_OK, vit_feed_picture(&o, &image, 7, out, &options, &error));
+        int same = 1;
+        for (int i = 0; i < SIDE * SIDE * 3; i++)
+            same &= out[i] == wanted[flip ? i - i / 3 % SIDE * 3 + (SIDE - 1 - i / 3 % SIDE) * 3 : i];
+        CHECK(same && "flips");
+    }
+}
+
+static void test_framing(void) {
+    vit_preprocess rules = {.mean = {0.4f, 0.5f, 0.6f}, .std = {0.2f, 0.3f, 0.4f}, .crop_pct = 0.9, .filter = VIT_FILTER_BICUBIC};
+    check_frames(20, 9, &rules);
+    check_frames(6, 6, &rules);
+    rules.crop = VIT_CROP_SQUASH;
+    check_frames(7, 20, &rules);
+    rules.crop = VIT_CROP_BORDER;
+    rules.crop_pct = 1;
+    check_frames(20, 5, &rules);
 }
 
 static void test_augmentation(void) {
@@ -575,4 +607,4 @@ static void test_mixing(void) {
     }
 }
 
-TEST_MAIN(TEST(test_folders), TEST(test_classes_of_archives), TEST(test_archives), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances), TEST(test_augmentation), TEST(test_mixing))
+TEST_MAIN(TEST(test_folders), TEST(test_classes_of_archives), TEST(test_archives), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances), TEST(test_framing), TEST(test_augmentation), TEST(test_mixing))
