@@ -86,6 +86,8 @@ vit_status vit_reader_at(vit_reader *reader, uint64_t offset, void *out, size_t 
 
 vit_status vit_reader_rest(vit_reader *reader, vit_buffer *buffer, const char *name, vit_error *error) {
     unsigned char piece[65536];
+    if (reader->size > reader->position && reader->size < SIZE_MAX) /* its memory does not grow by doubling */
+        VIT_TRY(vit_buffer_reserve(buffer, (size_t)(reader->size - reader->position), name, error));
     for (size_t got = 1; got;) {
         VIT_TRY(vit_reader_read(reader, piece, sizeof piece, &got, error));
         if (got)

@@ -162,6 +162,8 @@ static int record_follows(const vit_cli_index *index, FILE *file, long long at, 
         if (head.path_bytes == 0 || head.path_bytes > size - i - sizeof head - row)
             continue;
         const char *path = (const char *)rest + i + sizeof head;
+        if (memchr(path, 0, head.path_bytes)) /* soon found where there are many heads */
+            continue;
         memcpy(vector, path + head.path_bytes, row);
         follows = head.checksum == checksum_of_record(&head, path, vector, index->width);
     }

@@ -38,6 +38,18 @@ static void *decoder_resize(void *block, size_t old_bytes, size_t bytes) {
     return moved;
 }
 
+/* Doubles a row of samples as libjpeg does, for stb_image 2.30, which takes the last sample but one for the last. */
+static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *row, unsigned char *below, int width, int times) {
+    (void)below, (void)times;
+    for (int i = 0; i < width; i++) {
+        const int here = 3 * row[i];
+        out[2 * i] = i ? (unsigned char)((here + row[i - 1] + 1) >> 2) : row[i];
+        out[2 * i + 1] = i + 1 < width ? (unsigned char)((here + row[i + 1] + 2) >> 2) : row[i];
+    }
+    return out;
+}
+#define stbi__resample_row_h_2(...) stbi__resample_row_h_2_of_stb(__VA_ARGS__) /* its definition, not where it is named */
+
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_GIF
@@ -147,6 +159,16 @@ vit_status vit_picture_start_check(const char *name, const void *head, size_t by
     if (!bytes)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: the file is empty", name);
     return starts_as_png(head, bytes) || starts_as_jpeg(head, bytes) ? VIT_OK : fail_format(name, head, bytes, error);
+}
+
+vit_status vit_picture_bytes_check(const char *name, uint64_t bytes, const vit_limits *limits, vit_error *error) {
+    if (bytes > limits->file_bytes)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %llu bytes, the limit is %llu (limit file_bytes)", name,
+                        (unsigned long long)bytes, (unsigned long long)limits->file_bytes);
+    if (bytes > INT_MAX)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: %llu bytes, expected a picture of at most %d", name,
+                        (unsigned long long)bytes, INT_MAX);
+    return VIT_OK;
 }
 
 vit_status vit_picture_size_check(const char *name, uint32_t width, uint32_t height, const vit_limits *limits,
@@ -266,10 +288,7 @@ vit_status vit_image_decode_stored(vit_image *out, int *orientation, const char 
     if (!options)
         options = &defaults;
     const uint8_t *file = data;
-    uint64_t most = options->limits.file_bytes < INT_MAX ? options->limits.file_bytes : INT_MAX;
-    if (bytes > most)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %zu bytes, the limit for a picture is %llu (limit file_bytes)", name,
-                        bytes, (unsigned long long)most);
+    VIT_TRY(vit_picture_bytes_check(name, bytes, &options->limits, error));
     VIT_TRY(vit_picture_start_check(name, file, bytes, error));
     vit_picture picture;
     const int is_png = starts_as_png(file, bytes);
@@ -322,6 +341,8 @@ vit_status vit_image_open(vit_image *out, const char *path, const vit_options *o
     size_t got;
     vit_reader reader;
     vit_status status = vit_reader_open(&reader, path, options->limits.file_bytes, error);
+    if (status == VIT_OK)
+        status = vit_picture_bytes_check(path, reader.size, &options->limits, error);
     if (status == VIT_OK)
         status = vit_reader_read(&reader, head, sizeof head, &got, error);
     if (status == VIT_OK) /* of what may be gigabytes */

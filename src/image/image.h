@@ -40,6 +40,8 @@ void vit_center_crop(const uint8_t *rgb, int width, int height, int out_width, i
 /* (u8 / 255 - mean) / std in f32, in torchvision's order of operations. pixels [count,3], out [count,3]. */
 void vit_normalize_u8(const uint8_t *pixels, size_t count, const float mean[3], const float std[3], float *out);
 
+/* Refuses files of more bytes than a picture may have. */
+vit_status vit_picture_bytes_check(const char *name, uint64_t bytes, const vit_limits *limits, vit_error *error);
 /* Refuses what does not begin as a JPEG or PNG does, and says what it is; head: its first bytes, at most 1024 count. */
 vit_status vit_picture_start_check(const char *name, const void *head, size_t bytes, vit_error *error);
 

@@ -26,7 +26,7 @@ typedef struct png_state {
     const vit_limits *limits;
     vit_error *error;
     int depth, color, interlaced;
-    int has_header, has_palette;
+    int has_header, has_palette, data_ended;
     uint64_t image_data; /* bytes of all IDAT chunks */
 } png_state;
 
@@ -78,12 +78,16 @@ static vit_status read_chunk(png_state *s, const char *type, const uint8_t *data
     if (!s->has_header)
         return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged PNG: starts with a chunk %s, expected IHDR", s->name,
                         type);
+    if (memcmp(type, "IDAT", 4) == 0 ? s->data_ended : s->image_data && memcmp(type, "PLTE", 4) == 0)
+        return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged PNG: a chunk %s behind the image data", s->name, type);
+    s->data_ended |= s->image_data && memcmp(type, "IDAT", 4) != 0;
     if (memcmp(type, "PLTE", 4) == 0) {
+        if (s->has_palette)
+            return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged PNG: a second palette", s->name);
         if (length == 0 || length > 768 || length % 3)
             return vit_fail(s->error, VIT_ERR_IMAGE, "%s: damaged PNG: a palette of %u bytes, expected 3 to 768 in "
                             "threes", s->name, length);
         s->has_palette = 1;
-        s->picture->palette_at = 0;
         if (s->color == 3 && length / 3 < 1u << s->depth) {
             s->picture->palette_at = at;
             s->picture->palette_bytes = length;

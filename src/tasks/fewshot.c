@@ -219,6 +219,24 @@ vit_status vit_probe_make_classifier(vit_probe *probe, vit_error *error) {
     return VIT_OK;
 }
 
+/* So that no score of features in use overflows. */
+#define LARGEST 1e10
+
+static int all_within(const double *values, size_t count, double least, double most) {
+    for (size_t i = 0; i < count; i++)
+        if (!(values[i] >= least && values[i] <= most))
+            return 0;
+    return 1;
+}
+
+int vit_probe_is_sound(const vit_probe *probe) {
+    const vit_classifier *fit = &probe->fit;
+    const size_t width = (size_t)probe->width, classes = (size_t)probe->classes;
+    return fit->l2 > 0 && isfinite(fit->l2) && fit->right >= 0 && fit->right <= probe->examples &&
+           all_within(fit->mean, width, -LARGEST, LARGEST) && all_within(fit->scale, width, LEAST_DEVIATION / 2, LARGEST) &&
+           all_within(fit->weights, classes * width, -LARGEST, LARGEST) && all_within(fit->bias, classes, -LARGEST, LARGEST);
+}
+
 vit_status vit_probe_fit(vit_probe *probe, double l2, vit_error *error) {
     if (probe->examples == 0)
         return vit_fail(error, VIT_ERR_ARGUMENT, "few-shot: there are no examples to fit");
@@ -227,6 +245,8 @@ vit_status vit_probe_fit(vit_probe *probe, double l2, vit_error *error) {
     VIT_TRY(vit_probe_make_classifier(probe, error));
     VIT_TRY(vit_least_squares(&probe->fit, probe->features, probe->example_classes, probe->examples, probe->width,
                               probe->classes, l2, &probe->allocator, error));
+    if (!vit_probe_is_sound(probe))
+        return vit_fail(error, VIT_ERR_ARGUMENT, "few-shot: the examples' features are too large for a classifier of numbers up to %g", LARGEST);
     probe->fitted = 1;
     return VIT_OK;
 }

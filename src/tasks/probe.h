@@ -30,4 +30,7 @@ vit_status vit_probe_make_classifier(vit_probe *probe, vit_error *error);
 /* VIT_ERR_ARGUMENT while it is not fitted. */
 vit_status vit_probe_check_fitted(const vit_probe *probe, vit_error *error);
 
+/* Whether the classifier's numbers are such as fitting gives and a file may hold. */
+int vit_probe_is_sound(const vit_probe *probe);
+
 #endif

@@ -8,7 +8,6 @@
 #include "../format/sort.h"
 #include "../format/text.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -153,16 +152,6 @@ static vit_status read_parts(vit_probe *probe, const vit_container *file, const 
     return VIT_OK;
 }
 
-/* So that no score of features in use overflows. */
-#define LARGEST 1e10
-
-static int all_within(const double *values, size_t count, double least, double most) {
-    for (size_t i = 0; i < count; i++)
-        if (!(values[i] >= least && values[i] <= most))
-            return 0;
-    return 1;
-}
-
 static int by_text(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
@@ -230,15 +219,6 @@ static vit_status read_examples(vit_probe *probe, const vit_container *file, con
     return status;
 }
 
-/* Of numbers from a file. */
-static int is_sound(const vit_probe *probe) {
-    const vit_classifier *fit = &probe->fit;
-    const size_t width = (size_t)probe->width, classes = (size_t)probe->classes;
-    return fit->l2 > 0 && isfinite(fit->l2) && fit->right >= 0 && fit->right <= probe->examples &&
-           all_within(fit->mean, width, -LARGEST, LARGEST) && all_within(fit->scale, width, LEAST_DEVIATION / 2, LARGEST) &&
-           all_within(fit->weights, classes * width, -LARGEST, LARGEST) && all_within(fit->bias, classes, -LARGEST, LARGEST);
-}
-
 static vit_status read_probe(vit_probe **out, const vit_container *file, const char *name, const unsigned char *bytes,
                              const vit_options *options, vit_error *error) {
     VIT_TRY(check_format(file, name, error));
@@ -255,7 +235,7 @@ static vit_status read_probe(vit_probe **out, const vit_container *file, const c
     VIT_TRY(read_examples(probe, file, name, bytes, error));
     VIT_TRY(vit_probe_make_classifier(probe, error));
     VIT_TRY(read_parts(probe, file, name, bytes, error));
-    if (!is_sound(probe))
+    if (!vit_probe_is_sound(probe))
         return vit_fail(error, VIT_ERR_FORMAT, "%s: the classifier holds numbers that none can have", name);
     probe->fitted = 1;
     return VIT_OK;

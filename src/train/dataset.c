@@ -459,6 +459,7 @@ static vit_status read_member(const vit_dataset *d, const vit_entry *entry, size
                         archive_path(d, entry->archive), path);
     if (!entry->bytes)
         return vit_fail(error, VIT_ERR_TRUNCATED, "%s: %.200s is empty", archive_path(d, entry->archive), path);
+    VIT_TRY(vit_picture_bytes_check(path, entry->bytes, &d->options.limits, error));
     VIT_TRY(vit_buffer_reserve(buffer, bytes, path, error));
     VIT_TRY(vit_reader_open(&file, archive_path(d, entry->archive), d->options.limits.file_bytes, error));
     vit_status status = vit_reader_at(&file, entry->offset, buffer->data + buffer->size, bytes, &got, error);

@@ -39,6 +39,19 @@ def test_sparse_picture(vit, tally, folder):
         file.truncate(4 << 30)
     result = vit.run("classify", "--model", MODEL, path)
     tally.check(result.status == 1 and "is no JPEG or PNG picture" in result.err, "a sparse file of 4 GiB", result)
+    write(path, png(40, 40, 1))
+    with open(path, "r+b") as file:
+        file.truncate(1 << 31)
+    result = vit.run("classify", "--model", MODEL, path)
+    tally.check(result.status == 1 and "2147483648 bytes, expected a picture of at most 2147483647" in result.err, "more bytes than a picture has", result)
+
+
+def indexed(*chunks):
+    """A PNG with a palette, of these chunks in this order; IDAT again has no bytes."""
+    data = {b"PLTE": bytes(range(6)), b"IDAT": zlib.compress(bytes(4 * 2)), b"tEXt": b"a\0b"}
+    body = b"".join(png_chunk(kind, data[kind] if chunks.index(kind) == i else b"") if kind == b"IDAT" else png_chunk(kind, data[kind])
+                    for i, kind in enumerate(chunks))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 1, 3, 0, 0, 0)) + body + png_chunk(b"IEND", b"")
 
 
 def test_broken_pictures(vit, tally, folder):
@@ -47,6 +60,10 @@ def test_broken_pictures(vit, tally, folder):
     broken = {
         "missing.png": (None, "no such file"),
         "empty.png": (b"", "empty"),
+        "late.png": (indexed(b"IDAT", b"PLTE"), "no palette before"),
+        "again.png": (indexed(b"PLTE", b"IDAT", b"PLTE"), "PLTE behind the image data"),
+        "twice.png": (indexed(b"PLTE", b"PLTE", b"IDAT"), "a second palette"),
+        "split.png": (indexed(b"PLTE", b"IDAT", b"tEXt", b"IDAT"), "IDAT behind the image data"),
         "text.jpg": ("This is no picture.\n" * 9, None),
         "page.png": ("<!DOCTYPE html><html><body>404</body></html>", None),
         "cut.png": (good[: len(good) // 2], None),

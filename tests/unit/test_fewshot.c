@@ -368,6 +368,37 @@ static void test_file(void) {
 }
 
 /* Every byte of a file is changed, and every length tried: an error or a probe that can be used, and nothing else. */
+/* Whatever is fitted can be saved and is read again. */
+static void test_large_features(void) {
+    static const float scales[] = {1, 1e9f, 1e11f, 1e20f, 3e37f};
+    for (size_t s = 0; s < sizeof scales / sizeof *scales; s++) {
+        float x[6][WIDTH];
+        int32_t classes[6];
+        vit_probe *probe = make_probe(6, x, classes), *large = NULL, *again = NULL;
+        void *bytes;
+        size_t size;
+        CHECK_STATUS(VIT_OK, vit_probe_open(&large, WIDTH, "test", NULL, &error));
+        for (int i = 0; i < 6; i++) {
+            for (int d = 0; d < WIDTH; d++)
+                x[i][d] *= scales[s];
+            CHECK_STATUS(VIT_OK, vit_probe_add(large, names[classes[i]], x[i], NULL, &error));
+        }
+        if (scales[s] > 1e10f) {
+            CHECK_STATUS(VIT_ERR_ARGUMENT, vit_probe_fit(large, 1, &error));
+            CHECK_MENTIONS(error.text, "too large");
+            CHECK_STATUS(VIT_ERR_ARGUMENT, vit_probe_encode(large, &bytes, &size, &error));
+        } else {
+            CHECK_STATUS(VIT_OK, vit_probe_fit(large, 1, &error));
+            CHECK_STATUS(VIT_OK, vit_probe_encode(large, &bytes, &size, &error));
+            CHECK_STATUS(VIT_OK, vit_probe_decode(&again, "large", bytes, size, NULL, &error));
+            vit_release_bytes(NULL, bytes);
+        }
+        vit_probe_close(again);
+        vit_probe_close(large);
+        vit_probe_close(probe);
+    }
+}
+
 static void test_hostile_files(void) {
     float x[8][WIDTH], scores[3];
     int32_t classes[8];
@@ -429,5 +460,5 @@ static void test_backbone(void) {
     unlink("build/test_fewshot.gguf");
 }
 
-TEST_MAIN(TEST(test_leave_one_out), TEST(test_probe), TEST(test_probe_errors), TEST(test_vote), TEST(test_trials),
+TEST_MAIN(TEST(test_leave_one_out), TEST(test_probe), TEST(test_probe_errors), TEST(test_large_features), TEST(test_vote), TEST(test_trials),
           TEST(test_file), TEST(test_hostile_files), TEST(test_backbone))

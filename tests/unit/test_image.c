@@ -609,6 +609,44 @@ static void test_extreme_sizes(void) {
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_image_preprocess(&image, &rules, 0, 224, out, &options, &error));
 }
 
+/* A JPEG of 15 x 8 pixels, 4:2:2: grey but for a slope of blue, a cosine over eight samples that stand for two pixels each. */
+static void test_doubled_samples(void) {
+    enum { WIDTH = 15, SAMPLES = 8, STEP = 6, LEVEL = 100 };
+    static const uint8_t tables[] = {0xff, 0xc4, 0, 20, 0x00, 1, [4 + 17] = 0,            /* DC: no difference */
+                                     0xff, 0xc4, 0, 21, 0x10, 1, 1, [22 + 5 + 16] = 0, 7}; /* AC: the end; one of 7 bits */
+    static const uint8_t frame[] = {0xff, 0xc0, 0, 17, 8, 0, 8, 0, WIDTH, 3, 1, 0x21, 0, 2, 0x11, 0, 3, 0x11, 0};
+    static const uint8_t scan[] = {0xff, 0xda, 0, 12, 3, 1, 0, 2, 0, 3, 0, 0, 63, 0};
+    static const uint8_t codes[] = {0x05, 0x90, 0x7f, 0xff, 0xd9}; /* 0 0 0 0, 0 10 1100100 0, 0 0 */
+    uint8_t file[300] = {0xff, 0xd8, 0xff, 0xdb, 0, 67, 0};
+    size_t bytes = 7;
+    memset(file + bytes, STEP, 64);
+    bytes += 64;
+    memcpy(file + bytes, tables, sizeof tables);
+    bytes += sizeof tables;
+    memcpy(file + bytes, frame, sizeof frame);
+    bytes += sizeof frame;
+    memcpy(file + bytes, scan, sizeof scan);
+    bytes += sizeof scan;
+    memcpy(file + bytes, codes, sizeof codes);
+    bytes += sizeof codes;
+    vit_image image;
+    vit_error error;
+    if (!CHECK_STATUS(VIT_OK, vit_image_decode(&image, "slope.jpg", file, bytes, NULL, &error))) {
+        puts(error.text);
+        return;
+    }
+    double blue[SAMPLES];
+    for (int i = 0; i < SAMPLES; i++)
+        blue[i] = sqrt(0.5) / 4 * STEP * LEVEL * cos((2 * i + 1) * acos(-1) / 16);
+    for (int x = 0; x < WIDTH; x++) {
+        const int i = x / 2, beside = x % 2 ? i + 1 : i - 1;
+        const double cb = beside < 0 || beside == SAMPLES ? blue[i] : 0.75 * blue[i] + 0.25 * blue[beside];
+        const double expected = fmin(fmax(128 + 1.772 * cb, 0), 255);
+        CHECK_CLOSE(image.rgb[3 * x + 2], expected, 3);
+    }
+    vit_image_close(&image);
+}
+
 /* A progressive JPEG of 400 x 400 pixels whose coefficients are refined again and again, with hardly a byte for each time. */
 static vit_status decode_refined(int times, vit_error *error) {
     static const uint8_t frame[] = {0xff, 0xd8, 0xff, 0xc2, 0, 11, 8, 400 >> 8, 400 & 255, 400 >> 8, 400 & 255, 1, 1, 0x11, 0};
@@ -642,7 +680,7 @@ static void test_refined_again(void) {
     CHECK(strstr(error.text, "(limit image_pixels)"));
 }
 
-TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_refined_again), TEST(test_hostile_tables), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
+TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_doubled_samples), TEST(test_refined_again), TEST(test_hostile_tables), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
           TEST(test_exif_in_png), TEST(test_truncated), TEST(test_mutated), TEST(test_incomplete_scans),
           TEST(test_out_of_memory), TEST(test_threads), TEST(test_resize), TEST(test_resize_window),
           TEST(test_short_side), TEST(test_extreme_sizes))
