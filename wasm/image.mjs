@@ -10,7 +10,7 @@ const isA = (value, ...names) => names.some((name) => globalThis[name] && value 
 export async function snapshot(image, name) {
   if (isPixels(image)) return checkPixels(image, name)
   if (isBytes(image)) return image
-  if (isImageData(image)) return { data: image.data, width: image.width, height: image.height }
+  if (isImageData(image)) return checkSides({ data: image.data, width: image.width, height: image.height }, name)
   if (!isA(image, 'ImageBitmap', 'VideoFrame', 'OffscreenCanvas', 'HTMLCanvasElement', 'HTMLVideoElement', 'HTMLImageElement'))
     throw new VitError('argument', `${name} is ${kind(image)}: an image is encoded bytes, a Blob, ImageData, ImageBitmap, a canvas, a video frame or { pixels, width, height, layout }`)
   try {
@@ -31,6 +31,12 @@ function checkPixels({ pixels, width, height, layout = 'nhwc' }, name) {
     throw new VitError('argument', `${name}: pixels is a Float32Array of 3 x width x height values; found ${kind(pixels)} of ${pixels?.length} for ${width} x ${height}`)
   if (layout !== 'nhwc' && layout !== 'nchw') throw new VitError('argument', `${name}: layout is 'nhwc' or 'nchw', not '${layout}'`)
   return { pixels, width, height, layout }
+}
+
+function checkSides(image, name) {
+  const { width, height } = image
+  if (Number.isInteger(width) && Number.isInteger(height)) return image
+  throw new VitError('argument', `${name}: width and height are whole numbers of pixels, found ${kind(width)} ${width} and ${kind(height)} ${height}`)
 }
 
 // Hands the snapshots of calls on in the order of the calls.

@@ -111,7 +111,7 @@ export class Wasm {
       wasm.#exports = exports
       wasm.#engine = exports.vit_js_open(count - 1) >>> 0
       if (!wasm.#engine) throw new VitError('out-of-memory', 'no memory for the engine')
-      for (const name in limits) exports.vit_js_limit(wasm.#engine, LIMITS.indexOf(name), limits[name])
+      for (const name in limits) if (limits[name] !== undefined) exports.vit_js_limit(wasm.#engine, LIMITS.indexOf(name), limits[name])
       for (let index = 1; index < count; index++) {
         const message = { module, env, stack: exports.vit_js_stack(wasm.#engine, index - 1), index }
         if (begin) begin(message)

@@ -1,6 +1,6 @@
 // What the options of calls may be.
 
-import { argument } from './errors.mjs'
+import { VitError, argument } from './errors.mjs'
 import { LIMITS, POOLS } from './module.mjs'
 
 const isCount = (value) => Number.isInteger(value) && value > 0
@@ -10,6 +10,8 @@ const isSize = (size) => isSide(size) || (Array.isArray(size) && size.length ===
 export const sides = (size) => (typeof size === 'number' ? [size, size] : size)
 
 const isLimit = ([name, value]) => LIMITS.includes(name) && isCount(value) && (LIMITS.indexOf(name) < 4 || value < 2 ** 32)
+
+const said = (options) => Object.entries(options).filter(([, value]) => value !== undefined)
 
 // What each option must be, in words and as a test.
 export const LOAD = {
@@ -23,7 +25,7 @@ export const LOAD = {
   onProgress: ['a function', (call) => typeof call === 'function'],
   cache: ['true or false', (on) => typeof on === 'boolean'],
   sha256: ['a text of 64 hexadecimal digits', (sum) => typeof sum === 'string' && /^[0-9a-f]{64}$/i.test(sum)],
-  limits: [`an object of whole numbers above 0: ${LIMITS.join(', ')}`, (limits) => Object(limits) === limits && Object.entries(limits).every(isLimit)],
+  limits: [`an object of whole numbers above 0: ${LIMITS.join(', ')}`, (limits) => Object(limits) === limits && !Array.isArray(limits) && said(limits).every(isLimit)],
   first: ['an image', () => true]
 }
 export const CLASSIFY = { topK: ['a whole number above 0', isCount] }
@@ -52,21 +54,29 @@ export const PROBE = { ...CLASSIFY, neighbours: ['a whole number above 0', (coun
 
 export function show(value) {
   try {
-    return typeof value === 'number' ? String(value) : (JSON.stringify(value)?.slice(0, 200) ?? typeof value)
+    const plain = (_, one) => (typeof one === 'number' && !Number.isFinite(one) ? String(one) : one)
+    return typeof value === 'number' ? String(value) : (JSON.stringify(value, plain)?.slice(0, 200) ?? typeof value)
   } catch {
     return typeof value
   }
 }
 
-// The options themselves, {} for none.
+// The options that were given, read once: a getter may say something else the next time, or throw.
 export function checkOptions(call, options, known) {
-  const all = { ...known, ...SIGNAL }
-  if (typeof (options ?? {}) !== 'object') throw argument(`${call}: options are an object, not ${show(options)}`)
-  for (const [name, value] of Object.entries(options ?? {})) {
-    if (value === undefined) continue
+  try {
+    return check(call, options ?? {}, { ...known, ...SIGNAL })
+  } catch (error) {
+    throw error instanceof VitError ? error : new VitError('argument', `${call}: its options cannot be read: ${error?.message ?? error}`, { cause: error })
+  }
+}
+
+function check(call, options, all) {
+  if (typeof options !== 'object') throw argument(`${call}: options are an object, not ${show(options)}`)
+  const given = said(options)
+  for (const [name, value] of given) {
     if (!Object.hasOwn(all, name)) throw argument(`${call}: there is no option '${name}'; there are ${Object.keys(all).join(', ')}`)
     const [words, test] = all[name]
     if (!test(value)) throw argument(`${call}: ${name} is ${words}, not ${show(value)}`)
   }
-  return options ?? {}
+  return Object.fromEntries(given)
 }

@@ -17,12 +17,18 @@ import { serve } from './worker.mjs'
 
 export { VitError }
 
+const OURS = Symbol('made by ViT.load')
+
 export class ViT {
   #engine
   #disposed = false
   #loaded // what load() was told: the described source and options
   #intake = new Intake()
   first
+
+  constructor(made) {
+    if (made !== OURS) throw argument('a ViT is made by ViT.load')
+  }
 
   static models = {
     classify: new URL('./models/classify.gguf', import.meta.url).href,
@@ -35,24 +41,28 @@ export class ViT {
     const worker = options.worker ?? (isPage && !foreign)
     if (decode === 'browser' && !globalThis.createImageBitmap)
       throw new VitError('unsupported', "ViT.load: decode 'browser' needs a browser")
-    let thrown // what the caller's onProgress threw
+    let thrown // what the caller's onProgress threw, at once or as a promise
     const report = (progress) => {
       try {
-        onProgress?.(progress)
+        Promise.resolve(onProgress?.(progress)).catch((error) => (thrown ??= { error }))
       } catch (error) {
-        thrown = { error }
-        throw error
+        thrown ??= { error }
       }
+      if (thrown) throw thrown.error
     }
     const chosen = { threads, size: sides(size), cropPct, decode, kernels, compute, sha256, limits }
     const taken = options.first === undefined ? undefined : snapshot(options.first, 'first')
     const first = await taken?.catch(() => {}) // vit.first tells
     try {
       throwIfCancelled(signal)
-      const vit = new ViT()
+      const vit = new ViT(OURS)
       const described = await describeSource(source)
       const engine = await (worker ? Client : Engine).open(openSource(described, { signal, cache, limits }), chosen, { signal, onProgress: report, first })
       vit.#engine = engine
+      if (thrown) {
+        vit.dispose()
+        throw thrown.error
+      }
       vit.#loaded = { source: described, cache, worker, threads, decode, kernels, limits, sha256 }
       vit.first = taken?.then(() => unlessCancelled(engine.call('first', [], {}, signal), signal)).then(([top]) => top)
       vit.first?.catch(() => {}) // nobody need look
@@ -173,9 +183,9 @@ export class ViT {
   }
 
   async #call(method, image, options, signal) {
-    const images = Array.isArray(image) ? image : [image]
-    const snapshots = Array.from(images, (one, i) => snapshot(one, Array.isArray(image) ? `image ${i}` : 'image')) // also where it has holes
     try {
+      const images = Array.isArray(image) ? image : [image]
+      const snapshots = Array.from(images, (one, i) => snapshot(one, Array.isArray(image) ? `image ${i}` : 'image')) // also where it has holes
       const answers = await this.#intake.hand(snapshots, signal, (ready) => {
         this.#check(signal)
         return unlessCancelled(this.#engine.call(method, ready, options, signal), signal)

@@ -136,7 +136,7 @@ static vit_status scan_header(jpeg_state *s, const uint8_t *p, size_t length, jp
     if (!s->components)
         return damaged(s, "a scan before the frame header");
     if (++s->scans > MAX_SCANS)
-        return vit_fail(s->error, VIT_ERR_LIMIT, "%s: the JPEG has more than %d scans", s->name, MAX_SCANS);
+        return vit_fail(s->error, VIT_ERR_UNSUPPORTED, "%s: the JPEG has more than %d scans, expected as many at most", s->name, MAX_SCANS);
     int count = length ? p[0] : 0;
     if (count < 1 || count > s->components || length != 4 + 2 * (size_t)count)
         return damaged(s, "a bad scan header");

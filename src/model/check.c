@@ -57,7 +57,7 @@ static vit_status check_encoder(const vit_config *c, const vit_limits *limits, c
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %lld tokens, the limit is %u (limit tokens)", name,
                         (long long)vit_pos_rows(c), limits->tokens);
     if (vit_rel_rows(c) > 1 << 24)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %d tokens before the patches: too many", name, vit_prefix_tokens(c));
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: %d tokens before the patches: too many", name, vit_prefix_tokens(c));
     if ((c->pos_kind == VIT_POS_2D && c->width % 2) || (c->pos_kind == VIT_POS_SINCOS2D && c->width % 4))
         return vit_fail(error, VIT_ERR_CONFIG, "%s: width %d cannot be split into %d for positions of two axes", name,
                         c->width, c->pos_kind == VIT_POS_2D ? 2 : 4);

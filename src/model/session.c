@@ -81,7 +81,7 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
         return vit_fail(error, VIT_ERR_ARGUMENT, "session: the convolutions are held as stored (raw_weights): expected "
                         "them standardised");
     if (c->resnet.stem_width && (uint64_t)s->height * (uint64_t)s->width * (uint64_t)s->batch > INT32_MAX / 4)
-        return vit_fail(error, VIT_ERR_LIMIT,
+        return vit_fail(error, VIT_ERR_UNSUPPORTED,
                         "input size %dx%d, batch %d: too many pixels for convolutions: at most %d", s->height, s->width,
                         s->batch, INT32_MAX / 4);
     s->prefix = vit_prefix_tokens(c);
@@ -90,7 +90,7 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
         return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d: %llu tokens, the limit is %u (limit tokens)",
                         s->height, s->width, (unsigned long long)tokens, model->options.limits.tokens);
     if (tokens * (uint64_t)s->batch > INT32_MAX / 4)
-        return vit_fail(error, VIT_ERR_LIMIT, "input size %dx%d, batch %d: %llu tokens, the most are %d", s->height,
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "input size %dx%d, batch %d: %llu tokens, the most are %d", s->height,
                         s->width, s->batch, (unsigned long long)(tokens * (uint64_t)s->batch), INT32_MAX / 4);
     s->tokens = (int)tokens;
     s->patches = s->tokens - s->prefix;

@@ -37,7 +37,7 @@ static int sum_holds(const unsigned char *header) {
 
 static vit_status set_path(const vit_tar *t, extended *e, const char *path, size_t length, vit_error *error) {
     if (length >= sizeof e->path)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %.60s...: a name of %zu bytes, the limit is %zu", t->file.name, path,
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: %.60s...: a name of %zu bytes, expected at most %zu", t->file.name, path,
                         length, sizeof e->path - 1);
     memcpy(e->path, path, length);
     e->path[length] = 0;
@@ -67,7 +67,7 @@ static vit_status read_pax(const vit_tar *t, extended *e, const char *text, size
 
 static vit_status read_extended(vit_tar *t, extended *e, int type, uint64_t bytes, vit_error *error) {
     if (bytes > LONGEST_EXTENSION)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: an extended header of %llu bytes at %llu, the limit is %d", t->file.name,
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: an extended header of %llu bytes at %llu, expected at most %d", t->file.name,
                         (unsigned long long)bytes, (unsigned long long)t->at, LONGEST_EXTENSION);
     t->extension.size = 0;
     VIT_TRY(vit_buffer_reserve(&t->extension, (size_t)bytes + 1, "an extended header", error));

@@ -121,10 +121,10 @@ static vit_status plan(vit_trainer *t, const vit_model *model, const vit_train_o
     t->prefix = vit_prefix_tokens(c);
     t->tokens = t->patches + t->prefix;
     if ((uint64_t)t->tokens * (uint64_t)options->batch > INT32_MAX / 64)
-        return vit_fail(error, VIT_ERR_LIMIT, "a batch of %d with %d tokens each: too many to train on", options->batch,
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "a batch of %d with %d tokens each: too many to train on", options->batch,
                         t->tokens);
     if (c->resnet.stem_width && (uint64_t)c->image_height * (uint64_t)c->image_width * (uint64_t)options->batch > INT32_MAX / 4)
-        return vit_fail(error, VIT_ERR_LIMIT, "a batch of %d pictures of %dx%d: too many pixels for convolutions: at most %d",
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "a batch of %d pictures of %dx%d: too many pixels for convolutions: at most %d",
                         options->batch, c->image_height, c->image_width, INT32_MAX / 4);
     const int r = t->kernels->panel;
     t->lanes = c->network == VIT_NETWORK_BIT ? 0 : t->tokens * options->batch; /* a BiT has no tokens */

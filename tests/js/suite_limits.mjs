@@ -7,6 +7,39 @@ const PHOTO = 'golden/preprocess/timm_eval/synth0.png'
 
 // What it uses of the suite's own helpers.
 export function defineLimits({ url, bytesOf, load, using, some, options, long }) {
+  describe('arguments', () => {
+    test('what throws while it is read is the caller\'s fault', async () => {
+      const angry = { get topK() { throw new RangeError('no') } }
+      const { proxy, revoke } = Proxy.revocable([], {})
+      revoke()
+      await using(url(TIMM), {}, async (vit) => {
+        await rejects(vit.classify(some(32, 32), angry), 'argument', 'options', 'no')
+        const error = await vit.classify(proxy).then(() => null, (e) => e)
+        equal(error.name, 'VitError')
+        let reads = 0
+        const changing = { get topK() { return reads++ ? 'many' : 2 } }
+        equal((await vit.classify(some(32, 32), changing)).length, 2, 'an option is read once')
+        const data = new Uint8ClampedArray(16)
+        for (const [width, height] of [[1.6, 2.5], ['2', '2'], [2, '2']]) await rejects(vit.classify({ data, width, height }), 'argument', 'whole numbers')
+        equal((await vit.classify({ data, width: 2, height: 2 })).length, 5)
+        let made
+        try {
+          made = new vit.constructor()
+        } catch (e) {
+          equal([e.name, e.code], ['VitError', 'argument'])
+        }
+        equal(made, undefined, 'a ViT without a model')
+      })
+    })
+
+    test('a promise of onProgress that fails ends the load', async () => {
+      const mine = new RangeError('mine')
+      const error = await load(url(TIMM), { onProgress: async () => { throw mine } }).then(() => null, (e) => e)
+      equal(error, mine)
+      await using(url(TIMM), { onProgress: async () => 5 }, () => {})
+    })
+  })
+
   describe('limits', () => {
     if (long)
       test('what a limit refuses names the option', async () => {
@@ -17,8 +50,10 @@ export function defineLimits({ url, bytesOf, load, using, some, options, long })
           await using(url(TIMM), { limits: { [name]: value } }, (vit) => rejects(vit.logits(photo), 'limit', `(option limits.${name})`))
         await rejects(load(url(TIMM), { limits: { tokens: 4 } }), 'limit', '(option limits.tokens)')
         await using(url(TIMM), { limits: { tokens: 500, fileBytes: 2 ** 40 } }, async (vit) => equal((await vit.classify(photo)).length, 5))
-        for (const limits of [{ pixels: 1 }, { tokens: 0 }, { tokens: 2 ** 32 }, { tokens: '9' }, 7, null])
+        for (const limits of [{ pixels: 1 }, { tokens: 0 }, { tokens: 2 ** 32 }, { tokens: '9' }, 7, null, []])
           await rejects(load(url(TIMM), { limits }), 'argument', 'limits', 'imagePixels')
+        await rejects(load(url(TIMM), { limits: { tokens: NaN } }), 'argument', 'NaN')
+        await using(url(TIMM), { limits: { tokens: undefined, imagePixels: undefined } }, async (vit) => equal((await vit.classify(photo)).length, 5))
       })
 
     if (long)
