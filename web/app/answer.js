@@ -1,7 +1,7 @@
 // The answer: in words, as bars, and what it cost.
 
 import { $, el } from './dom.js';
-import { known, t } from './words.js';
+import { known, onLanguage, t } from './words.js';
 import { milliseconds, percent } from './format.js';
 import { model } from './model.js';
 
@@ -53,23 +53,34 @@ function showTimes({ ms, parts }) {
         el('div', {}, el('dt', { textContent: t(`time.${name}`) }), el('dd', { textContent: milliseconds(time) }))));
 }
 
-export function showAnswer(result) {
-    const [best, ...others] = result.top;
-    const sure = sureness(best);
-    const label = short(nameOf(best));
-    $('.sure', box).textContent = sure;
-    $('.top-label', box).textContent = label;
+function write(result) {
+    const [best] = result.top;
+    $('.sure', box).textContent = sureness(best);
+    $('.top-label', box).textContent = short(nameOf(best));
     list.replaceChildren(...result.top.map(scoreRow));
     const { labels } = model.vit.info;
     $('.knows', box).textContent = labels?.length <= FEW ? t('answer.knows', { labels: labels.map(inWords).join(', ') }) : '';
     showTimes(result);
+}
+
+function spoken([best, ...others]) {
+    const values = { sure: sureness(best), label: short(nameOf(best)), score: percent(best.score) };
+    if (!isKnown(best)) return t('answer.spoken.none', { none: values.label, closest: values.sure, score: values.score });
+    const rest = others.map((entry) => `${short(labelOf(entry))}, ${percent(entry.score)}`).join('; ');
+    return rest ? t('answer.spoken', { ...values, rest }) : t('answer.only', values);
+}
+
+let shown = null;       // the result
+
+export function showAnswer(result) {
+    shown = result;
+    write(result);
     box.hidden = false;
     setBusy(false);
-    const values = { sure, label, score: percent(best.score) };
-    const rest = others.map((entry) => `${short(labelOf(entry))}, ${percent(entry.score)}`).join('; ');
-    $('#live').textContent = !isKnown(best) ? t('answer.spoken.none', { none: label, closest: sure, score: values.score })
-        : rest ? t('answer.spoken', { ...values, rest }) : t('answer.only', values);
+    $('#live').textContent = spoken(result.top);
 }
+
+onLanguage(() => box.hidden || write(shown));
 
 export const hideAnswer = () => {
     box.hidden = true;

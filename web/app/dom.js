@@ -20,6 +20,11 @@ export function chips(fieldset, name, values, words, chosen, choose) {
         el('span', { textContent: words(value) }))));
 }
 
+// Reads chips anew.
+export function nameChips(fieldset, words) {
+    for (const { value, nextElementSibling } of fieldset.querySelectorAll('input')) nextElementSibling.textContent = words(value);
+}
+
 // Calls take(files) with what was picked by a file input, which can then be asked for the same again.
 export function onPick(input, take) {
     input.addEventListener('change', () => {
@@ -27,6 +32,30 @@ export function onPick(input, take) {
         input.value = '';
         if (files.length) take(files);
     });
+}
+
+// A button that acts for as long as it is held: begin() and end(), by pointer or key. click() where it is neither pressed
+// nor let go, but clicked, as voice control and some screen readers do.
+export function onHold(button, { begin, end, click }) {
+    let held = false;
+    const isKey = ({ key }) => [' ', 'Enter'].includes(key);
+    const press = () => {
+        if (!held) begin();
+        held = true;
+    };
+    const release = () => {
+        if (held) end();
+        held = false;
+    };
+    button.addEventListener('pointerdown', press);
+    for (const kind of ['pointerup', 'pointerleave', 'pointercancel', 'blur']) button.addEventListener(kind, release);
+    for (const [kind, act] of [['keydown', press], ['keyup', release]]) button.addEventListener(kind, (event) => {
+        if (!isKey(event)) return;
+        event.preventDefault(); // else the page scrolls, and a click follows
+        act();
+    });
+    button.addEventListener('click', ({ detail }) => detail || click()); // the pointer's count
+    button.addEventListener('contextmenu', (event) => event.preventDefault()); // of a long press
 }
 
 // Offers bytes or text as a file to save.

@@ -1,5 +1,7 @@
 // What people hand over: drops, pastes, picks and folders, sorted into pictures and model files.
 
+import { inOrder } from './format.js';
+
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|bmp|heic|heif|tiff?)$/i;
 const MODEL = /\.(safetensors|gguf)$/i;
 const CONFIG = /\.json$/i;
@@ -30,7 +32,7 @@ async function filesUnder(entry, found) {
     for (;;) { // a reader gives up to 100 entries at a time
         const entries = await inTurn((yes, no) => reader.readEntries(yes, no));
         if (!entries.length) return;
-        for (const inner of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) await filesUnder(inner, found);
+        for (const inner of entries.sort((a, b) => inOrder(a.name, b.name))) await filesUnder(inner, found);
     }
 }
 

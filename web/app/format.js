@@ -1,15 +1,25 @@
 // Numbers as people read them.
 
-import { language } from './words.js';
+import { language, onLanguage } from './words.js';
 
-const whole = new Intl.NumberFormat(language);
-const one = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const two = new Intl.NumberFormat(language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+let whole, one, two, names;
+
+function learn() {
+    const digits = (n) => new Intl.NumberFormat(language, { minimumFractionDigits: n, maximumFractionDigits: n });
+    whole = new Intl.NumberFormat(language);
+    [one, two] = [1, 2].map(digits);
+    names = new Intl.Collator(language, { numeric: true });
+}
+learn();
+onLanguage(learn);
 
 // A number stays on the line of its unit.
 const NO_BREAK = '\u00a0';
 
 export const count = (n) => whole.format(n);
+
+// The order of two names, as people look for them: IMG_2 before IMG_10.
+export const inOrder = (a, b) => names.compare(a, b);
 
 export function bytes(n) {
     if (n < 1e3) return `${n}${NO_BREAK}B`;

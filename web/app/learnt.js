@@ -2,25 +2,27 @@
 // alike, and how far its heads look, over all pictures that were seen in this tab.
 
 import { $ } from './dom.js';
-import { say, t } from './words.js';
+import { onLanguage, say, t } from './words.js';
 import { count } from './format.js';
 import { withReadable } from './classify.js';
 import { isCancel } from './errors.js';
 import { model } from './model.js';
 
 const COLUMNS = 7;      // of filters
+const NOTHING = 1e-5;   // of the strongest component: what is left of one that is not there
 const MOST = 1600;      // patches whose positions are drawn
 const COLORS = ['#2a1252', '#39437f', '#2c6f8e', '#24978a', '#55bd68', '#b4d735', '#fbe934']; // from low to high
 const CHART = { width: 360, height: 220, left: 36, right: 8, top: 12, bottom: 24 };
 
 const box = $('#learnt');
 const [filters, positions, distance] = box.querySelectorAll('figure');
-const mark = $('i', positions);
+const mark = $('.place', positions);
 
 let drawn = null;           // the ViT whose filters and positions are shown
 let grid = [1, 1];
 const pictures = new Map(); // by name and size: { blob, heads }: distances [layers][heads], null where there are none
 let measuring = null;       // AbortController
+let shownFilters = {};      // { count, width, height, isPatch }: how many, their size, whether it is that of a patch
 
 const scale = [...Array(256).keys()].map((i) => {
     const at = i / 255 * (COLORS.length - 1), below = Math.min(Math.floor(at), COLORS.length - 2), part = at - below;
@@ -43,12 +45,18 @@ function drawMosaic(canvas, [rows, columns], tiles, [height, width], gap, color)
     pen.putImageData(image, 0, 0);
 }
 
-function drawFilters({ components, shape: [, height, width] }) {
-    const length = 3 * height * width, tiles = components.length / length;
+function explainFilters() {
+    const { count, width, height, isPatch } = shownFilters;
+    say($('figcaption', filters), isPatch ? 'learnt.filters' : 'learnt.filters.convolved', { count, width, height });
+}
+
+function drawFilters({ components, strengths, shape: [, height, width] }) {
+    const length = 3 * height * width, tiles = strengths.filter((strength) => strength > NOTHING * strengths[0]).length;
     const most = Array.from({ length: tiles }, (_, i) => components.subarray(i * length, (i + 1) * length).reduce((a, b) => Math.max(a, Math.abs(b)), 0) || 1);
     drawMosaic($('canvas', filters), [Math.ceil(tiles / COLUMNS), COLUMNS], tiles, [height, width], Math.max(1, width >> 3), (tile, y, x) =>
         [0, 1, 2].map((c) => 127.5 + 127.5 * components[tile * length + (c * height + y) * width + x] / most[tile]));
-    say($('figcaption', filters), 'learnt.filters', { count: tiles });
+    shownFilters = { count: tiles, width, height, isPatch: `${[height, width]}` === `${model.vit.info.input.patch}` };
+    explainFilters();
 }
 
 function drawPositions(found) {
@@ -129,6 +137,7 @@ async function goOn() {
     const { vit } = model;
     try {
         if (drawn !== vit) await drawOnce(signal);
+        if (vit.info.layers === 1) return; // there is nothing to compare
         for (const picture of pictures.values()) { // also those that come meanwhile
             if (signal.aborted) break;
             if (picture.heads !== undefined) continue;
@@ -177,4 +186,10 @@ export function forget() {
     for (const figure of [filters, positions, distance]) figure.hidden = true;
 }
 
-export const startLearnt = () => box.addEventListener('toggle', goOn);
+export function startLearnt() {
+    box.addEventListener('toggle', goOn);
+    onLanguage(() => {
+        explainFilters();
+        showDistances();
+    });
+}

@@ -1,7 +1,8 @@
-// A load under way: bytes, speed, a cancel button; the picture clears up patch by patch as they come.
+// A load under way: bytes, speed, a cancel button; the picture clears up patch by patch as they come. Where a model answers
+// already, that is over the page, so that nothing moves, and the answer to be replaced fades.
 
 import { $ } from './dom.js';
-import { t } from './words.js';
+import { onLanguage, t } from './words.js';
 import { bytes, count, percent } from './format.js';
 import { model } from './model.js';
 
@@ -9,8 +10,8 @@ const box = $('#loading');
 const bar = $('#progress');
 let spoken = 0; // quarters already announced
 
-function show({ name, loaded, total, since }) {
-    $('.what', box).textContent = t('loading.from', { name });
+function show({ origin, loaded, total, since }) {
+    $('.what', box).textContent = t('loading.from', { name: origin.name });
     if (total) {
         bar.max = total;
         bar.value = loaded;
@@ -33,7 +34,10 @@ function speak({ loaded, total }) {
 export function startLoading({ cancel, clear }) {
     let frame = 0;
     model.on('change', () => {
+        const isOver = Boolean(model.load && model.vit);
         box.hidden = !model.load;
+        box.toggleAttribute('data-over', isOver);
+        document.documentElement.toggleAttribute('data-replacing', isOver);
         if (!model.load) return;
         spoken = 0;
         show(model.load);
@@ -48,6 +52,7 @@ export function startLoading({ cancel, clear }) {
             if (!model.vit && load.total) clear(load.loaded / load.total * 0.999);
         });
     });
+    onLanguage(() => model.load && show(model.load));
     $('#cancel').addEventListener('click', () => {
         cancel();
         $('#panel').focus({ preventScroll: true }); // the button that had it is gone

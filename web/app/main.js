@@ -1,9 +1,9 @@
 // The page: starts everything and says what follows from what.
 
 import { $, el, onPick } from './dom.js';
-import { fillIn, startLanguage, t } from './words.js';
+import { fillIn, onLanguage, startLanguage, t } from './words.js';
 import { startTheme } from './theme.js';
-import { linkOf, readHash, writeHash } from './hash.js';
+import { linkOf, mergeHash, readHash, writeHash } from './hash.js';
 import { Problem, describe, isCancel } from './errors.js';
 import { clearNotice, showNotice } from './notice.js';
 import { count } from './format.js';
@@ -12,7 +12,7 @@ import { closeCamera, startCamera, viewfinder } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
 import { BUILT_IN, builtIn, cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
 import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
-import { showModelButton, showRuns, startRequests } from './runs.js';
+import { showModelButton, showRuns, startRuns } from './runs.js';
 import { startLoading } from './loading.js';
 import { startOffline } from './offline.js';
 import { viewOf } from './view.js';
@@ -26,7 +26,7 @@ import teach from '../tabs/teach.js';
 const tabs = [classify, lookTab, fill, teach, find, compare];
 const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 
-let current = null;     // the picture on the stage: { name, alt, blob }
+let current = null;     // the picture on the stage: { name, alt, blob }; alt: the key of a sample's words
 let looking = null;     // AbortController of what the tab does with it
 let fetching = null;    // AbortController of a sample on its way
 let served = null;      // the model that the host serves the page with
@@ -76,12 +76,14 @@ async function lookAgain(shown, ...options) {
     } catch (error) {
         if (signal.aborted || isCancel(error)) return;
         tab.clear();
-        const other = [
-            { label: t('error.retry'), main: true, run: () => lookAgain() },
-            { label: t('error.other'), run: () => openDrawer('beside') },
-        ];
         const about = error.about ?? 'picture';
-        showNotice({ ...describe(error, about), actions: about === 'model' ? other : [] });
+        showNotice(() => ({
+            ...describe(error, about),
+            actions: about === 'picture' ? [] : [
+                { label: t('error.retry'), main: true, run: () => lookAgain() },
+                { label: t('error.other'), run: () => openDrawer('beside') },
+            ],
+        }));
     } finally {
         clearTimeout(slow);
     }
@@ -95,7 +97,7 @@ function lookAt(row) {
     closeCamera();
     showPicture(row.picture);
     tab.show(row);
-    if (row.error) showNotice(describe(row.error, 'picture'));
+    if (row.error) showNotice(() => describe(row.error, 'picture'));
 }
 
 // target: the element that they were dropped on.
@@ -104,7 +106,7 @@ function take(files, target) {
     if (weights.length || (configs.length && !pictures.length)) return takeModel({ weights, configs }, closeDrawer());
     if (pictures.length && tab.taken?.(pictures, target)) return;
     if (!pictures.length) {
-        return showNotice(describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
+        return showNotice(() => describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
     }
     markSample();
     tab.newPicture?.();
@@ -114,10 +116,10 @@ function take(files, target) {
     if (one) return;
     waiting = named;
     if (lookAtWaiting() || tab.many) return;
-    showNotice({
+    showNotice(() => ({
         title: t('several.title', { name: named[0].name }), text: t('several.text', { total: count(named.length) }),
         actions: [{ label: t('several.all'), main: true, run: () => openTab(classify.name) }],
-    });
+    }));
 }
 
 // What is chosen now, a sample or (without id) another picture; a sample still on its way is no longer wanted.
@@ -140,11 +142,12 @@ async function lookAtSample(id) {
         blob = await reply.blob();
     } catch (error) {
         if (signal.aborted) return;
-        const again = { label: t('error.retry'), main: true, run: () => lookAtSample(id) };
         const problem = error instanceof Problem ? error : new Problem('sample', String(error));
-        return showNotice({ ...describe(problem), actions: [again] });
+        return showNotice(() => ({
+            ...describe(problem), actions: [{ label: t('error.retry'), main: true, run: () => lookAtSample(id) }],
+        }));
     }
-    if (!signal.aborted) await look({ name: `${id}.jpg`, alt: t(`sample.${id}`), blob });
+    if (!signal.aborted) await look({ name: `${id}.jpg`, alt: `sample.${id}`, blob });
 }
 
 function showSamples() {
@@ -165,7 +168,7 @@ async function paste() {
         if (!blob) throw new Problem('clipboard');
         take([new File([blob], t('picture.pasted'), { type: blob.type })]);
     } catch (error) {
-        showNotice(describe(error instanceof Problem ? error : new Problem('paste-keys', String(error))));
+        showNotice(() => describe(error instanceof Problem ? error : new Problem('paste-keys', String(error))));
     }
 }
 
@@ -188,7 +191,7 @@ function takeModel(files, purpose = 'use') {
         if (purpose === 'beside') return setBeside(origin);
         use(origin);
     } catch (error) {
-        showNotice(describe(error, 'model'));
+        showNotice(() => describe(error, 'model'));
     }
 }
 
@@ -199,7 +202,7 @@ function takeAddress(url, purpose = 'use', type) {
 }
 
 // The engine's own, which a link names where the host serves another.
-const own = () => ({ ...builtIn(), link: served ? BUILT_IN : undefined });
+const own = () => Object.assign(builtIn(), { link: served ? BUILT_IN : undefined });
 
 function takeBuiltIn(purpose, type) {
     if (purpose === 'beside') return setBeside(builtIn(), type);
@@ -211,7 +214,7 @@ function takeBuiltIn(purpose, type) {
 function askAbout(wanted) {
     const hosts = [...new Set(wanted.map(({ url }) => url.host))].join(', ');
     isAsking = true;
-    showNotice({
+    showNotice(() => ({
         isQuestion: true, title: t('ask.title'), text: t('ask.text'), detail: wanted.map(({ url }) => url.href).join('\n'),
         actions: [{
             label: t('ask.load', { host: hosts }), main: true,
@@ -224,7 +227,7 @@ function askAbout(wanted) {
             isAsking = false;
             for (const { purpose } of wanted) writeHash(purpose === 'use' ? { model: model.origin?.link } : { other: undefined });
         },
-    });
+    }));
 }
 
 function modelChanged() {
@@ -241,23 +244,30 @@ function modelChanged() {
 }
 
 function modelFailed({ error, origin }) {
-    const again = { label: t('error.retry'), main: true, run: () => use(origin) };
-    const other = { label: t('error.other'), run: () => openDrawer() };
-    showNotice({ ...describe(error, 'model'), actions: typeof origin.source === 'string' ? [again, other] : [other] });
+    showNotice(() => {
+        const again = { label: t('error.retry'), main: true, run: () => use(origin) };
+        const other = { label: t('error.other'), run: () => openDrawer() };
+        return { ...describe(error, 'model'), actions: typeof origin.source === 'string' ? [again, other] : [other] };
+    });
 }
 
 // ---- Tabs ----
+
+function nameTab() {
+    document.title = t('title.page', { tab: t(`tab.${tab.name}`) });
+    $('#title').textContent = t(`title.${tab.name}`);
+}
 
 function openTab(name) {
     const next = tabs.find((one) => one.name === name) ?? tabs[0];
     if (next === tab) return;
     looking?.abort();
     tab?.leave?.();
+    if (tab?.ownModel) showRuns(); // of the page's again
     tab = next;
     writeHash({ tab: tab.name });
     document.documentElement.dataset.tab = tab.name;
-    document.title = t('title.page', { tab: t(`tab.${tab.name}`) });
-    $('#title').textContent = t(`title.${tab.name}`);
+    nameTab();
     for (const one of tabs) $(`#${one.name}`).hidden = one !== tab;
     if (!tab.live) closeCamera();
     for (const link of document.querySelectorAll('#tabs a')) {
@@ -295,6 +305,40 @@ function showTabs() {
     }
 }
 
+// ---- Links and languages ----
+
+// Models that a link names. Returns whether one of this host's is to be used.
+function takeNamed({ model: address, other }) {
+    const named = [[address, 'use'], [other, 'beside']]
+        .map(([text, purpose]) => ({ url: text ? readAddress(text) : null, purpose })).filter(({ url }) => url);
+    const here = named.filter(({ url }) => url.origin === location.origin);
+    const elsewhere = named.filter((one) => !here.includes(one));
+    for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
+    if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
+    if (elsewhere.length) askAbout(elsewhere);
+    return here.some(({ purpose }) => purpose === 'use');
+}
+
+// Another link of this page was opened in it; its own changes fire no event. What it does not name stays.
+function follow() {
+    const changes = mergeHash();
+    for (const one of tabs) one.follow?.(changes);
+    openTab(readHash().tab);
+    if (samples.includes(changes.sample)) lookAtSample(changes.sample);
+    takeNamed(changes);
+    if (changes.model === BUILT_IN) takeBuiltIn('use');
+}
+
+function translate() {
+    nameTab();
+    for (const link of document.querySelectorAll('#tabs a')) link.textContent = t(`tab.${link.dataset.tab}`);
+    for (const button of document.querySelectorAll('#samples button')) {
+        button.title = $('img', button).alt = t(`sample.${button.dataset.sample}`);
+    }
+    $('#live').textContent = '';
+    for (const one of tabs) one.translate?.();
+}
+
 // ---- Start ----
 
 async function start() {
@@ -302,13 +346,13 @@ async function start() {
     startTheme($('#theme'));
     startLanguage($('#language'));
     startStage($('#grid'));
-    startRequests();
+    startRuns();
     showSamples();
     showTabs();
     openTab(readHash().tab);
     startDrops($('#drop'), take);
     startCamera({
-        take, fail: (error) => showNotice(describe(error)), follows: () => tab.live,
+        take, fail: (error) => showNotice(() => describe(error)), follows: () => tab.live,
         change() {
             if (viewfinder()) fetching?.abort(); // a sample that comes now would close it
             lookAgain();
@@ -322,25 +366,20 @@ async function start() {
     onPick($('#choose-input'), take);
     $('#paste').addEventListener('click', paste);
     $('#skip').addEventListener('click', () => $('#panel').focus());
-    addEventListener('hashchange', () => location.reload()); // another link of this page; its own changes fire no event
+    addEventListener('hashchange', follow);
+    onLanguage(translate);
     showModelButton();
     showRuns();
     $('#runs').open = matchMedia('(min-width: 900px)').matches;
     document.documentElement.dataset.ready = '';
 
-    const { sample, model: address, other } = readHash();
-    const named = [[address, 'use'], [other, 'beside']]
-        .map(([text, purpose]) => ({ url: text ? readAddress(text) : null, purpose })).filter(({ url }) => url);
-    const here = named.filter(({ url }) => url.origin === location.origin);
-    const elsewhere = named.filter((one) => !here.includes(one));
+    const link = readHash();
+    const { sample } = link;
     const first = lookAtSample(samples.includes(sample) ? sample : samples[0]);
-    for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
-    if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
-    if (elsewhere.length) askAbout(elsewhere);
+    const isNamed = takeNamed(link);
     served = await fromHost();
-    const isNamed = here.some(({ purpose }) => purpose === 'use');
     if (!isNamed && !model.vit && !model.load) { // while a model of another site is asked about, this one answers
-        await use(address !== BUILT_IN && served ? served : own());
+        await use(link.model !== BUILT_IN && served ? served : own());
     }
     await first;
 }

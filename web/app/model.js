@@ -13,9 +13,9 @@ export const TYPES = ['f32', 'int8'];
 export const model = {
     vit: null,      // the loaded ViT
     compute: TYPES[0], // how it is to compute
-    name: '',
+    get name() { return this.vit ? titleOf(this.vit, this.origin) : ''; },
     origin: null,   // what it was loaded from: { name, source, link }
-    load: null,     // while one loads: { name, origin, loaded, total, since }, in bytes and performance.now()
+    load: null,     // while one loads: { origin, loaded, total, since }, in bytes and performance.now()
     on: (event, listener) => listeners[event].push(listener),
 };
 
@@ -48,10 +48,10 @@ export async function forgetKept(link) {
 
 // origin: { name, source, link }, source as ViT.load takes it. Resolves to true once the model is in use.
 export async function loadModel(origin) {
-    const { name, source } = origin;
+    const { source } = origin;
     cancelLoad();
     const controller = abort = new AbortController();
-    const load = model.load = { name, origin, loaded: 0, total: 0, since: performance.now() };
+    const load = model.load = { origin, loaded: 0, total: 0, since: performance.now() };
     tell('change');
     try {
         const { ViT } = await engine();
@@ -69,8 +69,8 @@ export async function loadModel(origin) {
             return false;
         }
         model.vit?.dispose();
-        Object.assign(model, { vit, name: titleOf(vit, origin), origin });
-        if (isElsewhere(source)) addRecent({ name, link: source });
+        Object.assign(model, { vit, origin });
+        if (isElsewhere(source)) addRecent({ name: origin.name, link: source });
         return true;
     } catch (error) {
         if (abort === controller && !isCancel(error)) tell('failed', { error, origin });
@@ -166,7 +166,7 @@ export function fromAddress(url) {
 
 // The one that comes with the engine, and its name in links.
 export const BUILT_IN = 'built-in';
-export const builtIn = () => ({ name: t('model.built-in'), source: undefined, link: BUILT_IN });
+export const builtIn = () => ({ get name() { return t('model.built-in'); }, source: undefined, link: BUILT_IN });
 
 // What people call a model: others by what they are built as, which the built-in one's name says better.
 export const titleOf = ({ info: { architecture } }, { name, source }) => (source !== undefined && architecture) || name;

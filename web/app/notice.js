@@ -1,11 +1,12 @@
 // One problem at a time, said where the answer would be.
 
 import { $, el } from './dom.js';
-import { t } from './words.js';
+import { onLanguage, t } from './words.js';
 
 const box = $('#notice');
 
-let question = null;    // what stays until it is answered
+let shown = null;       // makes the notice that is shown, or was
+let question = null;    // makes the one that stays until it is answered
 
 // A question that something else covered is asked again.
 export function clearNotice() {
@@ -14,17 +15,24 @@ export function clearNotice() {
     box.replaceChildren();
 }
 
-// actions: [{ label, main, run }]; each closes the notice first, as dismissing it does. isQuestion: it asks, rather than tells.
-export function showNotice(notice) {
-    if (notice.isQuestion) question = notice;
-    show(notice);
+// make() -> { title, text, detail, actions, isQuestion, dismissed } in the page's language. actions: [{ label, main, run }];
+// each closes the notice first, as dismissing it does. isQuestion: it asks, rather than tells.
+export function showNotice(make) {
+    if (make().isQuestion) question = make;
+    show(make);
 }
 
-let shown = null;
+function show(make) {
+    if (shown === make && !box.hidden) return;
+    shown = make;
+    write();
+    box.hidden = false;
+}
 
-function show(notice) {
-    if (shown === notice && !box.hidden) return;
-    const { title, text, detail, actions = [], isQuestion, dismissed = () => {} } = shown = notice;
+onLanguage(() => box.hidden || write());
+
+function write() {
+    const { title, text, detail, actions = [], isQuestion, dismissed = () => {} } = shown();
     const buttons = [...actions, { label: t('error.dismiss'), run: dismissed }].map(({ label, main, run }) =>
         el('button', {
             type: 'button', className: main ? 'main' : '', textContent: label,
@@ -42,5 +50,4 @@ function show(notice) {
         el('p', { textContent: text }),
         report,
         el('div', { className: 'actions' }, ...buttons)));
-    box.hidden = false;
 }

@@ -2,7 +2,7 @@
 // development server's pages have no version and no worker, so nobody sees an old file there.
 
 import { $ } from './dom.js';
-import { t } from './words.js';
+import { say } from './words.js';
 
 const { serviceWorker } = navigator;
 const box = $('#update');
@@ -19,7 +19,9 @@ for (const type of ['pointerdown', 'keydown', 'drop', 'paste']) {
 serviceWorker?.addEventListener('controllerchange', () => location.reload());
 
 function offer(words, run) {
-    $('p', box).textContent = t(words);
+    const text = $('p', box);
+    text.dataset.t = words; // which another language fills in
+    say(text, words);
     $('#update-reload').onclick = run;
     box.hidden = false;
 }

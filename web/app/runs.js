@@ -1,10 +1,10 @@
 // What runs: the list in the panel, the line at the foot, the button at the top, all from vit.info.
 
 import { $, el } from './dom.js';
-import { say, t } from './words.js';
+import { onLanguage, say, t } from './words.js';
 import { bytes, count, milliseconds } from './format.js';
 import { model } from './model.js';
-import { watchRequests } from './requests.js';
+import { summary, watchRequests } from './requests.js';
 
 const threads = (n) => (n === 1 ? t('threads.one') : t('threads.many', { count: n }));
 
@@ -29,10 +29,14 @@ function showList(info, name) {
     });
 }
 
+let shown = [];         // what showRuns() was called with
+
 // parts: of the last answer, if there was one; of: { vit, name }, whose. The list comes with the first answer, so that nothing moves after it.
-export function showRuns(parts, { vit, name } = model) {
+export function showRuns(parts, of = model) {
+    shown = [parts, of];
+    const { vit, name } = of;
     const info = vit?.info;
-    $('#runs').hidden = !parts;
+    $('#runs').hidden = !info || (!parts && $('#runs').hidden);
     $('#foot-runs').textContent = t('foot.none');
     if (!info) return;
     showList(info, name);
@@ -44,15 +48,23 @@ export function showRuns(parts, { vit, name } = model) {
 }
 
 export function showModelButton() {
-    const name = model.load ? t('model.loading') : model.vit ? model.name : t('model.none');
+    const name = model.vit ? model.name : t(model.load ? 'model.loading' : 'model.none');
     $('#model-button .name').textContent = name;
     $('#model-button').title = name;
     $('#model-button .dot').toggleAttribute('data-on', Boolean(model.vit));
 }
 
-export function startRequests() {
-    watchRequests(({ count: requests, hosts }) => {
-        const key = requests === 0 ? 'requests.none' : requests === 1 ? 'requests.one' : 'requests.many';
-        $('#foot-requests').textContent = t(key, { count: requests, hosts: hosts.join(', ') });
+function showRequests({ count: requests, hosts }) {
+    const key = requests === 0 ? 'requests.none' : requests === 1 ? 'requests.one' : 'requests.many';
+    $('#foot-requests').textContent = t(key, { count: requests, hosts: hosts.join(', ') });
+}
+
+export function startRuns() {
+    watchRequests(showRequests);
+    onLanguage(() => {
+        $('#runs dl').replaceChildren();
+        showRuns(...shown);
+        showModelButton();
+        showRequests(summary());
     });
 }

@@ -2,7 +2,7 @@
 // pointer. Until a model can see, the patches show only their mean colours; they clear up as its bytes arrive.
 
 import { $ } from './dom.js';
-import { t } from './words.js';
+import { onLanguage, t } from './words.js';
 import { count } from './format.js';
 
 const stage = $('#stage');
@@ -21,7 +21,7 @@ let clear = 0;          // 0..1: how much of the picture has cleared up
 let showGrid = true;
 let hovered = null;     // { row, column }
 let heat = null;        // canvas of rows x columns pixels that darkens what is not looked at
-let live = null;        // { name, width, height } of the camera's picture while that is shown
+let live = null;        // { width, height } of the camera's picture while that is shown
 let overlay = null;     // draws over the picture
 let brush = null;       // { side, begin, go, end } of a tab that paints
 let painting = false;
@@ -159,7 +159,7 @@ function captions() {
     const source = live ?? picture;
     if (!source) return;
     const size = t('caption.size', { width: count(source.width), height: count(source.height) });
-    fileLine.textContent = `${source.name} · ${size}`;
+    fileLine.textContent = `${live ? t('camera') : source.name} · ${size}`;
     const { rows, columns, patch } = view;
     if (hovered) {
         const { row, column } = hovered;
@@ -229,7 +229,7 @@ function step(event) {
 
 // What the camera sees instead of the picture; null: the picture again.
 export function showLive(video) {
-    live = video && { name: t('camera'), width: video.videoWidth, height: video.videoHeight };
+    live = video && { width: video.videoWidth, height: video.videoHeight };
     const source = live ?? picture;
     if (source) frame.style.setProperty('--ratio', source.width / source.height);
     hovered = heat = null;
@@ -264,6 +264,11 @@ export function setBrush(next) {
 
 export { draw as redraw };
 
+// alt: the key of a sample's words.
+function describePicture({ name, alt }) {
+    img.alt = t('picture.alt', { name: alt ? t(alt) : name });
+}
+
 // Shows a picture: { name, alt, blob }. Resolves to false where the browser cannot show it.
 export async function showPicture(next) {
     const address = URL.createObjectURL(next.blob);
@@ -280,8 +285,8 @@ export async function showPicture(next) {
     }
     if (url) URL.revokeObjectURL(url);
     url = address;
-    picture = shown ? { name: next.name, blob: next.blob, width: img.naturalWidth, height: img.naturalHeight } : null;
-    img.alt = t('picture.alt', { name: next.alt ?? next.name });
+    picture = shown ? { ...next, width: img.naturalWidth, height: img.naturalHeight } : null;
+    describePicture(next);
     stage.toggleAttribute('data-broken', !shown);
     $('.broken', stage).hidden = shown;
     means = hovered = heat = null;
@@ -314,6 +319,10 @@ export function setClear(fraction) {
 
 export function startStage(gridButton) {
     new ResizeObserver(draw).observe(frame);
+    onLanguage(() => {
+        captions();
+        if (picture) describePicture(picture);
+    });
     stage.addEventListener('pointermove', move);
     stage.addEventListener('pointerdown', press);
     for (const kind of ['pointerup', 'pointercancel']) stage.addEventListener(kind, lift);

@@ -1,14 +1,14 @@
 // Figure 1 of the paper with the picture at hand: patches, tokens, layers, answer, one after another.
 
-import { $, chips, el } from './dom.js';
-import { say, t } from './words.js';
+import { $, chips, el, nameChips } from './dom.js';
+import { onLanguage, say, t } from './words.js';
 import { count } from './format.js';
 import { scoreRow } from './answer.js';
-import { withReadable } from './classify.js';
+import { bitmapOf, withReadable } from './classify.js';
 import { isCancel } from './errors.js';
 import { model } from './model.js';
 import { shade } from './stage.js';
-import { viewOf } from './view.js';
+import { isHybrid, viewOf } from './view.js';
 
 const SIDE = 480;       // pixels of what the model sees, about
 const GAP = 0.12;       // of a patch, between patches that are taken apart
@@ -28,7 +28,7 @@ async function look(now) {
     if (now.square) return now.square;
     const view = viewOf(model.vit.info.input);
     const tile = Math.max(1, Math.round(SIDE / view.columns));
-    const bitmap = await createImageBitmap(now.blob);
+    const bitmap = await bitmapOf(now.blob);
     const { left, top, width, height } = view.seen(bitmap.width, bitmap.height);
     const canvas = new OffscreenCanvas(view.columns * tile, view.rows * tile);
     const pen = canvas.getContext('2d');
@@ -95,6 +95,14 @@ async function drawAnswer(now) {
 
 const draw = [drawPatches, drawTokens, drawLayers, drawAnswer];
 
+// The words for a step: some networks have others.
+function keyFor(step, hasDrawn) {
+    if (!hasDrawn) return 'steps.4.none';
+    const { info } = model.vit;
+    const kind = step <= 2 && isHybrid(info) ? '.convolved' : step === 3 && info.layers === 1 ? '.one' : '';
+    return `steps.${step}.text${kind}`;
+}
+
 async function show() {
     const now = job, at = step;
     if (!now || !box.open || now.shown === at) return;
@@ -104,15 +112,21 @@ async function show() {
     if (now !== job || at !== step || drawn === true) return;
     now.shown = at;
     drawing.replaceChildren(...drawn);
-    say($('figcaption', box), drawn.length ? `steps.${at}.text` : 'steps.4.none',
+    say($('figcaption', box), keyFor(at, drawn.length > 0),
         { rows, columns, width: input.width, height: input.height, layers, count: count(now.classes ?? 0) });
 }
 
 const tryToShow = () => show().catch(() => {}); // what is wrong with the picture, the tab says
 
 export function startSteps() {
-    chips($('.chips', box), 'step', draw.map((_, i) => i + 1), (number) => t(`steps.${number}`), step, (number) => {
+    const nameOf = (number) => t(`steps.${number}`);
+    chips($('.chips', box), 'step', draw.map((_, i) => i + 1), nameOf, step, (number) => {
         step = number;
+        tryToShow();
+    });
+    onLanguage(() => {
+        nameChips($('.chips', box), nameOf);
+        if (job) job.shown = null;
         tryToShow();
     });
     box.addEventListener('toggle', tryToShow);

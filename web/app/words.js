@@ -8,9 +8,14 @@ const languages = { en: async () => en, ko: () => import('../words/ko.js').then(
 const names = Object.keys(languages);
 
 // The one the reader chose, else the first of the browser's.
-export const language = [recall('language'), ...navigator.languages.map((tag) => tag.split('-')[0])]
+export let language = [recall('language'), ...navigator.languages.map((tag) => tag.split('-')[0])]
     .find((name) => names.includes(name)) ?? 'en';
-const words = await languages[language]().catch(() => en); // a page in English is better than none
+let words = await languages[language]().catch(() => en); // a page in English is better than none
+
+const listeners = [];
+
+// listener() is called when the page has another language, to say anew what index.html does not.
+export const onLanguage = (listener) => listeners.push(listener);
 
 export const known = (key) => key in words;
 
@@ -48,14 +53,24 @@ export function say(element, key, values = {}) {
     return element;
 }
 
+const nextLanguage = () => names[(names.indexOf(language) + 1) % names.length];
+
+async function changeLanguage(next) {
+    words = await languages[next]();
+    language = next;
+    remember('language', next);
+    fillIn();
+    for (const listener of listeners) listener();
+}
+
 // A button that leads to the next language; its word for that language is 'language'.
 export function startLanguage(button) {
-    const next = names[(names.indexOf(language) + 1) % names.length];
-    button.lang = next;
-    button.addEventListener('click', () => {
-        remember('language', next);
-        location.reload();
-    });
+    const show = () => {
+        button.lang = nextLanguage();
+    };
+    onLanguage(show);
+    show();
+    button.addEventListener('click', () => changeLanguage(nextLanguage()).catch(() => {})); // it could not be fetched: this one stays
 }
 
 // Fills in the document: data-t is an element's text, data-t-label its label for screen readers.

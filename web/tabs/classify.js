@@ -12,14 +12,14 @@ import { showRuns } from '../app/runs.js';
 
 const box = $('#answer');
 
-let said = {};              // of the picture `of`: by compute type, { name, score, ms }
+let said = { by: {} };      // of the picture `of`: by compute type, { best, ms }
 let use = async () => {};
 
 // What the other compute type said of this picture with this model, if it was asked.
 function showOther() {
     const [compute, other] = Object.entries(said.by).find(([type]) => type !== model.compute) ?? [];
     $('.other', box).textContent = other
-        ? t('compute.other', { compute, label: short(other.name), score: percent(other.score), time: milliseconds(other.ms) }) : '';
+        ? t('compute.other', { compute, label: short(nameOf(other.best)), score: percent(other.best.score), time: milliseconds(other.ms) }) : '';
 }
 
 function show(compute) {
@@ -52,12 +52,18 @@ export default {
         if (signal.aborted) return;
         showAnswer(result);
         if (said.of !== picture || said.origin !== model.origin) said = { of: picture, origin: model.origin, by: {} };
-        said.by[model.compute] = { name: nameOf(result.top[0]), score: result.top[0].score, ms: result.ms };
+        said.by[model.compute] = { best: result.top[0], ms: result.ms };
         showOther();
         showRuns(result.parts);
     },
 
     clear: hideAnswer,
+
+    translate: showOther,
+
+    follow({ compute: type }) {
+        if (TYPES.includes(type)) choose(type);
+    },
 
     loading: stopBatch,
     modelChanged: closeBatch,
@@ -72,6 +78,7 @@ export default {
 function showRow({ result }) {
     if (!result) return hideAnswer();
     showAnswer(result);
-    $('.other', box).textContent = '';
+    said = { by: {} };
+    showOther();
     showRuns(result.parts);
 }

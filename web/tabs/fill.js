@@ -1,6 +1,6 @@
 // Fill in: patches are hidden, by brush or by chance, and a model that was trained for it says what was there.
 
-import { $, chips, save } from '../app/dom.js';
+import { $, chips, nameChips, onHold, save } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { number, percent } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
@@ -17,6 +17,7 @@ const LARGEST = 1 << 20;    // pixels of a picture that is filled in while one p
 const BRUSHES = [1, 2, 4];  // patches on a side
 const GRIDS = [1, 2];       // times the patches that the model was trained with, on a side
 const TWIN = 320;           // pixels
+const CLICKED = 3000;       // ms for which a click shows the truth
 const PAUSE = 300;          // ms without a change, before the result is spoken
 
 const box = $('#fill');
@@ -31,6 +32,7 @@ let finer = 1;              // of GRIDS
 let job = null;             // the picture in work, as look() makes it
 let stroke = null;          // { hide, last } of a stroke
 let isTruthShown = false;
+let hiding = 0;             // a timer, of a truth that was clicked for
 let speaking = 0;           // a timer
 let lookAgain = () => {};
 
@@ -112,7 +114,8 @@ async function predict(now) {
     }
 }
 
-const refill = () => fillIn().catch((error) => !isCancel(error) && showNotice(describe(error, 'picture')));
+const fail = (error) => isCancel(error) || showNotice(() => describe(error, 'picture'));
+const refill = () => fillIn().catch(fail);
 
 function show(now, answer) {
     Object.assign(now, { answer, filled: canvasOf(answer.image), hidden: painted ?? answer.mask });
@@ -283,9 +286,11 @@ function hide(mask) {
 // ---- The tab
 
 const useBrush = (side) => setBrush({ side, begin, go, end });
+const gridName = (times) => t(`fill.grid.${times}`);
 const chosenBrush = () => Number($('#fill-brush input:checked').value);
 
-function holdTruth(on) {
+function showTruth(on) {
+    clearTimeout(hiding);
     isTruthShown = on;
     truth.setAttribute('aria-pressed', on);
     redraw();
@@ -315,7 +320,7 @@ export default {
         lookAgain = page.lookAgain;
         readLink();
         chips($('#fill-brush'), 'brush', BRUSHES, (side) => `${side} × ${side}`, BRUSHES[0], useBrush);
-        chips($('#fill-grid'), 'grid', GRIDS, (times) => t(`fill.grid.${times}`), finer, (times) => {
+        chips($('#fill-grid'), 'grid', GRIDS, gridName, finer, (times) => {
             finer = times;
             painted = null;
             writeLink();
@@ -336,11 +341,15 @@ export default {
             hide(new Uint8Array(job.rows * job.columns));
             writeLink();
         });
-        $('#fill-save').addEventListener('click', () => saveFilled().catch((error) => isCancel(error) || showNotice(describe(error, 'picture'))));
-        truth.addEventListener('pointerdown', () => holdTruth(true));
-        truth.addEventListener('keydown', (event) => [' ', 'Enter'].includes(event.key) && holdTruth(true));
-        for (const kind of ['pointerup', 'pointerleave', 'pointercancel', 'keyup', 'blur']) truth.addEventListener(kind, () => holdTruth(false));
-        truth.addEventListener('contextmenu', (event) => event.preventDefault()); // of a long press
+        $('#fill-save').addEventListener('click', () => saveFilled().catch(fail));
+        onHold(truth, {
+            begin: () => showTruth(true),
+            end: () => showTruth(false),
+            click() {
+                showTruth(true);
+                hiding = setTimeout(showTruth, CLICKED, false);
+            },
+        });
         onPatch(showPatch);
     },
 
@@ -370,6 +379,20 @@ export default {
         if (signal.aborted) return;
         $('.controls', box).hidden = false;
         $('.controls', box).setAttribute('aria-busy', false);
+    },
+
+    translate() {
+        nameChips($('#fill-grid'), gridName);
+        if (job) lookAgain();
+    },
+
+    // Chance hides what a link says, unless it names the patches itself.
+    follow(link) {
+        if (!['share', 'seed', 'mask', 'grid'].some((key) => key in link)) return;
+        if (!link.mask) writeHash({ mask: undefined });
+        readLink();
+        $(`#fill-grid [value="${finer}"]`).checked = true;
+        lookAgain();
     },
 
     clear() {

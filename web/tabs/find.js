@@ -2,8 +2,8 @@
 
 import { $, el, onPick, save } from '../app/dom.js';
 import { t } from '../app/words.js';
-import { count, number } from '../app/format.js';
-import { partsOf } from '../app/classify.js';
+import { count, inOrder, number } from '../app/format.js';
+import { bitmapOf, partsOf } from '../app/classify.js';
 import { addPictures, featuresOf, gallery, goOn, nearest, onChange, removePictures, startAgain, stop, vectorsFile } from '../app/gallery.js';
 import { model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
@@ -39,7 +39,7 @@ async function drawPictures() {
             tiles.delete(tile.item);
             continue;
         }
-        const bitmap = await createImageBitmap(tile.item.blob, { resizeWidth: SHARP, resizeQuality: 'medium' }).catch(() => null);
+        const bitmap = await bitmapOf(tile.item.blob, { resizeWidth: SHARP, resizeQuality: 'medium' }).catch(() => null);
         if (!bitmap) continue;
         const canvas = $('canvas', tile.li);
         canvas.width = bitmap.width;
@@ -144,7 +144,7 @@ function onSeen() {
 function add(files) {
     const { pictures } = sort(files);
     const byName = pictures.map((file) => ({ file, name: pathOf(file) }))
-        .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+        .sort((a, b) => inOrder(a.name, b.name));
     const first = addPictures(byName.map(({ file }) => file));
     if (first) show(first);
     draw();
@@ -200,6 +200,8 @@ export default {
         query = shownItem = null;
         draw();
     },
+
+    translate: draw,
 
     // One picture is looked for; several are looked through.
     taken(pictures) {

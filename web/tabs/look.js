@@ -2,7 +2,7 @@
 // answer, or for the patch that is pointed at.
 
 import { $, el } from '../app/dom.js';
-import { t } from '../app/words.js';
+import { say, t } from '../app/words.js';
 import { percent } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
 import { Problem } from '../app/errors.js';
@@ -19,7 +19,7 @@ const MOST = 1024; // patches whose maps are fetched and kept all at once
 const box = $('#look');
 const slider = $('#layer');
 
-let shown = 'rollout';  // or 'mean', or the number of a head, from 1
+let shown = 'rollout';  // or 'mean', or the number of a head, from 1; where there is one layer, 'rollout' is no choice
 let layer = 0;          // from 1; 0: the last
 let job = null;         // the picture in work: { blob, live, signal }, then its grid and all maps
 let lookAgain = () => {};
@@ -28,9 +28,19 @@ let showPicture = () => {};
 const layers = () => model.vit.info.layers;
 const layerShown = () => Math.min(layer || layers(), layers());
 
+// A key of words that has others where there is one layer.
+const keyFor = (key) => (layers() === 1 ? `${key}.one` : key);
+
+function ways() {
+    const heads = Array.from({ length: model.vit.info.heads }, (_, head) => head + 1);
+    return layers() === 1 ? ['mean', ...heads] : ['rollout', 'mean', ...heads];
+}
+
+const wayShown = () => (ways().includes(shown) ? shown : ways()[0]);
+
 function asked() {
-    const at = layerShown() - 1;
-    return ['rollout', 'mean'].includes(shown) ? { method: shown, layer: at } : { method: 'head', layer: at, head: shown - 1 };
+    const way = wayShown(), at = layerShown() - 1;
+    return Number(way) ? { method: 'head', layer: at, head: way - 1 } : { method: way, layer: at };
 }
 
 // The map of the patch that is pointed at, or (null) of what the answer is made of: { grid, values }.
@@ -49,8 +59,8 @@ async function mapOf(patch, job) {
 }
 
 function explain({ grid: [, columns], values }, patch) {
-    const names = { layer: layerShown(), layers: layers(), head: shown };
-    const how = t(['rollout', 'mean'].includes(shown) ? `look.says.${shown}` : 'look.says.head', names);
+    const way = wayShown();
+    const how = t(keyFor(`look.says.${Number(way) ? 'head' : way}`), { layer: layerShown(), layers: layers(), head: way });
     const best = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
     const where = { row: Math.floor(best / columns) + 1, column: best % columns + 1, share: percent(values[best]) };
     const most = patch ? t('look.most.patch', { ...where, from: `${patch.row + 1}, ${patch.column + 1}` }) : t('look.most', where);
@@ -79,16 +89,15 @@ async function show() {
 }
 
 function choices() {
-    const { heads } = model.vit.info;
-    const names = ['rollout', 'mean', ...Array.from({ length: heads }, (_, head) => head + 1)];
-    if (!names.includes(shown)) shown = 'rollout';
-    const legend = el('legend', { textContent: t('look.shown') });
-    $('#heads').replaceChildren(legend, ...names.map((name) => el('label', {},
-        el('input', { type: 'radio', name: 'head', value: name, checked: name === shown, 'aria-label': Number(name) ? t('look.head', { head: name }) : t(`look.${name}`),
+    const legend = el('legend', { textContent: t(keyFor('look.shown')) });
+    $('#heads').replaceChildren(legend, ...ways().map((name) => el('label', {},
+        el('input', { type: 'radio', name: 'head', value: name, checked: name === wayShown(), 'aria-label': Number(name) ? t('look.head', { head: name }) : t(`look.${name}`),
             onchange: () => change(() => {
                 shown = name;
             }) }),
         el('span', { textContent: Number(name) ? name : t(`look.${name}`) }))));
+    say($('.hint', box), keyFor('look.hint'));
+    slider.parentElement.hidden = layers() === 1;
     slider.max = layers();
     slider.value = layerShown();
     $('#layer-number').textContent = t('look.layer.number', { layer: layerShown(), layers: layers() });
@@ -101,6 +110,17 @@ function change(set) {
     lookAgain();
 }
 
+function readLink() {
+    const { see, layer: at } = readHash();
+    if (see) shown = Number(see) || see;
+    layer = Math.max(0, Math.trunc(Number(at)) || 0);
+}
+
+function showChoices() {
+    if (model.vit?.info.layers) choices();
+    if (job) lookAgain();
+}
+
 export default {
     name: 'look',
     live: true,
@@ -108,9 +128,7 @@ export default {
     start(page) {
         lookAgain = page.lookAgain;
         showPicture = page.show;
-        const { see, layer: at } = readHash();
-        if (see) shown = Number(see) || see;
-        layer = Math.max(0, Math.trunc(Number(at)) || 0);
+        readLink();
         slider.addEventListener('input', () => change(() => {
             layer = Number(slider.value);
         }));
@@ -158,6 +176,14 @@ export default {
         showPicture(named[0]);
         learnFrom(named);
         return true;
+    },
+
+    translate: showChoices,
+
+    follow({ see, layer: at }) {
+        if (!see && !at) return;
+        readLink();
+        showChoices();
     },
 
     modelChanged() {

@@ -1,10 +1,10 @@
 // Teach: classes of one's own, from a few examples each; the network's features and a linear classifier of them.
 
-import { $, el, onPick, save } from '../app/dom.js';
+import { $, el, onHold, onPick, save } from '../app/dom.js';
 import { say, t } from '../app/words.js';
 import { count, number, percent } from '../app/format.js';
 import { openCamera, photograph, viewfinder } from '../app/camera.js';
-import { partsOf, withReadable } from '../app/classify.js';
+import { bitmapOf, partsOf, withReadable } from '../app/classify.js';
 import { Problem, describe, isCancel } from '../app/errors.js';
 import { model } from '../app/model.js';
 import { showNotice } from '../app/notice.js';
@@ -30,7 +30,7 @@ const trained = () => probe?.classes.length > 1;
 function fail(error) {
     if (isCancel(error) || error?.code === 'disposed') return; // another model has come
     const other = /another network/.test(error?.message);
-    showNotice(describe(other ? new Problem('probe-other', error.message) : error, 'picture'));
+    showNotice(() => describe(other ? new Problem('probe-other', error.message) : error, 'picture'));
 }
 
 // One change after the other; what goes wrong with one is told and the next goes on.
@@ -40,7 +40,7 @@ function inTurn(change) {
 }
 
 async function thumbOf(image) {
-    const bitmap = await createImageBitmap(image);
+    const bitmap = await bitmapOf(image);
     const side = Math.min(bitmap.width, bitmap.height);
     const canvas = el('canvas', { width: 2 * THUMB, height: 2 * THUMB });
     canvas.getContext('2d').drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side,
@@ -91,20 +91,17 @@ async function hold(label, held) {
 function holdButton(label) {
     let held = false;
     const button = el('button', { type: 'button', className: 'hold', textContent: t('teach.hold') });
-    const start = (event) => {
-        if (event.type === 'keydown' && ![' ', 'Enter'].includes(event.key)) return;
-        if (event.type === 'keydown') event.preventDefault(); // else it scrolls
-        if (held) return;
-        held = true;
+    const take = (still) => {
+        held = still;
         hold(label, () => held).catch(fail);
     };
-    const end = () => {
-        held = false;
-    };
-    button.addEventListener('pointerdown', start);
-    button.addEventListener('keydown', start);
-    for (const kind of ['pointerup', 'pointerleave', 'pointercancel', 'keyup', 'blur']) button.addEventListener(kind, end);
-    button.addEventListener('contextmenu', (event) => event.preventDefault()); // of a long press
+    onHold(button, {
+        begin: () => take(true),
+        end() {
+            held = false;
+        },
+        click: () => take(false),
+    });
     return button;
 }
 
@@ -238,6 +235,13 @@ export default {
 
     clear: () => showScores([]),
 
+    translate() {
+        $('#class-problem').textContent = '';
+        list.replaceChildren();
+        draw();
+        lookAgain();
+    },
+
     // Pictures that were dropped on a class are examples of it.
     taken(pictures, target) {
         const label = target?.closest?.('#classes li[data-label]')?.dataset.label;
@@ -253,7 +257,7 @@ export default {
         probe?.dispose();
         probe = null;
         draw();
-        if (lost > 0) showNotice(describe(new Problem('examples-lost')));
+        if (lost > 0) showNotice(() => describe(new Problem('examples-lost')));
         if (!model.vit) return;
         for (const [label, example] of shown) {
             delete example.id;
