@@ -12,24 +12,12 @@ const [esbuild, modules] = process.argv.slice(2)
 const work = join(root, 'build/test/examples')
 const photo = (name) => join(root, `web/samples/${name}.jpg`)
 const BLANK = '<!doctype html><meta charset="utf-8"><title>example</title><body><script type="module" src="page.js"></script>\n'
+const README = readFileSync(join(root, 'README.md'), 'utf8')
+const [MAP] = README.match(/<script type="importmap">.*<\/script>/)
+const PATH = MAP.match(/\/node_modules[^"]*/)[0]
 // What readers of an example have around it.
 const AROUND = {
   'react/index.html': BLANK.replace('<script', '<main></main><script'),
-  'react/page.js': `import { createElement, useState } from 'react'
-import { createRoot } from 'react-dom/client'
-import { useClassify } from './use-classify.js'
-function App() {
-  const [image, setImage] = useState()
-  const { answers: [best], error } = useClassify(image)
-  return createElement('div', {}, createElement('input', { type: 'file', onChange: ({ target }) => setImage(target.files[0]) }), createElement('p', {}, error ? error.message : best && best.label + ': 1 %'))
-}
-createRoot(document.querySelector('main')).render(createElement(App))
-`,
-  'worker/index.html': BLANK.replace('<script', '<input type="file"><p></p><script'),
-  'worker/page.js': `const worker = new Worker('worker.js', { type: 'module' })
-worker.onmessage = ({ data: { answers: [best] } }) => { document.querySelector('p').textContent = best.label + ': 1 %' }
-document.querySelector('input').onchange = ({ target }) => worker.postMessage({ id: 1, image: target.files[0] })
-`,
   'offline/index.html': BLANK
 }
 
@@ -39,7 +27,7 @@ function write(path, text) {
 }
 
 function bundle(folder, file) {
-  execFileSync(esbuild, [file, '--bundle', '--format=esm', '--target=es2022', '--log-level=error', `--outfile=out/${file}`], { cwd: join(work, folder), env: { ...process.env, NODE_PATH: resolve(modules) } })
+  execFileSync(esbuild, [file, '--bundle', '--format=esm', '--target=es2022', '--jsx=automatic', '--log-level=error', `--outfile=out/${file.replace('.jsx', '.js')}`], { cwd: join(work, folder), env: { ...process.env, NODE_PATH: resolve(modules) } })
 }
 
 // The folder's pages; what it bundled in their place, the package's files beside them.
@@ -47,7 +35,7 @@ async function serve(folder) {
   const types = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json' }
   const server = createServer(({ url }, response) => {
     const path = url.replace(/\?.*/, '').replace(/\/$/, '/index.html').slice(1)
-    const found = [join(work, folder, 'out', path), join(work, folder, path), join(root, 'wasm', path)].find(existsSync)
+    const found = [join(work, folder, 'out', path), join(work, folder, path), join(root, 'wasm', path), join(root, path.replace('node_modules/vit-wasm/', ''))].find(existsSync)
     if (!found) return response.writeHead(404).end()
     response.writeHead(200, { 'content-type': types[extname(path)] ?? 'application/octet-stream', 'cache-control': 'no-store' }).end(readFileSync(found))
   })
@@ -66,6 +54,15 @@ async function answers(browser, folder, ...files) {
   check(said, `example ${folder}: no answer`)
   await page.close()
   server.close()
+}
+
+// The same without a bundler: the page by README's import map, what has a worker by the path itself.
+function unbundled(folder) {
+  const copy = (file, change) => write(`plain-${folder}/${file}`, change(readFileSync(join(work, folder, file), 'utf8')))
+  copy('index.html', (text) => text.replace('<script', `${MAP}\n<script`))
+  copy('page.js', (text) => text)
+  if (folder === 'worker') copy('worker.js', (text) => text.replace("'vit-wasm'", `'${PATH}'`))
+  return `plain-${folder}`
 }
 
 async function worksOffline(browser) {
@@ -95,8 +92,9 @@ function runNode() {
 }
 
 rmSync(work, { recursive: true, force: true })
-for (const [, path, text] of readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^<!-- example (\S+) -->\n```\w+\n([^]*?)^```/gm)) write(path, text)
+for (const [, path, text] of README.matchAll(/^<!-- example (\S+) -->\n```\w+\n([^]*?)^```/gm)) write(path, text)
 for (const [path, text] of Object.entries(AROUND)) write(path, text)
+write('worker/index.html', readFileSync(join(work, 'page/index.html'), 'utf8'))
 mkdirSync(join(work, 'node_modules'))
 symlinkSync(root, join(work, 'node_modules/vit-wasm'))
 try {
@@ -108,8 +106,10 @@ for (const name of ['chromium', 'firefox']) {
   const browser = await launch(name)
   try {
     await answers(browser, 'page', 'page.js')
-    await answers(browser, 'react', 'page.js')
+    await answers(browser, 'react', 'page.jsx')
     await answers(browser, 'worker', 'worker.js')
+    await answers(browser, unbundled('page'))
+    await answers(browser, unbundled('worker'))
     await worksOffline(browser)
   } catch (error) {
     check(false, `${name}: ${error.stack}`)

@@ -94,7 +94,7 @@ export interface LoadOptions extends CallOptions {
   decode?: 'engine' | 'browser'
   /** Chooses the module instead of the best that the host can run, for tests: `'simd128'` or `'relaxed'`. */
   kernels?: string
-  /** Called as parts of the model arrive. What it throws ends the load, which rejects with that. */
+  /** Called as parts of the model arrive. What it throws, at once or as a promise, ends the load, which rejects with that. */
   onProgress?: (progress: Progress) => void
   /**
    * A picture that is classified while the weights arrive: `vit.first` is the answer. Where they stand in the order of the
