@@ -342,11 +342,11 @@ vit_status vit_image_open(vit_image *out, const char *path, const vit_options *o
     vit_reader reader;
     vit_status status = vit_reader_open(&reader, path, options->limits.file_bytes, error);
     if (status == VIT_OK)
-        status = vit_picture_bytes_check(path, reader.size, &options->limits, error);
-    if (status == VIT_OK)
         status = vit_reader_read(&reader, head, sizeof head, &got, error);
     if (status == VIT_OK) /* of what may be gigabytes */
         status = vit_picture_start_check(path, head, got, error);
+    if (status == VIT_OK)
+        status = vit_picture_bytes_check(path, reader.size, &options->limits, error);
     vit_buffer buffer = {.allocator = &options->allocator};
     if (status == VIT_OK)
         status = vit_buffer_append(&buffer, head, got, path, error);

@@ -417,6 +417,8 @@ def test_train_plot(vit, tally, folder):
     blue = sum(pixels[i : i + 3] == bytes((0x2F, 0x6F, 0xB0)) for i in range(0, len(pixels), 3))
     tally.check(result.status == 0 and (width, height) == (1880, 900) and blue > 200, "as PNG", (width, height, blue))
     for name, losses in (("high", (4e9,)), ("higher", (1e16, 1.0000000000000002e16)), ("wide", (-1e300, 1e300, 1e308)), ("caf\udce9", (1, 2))):
+        if vit.wasi and not name.isascii():
+            continue
         path = os.fsencode(f"{folder}/{name}.jsonl")
         with open(path, "w") as file:
             file.writelines(f'{{"epoch" : {i}, "loss": {loss}}}\n' for i, loss in enumerate(losses))
