@@ -2,13 +2,37 @@
 
 import { model } from './model.js';
 
+const LARGE = 512;  // px, of drawings that say no size or a small one
+
+// What a browser decodes only to be seen: drawings (SVG).
+async function rasterised(blob) {
+    const image = new Image();
+    image.src = URL.createObjectURL(blob);
+    try {
+        await image.decode();
+        const { naturalWidth: width, naturalHeight: height } = image;
+        const scale = Math.max(1, LARGE / Math.max(width, height)) || 1;
+        const canvas = new OffscreenCanvas(Math.round(width * scale) || LARGE, Math.round(height * scale) || LARGE);
+        const pen = canvas.getContext('2d');
+        pen.fillStyle = '#fff'; // paper
+        pen.fillRect(0, 0, canvas.width, canvas.height);
+        pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+        return canvas.transferToImageBitmap();
+    } finally {
+        URL.revokeObjectURL(image.src);
+    }
+}
+
+// What the browser sees in a file, if it can show it.
+export const bitmapOf = (blob, options) => createImageBitmap(blob, options).catch(() => rasterised(blob));
+
 // JPEG and PNG go to the engine as they are, so that every host gives the same scores; the browser decodes the rest.
 export async function readable(blob) {
     if (!(blob instanceof Blob)) return blob; // the camera's picture
     const head = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
     const starts = (...bytes) => bytes.every((byte, i) => head[i] === byte);
     if (starts(0xff, 0xd8) || starts(0x89, 0x50, 0x4e, 0x47)) return blob;
-    return createImageBitmap(blob).catch(() => blob); // the engine says what is wrong with it
+    return bitmapOf(blob).catch(() => blob); // the engine says what is wrong with it
 }
 
 // What use(image) brings; what was decoded for it does not wait for the garbage collector.

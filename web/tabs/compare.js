@@ -3,7 +3,7 @@
 
 import { $, chips, el } from '../app/dom.js';
 import { t } from '../app/words.js';
-import { bytes, count, milliseconds, percent, points } from '../app/format.js';
+import { bytes, milliseconds, percent, points } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
 import { isKnown, labelOf, short } from '../app/answer.js';
 import { openDrawer } from '../app/drawer.js';
@@ -18,6 +18,7 @@ const box = $('#compare');
 const [first, second] = box.querySelectorAll('.side');
 const result = $('.result', box);
 const cancel = $('#beside-cancel');
+const again = $('#beside-again');
 
 // What a link says of it.
 export const typeOfLink = () => TYPES.find((type) => type === readHash().beside);
@@ -40,7 +41,7 @@ function showSide(side, { name, vit, ms }) {
 
 function showChoice() {
     $(`#beside-compute [value="${compute}"]`).checked = true;
-    $('#beside-same').hidden = !origin;
+    $('#beside-same').disabled = !origin;
 }
 
 function close() {
@@ -57,10 +58,11 @@ function load() {
     const wanted = { compute, origin, of: model.vit };
     showSide(second, { name: t('model.loading') });
     cancel.hidden = false;
+    again.hidden = true;
     const promise = loadBeside(from, compute, controller.signal, (loaded, total) => {
-        $('.facts', second).textContent = total ? t('loading.bytes', { loaded: count(loaded), total: count(total) }) : '';
+        $('.facts', second).textContent = total ? `${bytes(loaded)} / ${bytes(total)}` : '';
     }).then((vit) => {
-        beside = { ...wanted, vit, name: titleOf(vit, from) };
+        beside = { ...wanted, vit, get name() { return titleOf(vit, from); } };
         return beside;
     }).finally(() => {
         if (coming?.promise !== promise) return;
@@ -169,6 +171,10 @@ async function look(picture, signal, shown, runs = 1) {
     showRuns(partsOf(model.vit.info.last));
 }
 
+const nameMeasure = () => {
+    $('#measure').textContent = t('compare.measure', { runs: RUNS });
+};
+
 // What to set beside: { name, source, link }, or null for the page's own model; and its compute type.
 export function setBeside(next, type = next ? 'f32' : 'int8') {
     origin = next;
@@ -196,11 +202,15 @@ export default {
         });
         cancel.addEventListener('click', () => {
             close();
-            if (origin) setBeside(null);
-            else this.clear();
+            this.clear();
+            again.focus(); // the button that had it is gone
             $('#live').textContent = t('loading.cancelled');
         });
-        $('#measure').textContent = t('compare.measure', { runs: RUNS });
+        again.addEventListener('click', () => {
+            lookAgain();
+            cancel.focus();
+        });
+        nameMeasure();
         $('#measure').addEventListener('click', () => lookAgain(RUNS));
         showChoice();
     },
@@ -210,7 +220,20 @@ export default {
     clear() {
         result.hidden = true;
         result.setAttribute('aria-busy', false);
-        showSide(second, { name: t('compare.nothing') });
+        showSide(second, beside ?? { name: t('compare.nothing') });
+        again.hidden = Boolean(beside);
+    },
+
+    translate() {
+        nameMeasure();
+        if (model.vit) showSide(first, { name: model.name, vit: model.vit });
+        if (coming) showSide(second, { name: t('model.loading') });
+        else if (result.hidden) this.clear();
+        if (coming || !result.hidden) lookAgain();
+    },
+
+    follow({ other, beside: type }) {
+        if (type && !other) setBeside(origin, typeOfLink());
     },
 
     modelChanged() {
