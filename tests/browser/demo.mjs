@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { png } from '../js/files.mjs'
 import { launch } from './launch.mjs'
+import { testBatch } from './tab_batch.mjs'
 import { testTabs } from './tabs.mjs'
 import { answered, check, drop, encoded, fileOf, invited, noticed, openPage, results, root, sample, setBrowser, text, tiny, until, visible } from './visit.mjs'
 import { viewOf } from '../../web/app/view.js'
@@ -174,48 +175,6 @@ async function testOpening(base) {
   await close('opening')
 }
 
-async function testBatch(base) {
-  const { page, close } = await openPage(base)
-  await answered(page, 'cat.jpg')
-  await drop(page, sample('cat'), sample('coffee'), encoded('broken.jpg', 'image/jpeg', 'no picture'))
-  check(await until(page, (label) => document.querySelector('#batch header button')?.textContent === label, words['batch.close']), 'batch: it ends')
-  check((await page.$$('#batch tbody tr')).length === 3, 'batch: a row for each')
-  check((await page.$$('#batch td.failed')).length === 1, 'batch: the broken one is told, the others are done')
-  await page.click('#batch tbody tr:nth-child(2) td button')
-  check(await answered(page, 'my coffee.jpg'), 'batch: a row shows its picture')
-  check(await page.$eval('#batch tr[aria-current]', (row) => row.contains(document.activeElement) && row.matches(':nth-child(2)')), 'batch: it is marked, and keeps the focus')
-  await page.click('#batch th:nth-child(1) button')
-  check((await page.$$eval('#batch tbody td:first-child', (all) => all.map((cell) => cell.textContent))).join() === 'broken.jpg,my cat.jpg,my coffee.jpg', 'batch: sorted by name')
-  await page.evaluate(() => {
-    globalThis.saved = {}
-    const make = URL.createObjectURL.bind(URL)
-    URL.createObjectURL = (blob) => {
-      blob.text().then((content) => { saved[blob.type] = content })
-      return make(blob)
-    }
-    HTMLAnchorElement.prototype.click = () => {}
-  })
-  for (const button of await page.$$('#batch footer button')) await button.click()
-  check(await until(page, () => saved['text/csv'] && saved['application/json']), 'batch: it is saved')
-  const saved = await page.evaluate(() => saved)
-  const lines = saved['text/csv'].trim().split('\r\n')
-  check(lines.length === 4 && lines[0] === 'name,index,answer,score,ms,known,error' && /^"my cat.jpg",\d+,.*,true,""$/.test(lines[1]), `batch: CSV ${lines}`)
-  check(/^"broken.jpg",,"",,,,"image.*"$/.test(lines[3]), `batch: what failed, in the CSV: ${lines[3]}`)
-  const rows = JSON.parse(saved['application/json'])
-  check(rows.length === 3 && rows[0].path === 'my cat.jpg' && rows[0].known && rows[0].top.length === 5 && rows[0].ms > 0, 'batch: JSON')
-  check(rows[2].path === 'broken.jpg' && rows[2].error && !rows[2].top, 'batch: what failed, in the JSON')
-  await page.click('#batch header button')
-  check(!(await visible(page, '#batch')), 'batch: it closes')
-
-  await drop(page, ...Array.from({ length: 12 }, () => sample('cat')))
-  await page.click('#tabs [data-tab="look"]')
-  check(await until(page, () => document.querySelectorAll('#batch tbody td:nth-child(3)').length === 12 && [...document.querySelectorAll('#batch tbody td:nth-child(3)')].every((cell) => cell.textContent)), 'batch: it goes on behind another tab')
-  check(await until(page, (name) => document.querySelector('#caption .file').textContent.startsWith(name), 'my c'), 'batch: the other tab keeps its picture')
-  await page.click('#tabs [data-tab="classify"]')
-  check((await text(page, '#batch header button')) === words['batch.close'], 'batch: it has ended')
-  await close('batch')
-}
-
 // The sample that was asked for last is the one that is seen, whichever comes first.
 async function testSamples(base) {
   const { page, close } = await openPage(base)
@@ -372,7 +331,11 @@ async function testModels(base, elsewhere) {
   check(await invited(page), 'loading: cancelled, the invitation is back')
   for (let i = 0; i < 50 && elsewhere.open.size; i++) await new Promise((done) => setTimeout(done, 100))
   check(elsewhere.open.size === 0, 'loading: cancelled, the connection is closed')
-  check(!(await visible(page, '#notice')), 'loading: cancelling is no error')
+  check(await noticed(page, 'cancelled'), `loading: that it was cancelled is said: ${await text(page, '#notice')}`)
+  await page.click('#notice .main')
+  check(await until(page, () => document.querySelector('#loading .count').checkVisibility() && /16,777,216|16\.8/.test(document.querySelector('#loading .bytes').textContent)) && elsewhere.open.size === 1, 'loading: and it can be loaded again')
+  await page.click('#cancel')
+  check(await noticed(page, 'cancelled'), 'loading: cancelled again')
 
   const config = fileOf(join(tiny, 'config.json'), 'config.json', 'application/json')
   const weights = fileOf(join(tiny, 'model.safetensors'), 'model.safetensors')
@@ -588,7 +551,7 @@ try {
   browser = await launch(browserName, browserName === 'chromium' ? FAKE_CAMERA : [])
   setBrowser(browser)
   await testOpening(base)
-  await testBatch(base)
+  await testBatch(base, browserName)
   await testSamples(base)
   await testPictureErrors(base)
   await testBuiltIn(bare)

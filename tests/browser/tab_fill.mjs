@@ -53,6 +53,12 @@ export async function testFill(base, browserName) {
   check((await overlay(page)) !== painted, 'fill: the truth')
   await page.keyboard.up(' ')
   check((await overlay(page)) === painted, 'fill: and the filling again')
+  const isShown = () => page.$eval('#fill-truth', (button) => button.getAttribute('aria-pressed'))
+  await page.$eval('#fill-truth', (button) => button.click()) // as voice control does
+  check((await isShown()) === 'true' && (await overlay(page)) !== painted, 'fill: the truth for a click')
+  check(await until(page, () => document.querySelector('#fill-truth').getAttribute('aria-pressed') === 'false') && (await overlay(page)) === painted, 'fill: for a while')
+  await page.click('#fill-truth')
+  check((await isShown()) === 'false', 'fill: not after a pointer has let go')
 
   await page.focus('#patches')
   await page.keyboard.press('ArrowRight')

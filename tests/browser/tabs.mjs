@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { axe } from './launch.mjs'
 import { testFill } from './tab_fill.mjs'
 import { testFind } from './tab_find.mjs'
+import { testLanguage, testLinks } from './tab_language.mjs'
 import { answered, check, drop, encoded, fileOf, noticed, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
@@ -273,12 +274,18 @@ async function testTeach(base, browserName) {
     await addClass(page, 'live')
     await page.keyboard.press('Enter') // the new class's button has the focus: it starts the camera
     check(await until(page, () => document.querySelector('#viewfinder').videoWidth > 0), 'teach: the camera')
+    const examples = () => page.$$eval('#classes .count', (all) => parseInt(all[2].textContent))
+    await page.$eval('#classes > li:last-child .hold', (button) => button.click()) // as voice control does
+    check(await until(page, () => parseInt(document.querySelectorAll('#classes .count')[2].textContent) === 1), 'teach: a click takes an example')
+    await new Promise((done) => setTimeout(done, 600))
+    check((await examples()) === 1, `teach: one, not ${await examples()}`)
+    await page.focus('#classes > li:last-child .hold')
     await page.keyboard.down('Enter')
     check(await until(page, () => parseInt(document.querySelectorAll('#classes .count')[2].textContent) > 2), 'teach: a button that is held')
     await page.keyboard.up('Enter')
     check(await says(page, 'live'), `teach: live prediction: ${await text(page, '#teach .verdict')}`)
     const button = await (await page.$$('#classes .hold'))[2].boundingBox()
-    const before = await page.$$eval('#classes .count', (all) => parseInt(all[2].textContent))
+    const before = await examples()
     await page.mouse.move(button.x + 5, button.y + 5)
     await page.mouse.down()
     check(await until(page, (before) => parseInt(document.querySelectorAll('#classes .count')[2].textContent) > before + 1, before), 'teach: held by pointer')
@@ -327,22 +334,6 @@ async function testFit(base) {
     }
     await close(tab)
   }
-}
-
-async function testLanguage(base) {
-  const { page, close } = await openPage(`${base}#look`, { width: 360, height: 740 })
-  const shown = (language, title) => until(page, (language, title) => document.documentElement.lang === language
-    && document.documentElement.dataset.ready === '' && document.querySelector('#tabs [aria-current]').textContent === title, language, title)
-  check(await shown('en', words['tab.look']), 'language: English at first')
-  await page.click('#language')
-  check(await shown('ko', korean['tab.look']), 'language: Korean')
-  check(await until(page, (start) => document.querySelector('#look .how').textContent === start, filled('look.says.rollout', { layer: 2 }, korean)), 'language: answers in Korean')
-  check(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'language: Korean scrolls sideways at 360 px')
-  const narrow = await page.$$eval('#tabs a, .top button', (all) => all.filter((one) => one.checkVisibility() && one.getBoundingClientRect().width < 24).map((one) => one.id))
-  check(!narrow.length, `language: no room for ${narrow}`)
-  await page.click('#language')
-  check(await shown('en', words['tab.look']), 'language: English again')
-  await close('language')
 }
 
 // Figure 1 step by step, with the picture at hand.
@@ -403,6 +394,7 @@ async function testArithmetic(base) {
 
 export async function testTabs(base, browserName) {
   await testLanguage(base)
+  await testLinks(base)
   await testLook(base, browserName)
   await testSteps(base)
   await testArithmetic(base)

@@ -1,62 +1,147 @@
-// Several pictures at once: a table that fills up, sorts, and can be saved.
+// Several pictures at once: a table that fills up, sorts, and can be saved. Of its rows only those are drawn that are seen.
 
 import { $, el, save } from './dom.js';
-import { t } from './words.js';
+import { onLanguage, t } from './words.js';
 import { count, percent } from './format.js';
 import { classify } from './classify.js';
-import { isKnown, nameOf } from './answer.js';
+import { isKnown, labelOf } from './answer.js';
 import { describe, isCancel } from './errors.js';
+import { model, titleOf } from './model.js';
+import { clearNotice } from './notice.js';
+import { placesOf } from './order.js';
 
 const box = $('#batch');
 const columns = [
     { key: 'picture', value: (row) => row.picture.name },
-    { key: 'answer', value: (row) => (row.result ? nameOf(row.result.top[0]) : '') },
+    { key: 'answer', value: answerOf },
     { key: 'score', value: (row) => row.result?.top[0].score ?? -1, number: true },
     { key: 'ms', value: (row) => row.result?.ms ?? -1, number: true },
 ];
 
 const EVERY = 1000;     // ms between two sorts while rows come in
+const MORE = 20;        // rows that are drawn above and below those that are seen
+const STEP = 10;        // rows by which they change
 
-let rows = [];          // { picture, result, error, tr }
+let rows = [];          // { picture, result, isKnown, error, tr }
+let shown = [];         // the same in the order that they are shown in
 let order = null;       // { column, up }
+let places = new Map(); // of texts that were sorted
+let done = 0;           // rows
+let of = null;          // { vit, name }: the model whose answers they are; null: there is no table
 let chosen = null;      // the row whose picture is on the stage
 let abort = null;
 let later = 0;          // timer of the next sort
-let choose = () => {};
+let frame = 0;          // in which rows are drawn
+let height = 0;         // of a row
+let show = () => {};
 
-function tableRow(row) {
-    const name = el('button', { type: 'button', textContent: row.picture.name, title: row.picture.name, onclick: () => {
-        const before = chosen;
-        chosen = row;
-        for (const one of [before, row]) drawRow(one);
-        choose(row);
-    } });
-    const cells = [el('td', {}, name)];
-    if (row.error) {
-        const { title, detail } = describe(row.error, 'picture');
-        cells.push(el('td', { colSpan: 3, className: 'failed', textContent: title, title: detail }));
-    } else {
-        const best = row.result?.top[0];
-        const label = best ? nameOf(best) : '';
-        cells.push(el('td', { textContent: label, title: label }),
-            el('td', { className: 'number', textContent: best ? percent(best.score) : '' }),
-            el('td', { className: 'number', textContent: row.result ? Math.round(row.result.ms) : '' }));
+// ---- Rows
+
+function answerOf({ result, isKnown: known }) {
+    if (!result) return '';
+    return known ? labelOf(result.top[0]) : t('answer.none');
+}
+
+function markRow(row) {
+    if (row === chosen) row?.tr?.setAttribute('aria-current', 'true');
+    else row?.tr?.removeAttribute('aria-current');
+}
+
+function choose(row) {
+    const before = chosen;
+    chosen = row;
+    markRow(before);
+    markRow(row);
+}
+
+// Shows what is known of it; the picture that was on the stage before is chosen no longer.
+function present(row) {
+    show(row, model.vit !== of.vit);
+    choose(row);
+}
+
+function fillRow(row) {
+    const { tr, result, error } = row;
+    if (!tr) return;
+    for (const cell of [...tr.cells].slice(1)) cell.remove(); // the first one may have the focus
+    if (error) {
+        const { title, detail } = describe(error, 'picture');
+        return tr.append(el('td', { colSpan: 3, className: 'failed', textContent: title, title: detail }));
     }
-    return el('tr', row === chosen ? { 'aria-current': 'true' } : {}, ...cells);
+    const label = answerOf(row);
+    tr.append(el('td', { textContent: label, title: label }),
+        el('td', { className: 'number', textContent: result ? percent(result.top[0].score) : '' }),
+        el('td', { className: 'number', textContent: result ? Math.round(result.ms) : '' }));
 }
 
-function sorted() {
-    if (!order) return rows;
-    const { value } = columns[order.column];
-    const sign = order.up ? 1 : -1;
-    return [...rows].sort((a, b) => (value(a) < value(b) ? -sign : value(a) > value(b) ? sign : 0));
+function rowOf(row) {
+    if (row.tr) return row.tr;
+    const { name } = row.picture;
+    const choice = el('button', { type: 'button', textContent: name, title: name, onclick: () => {
+        clearNotice();
+        present(row);
+    } });
+    row.tr = el('tr', {}, el('td', {}, choice));
+    fillRow(row);
+    markRow(row);
+    return row.tr;
 }
+
+function drawRows() {
+    const scroll = $('.scroll', box), space = $('.rows', box), body = $('tbody', box);
+    if (body.rows.length && scroll.clientHeight) height = body.rows[0].getBoundingClientRect().height;
+    const top = height ? Math.floor(scroll.scrollTop / height / STEP) * STEP : 0;
+    const seen = height ? Math.ceil(scroll.clientHeight / height) : 0;
+    const first = Math.max(0, Math.min(top, shown.length - seen) - MORE);
+    const last = Math.min(top + seen + STEP + MORE, shown.length);
+    const drawn = shown.slice(first, last).map(rowOf);
+    drawn.forEach((tr, i) => tr.setAttribute('aria-rowindex', first + i + 2));
+    if (drawn.length === body.rows.length && drawn.every((tr, i) => tr === body.rows[i])) return;
+    const focused = body.contains(document.activeElement) ? document.activeElement : null;
+    body.replaceChildren(...drawn);
+    space.style.paddingTop = `${first * height}px`;
+    space.style.paddingBottom = `${(shown.length - last) * height}px`;
+    if (focused) (focused.isConnected ? focused : scroll).focus({ preventScroll: true }); // which moving its row took
+    if (!height) drawRows(); // now that it is known
+}
+
+function drawSoon() {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(() => of && drawRows());
+}
+
+// ---- Order
+
+async function sorted() {
+    if (!order) return rows;
+    const { column, up } = order;
+    const { value, number } = columns[column];
+    const values = rows.map(value);
+    if (!number) places = await placesOf(values, places);
+    const keys = number ? values : values.map((text) => places.get(text));
+    const sign = up ? 1 : -1;
+    return [...rows.keys()].sort((a, b) => sign * (keys[a] - keys[b]) || a - b).map((i) => rows[i]);
+}
+
+async function draw() {
+    clearTimeout(later);
+    later = 0;
+    const asked = [rows, order];
+    drawOrder();
+    const list = await sorted();
+    if (rows !== asked[0] || order !== asked[1]) return;
+    shown = list;
+    drawRows();
+}
+
+// What stands on it is filled in again in another language.
+const button = (key, onclick) => el('button', { type: 'button', textContent: t(key), 'data-t': key, onclick });
 
 function headCell({ key, number }, column) {
-    const sort = el('button', { type: 'button', textContent: t(`batch.${key}`), onclick: () => {
+    const sort = button(`batch.${key}`, () => {
         order = { column, up: order?.column === column ? !order.up : !number };
         draw();
-    } });
+    });
     return el('th', { scope: 'col', className: number ? 'number' : '' }, sort);
 }
 
@@ -67,38 +152,13 @@ function drawOrder() {
     }
 }
 
-// One row that is known now; where rows are sorted its place may be another, which is looked for now and then.
-function drawRow(row) {
-    const old = row.tr;
-    const focused = old.contains(document.activeElement);
-    row.tr = tableRow(row);
-    old.replaceWith(row.tr);
-    if (focused) $('button', row.tr).focus();
-    drawCount();
-    if (order) later ||= setTimeout(draw, EVERY);
-}
+// ---- What is saved
 
-function drawCount() {
-    const done = rows.filter((row) => row.result || row.error).length;
-    $('h2', box).textContent = t('batch.title', { done: count(done), total: count(rows.length) });
-    for (const button of box.querySelectorAll('footer button')) button.disabled = !done;
-}
-
-function draw() {
-    clearTimeout(later);
-    later = 0;
-    drawCount();
-    drawOrder();
-    const focused = document.activeElement;
-    $('tbody', box).replaceChildren(...sorted().map((row) => row.tr ??= tableRow(row)));
-    if (box.contains(focused)) focused.focus({ preventScroll: true }); // which moving its row took
-}
-
-// What is done; a picture that could not be read has an error instead of an answer.
+// What is done, in the order that is shown; a picture that could not be read has an error instead of an answer.
 function asObjects() {
-    return rows.filter((row) => row.result || row.error).map(({ picture, result, error }) => (error ? { path: picture.name, error: error.message } : {
+    return shown.filter((row) => row.result || row.error).map(({ picture, result, isKnown: known, error }) => (error ? { path: picture.name, error: error.message } : {
         path: picture.name,
-        known: isKnown(result.top[0]),
+        known,
         top: result.top.map(({ index, label, score }) => ({ index, label, score })),
         ms: Math.round(result.ms * 10) / 10,
     }));
@@ -109,59 +169,124 @@ const asJson = () => JSON.stringify(asObjects(), null, 1);
 function asCsv() {
     // a spreadsheet would compute what begins like a formula
     const quoted = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
-    const lines = asObjects().map(({ path, top: [best] = [{}], ms, known, error }) =>
-        [quoted(path), best.index, quoted(best.label ?? ''), best.score, ms, known, quoted(error ?? '')].join(','));
-    return `\ufeff${['name,index,answer,score,ms,known,error', ...lines, ''].join('\r\n')}`; // spreadsheets take it for UTF-8
+    const lines = asObjects().map(({ path, known, top: [best] = [{}], ms, error }) =>
+        [quoted(path), known, best.index, quoted(best.label ?? ''), best.score, ms, quoted(error ?? '')].join(','));
+    return `\ufeff${['path,known,index,label,score,ms,error', ...lines, ''].join('\r\n')}`; // spreadsheets take it for UTF-8
+}
+
+// ---- The table
+
+function drawState() {
+    $('h2', box).textContent = t('batch.title', { done: count(done), total: count(rows.length) });
+    $('header button', box).textContent = t(abort ? 'batch.stop' : 'batch.close');
+    for (const button of box.querySelectorAll('footer button')) button.disabled = !done;
+    const again = $('.again', box);
+    again.hidden = !model.vit || model.vit === of.vit;
+    if (again.hidden) return;
+    $('p', again).textContent = t('batch.of', { name: of.name, compute: of.vit.info.compute });
+    $('button', again).textContent = t('batch.again', { name: model.name, compute: model.vit.info.compute });
 }
 
 function build() {
-    const button = (key, onclick) => el('button', { type: 'button', textContent: t(key), onclick });
+    const table = el('table', { 'aria-rowcount': rows.length + 1 }, el('thead', {}, el('tr', {}, ...columns.map(headCell))), el('tbody'));
     box.replaceChildren(
-        el('header', {}, el('h2'), button('batch.stop', () => (abort ? stopBatch() : dismiss()))),
-        el('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('answer') },
-            el('table', {}, el('thead', {}, el('tr', {}, ...columns.map(headCell))), el('tbody'))),
+        el('header', {}, el('h2'), button('batch.stop', () => (abort ? stop() : dismiss()))),
+        el('div', { className: 'again', hidden: true }, el('p', { className: 'hint' }),
+            el('div', { className: 'actions' }, el('button', { type: 'button', onclick: runAgain }))),
+        el('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('batch.table'), 'data-t-label': 'batch.table', onscroll: drawSoon },
+            el('div', { className: 'rows' }, table)),
         el('footer', { className: 'actions' },
             button('batch.csv', () => save('classes.csv', 'text/csv', asCsv())),
             button('batch.json', () => save('classes.json', 'application/json', asJson()))));
-    box.hidden = false;
-    box.scrollIntoView({ block: 'nearest' });
 }
 
-export const stopBatch = () => abort?.abort();
-
-export function closeBatch() {
-    stopBatch();
-    box.hidden = true;
-}
+const stop = () => abort?.abort();
 
 function dismiss() {
-    closeBatch();
+    clearTimeout(later);
+    later = 0;
+    of = chosen = null;
+    rows = shown = [];
+    box.hidden = true;
+    box.replaceChildren();
     $('#panel').focus({ preventScroll: true }); // the button that had it is gone
 }
 
-// Classifies pictures [{ name, blob }] in turn. show(row) is called for the first one and for each one chosen.
-export async function runBatch(pictures, show) {
-    abort?.abort();
+function runAgain() {
+    $('.scroll', box).focus({ preventScroll: true }); // the button that has it goes
+    run();
+}
+
+// Its answers are of the model before, whose work this ends.
+export function modelHasChanged() {
+    if (!of) return;
+    stop();
+    drawState();
+}
+
+export const chooseNone = () => choose(null);
+
+function translate() {
+    if (!of) return;
+    places = new Map();
+    for (const row of rows) {
+        if (row.tr?.isConnected) fillRow(row);
+        else row.tr = null;
+    }
+    drawState();
+    if (order) draw();
+}
+
+export function startBatch() {
+    new ResizeObserver(() => of && drawRows()).observe(box); // another tab hides it
+    onLanguage(translate);
+}
+
+// Classifies all rows in turn.
+async function run() {
+    stop();
     const controller = abort = new AbortController();
-    rows = pictures.map((picture) => ({ picture }));
-    order = null;
-    chosen = rows[0];
-    choose = show;
-    build();
-    draw();
+    const { vit, origin } = model;
+    of = { vit, get name() { return titleOf(vit, origin); } };
+    done = 0;
+    for (const row of rows) {
+        row.result = row.error = undefined;
+        fillRow(row);
+    }
+    drawState();
     for (const row of rows) {
         try {
             row.result = await classify(row.picture.blob, controller.signal);
+            row.isKnown = isKnown(row.result.top[0]);
         } catch (error) {
             if (isCancel(error)) break;
             row.error = error;
         }
         if (abort !== controller) return;
-        drawRow(row);
-        if (row === chosen) show(row);
+        done++;
+        fillRow(row);
+        drawState();
+        if (order) later ||= setTimeout(draw, EVERY);
+        if (row === chosen) present(row);
     }
     if (abort !== controller) return;
     abort = null;
-    $('header button', box).textContent = t('batch.close');
+    if (!of) return;
+    drawState();
     if (!controller.signal.aborted) $('#live').textContent = t('batch.done', { total: count(rows.length) });
+}
+
+// Classifies pictures [{ name, blob }]. presented(row, isOld) is called for the first one and for each one chosen; isOld: its
+// answer is of a model that is no longer in use.
+export function runBatch(pictures, presented) {
+    rows = pictures.map((picture) => ({ picture }));
+    order = null;
+    places = new Map();
+    chosen = rows[0];
+    show = presented;
+    box.hidden = false;
+    build();
+    run();
+    draw();
+    box.scrollIntoView({ block: 'nearest' });
 }

@@ -5,13 +5,20 @@ import { inOrder } from './format.js';
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|bmp|heic|heif|tiff?)$/i;
 const MODEL = /\.(safetensors|gguf)$/i;
 const CONFIG = /\.json$/i;
+const SYSTEM = /^\.|^(thumbs\.db|desktop\.ini)$/i; // what systems put beside pictures
 const MOST = 20_000; // files taken from dropped folders
 
+function kindOf({ name, type }) {
+    if (SYSTEM.test(name)) return 'system';
+    if (type.startsWith('image/') || PICTURE.test(name)) return 'pictures';
+    if (MODEL.test(name)) return 'weights';
+    return CONFIG.test(name) ? 'configs' : 'others';
+}
+
 export function sort(files) {
-    const pictures = files.filter((file) => file.type.startsWith('image/') || PICTURE.test(file.name));
-    const weights = files.filter((file) => MODEL.test(file.name));
-    const configs = files.filter((file) => CONFIG.test(file.name));
-    return { pictures, weights, configs };
+    const kinds = { pictures: [], weights: [], configs: [], others: [], system: [] };
+    for (const file of files) kinds[kindOf(file)].push(file);
+    return kinds;
 }
 
 // Its path in the folder that was picked or dropped, else its name.
@@ -20,19 +27,30 @@ export const pathOf = (file) => paths.get(file) ?? (file.webkitRelativePath || f
 
 const inTurn = (call) => new Promise((resolve, reject) => call(resolve, reject));
 
-async function filesUnder(entry, found) {
+// What cannot be read is named, the others go on.
+async function filesUnder(entry, found, unread) {
     if (found.length >= MOST) return;
-    if (entry.isFile) {
-        const file = await inTurn((yes, no) => entry.file(yes, no));
-        paths.set(file, entry.fullPath.slice(1));
-        found.push(file);
-        return;
+    const name = entry.fullPath.slice(1);
+    try {
+        if (entry.isFile) await takeFile(entry, name, found);
+        else await takeFolder(entry, found, unread);
+    } catch (error) {
+        unread.push({ name, error });
     }
+}
+
+async function takeFile(entry, name, found) {
+    const file = await inTurn((yes, no) => entry.file(yes, no));
+    paths.set(file, name);
+    found.push(file);
+}
+
+async function takeFolder(entry, found, unread) {
     const reader = entry.createReader();
     for (;;) { // a reader gives up to 100 entries at a time
         const entries = await inTurn((yes, no) => reader.readEntries(yes, no));
         if (!entries.length) return;
-        for (const inner of entries.sort((a, b) => inOrder(a.name, b.name))) await filesUnder(inner, found);
+        for (const inner of entries.sort((a, b) => inOrder(a.name, b.name))) await filesUnder(inner, found, unread);
     }
 }
 
@@ -41,12 +59,12 @@ async function droppedFiles(transfer) {
     const items = [...transfer.items].filter((item) => item.kind === 'file');
     const entries = items.map((item) => item.webkitGetAsEntry?.() ?? null);
     const plain = items.map((item) => item.getAsFile());
-    const found = [];
+    const found = [], unread = [];
     for (const [i, entry] of entries.entries()) {
-        if (entry?.isDirectory) await filesUnder(entry, found);
+        if (entry?.isDirectory) await filesUnder(entry, found, unread);
         else if (plain[i]) found.push(plain[i]);
     }
-    return found;
+    return { found, unread };
 }
 
 // Takes files from anywhere on the page; veil is shown while something is dragged over it.
@@ -65,7 +83,7 @@ export function startDrops(veil, take) {
         if (!carriesFiles(event)) return;
         event.preventDefault();
         const { target } = event;
-        droppedFiles(event.dataTransfer).then((files) => take(files, target));
+        droppedFiles(event.dataTransfer).then(({ found, unread }) => take(found, target, unread));
     });
     addEventListener('paste', (event) => {
         const files = [...(event.clipboardData?.files ?? [])];

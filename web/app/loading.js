@@ -56,6 +56,5 @@ export function startLoading({ cancel, clear }) {
     $('#cancel').addEventListener('click', () => {
         cancel();
         $('#panel').focus({ preventScroll: true }); // the button that had it is gone
-        $('#live').textContent = t('loading.cancelled');
     });
 }

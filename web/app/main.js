@@ -16,7 +16,7 @@ import { showModelButton, showRuns, startRuns } from './runs.js';
 import { startLoading } from './loading.js';
 import { startOffline } from './offline.js';
 import { viewOf } from './view.js';
-import classify from '../tabs/classify.js';
+import classify, { setCompute } from '../tabs/classify.js';
 import compare, { setBeside, typeOfLink } from '../tabs/compare.js';
 import fill from '../tabs/fill.js';
 import find from '../tabs/find.js';
@@ -24,6 +24,7 @@ import lookTab from '../tabs/look.js';
 import teach from '../tabs/teach.js';
 
 const tabs = [classify, lookTab, fill, teach, find, compare];
+const FEW = 5;          // files that are named
 const samples = ['cat', 'coffee', 'camera', 'rocket', 'horse'];
 
 let current = null;     // the picture on the stage: { name, alt, blob }; alt: the key of a sample's words
@@ -31,6 +32,7 @@ let looking = null;     // AbortController of what the tab does with it
 let fetching = null;    // AbortController of a sample on its way
 let served = null;      // the model that the host serves the page with
 let waiting = null;     // several pictures that came before the first model
+let failure = null;      // { error, origin } of the last load, if it failed
 let isAsking = false;   // whether models that the link names are asked about
 let seeing = null;      // the ViT whose patches the stage shows
 let tab = null;         // the tab that is open
@@ -89,33 +91,55 @@ async function lookAgain(shown, ...options) {
     }
 }
 
-// A row of the batch table: its picture, and its answer as far as it is known.
-function lookAt(row) {
+// A row of the batch table: its picture, and its answer as far as it is known; isOld: the model in use has another.
+function lookAt(row, isOld) {
     if (tab !== classify) return; // the table goes on filling up behind another tab
+    markSample();
+    if (isOld) return void look(row.picture);
+    looking?.abort();
     current = row.picture;
-    clearNotice();
     closeCamera();
     showPicture(row.picture);
     tab.show(row);
     if (row.error) showNotice(() => describe(row.error, 'picture'));
 }
 
-// target: the element that they were dropped on.
-function take(files, target) {
-    const { pictures, weights, configs } = sort(files);
-    if (weights.length || (configs.length && !pictures.length)) return takeModel({ weights, configs }, closeDrawer());
-    if (pictures.length && tab.taken?.(pictures, target)) return;
-    if (!pictures.length) {
+// target: the element that they were dropped on. unread: [{ name, error }], what could not be.
+function take(files, target, unread = []) {
+    const { pictures, weights, configs, others } = sort(files);
+    const isModel = weights.length > 0 || (configs.length > 0 && !pictures.length);
+    if (!pictures.length && !isModel && !unread.length) {
         return showNotice(() => describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
     }
+    if (pictures.length) takePictures(pictures, target, isModel);
+    if (isModel && !takeModel({ weights, configs }, closeDrawer())) return void lookAtWaiting();
+    const passed = pictures.length ? [...others, ...(isModel ? [] : configs)] : [];
+    if (passed.length || unread.length) tellPassed(pictures, passed, unread);
+}
+
+function tellPassed(pictures, others, unread) {
+    const some = (list) => `${list.slice(0, FEW).map(pathOf).join(', ')}${list.length > FEW ? ', …' : ''}`;
+    showNotice(() => ({
+        title: t('passed.title'),
+        text: [
+            t('passed.taken', { count: count(pictures.length) }),
+            others.length ? t('passed.others', { names: some(others) }) : '',
+            unread.length ? t('passed.unread', { names: some(unread) }) : '',
+        ].filter(Boolean).join(' '),
+        detail: [...others.map(pathOf), ...unread.map(({ name, error }) => `${name}: ${error.message}`)].join('\n'),
+    }));
+}
+
+// waits: for a model that came with them.
+function takePictures(pictures, target, waits) {
+    if (tab.taken?.(pictures, target)) return;
     markSample();
-    tab.newPicture?.();
     const named = pictures.map((file) => ({ name: pathOf(file) || t('picture.pasted'), blob: file }));
     const one = named.length === 1;
     if (one || !model.vit || !tab.many) look(named[0]);
     if (one) return;
     waiting = named;
-    if (lookAtWaiting() || tab.many) return;
+    if ((!waits && lookAtWaiting()) || tab.many) return;
     showNotice(() => ({
         title: t('several.title', { name: named[0].name }), text: t('several.text', { total: count(named.length) }),
         actions: [{ label: t('several.all'), main: true, run: () => openTab(classify.name) }],
@@ -126,6 +150,7 @@ function take(files, target) {
 function markSample(id) {
     fetching?.abort();
     writeHash({ sample: id });
+    for (const one of tabs) one.newPicture?.();
     for (const button of document.querySelectorAll('#samples button')) {
         button.setAttribute('aria-pressed', button.dataset.sample === id);
     }
@@ -133,7 +158,6 @@ function markSample(id) {
 
 async function lookAtSample(id) {
     markSample(id);
-    tab.newPicture?.();
     const { signal } = fetching = new AbortController();
     let blob;
     try {
@@ -176,8 +200,12 @@ async function paste() {
 
 // origin.link: what the link of the page calls it. Resolves to true once the model is in use.
 async function use(origin) {
+    failure = null;
     clearNotice();
-    if (!await loadModel(origin)) return false;
+    if (!await loadModel(origin)) {
+        if (!model.load) lookAtWaiting();
+        return false;
+    }
     if (!isAsking) writeHash({ model: origin.link });
     $('#live').textContent = t('loading.done', { name: model.name });
     if (lookAtWaiting()) return true;
@@ -185,20 +213,22 @@ async function use(origin) {
     return true;
 }
 
+// Returns whether they can be one.
 function takeModel(files, purpose = 'use') {
     try {
         const origin = fromFiles(files);
-        if (purpose === 'beside') return setBeside(origin);
-        use(origin);
+        if (purpose === 'beside') setBeside(origin);
+        else use(origin);
+        return true;
     } catch (error) {
         showNotice(() => describe(error, 'model'));
+        return false;
     }
 }
 
 function takeAddress(url, purpose = 'use', type) {
     const origin = fromAddress(url);
-    if (purpose === 'beside') return setBeside(origin, type);
-    use(origin);
+    return purpose === 'beside' ? setBeside(origin, type) : use(origin);
 }
 
 // The engine's own, which a link names where the host serves another.
@@ -234,7 +264,6 @@ function modelChanged() {
     showModelButton();
     $('#invite').hidden = Boolean(model.vit || model.load);
     if (!model.load && !model.vit) setClear(0);
-    if (model.load) for (const one of tabs) one.loading?.();
     if (model.vit === seeing) return;
     seeing = model.vit;
     for (const one of tabs) one.modelChanged?.();
@@ -243,11 +272,31 @@ function modelChanged() {
     showRuns();
 }
 
-function modelFailed({ error, origin }) {
+// Once more, with the arithmetic that was wanted, which the choice has lost meanwhile.
+function again(origin, compute) {
+    setCompute(compute);
+    use(origin);
+}
+
+function cancelModel() {
+    const { origin } = model.load;
+    const { compute, vit } = model;
+    cancelLoad();
+    showNotice(() => ({
+        title: t('cancelled.title'),
+        text: vit ? t('cancelled.kept', { name: model.name }) : t('cancelled.none'),
+        actions: [{ label: t('cancelled.again'), main: true, run: () => again(origin, compute) }],
+    }));
+}
+
+function modelFailed(failed) {
+    failure = failed;
+    const { error, origin } = failed;
+    const { compute } = model;
     showNotice(() => {
-        const again = { label: t('error.retry'), main: true, run: () => use(origin) };
+        const retry = { label: t('error.retry'), main: true, run: () => again(origin, compute) };
         const other = { label: t('error.other'), run: () => openDrawer() };
-        return { ...describe(error, 'model'), actions: typeof origin.source === 'string' ? [again, other] : [other] };
+        return { ...describe(error, 'model'), actions: typeof origin.source === 'string' ? [retry, other] : [other] };
     });
 }
 
@@ -282,7 +331,7 @@ function openTab(name) {
 function showTabs() {
     $('#tabs').replaceChildren(...tabs.map(({ name }) => {
         const aim = () => {
-            link.href = linkOf(name); // which may be opened in a window of its own
+            link.href = new URL(linkOf(name), location.href); // which may be opened in a window of its own
         };
         const link = el('a', { href: `#${name}`, textContent: t(`tab.${name}`), onpointerdown: aim, onfocus: aim, onclick: (event) => {
             if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a window of its own
@@ -307,16 +356,16 @@ function showTabs() {
 
 // ---- Links and languages ----
 
-// Models that a link names. Returns whether one of this host's is to be used.
+// Models that a link names. Resolves once those of this host are there, or cannot be had.
 function takeNamed({ model: address, other }) {
     const named = [[address, 'use'], [other, 'beside']]
         .map(([text, purpose]) => ({ url: text ? readAddress(text) : null, purpose })).filter(({ url }) => url);
     const here = named.filter(({ url }) => url.origin === location.origin);
     const elsewhere = named.filter((one) => !here.includes(one));
-    for (const { url, purpose } of here) takeAddress(url, purpose, typeOfLink());
+    const taken = here.map(({ url, purpose }) => takeAddress(url, purpose, typeOfLink()));
     if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
     if (elsewhere.length) askAbout(elsewhere);
-    return here.some(({ purpose }) => purpose === 'use');
+    return Promise.all(taken);
 }
 
 // Another link of this page was opened in it; its own changes fire no event. What it does not name stays.
@@ -359,7 +408,7 @@ async function start() {
         },
     });
     startDrawer({ files: (list, purpose) => takeModel(sort(list), purpose), url: takeAddress, own: takeBuiltIn });
-    startLoading({ cancel: cancelLoad, clear: setClear });
+    startLoading({ cancel: cancelModel, clear: setClear });
     model.on('change', modelChanged);
     model.on('failed', modelFailed);
     $('#choose').addEventListener('click', () => $('#choose-input').click());
@@ -376,12 +425,15 @@ async function start() {
     const link = readHash();
     const { sample } = link;
     const first = lookAtSample(samples.includes(sample) ? sample : samples[0]);
-    const isNamed = takeNamed(link);
+    const named = takeNamed(link);
     served = await fromHost();
-    if (!isNamed && !model.vit && !model.load) { // while a model of another site is asked about, this one answers
+    await named;
+    const told = failure;
+    if (!model.vit && !model.load) { // while a model of another site is asked about, or one of this cannot be had, this one answers
         await use(link.model !== BUILT_IN && served ? served : own());
     }
     await first;
+    if (told && !failure) modelFailed(told);
 }
 
 start().then(startOffline);

@@ -5,7 +5,7 @@ import { t } from '../app/words.js';
 import { milliseconds, percent } from '../app/format.js';
 import { classify } from '../app/classify.js';
 import { hideAnswer, nameOf, setBusy, short, showAnswer } from '../app/answer.js';
-import { closeBatch, runBatch, stopBatch } from '../app/batch.js';
+import { chooseNone, modelHasChanged, runBatch, startBatch } from '../app/batch.js';
 import { readHash, writeHash } from '../app/hash.js';
 import { TYPES, model } from '../app/model.js';
 import { showRuns } from '../app/runs.js';
@@ -22,7 +22,7 @@ function showOther() {
         ? t('compute.other', { compute, label: short(nameOf(other.best)), score: percent(other.best.score), time: milliseconds(other.ms) }) : '';
 }
 
-function show(compute) {
+export function setCompute(compute) {
     model.compute = compute;
     writeHash({ compute: compute === TYPES[0] ? undefined : compute });
     $(`#compute [value="${compute}"]`).checked = true;
@@ -30,9 +30,9 @@ function show(compute) {
 
 // Of the model that is on its way, if one is; else of that in use, which goes on as it is when it cannot be had otherwise.
 async function choose(compute) {
-    show(compute);
+    setCompute(compute);
     const origin = model.load?.origin ?? model.origin;
-    if (origin && !await use(origin) && !model.load && model.vit) show(model.vit.info.compute);
+    if (origin && !await use(origin) && !model.load && model.vit) setCompute(model.vit.info.compute);
 }
 
 export default {
@@ -41,6 +41,7 @@ export default {
 
     start(page) {
         use = page.use;
+        startBatch();
         model.compute = TYPES.find((type) => type === readHash().compute) ?? TYPES[0];
         chips($('#compute'), 'compute', TYPES, String, model.compute, choose);
     },
@@ -65,12 +66,10 @@ export default {
         if (TYPES.includes(type)) choose(type);
     },
 
-    loading: stopBatch,
-    modelChanged: closeBatch,
+    modelChanged: modelHasChanged,
 
-    newPicture: closeBatch,
+    newPicture: chooseNone,
 
-    // show(row) is called with a row of the table whose picture is to be seen.
     many: runBatch,
 };
 

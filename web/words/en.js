@@ -27,7 +27,7 @@ export default {
     'picture.pasted': 'pasted picture',
     'picture.photo': 'photo',
     'caption.size': '{width} × {height}',
-    'caption.grid': '{rows} × {columns} patches of {patch} px',
+    'caption.grid': '{rows} × {columns} patches, {patch}\u00a0px apart',
     'caption.patch': 'patch {row}, {column} of {rows} × {columns}',
     'choose': 'Choose pictures',
     'camera': 'Camera',
@@ -106,6 +106,10 @@ export default {
     'loading.rate': '{rate}/s',
     'loading.spoken': 'Loading the model: {percent}',
     'loading.done': 'Model loaded: {name}',
+    'cancelled.title': 'Loading was cancelled',
+    'cancelled.kept': '{name} stays in use.',
+    'cancelled.none': 'No model is in use now.',
+    'cancelled.again': 'Load it again',
     'loading.cancelled': 'Loading was cancelled.',
 
     'drawer.use': 'Model',
@@ -165,6 +169,11 @@ export default {
     'update.reload': 'Reload',
     'update.later': 'Later',
 
+    'passed.title': 'Not every file was taken',
+    'passed.taken': 'Pictures: {count}.',
+    'passed.others': 'No pictures: {names}.',
+    'passed.unread': 'Could not be read: {names}.',
+
     'several.title': 'Only {name} is looked at here',
     'several.text': 'Classify takes all {total} pictures, as a table.',
     'several.all': 'Classify them all',
@@ -173,6 +182,9 @@ export default {
     'batch.close': 'Close the table',
     'batch.csv': 'Save as CSV',
     'batch.json': 'Save as JSON',
+    'batch.table': 'Pictures and their answers',
+    'batch.of': 'These answers are of {name}, {compute}.',
+    'batch.again': 'Classify them with {name}, {compute}',
     'batch.picture': 'Picture',
     'batch.answer': 'Answer',
     'batch.score': 'Score',
@@ -180,6 +192,7 @@ export default {
     'batch.done': 'All {total} pictures are classified.',
 
     'look.shown': 'All layers, or one layer’s heads',
+    'look.shown.one': 'All heads, or one',
     'look.rollout': 'Rollout',
     'look.mean': 'Mean',
     'look.head': 'Head {head}',
@@ -187,13 +200,17 @@ export default {
     'look.layer.number': '{layer} of {layers}',
     'look.says.rollout': 'Through layers 1 to {layer}',
     'look.says.mean': 'Layer {layer}, mean of its heads',
+    'look.says.mean.one': 'Mean of all heads',
     'look.says.head': 'Layer {layer}, head {head}',
+    'look.says.head.one': 'Head {head}',
     'look.most': 'The answer looks most at patch {row}, {column}: {share} of its attention.',
     'look.most.patch': 'Patch {from} looks most at patch {row}, {column}: {share} of its attention.',
     'look.least': 'looked at least',
     'look.most-of-all': 'most',
     'look.hint': 'Point at a [[patch]], or go there with the arrow keys, to see where that one looks. [[rollout|Rollout]] multiplies '
         + 'the [[attention]] of the layers, so it shows what can reach the answer through all of them.',
+    'look.hint.one': 'Point at a [[patch]], or go there with the arrow keys, to see where that one looks: its [[attention]] in the one '
+        + 'layer of this network, as the mean of its [[head|heads]] or head by head.',
 
     'steps.title': 'Step by step, with this picture',
     'steps.which': 'Step',
@@ -202,19 +219,27 @@ export default {
     'steps.3': 'Layers',
     'steps.4': 'Answer',
     'steps.1.text': 'The picture is made {width} × {height} pixels large and cut into {rows} × {columns} [[patch|patches]].',
+    'steps.1.text.convolved': 'The picture is made {width} × {height} pixels large. Convolutions go over it first, in small windows that overlap, '
+        + 'and leave {rows} × {columns} cells, one for each of these [[patch|patches]].',
     'steps.2.text': 'They are read in a row, left to right and line by line. Each becomes a [[token]], to which the numbers of its '
         + 'place are added.',
+    'steps.2.text.convolved': 'The cells are read in a row, left to right and line by line. Each becomes a [[token]], to which the numbers '
+        + 'of its place are added.',
     'steps.3.text': '{layers} layers rewrite the tokens: in each, every token takes from the others what it pays [[attention]] to. '
         + 'Bright is where the answer looks in that layer.',
-    'steps.4.text': 'After the last layer one list of numbers is left for the whole picture. The head turns it into a score for each '
+    'steps.3.text.one': 'One layer rewrites the tokens: every token takes from the others what it pays [[attention]] to. Bright is where '
+        + 'the answer looks.',
+    'steps.4.text': 'In the end one list of numbers is left for the whole picture. The head turns it into a score for each '
         + 'of {count} classes.',
-    'steps.4.none': 'After the last layer one list of numbers is left for the whole picture. This model has no head that makes '
+    'steps.4.none': 'In the end one list of numbers is left for the whole picture. This model has no head that makes '
         + 'scores of it.',
     'steps.alt': 'Step {step}: {name}',
     'steps.layer': 'Layer {layer}',
 
     'learnt.title': 'What it has learnt',
-    'learnt.filters': 'What the first layer looks for in a patch: the {count} strongest [[components|principal components]] of its filters.',
+    'learnt.filters': 'What the first layer looks for in a patch: {count} [[components|principal components]] of its filters.',
+    'learnt.filters.convolved': 'What the first convolution looks for in its windows of {width}\u00a0×\u00a0{height}\u00a0pixels: {count} '
+        + '[[components|principal components]] of its filters.',
     'learnt.filters.alt': 'Principal components of the filters',
     'learnt.positions': 'Which places it takes for alike: a small map for each patch, bright where [[positions|position embeddings]] are '
         + 'similar to its own.',
