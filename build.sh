@@ -99,7 +99,8 @@ extra_flags() { # CONFIG FILE
     case $2 in
         src/kernels/*) extra=("${KERNEL_FLAGS[@]}") ;;
         src/image/decode.c) extra=(-isystem "$STB" -fwrapv) ;; # sums of a hostile JPEG overflow in stb_image: wrap them
-        src/tasks/least_squares.c | src/tasks/linear_algebra.c | src/tasks/search.c) extra=(-O3) ;; # loops that become vectors
+        src/image/jpeg_samples.c) extra=(-O3 -fwrapv) ;; # the same, and loops that become vectors
+        src/tasks/least_squares.c | src/tasks/linear_algebra.c | src/tasks/search.c) extra=(-O3) ;;
         wasm/libc.c) extra=(-fno-builtin) ;;     # what it defines is not to be made of itself
         src/cli/model_option.c | src/cli/default_model.c) extra=(-Ibuild) ;; # imagenet_labels.inc, default_models.h
     esac
@@ -112,8 +113,8 @@ extra_flags() { # CONFIG FILE
         *:src/kernels/kernels_avx512vnni.c) extra+=(-mavx512bw -mavx512vnni -mfma) ;;
         *:src/kernels/kernels_neondot.c) extra+=(-march=armv8.2-a+dotprod) ;;
         *:src/kernels/kernels_relaxed.c | *relaxed*:src/kernels/dispatch*.c) extra+=(-mrelaxed-simd) ;;
+        wasm*:src/image/jpeg_samples.c | wasm*:src/tasks/least_squares.c) extra+=(-Os) ;; # as fast, and smaller
         *:src/kernels/* | *:src/image/resize.c | *:src/model/convert.c) ;; # every pixel, weight, token
-        wasm*:src/tasks/least_squares.c) extra+=(-Os) ;; # as fast, and smaller
         *:src/tasks/least_squares.c | *:src/tasks/linear_algebra.c | *:src/tasks/search.c) ;;
         wasm*:src/model/stages*.c | wasm*:src/model/convolution.c | wasm*:src/train/*.c) extra+=(-Os) ;;
         wasm*) extra+=("${WASM_SMALL_FLAGS[@]}") ;;

@@ -22,7 +22,8 @@ typedef struct vit_image {
 } vit_image;
 
 /* Decodes JPEG or PNG (other formats are refused by name) to 8-bit RGB: grey and palette are widened, alpha is
- * dropped, 16 bits keep the high byte, CMYK is converted; EXIF orientation is applied. name is used in errors.
+ * dropped, 16 bits keep the high byte, CMYK is converted; EXIF orientation is applied. What JPEG leaves to the decoder is as
+ * Pillow (libjpeg-turbo) has it. name is used in errors.
  * Limits: image_side, image_pixels. A truncated JPEG is an error (VIT_ERR_TRUNCATED), not half a picture. */
 vit_status vit_image_decode(vit_image *out, const char *name, const void *data, size_t bytes,
                             const vit_options *options, vit_error *error);

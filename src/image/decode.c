@@ -1,6 +1,7 @@
 #include "../base/file.h"
 #include "check.h"
 #include "image.h"
+#include "jpeg_samples.h"
 
 #include <limits.h>
 #include <string.h>
@@ -38,22 +39,23 @@ static void *decoder_resize(void *block, size_t old_bytes, size_t bytes) {
     return moved;
 }
 
-/* Doubles a row of samples as libjpeg does, for stb_image 2.30, which takes the last sample but one for the last. */
-static unsigned char *stbi__resample_row_h_2(unsigned char *out, unsigned char *row, unsigned char *below, int width, int times) {
-    (void)below, (void)times;
-    for (int i = 0; i < width; i++) {
-        const int here = 3 * row[i];
-        out[2 * i] = i ? (unsigned char)((here + row[i - 1] + 1) >> 2) : row[i];
-        out[2 * i + 1] = i + 1 < width ? (unsigned char)((here + row[i + 1] + 2) >> 2) : row[i];
-    }
-    return out;
-}
-#define stbi__resample_row_h_2(...) stbi__resample_row_h_2_of_stb(__VA_ARGS__) /* its definition, not where it is named */
+/* What stands behind the names of functions that stb_image chooses; its own get others. */
+static void (*const stbi__idct_block)(uint8_t *, int, short *) = vit_jpeg_block;
+static uint8_t *(*const stbi__resample_row_h_2)(uint8_t *, uint8_t *, uint8_t *, int, int) = vit_jpeg_wider;
+static uint8_t *(*const stbi__resample_row_v_2)(uint8_t *, uint8_t *, uint8_t *, int, int) = vit_jpeg_taller;
+static uint8_t *(*const stbi__resample_row_hv_2)(uint8_t *, uint8_t *, uint8_t *, int, int) = vit_jpeg_wider_taller;
+static void (*const stbi__YCbCr_to_RGB_row)(uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *, int, int) = vit_jpeg_colors;
+#define stbi__idct_block(...) stb_idct_block(__VA_ARGS__)
+#define stbi__resample_row_h_2(...) stb_resample_row_h_2(__VA_ARGS__)
+#define stbi__resample_row_v_2(...) stb_resample_row_v_2(__VA_ARGS__)
+#define stbi__resample_row_hv_2(...) stb_resample_row_hv_2(__VA_ARGS__)
+#define stbi__YCbCr_to_RGB_row(...) stb_YCbCr_to_RGB_row(__VA_ARGS__)
 
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_GIF
 #define STBI_NO_STDIO
+#define STBI_NO_SIMD
 #define STBI_NO_LINEAR
 #define STBI_ASSERT(condition) ((void)0)
 #define STBI_MAX_DIMENSIONS (1 << 24)

@@ -326,7 +326,11 @@ async function testModels(base, elsewhere) {
   await enter(page, `${elsewhere.url}/slow.gguf`)
   check(await until(page, () => document.querySelector('#loading .count').textContent.startsWith('8 of 16,777,216')), 'loading: progress to the byte')
   check(elsewhere.open.size === 1, 'loading: it is under way')
-  await page.focus('#cancel')
+  check(await until(page, () => {
+    const button = document.querySelector('#cancel')
+    button.focus()
+    return document.activeElement === button
+  }), 'loading: it can be cancelled') // once it has taken a while
   await page.keyboard.press('Enter')
   check(await invited(page), 'loading: cancelled, the invitation is back')
   for (let i = 0; i < 50 && elsewhere.open.size; i++) await new Promise((done) => setTimeout(done, 100))
