@@ -260,7 +260,6 @@ async function testDrawings(bare) {
 }
 
 export async function testSight(base, bare, elsewhere, browserName) {
-  if (process.env.ONLY) return eval(process.env.ONLY)
   await testBars(base)
   await testNames(bare)
   await testOneLayer(bare)

@@ -41,12 +41,13 @@ const both = async (page, what) => {
 }
 
 export async function testLanguage(base) {
-  const { page, foreign, close } = await openPage(base, { width: 360, height: 740, quiet: true })
-  await answered(page, 'cat.jpg')
+  const { page, foreign, close } = await openPage(`${base}#classify?model=built-in`, { width: 360, height: 740, quiet: true })
+  check(await answered(page, 'cat.jpg') && (await text(page, '#model-button .name')) === english['model.built-in'], 'language: the model of the engine')
   check((await page.evaluate(() => document.documentElement.lang)) === 'en', 'language: English at first')
   await both(page, 'a sample')
   await drop(page, fileOf(join(root, 'wasm/models/classify.gguf'), 'mine.gguf'))
-  await until(page, () => document.querySelectorAll('#answer .knows').length && /airplane/.test(document.querySelector('#answer .knows').textContent))
+  await until(page, (name) => document.querySelector('#model-button .dot').hasAttribute('data-on') && ![name, ''].includes(document.querySelector('#model-button .name').textContent)
+    && document.querySelector('#loading').hidden, english['model.built-in'])
   const model = await text(page, '#model-button .name')
   await drop(page, sample('cat'), sample('horse'), fileOf(join(root, 'package.json'), 'my notes.txt'))
   check(await until(page, (label) => document.querySelector('#batch header button')?.textContent === label, english['batch.close']), 'language: a table')
@@ -76,9 +77,9 @@ export async function testLanguage(base) {
   check((await page.$$('#classes .thumbs canvas')).length === 4 && await until(page, () => document.querySelector('#classes [data-best] .value').textContent), 'language: they stay, and answer')
   for (const tab of ['look', 'fill', 'find', 'compare']) {
     await page.click(`#tabs [data-tab="${tab}"]`)
+    await until(page, (tab) => document.querySelector(`#${tab} :is(.controls, .empty, .result)`).checkVisibility(), tab)
     if (tab === 'look') await page.click('#learnt summary')
     if (tab === 'look') await page.click('#steps summary')
-    await until(page, (tab) => document.querySelector(`#${tab} :is(.controls, .empty, .result)`).checkVisibility(), tab)
     await both(page, tab)
   }
   await page.reload()
