@@ -159,7 +159,9 @@ char *strcpy(char *restrict to, const char *restrict from) {
 }
 
 char *strchr(const char *text, int letter) {
-    return memchr(text, letter, strlen(text) + 1);
+    while (*text && *text != (char)letter)
+        text++;
+    return *text == (char)letter ? (char *)text : NULL;
 }
 
 char *strstr(const char *text, const char *part) {

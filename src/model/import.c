@@ -198,16 +198,13 @@ static vit_status check_complete(const vit_import_job *in) {
     return VIT_OK;
 }
 
-static vit_status take_labels(vit_model *model, const char *name, vit_claims *claims, vit_error *error) {
+static vit_status take_labels(vit_model *model, const char *name, const vit_claims *claims, vit_error *error) {
     if (!claims->label_count || !model->config.classes)
         return VIT_OK;
     if (claims->label_count != model->config.classes)
         return vit_model_warn(model, error, "%s: %d class names for %d classes: not used", name, claims->label_count,
                               model->config.classes);
-    model->labels = claims->labels;
-    claims->labels = NULL;
-    claims->label_count = 0;
-    return VIT_OK;
+    return vit_model_set_labels(model, (const char *const *)claims->labels, claims->label_count, error);
 }
 
 /* What a config given beside such a file claims overrides the file's own claims. */

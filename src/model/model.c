@@ -25,19 +25,14 @@ vit_status vit_model_warn(vit_model *model, vit_error *error, const char *format
     return VIT_OK;
 }
 
-static void release_strings(char **strings, int count, const vit_allocator *allocator) {
-    for (int i = 0; i < count; i++)
-        vit_release(allocator, strings[i]);
-    vit_release(allocator, strings);
-}
-
 void vit_model_close(vit_model *model) {
     if (!model)
         return;
     vit_allocator allocator = model->options.allocator;
-    if (model->labels)
-        release_strings(model->labels, model->config.classes, &allocator);
-    release_strings(model->warnings, model->warning_count, &allocator);
+    vit_release(&allocator, model->labels);
+    for (int i = 0; i < model->warning_count; i++)
+        vit_release(&allocator, model->warnings[i]);
+    vit_release(&allocator, model->warnings);
     vit_container_release(&model->container);
     vit_arena_release(&model->weight_arena, &allocator);
     vit_arena_release(&model->slot_arena, &allocator);
@@ -97,19 +92,16 @@ vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int
             return vit_fail(error, VIT_ERR_ARGUMENT, "labels: the name of class %d, \"%s\", is not UTF-8", i,
                             vit_show(labels[i], strlen(labels[i])).text);
     char **copy;
-    VIT_TRY(vit_alloc_for((void **)&copy, allocator, (size_t)count * sizeof *copy, "labels", error));
-    memset(copy, 0, (size_t)count * sizeof *copy);
+    size_t bytes = (size_t)count * sizeof *copy;
+    for (int i = 0; i < count; i++)
+        bytes = vit_size_add(bytes, strlen(labels[i]) + 1);
+    VIT_TRY(vit_alloc_for((void **)&copy, allocator, bytes, "labels", error));
+    char *text = (char *)(copy + count);
     for (int i = 0; i < count; i++) {
-        size_t bytes = strlen(labels[i]) + 1;
-        vit_status status = vit_alloc_for((void **)&copy[i], allocator, bytes, "labels", error);
-        if (status != VIT_OK) {
-            release_strings(copy, count, allocator);
-            return status;
-        }
-        memcpy(copy[i], labels[i], bytes);
+        copy[i] = strcpy(text, labels[i]);
+        text += strlen(text) + 1;
     }
-    if (model->labels)
-        release_strings(model->labels, count, allocator);
+    vit_release(allocator, model->labels);
     model->labels = copy;
     return VIT_OK;
 }

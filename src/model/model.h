@@ -122,7 +122,7 @@ struct vit_model {
     int ready_slots;      /* how many, from the first on, have arrived: a stage runs once those up to its last have */
     vit_arena slot_arena, weight_arena;
     vit_container container; /* what the file held */
-    char **labels;        /* [N], or NULL */
+    char **labels;        /* [N], in one block with their texts, or NULL */
     char **warnings;
     int warning_count;
 };
