@@ -403,6 +403,7 @@ export default {
 
     leave() {
         job = null;
+        clearTimeout(speaking);
         setOverlay(null);
         setBrush(null);
         $('#patches').setAttribute('aria-label', t('patches'));
