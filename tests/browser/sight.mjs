@@ -77,7 +77,7 @@ async function testOneLayer(bare) {
 
 // Another model takes the place of one that answers: nothing moves, what it says fades, and it can be stopped.
 async function testStill(bare, elsewhere) {
-  const { page, close } = await openPage(bare, { width: 1440, height: 900 })
+  const { page, close } = await openPage(bare, { width: 1440, height: 900, quiet: true })
   await answered(page, 'cat')
   await page.evaluate(() => {
     globalThis.tops = new Set()
@@ -209,12 +209,13 @@ async function testMissing(bare) {
 }
 
 async function testFrame(bare, browserName) {
-  for (const width of [320, 360]) {
+  for (const [width, tab] of [[320, 'classify'], [360, 'classify'], [900, 'teach'], [1000, 'find'], [1200, 'teach']]) {
     const { page, close } = await openPage(bare, { width, height: 740 })
     await answered(page, 'cat')
-    check(await page.$eval('#model-button .name', (name) => name.scrollWidth <= name.clientWidth), `frame: ${width} px: the model's name is cut`)
+    check(width > 480 || await page.$eval('#model-button .name', (name) => name.scrollWidth <= name.clientWidth), `frame: ${width} px: the model's name is cut`)
+    await page.click(`#tabs [data-tab="${tab}"]`)
     const rows = await page.$$eval('.tools button', (all) => all.map((button) => button.offsetTop))
-    check(new Set(rows).size === 1, `frame: ${width} px: the tools are in rows at ${rows}`)
+    check(new Set(rows).size === 1, `frame: ${width} px, ${tab}: the tools are in rows at ${rows}`)
     await close(`frame, ${width} px`)
   }
   const { page, close } = await openPage(bare, { width: 1440, height: 900 })
