@@ -306,6 +306,10 @@ async function testFit(base) {
     const { page, close } = await openPage(`${base}#${tab}`, { width: 360, height: 740 })
     await until(page, () => document.querySelector('#model-button .dot').hasAttribute('data-on'))
     check((await page.evaluate(() => scrollY)) === 0, `${tab}: a link to it shows the top of the page`)
+    if (tab === 'classify') {
+      await drop(page, sample('cat'), sample('horse'))
+      await until(page, (label) => document.querySelector('#batch header button')?.textContent === label, words['batch.close'])
+    }
     if (tab === 'teach') await addClass(page, 'averylongnamewithoutabreak'.repeat(3))
     if (tab === 'look') {
       await until(page, () => document.querySelector('#learnt').checkVisibility())

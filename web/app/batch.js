@@ -135,7 +135,7 @@ async function draw() {
 }
 
 // What stands on it is filled in again in another language.
-const button = (key, onclick) => el('button', { type: 'button', textContent: t(key), 'data-t': key, onclick });
+const button = (key, onclick, className = '') => el('button', { type: 'button', className, textContent: t(key), 'data-t': key, onclick });
 
 function headCell({ key, number }, column) {
     const sort = button(`batch.${key}`, () => {
@@ -179,25 +179,23 @@ function asCsv() {
 function drawState() {
     $('h2', box).textContent = t('batch.title', { done: count(done), total: count(rows.length) });
     $('header button', box).textContent = t(abort ? 'batch.stop' : 'batch.close');
-    for (const button of box.querySelectorAll('footer button')) button.disabled = !done;
-    const again = $('.again', box);
-    again.hidden = !model.vit || model.vit === of.vit;
-    if (again.hidden) return;
-    $('p', again).textContent = t('batch.of', { name: of.name, compute: of.vit.info.compute });
-    $('button', again).textContent = t('batch.again', { name: model.name, compute: model.vit.info.compute });
+    for (const one of box.querySelectorAll('.save')) one.disabled = !done;
+    const isOld = Boolean(model.vit && model.vit !== of.vit);
+    $('.of', box).hidden = $('.again', box).hidden = !isOld;
+    $('.of', box).textContent = isOld ? t('batch.of', { name: of.name, compute: of.vit.info.compute }) : '';
 }
 
 function build() {
     const table = el('table', { 'aria-rowcount': rows.length + 1 }, el('thead', {}, el('tr', {}, ...columns.map(headCell))), el('tbody'));
     box.replaceChildren(
         el('header', {}, el('h2'), button('batch.stop', () => (abort ? stop() : dismiss()))),
-        el('div', { className: 'again', hidden: true }, el('p', { className: 'hint' }),
-            el('div', { className: 'actions' }, el('button', { type: 'button', onclick: runAgain }))),
+        el('p', { className: 'of hint' }),
         el('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('batch.table'), 'data-t-label': 'batch.table', onscroll: drawSoon },
             el('div', { className: 'rows' }, table)),
         el('footer', { className: 'actions' },
-            button('batch.csv', () => save('classes.csv', 'text/csv', asCsv())),
-            button('batch.json', () => save('classes.json', 'application/json', asJson()))));
+            button('batch.again', runAgain, 'again'),
+            button('batch.csv', () => save('classes.csv', 'text/csv', asCsv()), 'save'),
+            button('batch.json', () => save('classes.json', 'application/json', asJson()), 'save')));
 }
 
 const stop = () => abort?.abort();

@@ -184,7 +184,7 @@ export default {
     'batch.json': 'JSON으로 저장',
     'batch.table': '사진과 그 답',
     'batch.of': '{name}, {compute}의 답입니다.',
-    'batch.again': '{name}, {compute}로 다시 분류',
+    'batch.again': '다시 분류',
     'batch.picture': '사진',
     'batch.answer': '답',
     'batch.score': '점수',
