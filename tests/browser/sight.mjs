@@ -138,7 +138,7 @@ async function testAccess(base) {
     const found = await page.evaluate(async () => (await globalThis.axe.run(document)).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' '))}`))
     check(!found.length, `access: ${where}: ${found}`)
   }
-  for (const tab of ['look', 'fill', 'teach', 'find', 'compare']) {
+  for (const tab of ['classify', 'look', 'fill', 'teach', 'find', 'compare']) {
     await page.click(`#tabs [data-tab="${tab}"]`)
     if (tab === 'compare') await compared(page)
     if (tab === 'fill') await until(page, () => document.querySelector('#fill .controls').checkVisibility())
