@@ -104,10 +104,10 @@ export class Engine {
   // last: milliseconds of the last call.
   #tell(last) {
     const wasm = this.#wasm
-    const { architecture, parameters, layers, heads, decoder, knownScore, weights, input, warnings } = this.#model
+    const { architecture, network, parameters, layers, heads, decoder, knownScore, weights, input, warnings } = this.#model
     const { kernels, threads, bytes } = wasm.describeSession()
     this.info = {
-      architecture, parameters, layers, heads, decoder, labels: this.#labels, knownScore, input: { ...input, grid: this.#grid }, compute: this.#options.compute, kernels, threads, isolated,
+      architecture, network, parameters, layers, heads, decoder, labels: this.#labels, knownScore, input: { ...input, grid: this.#grid }, compute: this.#options.compute, kernels, threads, isolated,
       memory: { weights, activations: bytes, wasm: wasm.bytes }, last,
       warnings: Array.from({ length: warnings }, (_, i) => wasm.warning(i))
     }

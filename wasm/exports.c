@@ -54,10 +54,10 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
     quote(architecture, c->architecture);
     quote(label_set, c->label_set);
     snprintf(e->text, sizeof e->text,
-             "{\"architecture\":%s,\"labelSet\":%s,\"parameters\":%lld,\"weights\":%llu,\"classes\":%d,\"width\":%d,"
+             "{\"architecture\":%s,\"network\":\"%s\",\"labelSet\":%s,\"parameters\":%lld,\"weights\":%llu,\"classes\":%d,\"width\":%d,"
              "\"features\":%d,\"layers\":%d,\"heads\":%d,\"decoder\":\"%s\",\"knownScore\":%g,\"warnings\":%d,\"input\":{\"height\":%d,\"width\":%d,\"patch\":[%d,%d],\"mean\":[%.9g,%.9g,%.9g],"
              "\"std\":[%.9g,%.9g,%.9g],\"filter\":\"%s\",\"crop\":\"%s\",\"cropPct\":%.9g}}",
-             architecture, label_set, (long long)vit_model_parameters(e->model),
+             architecture, c->network == VIT_NETWORK_BIT ? "resnet" : c->resnet.stem_width ? "hybrid" : "vit", label_set, (long long)vit_model_parameters(e->model),
              (unsigned long long)vit_model_bytes(e->model), c->classes, c->width, vit_feature_width(c),
              c->axial ? 2 * c->layers : c->layers, c->heads, vit_decoder_name(c->decoder.kind),
              c->known_percent / 100.0, vit_model_warning_count(e->model), e->rules.height, e->rules.width,

@@ -493,6 +493,8 @@ export interface Classification {
 export interface Info {
   /** For people, e.g. `'vit_tiny_patch16_224'`. */
   architecture: string
+  /** Whether patches of the picture become tokens, or cells of what convolutions make of it, or it is all convolutions. */
+  network: 'vit' | 'hybrid' | 'resnet'
   parameters: number
   /** Layers of attention, and heads of each; 0 where there are none, as in a ResNet. */
   layers: number

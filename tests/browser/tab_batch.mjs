@@ -159,8 +159,7 @@ async function testMany(base, browserName) {
   const longest = Math.max(0, ...await page.evaluate(() => pauses))
   if (browserName === 'chromium') console.log(`batch: ${ROWS} rows; longest task while they are sorted and come in ${Math.round(longest)} ms`)
   check(longest < 150, `many: a task of ${longest} ms`) // a tenth of what drawing all rows takes, on a machine that does other things as well
-  await page.click('#batch header button')
-  await page.click('#batch header button')
+  for (let i = 0; i < 2 && (await page.$('#batch header button')); i++) await page.click('#batch header button') // stops it, if it goes on yet; closes it
   check(!(await visible(page, '#batch')), 'many: closed')
   const pause = await pauseOfSorting(page, 20_000)
   check(pause && pause < 100, `many: sorting names pauses for ${pause} ms`)

@@ -64,6 +64,7 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
         await using(url(`golden/${folder}/`), {}, async (vit) => {
           const { height, width } = vit.info.input
           equal(vit.info.input.patch, [patch, patch], folder)
+          equal(vit.info.network, grid ? 'hybrid' : 'resnet')
           const attention = vit.attention(some(height, width))
           if (grid) equal((await attention).grid, [grid, grid])
           else await rejects(attention, 'argument', 'no attention')

@@ -161,7 +161,7 @@ export function defineMasked({ url, bytesOf, tensorsOf, using, some, rgba, pause
         equal((await vit.predictMasked(image)).grid, [4, 4], 'and it works')
       })
       await using(url('golden/forward/timm_cls/'), {}, async (vit) => {
-        equal(vit.info.decoder, 'none')
+        equal([vit.info.decoder, vit.info.network], ['none', 'vit'])
         await rejects(vit.predictMasked(image), 'unsupported', 'no hidden patches')
         equal((await vit.classify(image)).length, 5, 'and the model works')
       })

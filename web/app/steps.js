@@ -8,7 +8,7 @@ import { bitmapOf, withReadable } from './classify.js';
 import { isCancel } from './errors.js';
 import { model } from './model.js';
 import { shade } from './stage.js';
-import { isHybrid, viewOf } from './view.js';
+import { viewOf } from './view.js';
 
 const SIDE = 480;       // pixels of what the model sees, about
 const GAP = 0.12;       // of a patch, between patches that are taken apart
@@ -99,7 +99,7 @@ const draw = [drawPatches, drawTokens, drawLayers, drawAnswer];
 function keyFor(step, hasDrawn) {
     if (!hasDrawn) return 'steps.4.none';
     const { info } = model.vit;
-    const kind = step <= 2 && isHybrid(info) ? '.convolved' : step === 3 && info.layers === 1 ? '.one' : '';
+    const kind = step <= 2 && info.network === 'hybrid' ? '.convolved' : step === 3 && info.layers === 1 ? '.one' : '';
     return `steps.${step}.text${kind}`;
 }
 

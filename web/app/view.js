@@ -1,8 +1,5 @@
 // Which part of a picture the model is fed, and how it is cut into patches, from vit.info.input.
 
-// Whether convolutions see the picture before it becomes patches, as the names of such networks say.
-export const isHybrid = ({ architecture }) => /hybrid|(^|_)r\d*_/.test(architecture);
-
 export function viewOf({ height, width, patch: [patch], grid: [rows, columns], crop, cropPct }) {
     // What a picture is resized to, or to cover or fit: as vit_place() in src/image/preprocess.c has it.
     const sides = [width, height].map((side) => Math.floor(side / cropPct));
