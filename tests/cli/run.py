@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Tests of the command line: `run.py PROGRAM`, from the repository's root, where PROGRAM is a command line such as
-build/vit or "python3 tests/wasi_run.py build/vit.wasm". What is expected does not depend on it.
+"""Tests of the command line: `run.py PROGRAM [KIND]...`, from the repository's root, where PROGRAM is a command line such as
+build/vit or "python3 tests/wasi_run.py build/vit.wasm". What is expected does not depend on it. Of KINDs, those tests alone.
 
 Real photographs and weights are looked for in VIT_DATA (default ../shared); what needs them is skipped without."""
 
+import importlib
 import os
 import shutil
 import sys
@@ -12,44 +13,36 @@ import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import cases_architectures
-import cases_broken
-import cases_families
-import cases_fewshot
-import cases_formats
-import cases_inside
-import cases_masked
-import cases_pictures
-import cases_real
-import cases_search
-import cases_train
-import cases_usage
-import cases_weights
 from program import Program, Tally
 
 
+KINDS = (
+    "usage",
+    "pictures",
+    "inside",
+    "masked",
+    "fewshot",
+    "search",
+    "weights",
+    "formats",
+    "architectures",
+    "families",
+    "broken",
+    "train",
+    "real",
+)
+
+
 def main():
-    if len(sys.argv) != 2:
+    kinds = sys.argv[2:] or KINDS
+    if len(sys.argv) < 2 or not set(kinds) <= set(KINDS):
         sys.exit(__doc__)
     program, tally = Program(sys.argv[1]), Tally()
     os.makedirs("build", exist_ok=True)
     work = os.path.relpath(tempfile.mkdtemp(prefix="test-cli-", dir="build"))
     try:
-        for module in (
-            cases_usage,
-            cases_pictures,
-            cases_inside,
-            cases_masked,
-            cases_fewshot,
-            cases_search,
-            cases_weights,
-            cases_formats,
-            cases_architectures,
-            cases_families,
-            cases_broken,
-            cases_train,
-            cases_real,
-        ):
+        for kind in kinds:
+            module = importlib.import_module(f"cases_{kind}")
             for name, case in vars(module).items():
                 if not name.startswith("test_"):
                     continue

@@ -76,12 +76,12 @@ export function defineFirst({ url, bytesOf, load, using, streamOf, some, rgba, p
         await rejects(load({ config, weights: streamOf(weights, [1000]) }, { first: some(640, 640), signal: controller.signal, onProgress }), 'cancelled')
       }
       const controller = new AbortController()
-      await using(url(TIMM), { first: some(1280, 1280), signal: controller.signal }, async (vit) => {
+      await using(url(TIMM), { first: some(640, 640), signal: controller.signal }, async (vit) => {
         controller.abort()
         await rejects(vit.first, 'cancelled')
         equal((await vit.classify(some(32, 32))).length, 5, 'the model stays')
       })
-      const vit = await load(url(TIMM), { first: some(1280, 1280) })
+      const vit = await load(url(TIMM), { first: some(640, 640) })
       vit.dispose()
       await rejects(vit.first, 'disposed')
     })

@@ -69,7 +69,7 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
         await rejects(load({ config: await bytesOf(TIMM + 'config.json'), weights: url(`built/several/model.safetensors.index.json?body=${encodeURIComponent(JSON.stringify({ weight_map: { a: file } }))}`) }), 'format', file)
     })
 
-    test('a download that breaks goes on where it broke', async () => {
+    if (long) test('a download that breaks goes on where it broke', async () => {
       const wanted = await logitsOf(url(TIMM))
       for (const query of ['flaky=20000', 'flaky=50000&chunk=7001', `flaky=60000&norange&times=1&${fresh()}`, `flaky=30000&nolength&chunk=9000&times=2&${fresh()}`,
         `busy&times=2&${fresh()}`])
