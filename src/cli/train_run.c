@@ -355,8 +355,11 @@ static int save(progress *p) {
 static int64_t whole_lines(const char *log) {
     int64_t whole = 0, at = 0;
     FILE *file = fopen(log, "rb");
-    for (int c; file && (c = getc(file)) != EOF;)
-        whole = ++at * (c == '\n') + whole * (c != '\n');
+    for (int c; file && (c = getc(file)) != EOF;) {
+        at++;
+        if (c == '\n')
+            whole = at;
+    }
     if (file)
         fclose(file);
     return whole;

@@ -101,26 +101,28 @@ static void forget_network(vit_cli_settings *s) {
 
 /* Two options that say the same in other words: what a recipe says gives way. 0 and a complaint where both are there. */
 static int say_once(vit_cli_settings *s, int argc, char **argv) {
-    const char *const pairs[][2] = {{"--epochs", "--steps"}, {"--warmup-epochs", "--warmup"}, {"--crop", "--pad"}};
+    const struct {
+        const char *option, *other;
+        void *value; /* of the other */
+        size_t bytes;
+    } pairs[] = {
+        {"--epochs", "--steps", &s->steps, sizeof s->steps},
+        {"--steps", "--epochs", &s->epochs, sizeof s->epochs},
+        {"--warmup-epochs", "--warmup", &s->warmup, sizeof s->warmup},
+        {"--warmup", "--warmup-epochs", &s->warmup_epochs, sizeof s->warmup_epochs},
+        {"--crop", "--pad", &s->pad, sizeof s->pad},
+        {"--pad", "--crop", &s->crop, sizeof s->crop},
+    };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        const char *one = value_of(argc, argv, pairs[i][0]), *other = value_of(argc, argv, pairs[i][1]);
-        if (one && other && strtod(one, NULL) != 0 && strtod(other, NULL) != 0) {
-            vit_cli_complain("%s and %s say the same in other words: one of them", pairs[i][0], pairs[i][1]);
+        const char *given = value_of(argc, argv, pairs[i].option), *other = value_of(argc, argv, pairs[i].other);
+        if (!given)
+            continue;
+        if (other && strtod(given, NULL) != 0 && strtod(other, NULL) != 0) {
+            vit_cli_complain("%s and %s say the same in other words: one of them", pairs[i].option, pairs[i].other);
             return 0;
         }
+        memset(pairs[i].value, 0, pairs[i].bytes);
     }
-    if (value_of(argc, argv, "--epochs"))
-        s->steps = 0;
-    if (value_of(argc, argv, "--steps"))
-        s->epochs = 0;
-    if (value_of(argc, argv, "--warmup-epochs"))
-        s->warmup = 0;
-    if (value_of(argc, argv, "--warmup"))
-        s->warmup_epochs = 0;
-    if (value_of(argc, argv, "--crop"))
-        s->pad = 0;
-    if (value_of(argc, argv, "--pad"))
-        s->crop = 0;
     return 1;
 }
 
