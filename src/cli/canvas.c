@@ -175,3 +175,8 @@ vit_cli_color vit_cli_heat_color(double value) {
     static const vit_cli_color colors[] = {0x05040f, 0x3b0f52, 0x84206b, 0xcb4149, 0xf37b1c, 0xfbb61a, 0xfcf3a8};
     return between(colors, sizeof colors / sizeof *colors, value);
 }
+
+double vit_cli_tick_step(double range, int count) {
+    const double power = pow(10, floor(log10(range / count))), part = range / count / power;
+    return power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
+}

@@ -33,4 +33,7 @@ vit_cli_color vit_cli_heat_color(double value);
 /* a, with `share` of b in its place. */
 vit_cli_color vit_cli_mix(vit_cli_color a, vit_cli_color b, double share);
 
+/* 1, 2 or 5 times a power of ten, of which about `count` are the range of an axis. */
+double vit_cli_tick_step(double range, int count);
+
 #endif

@@ -40,9 +40,7 @@ static void draw_ticks(vit_cli_chart *chart, int is_x) {
         draw_tick(chart, is_x, axis->ticks[i]);
     if (axis->ticks)
         return;
-    const double span = axis->most - axis->least, ten = pow(10, floor(log10(span / 7)));
-    const double step = span / 7 < 1.5 * ten ? ten : span / 7 < 3.5 * ten ? 2 * ten : span / 7 < 7.5 * ten ? 5 * ten
-                                                                                                         : 10 * ten;
+    const double step = vit_cli_tick_step(axis->most - axis->least, 7);
     const double first = ceil(axis->least / step - 1e-9), last = floor(axis->most / step + 1e-9);
     for (int i = 0; i <= (int)(last - first); i++)
         draw_tick(chart, is_x, (first + i) * step);

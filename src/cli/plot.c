@@ -121,12 +121,6 @@ static double place_y(const panel *p, double y) {
     return p->top + p->height * (1 - (y - p->least) / (p->most - p->least));
 }
 
-/* 1, 2 or 5 times a power of ten, about a fifth of the range. */
-static double step_of(double range) {
-    const double power = pow(10, floor(log10(range / 5))), part = range / 5 / power;
-    return power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
-}
-
 static void draw_line(sheet *s, double x0, double y0, double x1, double y1, double width, vit_cli_color color) {
     if (s->svg)
         fprintf(s->svg, "<path d=\"M%.1f %.1fL%.1f %.1f\" stroke=\"#%06x\" stroke-width=\"%g\"/>\n", x0, y0, x1, y1,
@@ -163,7 +157,7 @@ static void draw_text(sheet *s, double x, double y, double anchor, int large, co
 
 static void draw_frame(sheet *s, const panel *p, const char *label) {
     char text[32];
-    const double step_y = step_of(p->most - p->least), step_x = step_of(p->x_most), right = p->left + p->width,
+    const double step_y = vit_cli_tick_step(p->most - p->least, 5), step_x = vit_cli_tick_step(p->x_most, 5), right = p->left + p->width,
                  foot = p->top + p->height;
     const double first = ceil(p->least / step_y), last = floor(p->most / step_y + 1e-9);
     for (int i = 0; i <= (int)(last - first); i++) {
