@@ -32,6 +32,9 @@ vit_status vit_image_open(vit_image *out, const char *path, const vit_options *o
 /* Copies pixels that are already decoded: channels is 3 or 4 (alpha is dropped). */
 vit_status vit_image_from_pixels(vit_image *out, const uint8_t *pixels, int width, int height, int channels,
                                  const vit_options *options, vit_error *error);
+/* Whether it is of a size that the limits allow, before its pixels are anywhere: VIT_ERR_LIMIT if not. */
+vit_status vit_image_check_size(int width, int height, const vit_options *options, vit_error *error);
+/* Leaves it empty. */
 void vit_image_close(vit_image *image);
 /* Writes a PNG under a temporary name that is renamed. VIT_ERR_LIMIT for more than 1 GiB of pixels or none. */
 vit_status vit_image_save(const vit_image *image, const char *path, const vit_options *options, vit_error *error);
@@ -83,9 +86,10 @@ vit_status vit_attention_read(const vit_attention *attention, int query, float *
  * are made to sum to 1, 0 = as they are. Returns the layer, or -1 after any other stage. */
 int vit_attention_distance(const vit_session *session, int image, int renormalize, double *out);
 
-/* Cosine of the position embeddings of any two patches: out [T0,T0], caller's, row by row of the session's grid; of the
- * first layer where each has its own. Begins a pass. VIT_ERR_ARGUMENT where there are none, or only of distances. */
-vit_status vit_position_similarity(vit_session *session, float *out, vit_error *error);
+/* Cosines of the position embeddings of patches begin to end (exclusive) with those of all: out [end-begin,T0], caller's,
+ * row by row of the session's grid; of the first layer where each has its own. Begins a pass, unless one has come so far.
+ * VIT_ERR_ARGUMENT where there are none, or only of distances, and for patches that are not there. */
+vit_status vit_position_similarity(vit_session *session, int begin, int end, float *out, vit_error *error);
 
 /* Filters of the patch embedding, or of the first convolution of a ResNet: how many, height, width; each has 3
  * channels. */
@@ -228,6 +232,8 @@ void vit_normalize_patches(float *patches, int count, int n);
 /* ---- Words of configurations ---- */
 
 /* As GGUF files have them: "gelu", "cls", "timm", "bicubic", "center". */
+/* What becomes tokens: "vit": patches of the picture; "hybrid": cells of what convolutions make of it; "resnet": nothing. */
+const char *vit_network_name(const vit_config *config);
 const char *vit_activation_name(vit_activation activation);
 const char *vit_pool_name(vit_pool pool);
 const char *vit_resample_name(vit_resample resample);
@@ -249,10 +255,10 @@ int vit_nearest(const float *vectors, int count, int width, const float *query, 
 /* What may be changed of a model, before it is shared. Names for the N classes, e.g. read from a labels file; copied.
  * VIT_ERR_ARGUMENT if count is not N. */
 vit_status vit_model_set_labels(vit_model *model, const char *const *labels, int count, vit_error *error);
-/* The known_percent of its configuration, 0 to 100. */
-void vit_model_set_known_percent(vit_model *model, int percent);
 /* The same from a file: a JSON array of strings if it begins with '[', else text with one name a line. */
 vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_options *options, vit_error *error);
+/* The known_percent of its configuration, 0 to 100. */
+void vit_model_set_known_percent(vit_model *model, int percent);
 
 /* Returning non-zero cancels. */
 typedef int (*vit_progress)(void *context, uint64_t done, uint64_t total);

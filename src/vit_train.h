@@ -122,8 +122,8 @@ vit_status vit_trainer_check(vit_trainer *trainer, vit_error *error);
 /* After a step: [N] logits of one image. */
 const float *vit_trainer_logits(const vit_trainer *trainer, int index);
 
-/* The network as it is now: for sessions (opened before or after steps, not run during one) and saving. Owned by the
- * trainer. */
+/* The network as it is now: for saving, and for sessions (opened before or after steps, not run during one), but of one with
+ * convolutions, which a session takes as vit_trainer_snapshot() makes it. Owned by the trainer. */
 const vit_model *vit_trainer_model(const vit_trainer *trainer);
 /* The one with averaged parameters; NULL without polyak. */
 const vit_model *vit_trainer_average(const vit_trainer *trainer);

@@ -36,7 +36,7 @@ allowed() {
         src/model/*) echo '^src/(model|format|kernels|base)/|^src/vit(_tasks)?\.h$' ;;
         src/tasks/*) echo '^src/(tasks|model|image|format|kernels|base)/|^src/vit(_tasks)?\.h$' ;;
         src/train/*) echo '^src/' ;;
-        src/cli/*) echo '^src/(cli/.*|base/(file|hash)\.h|vit\.h|vit_tasks\.h|vit_train\.h)$' ;;
+        src/cli/*) echo '^src/(cli/.*|base/(file|hash|utf8)\.h|vit\.h|vit_tasks\.h|vit_train\.h)$' ;;
         wasm/*) echo '^(wasm/.*|src/vit\.h|src/vit_tasks\.h|src/vit_train\.h)$' ;;
     esac
 }

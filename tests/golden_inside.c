@@ -125,7 +125,7 @@ void golden_posemb_similarity(golden *g) {
     const int64_t rows = c->image_height / c->patch_height, columns = c->image_width / c->patch_width;
     float *out = golden_result(g, golden_find(g, "similarity"), "F32", 4, (int64_t[]){rows, columns, rows, columns});
     vit_session *session = open_session(model, 0, 0);
-    must(vit_position_similarity(session, out, &error), &error);
+    must(vit_position_similarity(session, 0, (int)(rows * columns), out, &error), &error);
     vit_session_close(session);
     vit_model_close(model);
 }

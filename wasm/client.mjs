@@ -16,8 +16,8 @@ export class Client {
 
   constructor(threads) {
     const worker = (this.#worker = startWorker(ENGINE))
-    this.#threads = startThreads(threads)
     const fail = (reason) => worker === this.#worker && this.#fail(failed(reason))
+    this.#threads = startThreads(threads, () => fail('a helper thread ended'))
     worker.onmessage = ({ data }) => worker === this.#worker && this.#receive(data)
     worker.onerror = (event) => fail(event.message ?? 'it could not be started')
     worker.onmessageerror = () => fail('what it said cannot be read')

@@ -1,6 +1,6 @@
 // The engine, in place: one model, calls answered one after another.
 
-import { VitError, throwIfCancelled } from './errors.mjs'
+import { VitError, allocate, throwIfCancelled, unlessCancelled } from './errors.mjs'
 import { breathe, files, isolated } from './host.mjs'
 import { isPixels, readImage } from './image.mjs'
 import { loadSource } from './load.mjs'
@@ -9,6 +9,8 @@ import { Wasm } from './module.mjs'
 const BATCH = 8 // images that run at once; more run one batch after another
 const METHODS = ['rollout', 'mean', 'head'] // of attention
 const QUERIES = { cls: -2, mean: -3 } // as the engine numbers them; -1: as the network makes its answer
+const ROWS = 64 // of what is computed between patches, at a time
+const PATIENCE = 10000 // ms for the names of classes
 const TURN = 40 // ms of work before the event loop gets a turn
 
 export class Engine {
@@ -39,7 +41,7 @@ export class Engine {
     try {
       const onPiece = (wasm) => engine.#advance(wasm, first, signal)
       await loadSource(source, opening, { signal, onProgress, onPiece, sha256: options.sha256 })
-      await engine.#finish()
+      await engine.#finish(signal)
       throwIfCancelled(signal)
       source.end()
       return engine
@@ -75,9 +77,9 @@ export class Engine {
     return this.#going
   }
 
-  async #finish() {
+  async #finish(signal) {
     const wasm = this.#wasm
-    const labels = await this.#naming
+    const labels = await unlessCancelled(this.#naming, signal)
     this.#model = wasm.describe() // with the warnings
     const { classes } = this.#model
     if (labels?.length === classes) wasm.setLabels(labels)
@@ -104,10 +106,10 @@ export class Engine {
   // last: milliseconds of the last call.
   #tell(last) {
     const wasm = this.#wasm
-    const { architecture, network, parameters, layers, heads, decoder, knownScore, weights, input, warnings } = this.#model
+    const { architecture, network, parameters, layers, heads, classes, decoder, knownScore, weights, input, warnings } = this.#model
     const { kernels, threads, bytes } = wasm.describeSession()
     this.info = {
-      architecture, network, parameters, layers, heads, decoder, labels: this.#labels, knownScore, input: { ...input, grid: this.#grid }, compute: this.#options.compute, kernels, threads, isolated,
+      architecture, network, parameters, layers, heads, classes, decoder, labels: this.#labels, knownScore, input: { ...input, grid: this.#grid }, compute: this.#options.compute, kernels, threads, isolated,
       memory: { weights, activations: bytes, wasm: wasm.bytes }, last,
       warnings: Array.from({ length: warnings }, (_, i) => wasm.warning(i))
     }
@@ -157,7 +159,7 @@ export class Engine {
   async #answer(method, images, options, signal) {
     this.#check(signal)
     if (method === 'probe') return [this.#probe(options)]
-    if (method === 'inspect') return [this.#inspect(options)]
+    if (method === 'inspect') return [await this.#inspect(options, signal)]
     if ((method === 'classify' || method === 'logits') && !this.#model.classes)
       throw new VitError('unsupported', `${method}: ${this.#model.architecture || 'the model'} has no head; features() works`)
     const look = method === 'attention' || method === 'distance'
@@ -273,13 +275,19 @@ export class Engine {
     return { grid, values: this.#wasm.attention(queries, count) }
   }
 
-  #inspect({ what, count, size }) {
+  async #inspect({ what, count, size }, signal) {
     const wasm = this.#wasm
     if (what === 'positions') {
       const { height, width } = this.#model.input
       wasm.session(...(size ?? [height, width]), 1)
       const { grid } = wasm.describeSession()
-      return { grid, similarity: wasm.positions(grid[0] * grid[1]) }
+      const patches = grid[0] * grid[1]
+      const similarity = allocate(Float32Array, patches * patches)
+      for (let row = 0; row < patches; row += ROWS) {
+        similarity.set(wasm.positions(row, Math.min(row + ROWS, patches), patches), row * patches)
+        await this.#breathe(signal)
+      }
+      return { grid, similarity }
     }
     const [filters, height, width] = wasm.filterShape()
     count ??= Math.min(28, filters, 3 * height * width)
@@ -306,19 +314,18 @@ export class Engine {
       return features.map((one) => ofOne(wasm.scores(probe, one, neighbours, classes.length)))
     }
     let ids
-    try {
-      if (op === 'add') ids = this.#addExamples(probe, examples)
-      else if (typeof which === 'string') wasm.removeClass(probe, which)
+    if (op === 'add') ids = this.#addExamples(probe, examples, l2)
+    else {
+      if (typeof which === 'string') wasm.removeClass(probe, which)
       else wasm.removeExample(probe, which)
-    } finally {
       wasm.fitProbe(probe, l2)
     }
     const { width, ...state } = wasm.describeProbe(probe)
     return { ids, ...state }
   }
 
-  // All of them, or none. Brings their numbers.
-  #addExamples(probe, examples) {
+  // All of them, or none, of what cannot be fitted too. Brings their numbers.
+  #addExamples(probe, examples, l2) {
     const width = this.#probes.get(probe)
     const ids = []
     try {
@@ -326,9 +333,11 @@ export class Engine {
         if (features.length !== width) throw new VitError('argument', `example ${ids.length}: has ${features.length} features, this model's are ${width}`)
         ids.push(this.#wasm.addExample(probe, label, features))
       }
+      this.#wasm.fitProbe(probe, l2)
       return ids
     } catch (error) {
       for (const id of ids) this.#wasm.removeExample(probe, id)
+      this.#wasm.fitProbe(probe, l2)
       throw error
     }
   }
@@ -347,7 +356,7 @@ export class Engine {
 async function readLabels() {
   const url = new URL('./imagenet_labels.json', import.meta.url)
   try {
-    return files ? JSON.parse(await files.readFile(url, 'utf8')) : await (await fetch(url)).json()
+    return files ? JSON.parse(await files.readFile(url, 'utf8')) : await (await fetch(url, { signal: AbortSignal.timeout(PATIENCE) })).json()
   } catch {
     return null
   }

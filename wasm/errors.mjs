@@ -9,6 +9,9 @@ export class VitError extends Error {
   }
 }
 
+// What a value is, for a message.
+export const kind = (value) => (value === null ? 'null' : (value?.constructor?.name ?? typeof value))
+
 export const argument = (message) => new VitError('argument', message)
 export const cancelled = (signal) => new VitError('cancelled', 'cancelled by its signal', { cause: signal.reason })
 
@@ -26,6 +29,15 @@ export function unlessCancelled(promise, signal) {
     else signal.addEventListener('abort', stop, { once: true })
   })
   return Promise.race([promise, cut]).finally(() => signal.removeEventListener('abort', stop))
+}
+
+// An array that the host may have no memory for.
+export function allocate(Type, length) {
+  try {
+    return new Type(length)
+  } catch (error) {
+    throw new VitError('out-of-memory', `out of memory: ${length * Type.BYTES_PER_ELEMENT} bytes`, { cause: error })
+  }
 }
 
 // Any error as a VitError; what is not one already is a fault of the package or the host.

@@ -57,7 +57,7 @@ EMSCRIPTEN_KEEPALIVE const char *vit_js_describe(engine *e) {
              "{\"architecture\":%s,\"network\":\"%s\",\"labelSet\":%s,\"parameters\":%lld,\"weights\":%llu,\"classes\":%d,\"width\":%d,"
              "\"features\":%d,\"layers\":%d,\"heads\":%d,\"decoder\":\"%s\",\"knownScore\":%g,\"warnings\":%d,\"input\":{\"height\":%d,\"width\":%d,\"patch\":[%d,%d],\"mean\":[%.9g,%.9g,%.9g],"
              "\"std\":[%.9g,%.9g,%.9g],\"filter\":\"%s\",\"crop\":\"%s\",\"cropPct\":%.9g}}",
-             architecture, c->network == VIT_NETWORK_BIT ? "resnet" : c->resnet.stem_width ? "hybrid" : "vit", label_set, (long long)vit_model_parameters(e->model),
+             architecture, vit_network_name(c), label_set, (long long)vit_model_parameters(e->model),
              (unsigned long long)vit_model_bytes(e->model), c->classes, c->width, vit_feature_width(c),
              c->axial ? 2 * c->layers : c->layers, c->heads, vit_decoder_name(c->decoder.kind),
              c->known_percent / 100.0, vit_model_warning_count(e->model), e->rules.height, e->rules.width,
@@ -89,7 +89,6 @@ EMSCRIPTEN_KEEPALIVE void vit_js_rules(engine *e, int height, int width, double 
 
 EMSCRIPTEN_KEEPALIVE void vit_js_image_close(engine *e) {
     vit_image_close(&e->image);
-    e->image = (vit_image){0};
 }
 
 /* Closes the picture, whatever comes of it. */
@@ -226,8 +225,8 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_filters(engine *e, int count, float *comp
     return vit_filter_components(e->model, count, components, strengths, mean, &e->error);
 }
 
-EMSCRIPTEN_KEEPALIVE vit_status vit_js_positions(engine *e, float *out) {
-    return vit_position_similarity(e->session, out, &e->error);
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_positions(engine *e, int begin, int end, float *out) {
+    return vit_position_similarity(e->session, begin, end, out, &e->error);
 }
 
 /* ---- Masked prediction, of the session's only image ---- */

@@ -44,7 +44,6 @@ EMSCRIPTEN_KEEPALIVE void *vit_js_stack(engine *e, int helper) {
 
 int engine_reset(engine *e) {
     vit_image_close(&e->image);
-    e->image = (vit_image){0};
     vit_model_close(e->loaded);
     vit_loader_close(e->loader);
     e->model = e->loaded = NULL;
@@ -142,6 +141,10 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_load_finish(engine *e) {
 
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_decode(engine *e, const char *name, const void *data, size_t bytes) {
     return vit_image_decode(&e->image, name, data, bytes, &e->options, &e->error);
+}
+
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_size(engine *e, int width, int height) {
+    return vit_image_check_size(width, height, &e->options, &e->error);
 }
 
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_pixels(engine *e, const uint8_t *rgba, int width, int height) {

@@ -125,7 +125,6 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_preprocess(engine *e, int index) {
     const vit_status status = vit_feed_picture(&t->feed, &e->image, number, vit_trainer_input(t->trainer, index), &e->options,
                                                &e->error);
     vit_image_close(&e->image);
-    e->image = (vit_image){0};
     return status;
 }
 

@@ -57,12 +57,18 @@ export function startWorker(name) {
   return worker
 }
 
-// Workers for the helper threads of an engine, which wait for a message (thread.mjs). What fails in one fails alone: the others
-// do its share.
-export function startThreads(count) {
+// Workers for the helper threads of an engine, which wait for a message (thread.mjs). One that cannot begin is not missed: the
+// others do its share. onEnd is called where one ends that had begun, maybe with work in its hands.
+export function startThreads(count, onEnd = () => {}) {
   return Array.from({ length: count }, () => {
     const worker = startWorker(THREAD)
-    worker.onerror = (event) => event.preventDefault?.()
+    let begun = false
+    worker.onmessage = () => (begun = true)
+    worker.onmessageerror = () => {}
+    worker.onerror = (event) => {
+      event.preventDefault?.()
+      if (begun) onEnd()
+    }
     worker.unref?.()
     return worker
   })

@@ -85,7 +85,7 @@ async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare
     // It broke: the rest is asked for.
     for (chunks = undefined; !chunks; failures++) {
       if (failures === DELAYS.length)
-        throw total ? truncated(name, loaded, total, cause) : new VitError('http', `${name}: the connection broke after ${loaded} bytes`, { cause })
+        throw total ? truncated(name, loaded, total, cause) : new VitError('truncated', `${name}: the connection broke after ${loaded} bytes`, { cause })
       await pause(DELAYS[failures], signal)
       const headers = loaded && !encoded ? { range: `bytes=${loaded}-` } : {}
       // To ask another origin that, it would first be asked whether it may be asked.

@@ -1,8 +1,7 @@
 // Pictures, as users have them. snapshot() runs where the call is made, readImage() in the engine.
 
-import { VitError, throwIfCancelled } from './errors.mjs'
+import { VitError, kind, throwIfCancelled } from './errors.mjs'
 
-const kind = (value) => (value === null ? 'null' : (value?.constructor?.name ?? typeof value))
 const isA = (value, ...names) => names.some((name) => globalThis[name] && value instanceof globalThis[name])
 
 // A picture that stays as it is now and can be posted to a worker: canvases, videos and their like become ImageBitmaps,
@@ -102,6 +101,7 @@ async function decodeInBrowser(blob, name) {
 function readBitmap(wasm, bitmap, name) {
   const { width, height } = bitmap
   try {
+    wasm.checkSize(width, height)
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })
     context.drawImage(bitmap, 0, 0)
     wasm.setPixels(context.getImageData(0, 0, width, height).data, width, height)

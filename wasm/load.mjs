@@ -1,6 +1,6 @@
 // What openSource() reads goes into the engine.
 
-import { VitError, throwIfCancelled } from './errors.mjs'
+import { VitError, throwIfCancelled, unlessCancelled } from './errors.mjs'
 import { breathe } from './host.mjs'
 import { Sha256 } from './sha256.mjs'
 
@@ -15,7 +15,7 @@ export async function loadSource(source, opening, { signal, onProgress = () => {
   for (const { bytes } of configs) onProgress({ phase: 'config', loaded: bytes.length, total: bytes.length })
   if (sha256 && index) throw new VitError('argument', `${index.name}: the option sha256 is of one file, and these are several`)
   const hash = sha256 && new Sha256()
-  const wasm = await opening
+  const wasm = await unlessCancelled(opening, signal)
   wasm.begin(name)
   for (const { name, bytes } of configs) wasm.config(name, bytes)
   if (index) wasm.index(index.name, index.bytes)

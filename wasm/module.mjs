@@ -1,7 +1,7 @@
 // The WebAssembly modules, and the one file that touches their memory. Views of it are made for each use and never kept:
 // memory that grows leaves old views empty or short.
 
-import { VitError } from './errors.mjs'
+import { VitError, allocate } from './errors.mjs'
 import { coreCount, files, hasWorkers, isolated, startThreads } from './host.mjs'
 
 const MODULES = {
@@ -196,7 +196,9 @@ export class Wasm {
   #floats(count, use) {
     return this.#room(4 * count, (values) => {
       use(values)
-      return this.#view(Float32Array, values, count).slice()
+      const floats = allocate(Float32Array, count)
+      floats.set(this.#view(Float32Array, values, count))
+      return floats
     })
   }
 
@@ -278,7 +280,13 @@ export class Wasm {
     this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('image_decode', text, data, size)))
   }
 
+  // Before so many pixels are anywhere.
+  checkSize(width, height) {
+    this.#do('image_size', width, height)
+  }
+
   setPixels(rgba, width, height) {
+    this.checkSize(width, height)
     this.#lend(rgba, (pixels) => this.#do('image_pixels', pixels, width, height))
   }
 
@@ -300,7 +308,7 @@ export class Wasm {
   #picture() {
     const [width, height, rgb] = this.#view(Uint32Array, this.#call('image'), 3)
     const from = this.#view(Uint8Array, rgb, 3 * width * height)
-    const data = new Uint8ClampedArray(4 * width * height).fill(255)
+    const data = allocate(Uint8ClampedArray, 4 * width * height).fill(255)
     for (let i = 0, at = 0; i < data.length; i += 4) {
       data[i] = from[at++]
       data[i + 1] = from[at++]
@@ -412,8 +420,9 @@ export class Wasm {
   }
 
   // Cosines of position embeddings, [patches,patches]; of the session's grid.
-  positions(patches) {
-    return this.#floats(patches * patches, (out) => this.#do('positions', out))
+  // Of patches begin to end with all.
+  positions(begin, end, patches) {
+    return this.#floats((end - begin) * patches, (out) => this.#do('positions', begin, end, out))
   }
 
   // ---- Masked prediction, of the session's only image

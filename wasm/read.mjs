@@ -1,7 +1,7 @@
 // Reads a source, as describeSource() describes it, where the call is made: on the page, when the engine is in a worker.
 
 import { answer, forget, keep, kept } from './cache.mjs'
-import { VitError, throwIfCancelled } from './errors.mjs'
+import { VitError, kind, throwIfCancelled } from './errors.mjs'
 import { files } from './host.mjs'
 import { openUrl } from './http.mjs'
 import { PIECE, giveBack, iterate, room } from './stream.mjs'
@@ -63,15 +63,20 @@ async function locate({ folder, ...part }, reader) {
       if (!opened.isPage) return { name, index: isIndex(name), opened }
       missing ??= new VitError('format', `${name}: an HTML page came instead of a model`)
     } catch (error) {
-      const { status, code } = error.cause ?? {}
-      if (code !== 'ENOENT' && status !== 404 && status !== 410) throw error
+      if (!error.cause || !GONE.includes(error.cause.code ?? error.cause.status)) throw error
       missing ??= error
     }
   }
   throw new VitError(missing.code, `${part.name}: the folder has none of ${MODELS.join(', ')}: ${missing.message}`, { cause: missing.cause })
 }
 
-const noBytes = (name, chunk) => new VitError('argument', `${name}: the stream must hold bytes, not ${chunk?.constructor?.name ?? typeof chunk}`)
+const GONE = ['ENOENT', 'ENOTDIR', 404, 410]
+
+// Whether a file that may be missing is: stores answer 403 for what they do not have, and some servers nothing that a page of another
+// origin may read.
+const isAbsent = ({ code, cause }) => GONE.includes(cause?.code ?? cause?.status) || (code === 'http' && [403, undefined].includes(cause?.status))
+
+const noBytes = (name, chunk) => new VitError('argument', `${name}: the stream must hold bytes, not ${kind(chunk)}`)
 
 async function* readFrom(located, file, reader) {
   const { name, opened } = await located
@@ -95,7 +100,7 @@ async function readHead({ configs, beside }, located, reader) {
   const head = { name, configs: [], index: index ? { name, bytes: await bytesOf(name, opened, most) } : undefined }
   if (beside && ending(name, '.gguf')) return head // it says all itself
   head.configs = await reading.catch((error) => {
-    if (beside && ending(name, '.npz')) return [] // it may do without
+    if (beside && ending(name, '.npz') && isAbsent(error)) return [] // it may do without
     throw error
   })
   return head
@@ -131,7 +136,7 @@ async function readConfig(part, reader) {
   try {
     bytes = await bytesOf(part.name, await openPart(part, { ...reader, spare: [] }), reader.most)
   } catch (error) {
-    if (part.optional && (error.code === 'http' || error.code === 'io')) return
+    if (part.optional && isAbsent(error)) return
     throw error
   }
   if (!new TextDecoder().decode(bytes.subarray(0, 99)).trimStart().startsWith('<')) return bytes

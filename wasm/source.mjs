@@ -2,7 +2,7 @@
 // read.mjs reads. A part has a name for messages and one of: url, blob, bytes, text, stream. The weights' url may be a folder's;
 // beside: the configs are not the user's, but stand beside the weights.
 
-import { VitError } from './errors.mjs'
+import { VitError, kind } from './errors.mjs'
 import { files, pathToFileURL } from './host.mjs'
 
 export async function describeSource(source) {
@@ -17,8 +17,6 @@ export async function describeSource(source) {
   if (!part) throw new VitError('argument', `a model source is a URL, Blob, ArrayBuffer, typed array, ReadableStream or { config, weights }, not ${kind(source)}`)
   return { configs: [], weights: part }
 }
-
-const kind = (value) => (value === null ? 'null' : (value?.constructor?.name ?? typeof value))
 
 function describeBytes(source, name) {
   if ((source instanceof ArrayBuffer || ArrayBuffer.isView(source)) && isGone(source)) throw new VitError('argument', `${name}: its bytes are gone: they were transferred`)
@@ -61,7 +59,7 @@ export async function addressesOf(source) {
   if (source === undefined) return
   if (!(source instanceof URL) && (typeof source !== 'string' || !source)) throw new VitError('argument', `the address of a model is a URL, not ${source === '' ? "''" : kind(source)}`)
   const { weights, configs } = await describeUrl(await absolute(source))
-  const shards = weights.url.endsWith('.index.json') ? [new URL('.', weights.url).href] : []
+  const shards = new URL(weights.url).pathname.endsWith('.index.json') ? [new URL('.', weights.url).href] : []
   return [...configs.map(({ url }) => url), weights.url, ...shards]
 }
 

@@ -499,6 +499,8 @@ export interface Info {
   /** Layers of attention, and heads of each; 0 where there are none, as in a ResNet. */
   layers: number
   heads: number
+  /** How many; 0 without a head. */
+  classes: number
   /** What it predicts of hidden patches: `'mean3bit'`, `'down4x4'`, `'regression'`, `'mae'` or `'simmim'`; `'none'`: nothing. */
   decoder: string
   /** Names of the classes; null where the model has none. */
@@ -670,7 +672,7 @@ export class ViT {
    * ```
    *
    * `'filters'`: what the first layer looks for. With `compute: 'int8'` only of models that begin with convolutions: others keep no such weights.
-   * `'positions'`: which places it takes for alike. `'distance'`: how far each head looks.
+   * `'positions'`: which places it takes to be alike. `'distance'`: how far each head looks.
    */
   inspect(what: 'filters', options?: FilterOptions): Promise<Filters>
   inspect(what: 'positions', options?: PositionOptions): Promise<Positions>

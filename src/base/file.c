@@ -152,7 +152,7 @@ vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_alloc
         return vit_fail(error, VIT_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
     if (is_there && !S_ISREG(before.st_mode))
         return vit_fail(error, VIT_ERR_IO, "%s: cannot write: is %s, expected a file", path,
-                        S_ISDIR(before.st_mode) ? "a folder" : "no regular file");
+                        S_ISDIR(before.st_mode) ? "a folder" : "not a regular file");
     VIT_TRY(vit_alloc_for((void **)&writer->path, allocator, 2 * length + 32, path, error));
     memcpy(writer->path, path, length + 1);
     writer->temporary = writer->path + length + 1;

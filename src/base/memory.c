@@ -54,6 +54,10 @@ size_t vit_size_add(size_t a, size_t b) {
     return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
 
+float *vit_arena_floats(vit_arena *arena, size_t a, size_t b, size_t c) {
+    return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
+}
+
 void *vit_arena_take(vit_arena *arena, size_t bytes) {
     size_t begin = arena->used;
     size_t rounded = bytes > SIZE_MAX - VIT_ALIGN ? SIZE_MAX : (bytes + VIT_ALIGN - 1) & ~(size_t)(VIT_ALIGN - 1);

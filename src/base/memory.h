@@ -28,6 +28,8 @@ typedef struct vit_arena {
 
 /* bytes, aligned to VIT_ALIGN. NULL while measuring, or if the arena was measured too small (a bug). */
 void *vit_arena_take(vit_arena *arena, size_t bytes);
+/* A row-major [a,b,c] of floats, in the same way. */
+float *vit_arena_floats(vit_arena *arena, size_t a, size_t b, size_t c);
 /* Allocates what was measured (arena->used) and starts again at the front. */
 vit_status vit_arena_commit(vit_arena *arena, const vit_allocator *allocator, const char *what, vit_error *error);
 void vit_arena_release(vit_arena *arena, const vit_allocator *allocator);

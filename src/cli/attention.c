@@ -122,14 +122,10 @@ static int draw(const vit_cli_engine *engine, const look *look, const char *path
 static void print(const look *look, const char *path) {
     printf("{\"path\":");
     vit_cli_json_string(stdout, path);
-    printf(",\"method\":\"%s\",\"grid\":[%d,%d],\"values\":[", method_names[look->options.method], look->rows,
+    printf(",\"method\":\"%s\",\"grid\":[%d,%d],\"values\":", method_names[look->options.method], look->rows,
            look->columns);
-    for (int i = 0; i < look->rows * look->columns; i++) {
-        if (i)
-            putchar(',');
-        vit_cli_json_float(look->values[i]);
-    }
-    printf("]}\n");
+    vit_cli_json_floats(look->values, (size_t)look->rows * (size_t)look->columns);
+    printf("}\n");
 }
 
 /* Runs the network as far as it takes. */
@@ -185,7 +181,7 @@ int vit_cli_attention(int argc, char **argv) {
         VIT_CLI_MODEL_OPTIONS(model),
         {"method", "rollout|mean|head", VIT_CLI_CHOICE, &method, 0, 0,
          "default: rollout, or head where --head is given"},
-        {"layer", "L", VIT_CLI_INT, &look.options.layer, -1, 65535, "from 0 (default: -1, the last)"},
+        {"layer", "L", VIT_CLI_INT, &look.options.layer, -65535, 65535, "from 0; negative: from the end (default: -1)"},
         {"head", "H", VIT_CLI_INT, &head, 0, 65535, "from 0"},
         {"query", "cls|mean", VIT_CLI_CHOICE, &query, 0, 0,
          "whose attention: the class token's, or the mean of all patches"},

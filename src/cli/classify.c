@@ -16,7 +16,7 @@ const vit_cli_command vit_cli_classify_command = {
     .details = "A PATH is a JPEG or PNG file, or a folder: every .jpg, .jpeg and .png below it, sorted by path. "
                "Scores are softmax probabilities. A model may know which scores are too low for a picture of its "
                "classes: that is said, and is \"known\" in JSON. A picture that cannot be read is named on stderr, the others are "
-               "done, and the exit status is 1.",
+               "processed, and the exit status is 1.",
     .examples = "  vit classify --model vit_tiny/ photo.jpg\n"
                 "  vit classify --model vit.gguf --top 1 --json photos/ > classes.jsonl\n"
                 "  vit classify --model vit.gguf --size 384 --crop-pct 1 photo.jpg\n",
@@ -71,7 +71,7 @@ static int classify_all(vit_cli_engine *engine, const vit_cli_paths *paths, vit_
         }
         int count = vit_top_classes(vit_session_logits(engine->session, 0), classes, k, top);
         if (!isfinite(top->score)) {
-            vit_cli_complain("%s: the model's scores of it are no finite numbers", paths->items[i]);
+            vit_cli_complain("%s: the model's scores for it are not finite numbers", paths->items[i]);
             failed++;
             continue;
         }
@@ -79,7 +79,8 @@ static int classify_all(vit_cli_engine *engine, const vit_cli_paths *paths, vit_
             print_json(engine->model, paths->items[i], top, count);
         else
             print_text(engine->model, paths->items[i], top, count);
-        fflush(stdout);
+        if (!vit_cli_flush())
+            break;
     }
     return failed;
 }

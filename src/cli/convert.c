@@ -35,9 +35,14 @@ static int is_read(const char *in, const char *out) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_inside(in, names[i], out))
             return 1;
-    const char *name = strrchr(out, '/');
+    const char *name = strrchr(out, '/'), *slash = strrchr(in, '/');
+    char folder[4096];
+    if (vit_has_ending(in, ".index.json")) /* shards stand beside it */
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - in) + 1 : 1, slash ? in : ".");
+    else
+        snprintf(folder, sizeof folder, "%s", in);
     return vit_cli_same_file(in, out) ||
-           (vit_has_ending(out, ".safetensors") && is_inside(in, name ? name + 1 : out, out));
+           (vit_has_ending(out, ".safetensors") && is_inside(folder, name ? name + 1 : out, out));
 }
 
 int vit_cli_convert(int argc, char **argv) {

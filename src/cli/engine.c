@@ -122,7 +122,7 @@ vit_status vit_cli_engine_features(vit_cli_engine *engine, const char *path, vit
         status = vit_session_features(engine->session, 0, feature, row, error);
     for (int i = 0; status == VIT_OK && i < vit_model_feature_width(engine->model, feature); i++)
         if (!isfinite(row[i])) {
-            snprintf(error->text, sizeof error->text, "%.300s: the model's features of it are no finite numbers", path);
+            snprintf(error->text, sizeof error->text, "%.300s: the model's features for it are not finite numbers", path);
             status = error->status = VIT_ERR_FORMAT;
         }
     return status;

@@ -16,7 +16,7 @@ const vit_cli_command vit_cli_eval_command = {
     .arguments = "[options] FOLDER|FILE.tar...",
     .details = "The class of a picture is said by the folder right below FOLDER in which it lies: a class index (7, "
                "0007_cock), or a label of the model (cock; case and _ for a space do not matter). Where there are "
-               "exactly as many such folders as classes and no name can be read so (n01440764, ...), their sorted "
+               "exactly as many such folders as classes and none of their names can be read that way (n01440764, ...), their sorted "
                "order is the order of the classes. The name of a picture right in FOLDER begins with the class index: "
                "0007_cock.jpg. Archives of pictures (.tar, or a folder of them), and several arguments, are taken as 'vit train' "
                "takes them. A picture that cannot be read or has no class is named on stderr and left out; exit status 1. "

@@ -47,13 +47,9 @@ static void print_row(const table *table, const char *path, const float *row) {
         printf(",\"row\":%zu}\n", table->count);
         return;
     }
-    printf(",\"features\":[");
-    for (size_t i = 0; i < table->width; i++) {
-        if (i)
-            putchar(',');
-        vit_cli_json_float(row[i]);
-    }
-    printf("]}\n");
+    printf(",\"features\":");
+    vit_cli_json_floats(row, table->width);
+    printf("}\n");
 }
 
 /* Paths that fail are released. Returns how many there are; -1 where it makes no sense to go on. */
@@ -82,6 +78,10 @@ static int compute_all(table *table, vit_cli_engine *engine, vit_cli_paths *path
             vit_cli_progress_hide(&progress);
         print_row(table, path, table->row);
         table->count++;
+        if (!vit_cli_flush()) {
+            failed = -1;
+            break;
+        }
     }
     vit_cli_progress_hide(&progress);
     return failed;

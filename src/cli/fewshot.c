@@ -73,7 +73,8 @@ int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_featu
     return failed;
 }
 
-int vit_cli_probe_feature(const vit_probe *probe, const vit_cli_engine *engine, const char *path) {
+/* The kind of features that a probe is of; -1 and a complaint if they are of another network. */
+static int feature_of(const vit_probe *probe, const vit_cli_engine *engine, const char *path) {
     vit_feature feature;
     vit_error error;
     if (vit_probe_feature(probe, engine->model, path, &feature, &error) == VIT_OK)
@@ -136,7 +137,7 @@ static int fit(vit_probe *probe, vit_cli_engine *engine, vit_feature feature, co
     return failed ? VIT_CLI_FAILED : VIT_CLI_OK;
 }
 
-int vit_cli_fewshot_fit(int argc, char **argv) {
+static int run_fit(int argc, char **argv) {
     vit_cli_model model = {0};
     vit_cli_run run = {0};
     const char *out = NULL, *add = NULL;
@@ -169,7 +170,7 @@ int vit_cli_fewshot_fit(int argc, char **argv) {
     status = vit_cli_engine_open(&engine, &fit_command, &model, &run);
     if (status == VIT_CLI_OK && add) {
         probe = load(add);
-        feature = probe ? vit_cli_probe_feature(probe, &engine, add) : -1;
+        feature = probe ? feature_of(probe, &engine, add) : -1;
         status = feature < 0 ? VIT_CLI_FAILED : VIT_CLI_OK;
     } else if (status == VIT_CLI_OK) {
         status = vit_cli_probe_open(&probe, &fit_command, &engine, (vit_feature)feature);
@@ -265,7 +266,7 @@ static int predict_all(prediction *p, vit_cli_engine *engine, int count, char **
     return failed ? VIT_CLI_FAILED : VIT_CLI_OK;
 }
 
-int vit_cli_fewshot_predict(int argc, char **argv) {
+static int run_predict(int argc, char **argv) {
     vit_cli_model model = {0};
     vit_cli_run run = {0};
     prediction p = {.top = 5};
@@ -276,7 +277,7 @@ int vit_cli_fewshot_predict(int argc, char **argv) {
         {"probe", "P", VIT_CLI_TEXT, &path, 0, 0, "what 'vit fewshot fit' wrote"},
         {"top", "K", VIT_CLI_INT, &p.top, 1, 100000, "how many classes to print (default: 5)"},
         {"neighbours", "K", VIT_CLI_INT, &p.neighbours, 1, 100000,
-         "let so many nearest examples vote, instead of the linear classifier"},
+         "let this many nearest examples vote, instead of the linear classifier"},
         {"json", NULL, VIT_CLI_FLAG, &p.json, 0, 0,
          "one object a line: {\"path\", \"top\": [{\"index\", \"label\", \"score\"}]}"},
         VIT_CLI_CROP_OPTION(run),
@@ -294,7 +295,7 @@ int vit_cli_fewshot_predict(int argc, char **argv) {
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &predict_command, &model, &run);
     if (status == VIT_CLI_OK) {
-        const int feature = vit_cli_probe_feature(probe, &engine, path);
+        const int feature = feature_of(probe, &engine, path);
         p.probe = probe;
         p.feature = (vit_feature)feature;
         status = feature < 0 ? VIT_CLI_FAILED : predict_all(&p, &engine, count, argv);
@@ -323,8 +324,8 @@ const vit_cli_command vit_cli_fewshot_command = {
 };
 
 int vit_cli_fewshot(int argc, char **argv) {
-    static const vit_cli_subcommand kinds[] = {{"fit", vit_cli_fewshot_fit},
-                                               {"predict", vit_cli_fewshot_predict},
+    static const vit_cli_subcommand kinds[] = {{"fit", run_fit},
+                                               {"predict", run_predict},
                                                {"eval", vit_cli_fewshot_eval},
                                                {0}};
     return vit_cli_run_kind(&vit_cli_fewshot_command, kinds, argc, argv);

@@ -1,11 +1,9 @@
-/* `vit fewshot fit|predict|eval`: each is a command of its own; argv[0] is its name. */
+/* What `vit fewshot fit|predict|eval` share: each is a command of its own; argv[0] is its name. */
 #ifndef VIT_CLI_FEWSHOT_H
 #define VIT_CLI_FEWSHOT_H
 
 #include "engine.h"
 
-int vit_cli_fewshot_fit(int argc, char **argv);
-int vit_cli_fewshot_predict(int argc, char **argv);
 int vit_cli_fewshot_eval(int argc, char **argv);
 
 /* A probe of these features; 0, or the exit status after a complaint. */
@@ -15,7 +13,5 @@ int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vi
  * `folder` in which it lies. What cannot be read or has no such folder is named on stderr; returns how many such there
  * were. */
 int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_feature feature, const char *folder);
-/* The kind of features that a probe is of; -1 and a complaint if they are of another network. */
-int vit_cli_probe_feature(const vit_probe *probe, const vit_cli_engine *engine, const char *path);
 
 #endif

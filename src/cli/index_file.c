@@ -220,7 +220,7 @@ static int read_header(const vit_cli_index *index, FILE *file, int writable) {
     if (index->in_file || (writable && is_same)) /* its program was stopped while it was made */
         return 0;
     if (!is_whole || memcmp(head.magic, wanted.magic, sizeof head.magic) != 0)
-        vit_cli_complain("%s: is no index of features", index->path);
+        vit_cli_complain("%s: is not a feature index", index->path);
     else if (memcmp(head.backbone, index->backbone, sizeof head.backbone) != 0 || head.width != wanted.width)
         vit_cli_complain("%s: was made with another network or --pool: %.31s, this one is %.31s", index->path,
                          memchr(head.backbone, 0, sizeof head.backbone) ? head.backbone : "?", index->backbone);

@@ -121,7 +121,7 @@ static void print_tokens(const vit_config *c) {
         print_word(&count, "class");
     if (c->dist_token)
         print_word(&count, "distillation");
-    snprintf(registers, sizeof registers, "%d registers", c->registers);
+    snprintf(registers, sizeof registers, "%d register%s", c->registers, c->registers == 1 ? "" : "s");
     if (c->registers)
         print_word(&count, registers);
     print_word(&count, "patches\n");
@@ -253,16 +253,6 @@ static void print_file(const char *path, const vit_file *file, const vit_model *
 
 /* ---- JSON ---- */
 
-static void print_three(const char *key, const float values[3]) {
-    printf(",\"%s\":[", key);
-    for (int i = 0; i < 3; i++) {
-        if (i)
-            putchar(',');
-        vit_cli_json_float(values[i]);
-    }
-    putchar(']');
-}
-
 static void print_types_json(const vit_model *model) {
     type_count types[MOST_TYPES];
     const int count = count_types(model, types);
@@ -295,8 +285,7 @@ static void print_model_json(const vit_model *model, const request *request) {
     vit_cli_json_string(stdout, c->architecture);
     printf(",\"built_as\":");
     vit_cli_json_string(stdout, vit_architecture_of(c));
-    printf(",\"network\":\"%s\",\"source\":\"%s\"", c->network == VIT_NETWORK_BIT ? "bit" : "vit",
-           vit_model_source(model));
+    printf(",\"network\":\"%s\",\"source\":\"%s\"", vit_network_name(c), vit_model_source(model));
     printf(",\"parameters\":%lld,\"weight_bytes\":%llu", (long long)vit_model_parameters(model),
            (unsigned long long)vit_model_bytes(model));
     printf(",\"layers\":%d,\"width\":%d,\"heads\":%d,\"mlp_width\":%d,\"patch\":[%d,%d]", c->layers, c->width, c->heads,
@@ -323,8 +312,10 @@ static void print_model_json(const vit_model *model, const request *request) {
     printf(",\"preprocess\":{\"filter\":\"%s\",\"crop\":\"%s\",\"crop_pct\":", vit_filter_name(p->filter),
            vit_crop_name(p->crop));
     vit_cli_json_float(p->crop_pct);
-    print_three("mean", p->mean);
-    print_three("std", p->std);
+    printf(",\"mean\":");
+    vit_cli_json_floats(p->mean, 3);
+    printf(",\"std\":");
+    vit_cli_json_floats(p->std, 3);
     printf(",\"size\":[%d,%d]},\"classes\":%d,\"labels\":%d,\"label_set\":", p->height, p->width, c->classes,
            count_labels(model));
     vit_cli_json_string(stdout, c->label_set);

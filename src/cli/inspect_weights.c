@@ -24,16 +24,6 @@ static int check(const vit_cli_command *command, const request *request) {
     return vit_cli_check_png(command, request->out);
 }
 
-static void print_floats(const float *values, size_t count) {
-    putchar('[');
-    for (size_t i = 0; i < count; i++) {
-        if (i)
-            putchar(',');
-        vit_cli_json_float(values[i]);
-    }
-    putchar(']');
-}
-
 /* ---- filters ---- */
 
 static const vit_cli_command filters_command = {
@@ -100,12 +90,12 @@ static int run_filters(const vit_model *model, int count, const request *request
         result = draw_filters(components, count, shape[1], shape[2], request->out);
     if (result == VIT_CLI_OK && request->json) {
         printf("{\"filters\":%d,\"shape\":[3,%d,%d],\"strengths\":", shape[0], shape[1], shape[2]);
-        print_floats(strengths, (size_t)count);
+        vit_cli_json_floats(strengths, (size_t)count);
         printf(",\"components\":[");
         for (int i = 0; i < count; i++) {
             if (i)
                 putchar(',');
-            print_floats(components + (size_t)i * length, length);
+            vit_cli_json_floats(components + (size_t)i * length, length);
         }
         printf("]}\n");
     }
@@ -142,7 +132,7 @@ int vit_cli_inspect_filters(int argc, char **argv) {
 
 static const vit_cli_command positions_command = {
     .name = "inspect positions",
-    .summary = "which places a network takes for alike",
+    .summary = "which places a network takes to be alike",
     .arguments = "[options] (--out O.png | --json)",
     .details = "The cosine of the position embedding of each patch with those of all: one small map for each patch, "
                "where it stands. At the size that they are stored for, or another by --size.",
@@ -216,7 +206,7 @@ static int run_positions(vit_session *session, const request *request) {
     vit_status status = VIT_ERR_OUT_OF_MEMORY;
     snprintf(error.text, sizeof error.text, "out of memory for %zu patches", patches);
     if (cosines)
-        status = vit_position_similarity(session, cosines, &error);
+        status = vit_position_similarity(session, 0, (int)patches, cosines, &error);
     if (status != VIT_OK)
         vit_cli_complain("%s", error.text);
     int result = status == VIT_OK ? VIT_CLI_OK : VIT_CLI_FAILED;
@@ -227,7 +217,7 @@ static int run_positions(vit_session *session, const request *request) {
         for (size_t patch = 0; patch < patches; patch++) {
             if (patch)
                 putchar(',');
-            print_floats(cosines + patch * patches, patches);
+            vit_cli_json_floats(cosines + patch * patches, patches);
         }
         printf("]}\n");
     }

@@ -23,6 +23,9 @@ static void handle(void (*handler)(int)) {
 }
 
 void vit_cli_catch_interrupts(void) {
+#ifdef SIGPIPE
+    signal(SIGPIPE, SIG_IGN); /* that nobody reads what is printed ends nothing; main says so at the end */
+#endif
     handle(note);
 }
 

@@ -1,6 +1,6 @@
 #include "json_out.h"
 
-#include "text_out.h"
+#include "../base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ void vit_cli_json_string(FILE *out, const char *text) {
     }
     putc('"', out);
     for (const unsigned char *at = (const unsigned char *)text; *at;) {
-        int length = vit_cli_utf8(at);
+        size_t length = vit_utf8_sequence(at, 4);
         if (length == 0) {
             fputs("\\ufffd", out);
             length = 1;
@@ -27,7 +27,7 @@ void vit_cli_json_string(FILE *out, const char *text) {
         } else if (*at == 0xc2 && at[1] < 0xa0) { /* C1: terminals obey it */
             fprintf(out, "\\u%04x", at[1]);
         } else {
-            fwrite(at, 1, (size_t)length, out);
+            fwrite(at, 1, length, out);
         }
         at += length;
     }
@@ -42,6 +42,16 @@ void vit_cli_json_float(float value) {
             break;
     }
     fputs(text, stdout);
+}
+
+void vit_cli_json_floats(const float *values, size_t count) {
+    putchar('[');
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            putchar(',');
+        vit_cli_json_float(values[i]);
+    }
+    putchar(']');
 }
 
 void vit_cli_json_number(double value) {

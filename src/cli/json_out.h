@@ -8,6 +8,8 @@
 void vit_cli_json_string(FILE *out, const char *text);
 /* The shortest decimal that reads back as the same f32; null where it is not finite. */
 void vit_cli_json_float(float value);
+/* "[...]" */
+void vit_cli_json_floats(const float *values, size_t count);
 /* Six digits; null where it is not finite. */
 void vit_cli_json_number(double value);
 

@@ -1,6 +1,7 @@
 /* vit: the command line of the library, native and WASI. */
 #include "../vit_tasks.h"
 #include "commands.h"
+#include "text_out.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static int version(void) {
     printf("vit " VIT_VERSION "\nkernels:");
     for (; vit_kernels_name(i) && !strchr(vit_kernels_name(i), ','); i++)
         printf(" %s", vit_kernels_name(i));
-    printf("\nof int8:");
+    printf("\nint8 kernels:");
     for (; vit_kernels_name(i); i++)
         printf(" %s", vit_kernels_name(i));
     printf("\n");
@@ -112,9 +113,5 @@ int main(int argc, char **argv) {
         return VIT_CLI_USAGE;
     }
     int status = run(argc - 1, argv + 1);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        vit_cli_complain("cannot write to standard output");
-        return VIT_CLI_FAILED;
-    }
-    return status;
+    return vit_cli_flush() ? status : VIT_CLI_FAILED;
 }

@@ -102,13 +102,9 @@ static void print(const patches *p, const char *path) {
     for (int i = 0; i < p->count; i++)
         printf("%s[%d,%d,%d]", i ? "," : "", (int)(p->colors[3 * i] + 0.5f), (int)(p->colors[3 * i + 1] + 0.5f),
                (int)(p->colors[3 * i + 2] + 0.5f));
-    printf("],\"probabilities\":[");
-    for (int i = 0; i < p->count; i++) {
-        if (i)
-            putchar(',');
-        vit_cli_json_float(p->probabilities[i]);
-    }
-    printf("]}\n");
+    printf("],\"probabilities\":");
+    vit_cli_json_floats(p->probabilities, (size_t)p->count);
+    printf("}\n");
 }
 
 /* The whole picture, squeezed. */
@@ -168,7 +164,7 @@ static int score(const request *r, const vit_cli_model *options, const vit_cli_r
     if (status == VIT_CLI_OK && vit_dataset_open_unlabelled(&data, &r->score, 1, vit_cli_options(), &error) != VIT_OK)
         status = vit_cli_failed(&error);
     if (status == VIT_CLI_OK &&
-        !vit_cli_score_patches(model, data, NULL, r->ratio >= 0 ? r->ratio : 0.5, r->seed, session, &never, &scores))
+        !vit_cli_score_patches(model, data, NULL, NULL, r->ratio >= 0 ? r->ratio : 0.5, r->seed, session, &never, &scores))
         status = VIT_CLI_FAILED;
     if (status == VIT_CLI_OK && r->json) {
         printf("{\"pictures\":%d,\"loss\":%.6g,", scores.pictures, scores.loss);

@@ -163,8 +163,8 @@ static void finish(work *w) {
     }
 }
 
-int vit_cli_score_patches(const vit_model *model, const vit_dataset *data, const uint8_t *marks, double ratio, int seed,
-                          vit_session_options session, const volatile sig_atomic_t *stop, vit_cli_patch_scores *out) {
+int vit_cli_score_patches(const vit_model *model, const vit_dataset *data, const uint8_t *marks, uint8_t *named, double ratio,
+                          int seed, vit_session_options session, const volatile sig_atomic_t *stop, vit_cli_patch_scores *out) {
     vit_error error;
     const vit_config *c = vit_model_config(model);
     const int count = vit_dataset_count(data);
@@ -176,9 +176,12 @@ int vit_cli_score_patches(const vit_model *model, const vit_dataset *data, const
     int good = make(&w, model, &session);
     for (int i = 0, filled = 0; i < count && good && !*stop; i++) {
         vit_image image;
-        if (!marks || marks[i]) {
+        if (!marks || marks[i] == 1) {
             if (vit_dataset_picture(data, i, &image, &error) != VIT_OK) {
-                vit_cli_complain("%s", error.text);
+                if (!named || !named[i])
+                    vit_cli_complain("%s", error.text);
+                if (named)
+                    named[i] = 1;
             } else {
                 status = vit_image_preprocess(&image, &c->preprocess, w.height, w.width,
                                               vit_session_input(w.session, filled), vit_cli_options(), &error);

@@ -20,11 +20,11 @@ typedef struct vit_cli_patch_scores {
     } of[VIT_CLI_PREDICTORS];
 } vit_cli_patch_scores;
 
-/* The pictures that marks [count] says, NULL: all, with the share `ratio` of their patches hidden by the seed and the
+/* The pictures whose mark [count] is 1, NULL: all, with the share `ratio` of their patches hidden by the seed and the
  * picture's place. session: threads and kernels. stop: non-zero ends it early. 0 and complaints where it fails; pictures
- * that cannot be read are named and left out. */
-int vit_cli_score_patches(const vit_model *model, const vit_dataset *data, const uint8_t *marks, double ratio, int seed,
-                          vit_session_options session, const volatile sig_atomic_t *stop, vit_cli_patch_scores *out);
+ * that cannot be read are left out, and named, but for those that named [count] has already; NULL: all are named. */
+int vit_cli_score_patches(const vit_model *model, const vit_dataset *data, const uint8_t *marks, uint8_t *named, double ratio,
+                          int seed, vit_session_options session, const volatile sig_atomic_t *stop, vit_cli_patch_scores *out);
 
 /* Keys and values of a JSON object: "model_accuracy":36.2,"model_color_error":17.6,... */
 void vit_cli_write_patch_scores(FILE *out, const vit_cli_patch_scores *scores);

@@ -1,11 +1,11 @@
 /* vit plot: the curves of training runs, as SVG or PNG. */
 #include "../base/file.h"
+#include "../base/utf8.h"
 #include "canvas.h"
 #include "commands.h"
 #include "limits.h"
 #include "options.h"
 #include "paths.h"
-#include "text_out.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -137,8 +137,8 @@ static void draw_text(sheet *s, double x, double y, double anchor, int large, co
     }
     fprintf(s->svg, "<text x=\"%.1f\" y=\"%.1f\"%s%s>", x, y, large ? " font-size=\"18\"" : "",
             anchor > 0.5 ? " text-anchor=\"end\"" : anchor > 0 ? " text-anchor=\"middle\"" : "");
-    for (int length; *text; text += length ? length : 1) {
-        length = vit_cli_utf8((const unsigned char *)text);
+    for (size_t length; *text; text += length ? length : 1) {
+        length = vit_utf8_sequence((const unsigned char *)text, 4);
         switch (*text) {
         case '&': fputs("&amp;", s->svg); break;
         case '<': fputs("&lt;", s->svg); break;
@@ -149,7 +149,7 @@ static void draw_text(sheet *s, double x, double y, double anchor, int large, co
             else if (length == 1 && (*text < 32 || *text == 127))
                 fputc(' ', s->svg);
             else
-                fwrite(text, 1, (size_t)length, s->svg);
+                fwrite(text, 1, length, s->svg);
         }
     }
     fputs("</text>\n", s->svg);

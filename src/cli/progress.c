@@ -24,7 +24,7 @@ static int terminal_columns(void) {
     return 80;
 }
 
-void vit_cli_bar(double part, const char *text) {
+static void draw(double part, const char *text) {
     const int columns = terminal_columns(), room = columns - 1 - (int)strlen("[] ") - (int)strlen(text);
     const int bar = room < BAR ? room : BAR, filled = (int)(bar * part);
     fputs("\r\033[K", stderr);
@@ -38,15 +38,19 @@ vit_cli_progress vit_cli_progress_start(double total, const char *unit) {
     return (vit_cli_progress){.enabled = total > 1 && isatty(STDERR_FILENO), .unit = unit};
 }
 
-void vit_cli_progress_show(vit_cli_progress *progress, double done, double total) {
-    double now = vit_cli_seconds();
+void vit_cli_progress_text(vit_cli_progress *progress, double part, const char *text) {
+    const double now = vit_cli_seconds();
     if (!progress->enabled || (progress->shown && now < progress->last + 0.1))
         return;
     progress->last = now;
     progress->shown = 1;
+    draw(part, text);
+}
+
+void vit_cli_progress_show(vit_cli_progress *progress, double done, double total) {
     char text[100];
     snprintf(text, sizeof text, "%3.0f %%  %.0f of %.0f %s", 100 * done / total, done, total, progress->unit);
-    vit_cli_bar(done / total, text);
+    vit_cli_progress_text(progress, done / total, text);
 }
 
 void vit_cli_progress_hide(vit_cli_progress *progress) {

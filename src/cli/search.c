@@ -214,7 +214,7 @@ int vit_cli_search(int argc, char **argv) {
                              vit_cli_file_size(place) < 0 ? "not there" : "a file");
     if (!is_folder && !vit_cli_is_index(place, 0)) {
         vit_cli_complain("%s: %s", place,
-                         vit_cli_file_size(place) < 0 ? "no such file or folder" : "is no index of features");
+                         vit_cli_file_size(place) < 0 ? "no such file or folder" : "is not a feature index");
         return VIT_CLI_FAILED;
     }
     if (search.file && !vit_cli_can_write(search.file))

@@ -1,6 +1,10 @@
 #include "text_out.h"
 
+#include "options.h"
+
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* C0, DEL, and C1 in UTF-8 (C2 80 to C2 9F), which is shown by its code point: the second byte. */
 static void put_text(FILE *out, const unsigned char *at) {
@@ -32,18 +36,15 @@ void vit_cli_line(FILE *out, const char *format, ...) {
     va_end(arguments);
 }
 
-int vit_cli_utf8(const unsigned char *text) {
-    if (text[0] < 0x80)
-        return 1;
-    int length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-    if (text[0] < 0xc2 || text[0] > 0xf4)
-        return 0;
-    for (int i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    unsigned pair = (unsigned)text[0] << 8 | text[1];
-    if ((pair >= 0xe000 && pair < 0xe0a0) || (pair >= 0xeda0 && pair < 0xee00) || (pair >= 0xf000 && pair < 0xf090) ||
-        pair >= 0xf490)
-        return 0;
-    return length;
+int vit_cli_flush(void) {
+    static int has_failed;
+    errno = 0;
+    if (!has_failed && (fflush(stdout) != 0 || ferror(stdout))) {
+        has_failed = 1;
+        if (errno)
+            vit_cli_complain("cannot write to standard output: %s", strerror(errno));
+        else
+            vit_cli_complain("cannot write to standard output");
+    }
+    return !has_failed;
 }

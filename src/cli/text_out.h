@@ -10,7 +10,7 @@
 void vit_cli_line(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vit_cli_line_list(FILE *out, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
 
-/* Bytes of the UTF-8 sequence at text, 0 if it is none (RFC 3629: no surrogates, nothing longer than it must be). */
-int vit_cli_utf8(const unsigned char *text);
+/* Gives on what was printed. 0 where standard output takes no more, which is complained about once: going on makes no sense then. */
+int vit_cli_flush(void);
 
 #endif

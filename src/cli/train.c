@@ -63,7 +63,7 @@ const vit_cli_command vit_cli_pretrain_command = {
     .most = -1,
 };
 
-enum { MOST_RATES = 32 };
+enum { MOST_RATES = 32, FEW_UPDATES = 20 };
 
 typedef struct request {
     const vit_cli_command *command;
@@ -82,6 +82,7 @@ typedef struct material {
     vit_dataset *data, *test;
     vit_model *model;
     const char **labels;
+    int *test_classes; /* as classes of data */
     uint8_t *held_out;
 } material;
 
@@ -92,16 +93,25 @@ static int make_folder(const char *path) {
     return 0;
 }
 
-/* Classes of both are the same names. */
-static int same_classes(const material *m, const char *val) {
-    const int count = vit_dataset_classes(m->data);
-    int same = vit_dataset_classes(m->test) == count;
-    for (int i = 0; i < count && same; i++)
-        same = strcmp(vit_dataset_class_name(m->data, i), vit_dataset_class_name(m->test, i)) == 0;
-    if (!same)
-        vit_cli_complain("%s: has other classes than the pictures to train on (%d, not %d, or other names)", val,
-                         vit_dataset_classes(m->test), count);
-    return same;
+/* Those to test on, by their names, which may be fewer. Both are in the same order. */
+static int find_classes(material *m, const char *val) {
+    const int count = vit_dataset_classes(m->data), tested = vit_dataset_classes(m->test);
+    m->test_classes = malloc((size_t)tested * sizeof *m->test_classes);
+    if (!m->test_classes) {
+        vit_cli_complain("out of memory for the names of classes");
+        return 0;
+    }
+    for (int i = 0, at = 0; i < tested; i++, at++) {
+        const char *name = vit_dataset_class_name(m->test, i);
+        while (at < count && strcmp(vit_dataset_class_name(m->data, at), name) != 0)
+            at++;
+        if (at == count) {
+            vit_cli_complain("%s: has other classes than the pictures to train on: '%s' is none of those %d", val, name, count);
+            return 0;
+        }
+        m->test_classes[i] = at;
+    }
+    return 1;
 }
 
 static int open_pictures(const request *r, material *m) {
@@ -111,7 +121,7 @@ static int open_pictures(const request *r, material *m) {
     if (open(&m->data, r->record.data, r->record.data_count, vit_cli_options(), &error) != VIT_OK ||
         (r->val && open(&m->test, &r->val, 1, vit_cli_options(), &error) != VIT_OK))
         return vit_cli_failed(&error);
-    if (m->test && r->command != &vit_cli_pretrain_command && !same_classes(m, r->val))
+    if (m->test && r->command != &vit_cli_pretrain_command && !find_classes(m, r->val))
         return VIT_CLI_FAILED;
     const int count = vit_dataset_count(m->data), classes = vit_dataset_classes(m->data);
     m->labels = malloc((size_t)classes * sizeof *m->labels);
@@ -167,6 +177,7 @@ static void close_material(material *m) {
     vit_dataset_close(m->data);
     vit_dataset_close(m->test);
     free(m->labels);
+    free(m->test_classes);
     free(m->held_out);
 }
 
@@ -176,7 +187,7 @@ static void introduce(const request *r, const material *m) {
     const char *first;
     const int passed_over = vit_dataset_passed_over(m->data, &first);
     if (passed_over)
-        vit_cli_complain("%d file%s passed over, no .jpg, .jpeg or .png%s; the first: %s", passed_over,
+        vit_cli_complain("%d file%s passed over, not .jpg, .jpeg or .png%s; the first: %s", passed_over,
                          passed_over == 1 ? " is" : "s are",
                          r->command == &vit_cli_pretrain_command ? "" : " in a folder that names a class", first);
     if (r->subset > vit_dataset_count(m->data))
@@ -209,6 +220,9 @@ static void introduce_run(const request *r, const material *m, int pictures, con
                  (long long)t->options.updates, (long long)t->options.batch * t->options.accumulate, memory);
     if (t->options.polyak < r->settings.average)
         vit_cli_complain("--average %g is too long for so few updates: %.4g is taken", r->settings.average, t->options.polyak);
+    if (t->options.updates < FEW_UPDATES)
+        vit_cli_complain("%lld update%s will hardly teach it: more --epochs, a smaller --batch or --accumulate make more", (long long)t->options.updates,
+                         t->options.updates == 1 ? "" : "s");
     if (t->options.warmup >= t->options.updates && t->options.warmup > 0)
         vit_cli_complain("the warm-up of %lld updates does not end before the run: the rate never reaches %g",
                          (long long)t->options.warmup, t->options.rate);
@@ -326,6 +340,7 @@ static int train(const request *r, material *m) {
         .model = m->model,
         .data = m->data,
         .test = m->test,
+        .test_classes = m->test_classes,
         .held_out = m->held_out,
         .tests_held_out = held > 0,
         .options = options_for(r, vit_dataset_count(m->data) - left_out),
@@ -381,10 +396,14 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {"arch", "NAME", VIT_CLI_TEXT, &s->arch, 0, 0, "which network ('vit init --list')"},
         VIT_CLI_NETWORK_OPTIONS(*s),
     };
+    const vit_cli_option classes[] = {
+        {"loss", "softmax|sigmoid", VIT_CLI_CHOICE, &s->loss, 0, 0, "cross-entropy of which probabilities"},
+        {"label-smoothing", "E", VIT_CLI_NUMBER, &s->smoothing, 0, 1, "part of the target that all classes share"},
+    };
     const vit_cli_option patches[] = {
         {"target", "mean3bit|down4x4|pixels", VIT_CLI_CHOICE, &s->target, 0, 0,
          "what is predicted of a patch: its mean colour of 3 bits, those of 4x4 cells, its pixels"},
-        {"corrupt", "R", VIT_CLI_NUMBER, &s->corrupt, 0, 1, "share of the patches that are corrupted (default: 0.5)"},
+        {"corrupt", "R", VIT_CLI_NUMBER, &s->corrupt, 0.01, 1, "share of the patches that are corrupted (default: 0.5)"},
         {"corrupt-masked", "R", VIT_CLI_NUMBER, &s->masked, 0, 1,
          "share of those that become the mask token (default: 0.8)"},
         {"corrupt-swapped", "R", VIT_CLI_NUMBER, &s->swapped, 0, 1,
@@ -393,7 +412,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     const vit_cli_option base[] = {
         VIT_CLI_MODEL_OPTIONS(r->model),
         {"freeze", "NAMES", VIT_CLI_TEXT, &r->freeze, 0, 0,
-         "weights that stay as they are: beginnings of their names, up to a . or _, with commas between"},
+         "weights that stay as they are: beginnings of their names, up to a . or _, separated by commas"},
     };
     const vit_cli_option shared[] = {
         {"out", "DIR", VIT_CLI_TEXT, &r->out, 0, 0, "the run's folder; made if it is not there"},
@@ -416,18 +435,20 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {"threads", "N", VIT_CLI_INT, &r->run.threads, 1, 256, "default: one for each processor, at most 8"},
         {"kernels", "NAME", VIT_CLI_TEXT, &r->run.kernels, 0, 0, "one of those 'vit version' lists"},
     };
-    vit_cli_option options[sizeof network / sizeof *network + sizeof patches / sizeof *patches + sizeof base / sizeof *base +
-                           sizeof shared / sizeof *shared + 1];
+    const struct {
+        const vit_cli_option *rows;
+        size_t bytes;
+    } tables[] = {
+        {is_new ? network : base, is_new ? sizeof network : sizeof base},
+        {is_pretrain ? patches : classes, is_pretrain ? sizeof patches : sizeof classes},
+        {shared, sizeof shared},
+    };
+    vit_cli_option options[(sizeof network + sizeof patches + sizeof shared) / sizeof *shared + 1];
     size_t rows = 0;
-    const size_t special = is_new ? sizeof network / sizeof *network : sizeof base / sizeof *base;
-    memcpy(options, is_new ? network : base, special * sizeof *options);
-    rows += special;
-    if (is_pretrain) {
-        memcpy(options + rows, patches, sizeof patches);
-        rows += sizeof patches / sizeof *patches;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        memcpy(options + rows, tables[i].rows, tables[i].bytes);
+        rows += tables[i].bytes / sizeof *shared;
     }
-    memcpy(options + rows, shared, sizeof shared);
-    rows += sizeof shared / sizeof *shared;
     options[rows] = (vit_cli_option){0};
     const int status = vit_cli_parse(r->command, options, argc, argv, &count);
     if (status >= 0)
@@ -435,12 +456,14 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     r->record = (vit_cli_record){r->command->name, options, (const char *const *)argv, count};
     if (!vit_cli_units(s))
         return vit_cli_usage(r->command, VIT_CLI_UNITS_EXPECTED, s->units_text);
+    if (is_pretrain && s->hidden_head)
+        return vit_cli_usage(r->command, "--hidden-head: there is no head where no classes are learnt");
     snprintf(rate, sizeof rate, "%.9g", s->rate);
     if (!r->rates_text)
         r->rates_text = rate;
     r->rate_count = vit_cli_numbers(r->rates_text, 1e-30, 1e6, r->rates, MOST_RATES);
     if (!r->rate_count)
-        return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several with commas between", r->rates_text);
+        return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several separated by commas", r->rates_text);
     for (int i = 1; i < r->rate_count; i++)
         for (int j = 0; j < i; j++)
             if (r->rates[i] == r->rates[j])

@@ -52,7 +52,7 @@ typedef struct progress {
     sums now, settled;            /* settled: as of the last update */
     uint8_t *named;               /* of the pictures to test on: those that could not be read */
     int64_t bad;
-    int shown;
+    vit_cli_progress bar;
     vit_train_result last;
 } progress;
 
@@ -67,20 +67,10 @@ static double epochs_at(const progress *p, double update) {
 
 /* ---- The bar ---- */
 
-static void hide(progress *p) {
-    if (p->shown)
-        fputs("\r\033[K", stderr);
-    p->shown = 0;
-}
-
 static void show(progress *p) {
-    static double drawn;
     const vit_train_options *o = &p->run->options;
     const double now = vit_cli_seconds();
     char text[160];
-    if (!isatty(STDERR_FILENO) || now < drawn + 0.1)
-        return;
-    drawn = now;
     const double updates = (double)p->first + (double)p->batches / o->accumulate;
     const double rate = (double)p->batches * o->batch / (now - p->began);
     const double left = (now - p->began) / (double)p->batches * ((double)o->updates - updates) * o->accumulate;
@@ -88,31 +78,30 @@ static void show(progress *p) {
              epochs_at(p, (double)o->updates), p->now.batches ? p->now.loss / p->now.batches : p->last.loss,
              p->now.seen ? 100.0 * (double)p->now.correct / (double)p->now.seen : 0, rate, (int)(left / 3600),
              (int)(left / 60) % 60, (int)left % 60);
-    vit_cli_bar(updates / (double)o->updates, text);
-    p->shown = 1;
+    vit_cli_progress_text(&p->bar, updates / (double)o->updates, text);
 }
 
 /* ---- Evaluation ---- */
 
 static double diverged(progress *p) {
     p->has_diverged = 1;
-    hide(p);
-    vit_cli_complain("what the network says after update %lld is no number: a lower --lr may do; nothing is saved of it, what "
+    vit_cli_progress_hide(&p->bar);
+    vit_cli_complain("the network's outputs after update %lld are not finite numbers: a lower --lr may do; nothing is saved of it, what "
                      "was saved before is kept", (long long)p->last.update);
     return -1;
 }
 
-/* Percent of hidden patches whose colours are right. */
+/* Percent of hidden patches whose colours are right; as evaluate(). */
 static double evaluate_patches(progress *p, const vit_model *model, double *loss) {
     const vit_cli_training *run = p->run;
     const vit_session_options options = {.threads = run->options.threads, .kernels = run->options.kernels};
-    if (!vit_cli_score_patches(model, run->test ? run->test : run->data, run->test ? NULL : run->held_out, 0.5, 0, options,
-                               &vit_cli_interrupted, &p->scores))
+    if (!vit_cli_score_patches(model, run->test ? run->test : run->data, run->test ? NULL : run->held_out, p->named, 0.5, 0,
+                               options, &vit_cli_interrupted, &p->scores))
         return -1;
     *loss = p->scores.loss;
     if (p->scores.pictures && !isfinite(*loss))
         return diverged(p);
-    return p->scores.pictures && !vit_cli_interrupted ? p->scores.of[VIT_CLI_BY_MODEL].accuracy : -1;
+    return vit_cli_interrupted ? -1 : p->scores.pictures ? p->scores.of[VIT_CLI_BY_MODEL].accuracy : (double)NAN;
 }
 
 /* A picture into its place in a batch; where it cannot be read, 0, and a complaint the first time. */
@@ -165,7 +154,7 @@ static int test_all(progress *p, vit_session *session, float *room, tested *out)
     for (int i = 0; i < all && !vit_cli_interrupted; i++) {
         if (run->test || run->held_out[i] == 1) {
             if (take_picture(p, data, i, vit_session_input(session, filled), &bar))
-                class_of[filled++] = vit_dataset_class(data, i);
+                class_of[filled++] = run->test ? run->test_classes[vit_dataset_class(data, i)] : vit_dataset_class(data, i);
             vit_cli_progress_show(&bar, ++seen, tests);
         }
         if (filled < TEST_BATCH && (i + 1 < all || !filled))
@@ -197,8 +186,8 @@ static double evaluate(progress *p, double *loss) {
     const vit_config *c = vit_model_config(vit_trainer_model(p->trainer));
     if (c->decoder.kind != VIT_DECODER_NONE)
         return evaluate_patches(p, average ? average : vit_trainer_model(p->trainer), loss);
-    const vit_session_options options = {.batch = TEST_BATCH, .threads = run->options.threads,
-                                         .kernels = run->options.kernels};
+    const vit_session_options options = {.batch = TEST_BATCH, .height = c->image_height, .width = c->image_width,
+                                         .threads = run->options.threads, .kernels = run->options.kernels};
     vit_model *model = NULL;
     vit_session *session = NULL;
     vit_error error = {.text = "out of memory"};
@@ -333,7 +322,7 @@ static int save(progress *p) {
     char path[4096];
     int64_t note[NOTES];
     vit_error error;
-    hide(p);
+    vit_cli_progress_hide(&p->bar);
     if (!log_step(p))
         return complain_log(p);
     if (p->last.update > p->first && vit_trainer_check(p->trainer, &error) != VIT_OK) {
@@ -368,7 +357,7 @@ static int64_t whole_lines(const char *log) {
 static int cut_log(progress *p, const char *log, int64_t bytes) {
     const int64_t there = vit_cli_file_size(log);
     if (there < bytes) {
-        vit_cli_complain("%s: %lld of the %lld bytes are there that the run had written: the rest of its curve is lost", log,
+        vit_cli_complain("%s: has %lld of the %lld bytes that the run had written: the rest of its curve is lost", log,
                          (long long)there, (long long)bytes);
         bytes = whole_lines(log);
     }
@@ -517,7 +506,7 @@ static int evaluate_and_note(progress *p) {
     double loss = 0;
     if (!p->run->test && !p->run->tests_held_out)
         return VIT_CLI_OK;
-    hide(p);
+    vit_cli_progress_hide(&p->bar);
     if (!log_step(p))
         return complain_log(p);
     const double accuracy = evaluate(p, &loss);
@@ -543,7 +532,7 @@ static int evaluate_and_note(progress *p) {
 
 static void complain_pictures(progress *p, const char *text, int bad) {
     int named = 0;
-    hide(p);
+    vit_cli_progress_hide(&p->bar);
     for (const char *line = text; *line; named++) {
         const size_t length = strcspn(line, "\n");
         vit_cli_complain("%.*s; the next picture takes its place", (int)length, line);
@@ -566,7 +555,7 @@ static int batch(progress *p) {
         p->has_diverged = done == VIT_ERR_ARGUMENT;
     }
     if (done != VIT_OK) {
-        hide(p);
+        vit_cli_progress_hide(&p->bar);
         return vit_cli_failed(&error);
     }
     if (bad)
@@ -626,7 +615,7 @@ static int run_batches(progress *p) {
             status = status == VIT_CLI_OK ? stopped(p) : status;
         }
     }
-    hide(p);
+    vit_cli_progress_hide(&p->bar);
     vit_feed_close(p->feed);
     return status;
 }
@@ -643,6 +632,7 @@ static int go_on(progress *p) {
     int status = open_files(p);
     p->first = p->last.update = vit_trainer_updates(p->trainer);
     p->began = vit_cli_seconds();
+    p->bar = vit_cli_progress_start((double)p->run->options.updates * p->run->options.accumulate, "batches");
     const int is_over = p->first >= p->run->options.updates;
     if (status == VIT_CLI_OK && p->is_due) { /* it was interrupted */
         status = evaluate_and_note(p);

@@ -10,6 +10,7 @@
 typedef struct vit_cli_training {
     const vit_model *model;       /* where it begins; has the labels */
     const vit_dataset *data, *test; /* test: what it is evaluated on; NULL: the held-out part of data, if any */
+    const int *test_classes;      /* those of test as classes of data */
     const uint8_t *held_out;      /* [pictures of data]: 0 those to train on, 1 those to test on */
     int tests_held_out;           /* whether there are any of the latter */
     vit_train_options options;

@@ -86,7 +86,7 @@ vit_cli_option vit_cli_recipe_option(vit_cli_settings *s, const char *command, c
 static const char *value_of(int argc, char **argv, const char *option) {
     const size_t length = strlen(option);
     const char *value = NULL;
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strncmp(argv[i], option, length) == 0 && (!argv[i][length] || argv[i][length] == '='))
             value = argv[i][length] ? argv[i] + length + 1 : i + 1 < argc ? argv[i + 1] : "";
     return value;
@@ -118,7 +118,7 @@ static int say_once(vit_cli_settings *s, int argc, char **argv) {
         if (!given)
             continue;
         if (other && strtod(given, NULL) != 0 && strtod(other, NULL) != 0) {
-            vit_cli_complain("%s and %s say the same in other words: one of them", pairs[i].option, pairs[i].other);
+            vit_cli_complain("%s and %s set the same thing: give one of them", pairs[i].option, pairs[i].other);
             return 0;
         }
         memset(pairs[i].value, 0, pairs[i].bytes);
@@ -127,7 +127,8 @@ static int say_once(vit_cli_settings *s, int argc, char **argv) {
 }
 
 int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc, char **argv) {
-    const char *given = value_of(argc, argv, "--recipe"), *name = given ? given : "plain";
+    const int wants_help = value_of(argc, argv, "--help") || value_of(argc, argv, "-h");
+    const char *given = value_of(argc, argv, "--recipe"), *name = given && !wants_help ? given : "plain";
     for (int i = 0; i < RECIPES; i++)
         if (strcmp(recipes[i].command, command) == 0 && strcmp(recipes[i].name, name) == 0) {
             *out = recipes[i].settings;
@@ -142,7 +143,7 @@ int vit_cli_settings_begin(vit_cli_settings *out, const char *command, int argc,
                     out->rate = jft[j].rate;
                     out->epochs = jft[j].epochs;
                 }
-            return say_once(out, argc, argv);
+            return wants_help || say_once(out, argc, argv);
         }
     vit_cli_complain("%s: no recipe '%s'; there are:", command, name);
     for (int i = 0; i < RECIPES; i++)
@@ -174,13 +175,14 @@ vit_train_options vit_cli_train_options(const vit_cli_settings *s, int images) {
     o.rate = s->rate;
     o.final_rate = s->final_rate;
     o.updates = s->steps ? s->steps : updates(s->epochs, images, s);
-    o.warmup = s->warmup ? s->warmup : updates(s->warmup_epochs, images, s);
     o.polyak = s->average;
     o.corrupt = (float)s->corrupt;
     o.corrupt_masked = (float)s->masked;
     o.corrupt_swapped = (float)s->swapped;
     if (o.updates < 1)
         o.updates = 1;
+    const int64_t warmup = updates(s->warmup_epochs, images, s); /* of few pictures may be all updates: most learn then */
+    o.warmup = s->warmup ? s->warmup : warmup < o.updates / 2 ? warmup : o.updates / 2;
     return o;
 }
 
@@ -210,7 +212,7 @@ int vit_cli_units(vit_cli_settings *s) {
 }
 
 static vit_status refuse(const vit_config *c, const char *what, vit_error *error) {
-    snprintf(error->text, sizeof error->text, "%s, which %s has not", what, c->architecture);
+    snprintf(error->text, sizeof error->text, "%s, which %s does not have", what, c->architecture);
     return error->status = VIT_ERR_CONFIG;
 }
 

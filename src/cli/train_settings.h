@@ -38,7 +38,7 @@ vit_train_options vit_cli_train_options(const vit_cli_settings *s, int images);
 vit_augment vit_cli_augment(const vit_cli_settings *s);
 /* Reads --units; 0 where it is none. */
 int vit_cli_units(vit_cli_settings *s);
-#define VIT_CLI_UNITS_EXPECTED "--units '%s': expected 1 to 4 numbers with commas between"
+#define VIT_CLI_UNITS_EXPECTED "--units '%s': expected 1 to 4 numbers separated by commas"
 /* The network that arch and the settings describe. */
 vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *out, vit_error *error);
 
@@ -72,7 +72,7 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"optimizer", "adamw|adam|sgd|adam-l2", VIT_CLI_CHOICE, &(s).optimizer, 0, 0,                                     \
      "weight decay is, with adamw: taken times the rate;\nadam: times the schedule alone, as in the paper's code;\n"      \
      "sgd, adam-l2: added to the gradient"},                                                                          \
-    {"momentum", "f32|bf16", VIT_CLI_CHOICE, &(s).bf16_momentum, 0, 0, "as what sgd keeps its own"},                   \
+    {"momentum-type", "f32|bf16", VIT_CLI_CHOICE, &(s).bf16_momentum, 0, 0, "in which sgd keeps its momentum"},        \
     {"final-lr", "R", VIT_CLI_NUMBER, &(s).final_rate, 0, 1e3, "where the rate ends"},                                 \
     {"schedule", "constant|linear|cosine", VIT_CLI_CHOICE, &(s).schedule, 0, 0, "of the rate, after warm-up"},         \
     {"warmup", "N", VIT_CLI_INT, &(s).warmup, 0, 2e9, "updates while the rate rises from 0"},                          \
@@ -81,8 +81,6 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *o
     {"clip", "NORM", VIT_CLI_NUMBER, &(s).clip, 0, 1e9, "longest gradient; 0: any"},                                   \
     {"average", "D", VIT_CLI_NUMBER, &(s).average, 0, 0.9999999,                                                      \
      "evaluate and save averages: D x average + (1 - D) x weights after each update; 0: the weights"},      \
-    {"loss", "softmax|sigmoid", VIT_CLI_CHOICE, &(s).loss, 0, 0, "cross-entropy of which probabilities"},              \
-    {"label-smoothing", "E", VIT_CLI_NUMBER, &(s).smoothing, 0, 1, "part of the target that all classes share"},       \
     {"dropout", "P", VIT_CLI_NUMBER, &(s).dropout, 0, 0.99, "after positions and linear layers, as in the paper"},     \
     {"drop-path", "P", VIT_CLI_NUMBER, &(s).drop_path, 0, 0.99, "stochastic depth: chance in the last layer"},         \
     {"crop", "S", VIT_CLI_NUMBER, &(s).crop, 0, 1, "random resized crops of at least this part of the picture; 0: none"},  \

@@ -395,7 +395,7 @@ static vit_status place_tensors(vit_container *out, const walk *w) {
         vit_shown name = vit_show(tensor->name, strlen(tensor->name));
         if (offset & (w->alignment - 1))
             return vit_fail(head->error, VIT_ERR_FORMAT,
-                            "%s: tensor \"%s\": offset %llu is no multiple of the alignment %llu", head->name,
+                            "%s: tensor \"%s\": offset %llu is not a multiple of the alignment %llu", head->name,
                             name.text, offset, (unsigned long long)w->alignment);
         if (offset > UINT64_MAX - out->data_begin || bytes > UINT64_MAX - out->data_begin - offset)
             return vit_fail(head->error, VIT_ERR_FORMAT,

@@ -133,7 +133,7 @@ vit_status vit_gguf_tensor(vit_gguf_writer *writer, const char *name, vit_dtype 
         return vit_fail(error, VIT_ERR_ARGUMENT,
                         "tensor \"%s\": expected at most 4 dimensions of F32, F16, BF16, Q8_0 or Q4_0", name);
     if (types[type].values > 1 && (!rank || shape[rank - 1] % types[type].values))
-        return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": its rows are no whole blocks of %u", name,
+        return vit_fail(error, VIT_ERR_ARGUMENT, "tensor \"%s\": its rows are not whole blocks of %u", name,
                         types[type].values);
     VIT_TRY(put_string(&writer->tensors, name, error));
     VIT_TRY(put_integer(&writer->tensors, (uint64_t)rank, 4, error));

@@ -314,7 +314,7 @@ static size_t npy_length(const unsigned char *data) {
 
 /* NULL, or what is wrong. */
 static const char *read_shape(literal *l, vit_tensor_info *tensor) {
-    static const char expected[] = "the shape is no tuple of numbers";
+    static const char expected[] = "the shape is not a tuple of numbers";
     int comma = 1;
     if (!skip(l, '('))
         return expected;
@@ -342,7 +342,7 @@ static const char *read_literal(literal l, member *m, char descr[16]) {
     char key[16];
     int seen = 0;
     if (!skip(&l, '{'))
-        return "its npy header is no dictionary";
+        return "its npy header is not a dictionary";
     while (!skip(&l, '}')) {
         if (!quoted(&l, key, sizeof key) || !skip(&l, ':'))
             return "its npy header cannot be read";
@@ -486,7 +486,7 @@ static vit_status read_member(vit_header *header, vit_error *error) {
         if (size >= PREFIX_BYTES) {
             const size_t prefix = npy_begin(data), length = npy_length(data);
             if (memcmp(data, "\x93NUMPY", 6) != 0)
-                return fail_member(header, m, VIT_ERR_FORMAT, "it is no npy file", error);
+                return fail_member(header, m, VIT_ERR_FORMAT, "it is not an npy file", error);
             if (data[6] < 1 || data[6] > 3 || data[7])
                 return fail_member(header, m, VIT_ERR_UNSUPPORTED, "its version of npy is not 1.0, 2.0 or 3.0", error);
             if (m->unpacked < prefix || length > m->unpacked - prefix)

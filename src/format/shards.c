@@ -28,7 +28,7 @@ static vit_status list_files(vit_shards *out, const vit_limits *limits, vit_erro
     size_t count = 0;
     for (const vit_json *entry = map->child; entry; entry = entry->next) {
         if (entry->type != VIT_JSON_STRING || !is_plain(entry))
-            return vit_fail(error, VIT_ERR_FORMAT, "%s: tensor \"%s\": \"%s\" is no name of a file beside the index",
+            return vit_fail(error, VIT_ERR_FORMAT, "%s: tensor \"%s\": \"%s\" is not the name of a file beside the index",
                             out->name, vit_show(entry->key, entry->key_length).text,
                             entry->type == VIT_JSON_STRING ? vit_show(entry->string, entry->length).text : "");
         out->files[count++] = entry->string;

@@ -88,11 +88,11 @@ int vit_tensors_count(const vit_tensors *tensors) {
 }
 
 const vit_tensor_info *vit_tensors_info(const vit_tensors *tensors, int index) {
-    return &tensors->container.tensors[index];
+    return index >= 0 && index < tensors->container.tensor_count ? &tensors->container.tensors[index] : NULL;
 }
 
 const float *vit_tensors_data(const vit_tensors *tensors, int index) {
-    return tensors->data[index];
+    return index >= 0 && index < tensors->container.tensor_count ? tensors->data[index] : NULL;
 }
 
 /* The header comes first in the file and needs every shape, so tensors wait here. */

@@ -2,12 +2,9 @@
 #ifndef VIT_FORMAT_TEXT_H
 #define VIT_FORMAT_TEXT_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "../base/utf8.h"
 
-/* Bytes of the UTF-8 sequence that text begins with (1 to 4), 0 if there is none in `left` bytes: overlong forms,
- * surrogates and values over U+10FFFF are none. */
-size_t vit_utf8_sequence(const unsigned char *text, size_t left);
+#include <stdint.h>
 
 /* 1 if the text is UTF-8 without U+0000: fit to be a NUL-terminated name. */
 int vit_utf8_name(const void *text, size_t length);

@@ -153,7 +153,7 @@ static vit_status fail_format(const char *name, const uint8_t *data, size_t byte
     const char *text = text_format(data, bytes);
     if (text)
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: is %s, expected a JPEG or PNG picture", name, text);
-    return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: is no JPEG or PNG picture (it starts with the byte 0x%02x)", name,
+    return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: is not a JPEG or PNG picture (it starts with the byte 0x%02x)", name,
                     data[0]);
 }
 
@@ -361,6 +361,13 @@ vit_status vit_image_open(vit_image *out, const char *path, const vit_options *o
     return status;
 }
 
+vit_status vit_image_check_size(int width, int height, const vit_options *options, vit_error *error) {
+    const vit_options chosen = options ? *options : vit_default_options();
+    if (width < 1 || height < 1)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "pixels: %d x %d, expected at least 1 x 1", width, height);
+    return vit_picture_size_check("pixels", (uint32_t)width, (uint32_t)height, &chosen.limits, error);
+}
+
 vit_status vit_image_from_pixels(vit_image *out, const uint8_t *pixels, int width, int height, int channels,
                                  const vit_options *options, vit_error *error) {
     *out = (vit_image){0};
@@ -385,5 +392,5 @@ void vit_image_close(vit_image *image) {
     if (image && image->rgb)
         vit_release(&image->allocator, image->rgb);
     if (image)
-        image->rgb = NULL;
+        *image = (vit_image){0};
 }

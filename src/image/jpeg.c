@@ -28,7 +28,7 @@ typedef struct jpeg_state {
     jpeg_component component[4];
     unsigned quantizers, dc_tables, ac_tables; /* bit i: table i is defined */
     uint32_t restart_interval;
-    int scans;
+    int scans, has_exif;
     uint64_t blocks; /* that scans pass over */
 } jpeg_state;
 
@@ -246,8 +246,10 @@ static vit_status segment(jpeg_state *s, int marker, const uint8_t *p, size_t le
     }
     if (marker >= SOF0 && marker <= SOF15 && marker != JPG && marker != DAC)
         return frame_header(s, marker, p, length);
-    if (marker == APP1 && length >= 6 && memcmp(p, "Exif\0", 5) == 0)
+    if (marker == APP1 && length >= 6 && memcmp(p, "Exif\0", 5) == 0 && !s->has_exif) {
         s->picture->orientation = vit_exif_orientation(p, length);
+        s->has_exif = 1; /* later ones go on with it, and have no directory */
+    }
     if ((marker >= APP0 && marker <= APP15) || marker == COM)
         return VIT_OK;
     return damaged(s, "an unknown marker");

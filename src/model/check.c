@@ -1,17 +1,21 @@
 /* Which configurations can be made and run. */
 #include "model.h"
 
+#include <limits.h>
 #include <math.h>
 
 static vit_status check_resnet(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
     const vit_resnet *r = &c->resnet;
-    const int is_bit = c->network == VIT_NETWORK_BIT, units = vit_unit_count(r);
+    const int is_bit = c->network == VIT_NETWORK_BIT;
+    int64_t units = 0;
+    for (int stage = 0; stage < r->stages; stage++)
+        units += r->units[stage];
     if ((r->kind >= VIT_BIT_TRANSFER) != is_bit)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: convolutions of kind %s do not belong to this network", name,
                         vit_word_of(vit_resnet_words, r->kind));
-    if ((uint32_t)units > limits->layers)
-        return vit_fail(error, VIT_ERR_LIMIT, "%s: %d residual units, the limit is %u (limit layers)", name, units,
-                        limits->layers);
+    if (units > limits->layers || units > INT_MAX)
+        return vit_fail(error, VIT_ERR_LIMIT, "%s: %lld residual units, the limit is %u (limit layers)", name,
+                        (long long)units, limits->layers);
     if (is_bit && (!r->stages || c->width != vit_resnet_channels(r)))
         return vit_fail(error, VIT_ERR_CONFIG, "%s: features of %d channels: expected 1 to 4 stages, whose last has %d",
                         name, c->width, vit_resnet_channels(r));
@@ -80,6 +84,9 @@ static vit_status check_decoder(const vit_config *c, const vit_limits *limits, c
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
                         "%s: a decoder of pixels: expected an encoder of patches of pixels with positions at its input",
                         name);
+    if (3 * (int64_t)c->patch_height * c->patch_width > INT_MAX)
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: patches of %dx%d have too many pixels to predict", name, c->patch_height,
+                        c->patch_width);
     if (d->kind == VIT_DECODER_DOWN4X4 && (c->patch_height % 4 || c->patch_width % 4))
         return vit_fail(error, VIT_ERR_CONFIG, "%s: patches of %dx%d cannot be made 4x4: expected multiples of 4", name,
                         c->patch_height, c->patch_width);

@@ -70,6 +70,10 @@ const char *vit_filter_name(vit_filter filter) {
     return vit_word_of(vit_filter_words, filter);
 }
 
+const char *vit_network_name(const vit_config *c) {
+    return c->network == VIT_NETWORK_BIT ? "resnet" : c->resnet.stem_width ? "hybrid" : "vit";
+}
+
 const char *vit_resnet_name(vit_resnet_kind kind) {
     return vit_word_of(vit_resnet_words, kind);
 }

@@ -7,7 +7,7 @@
 #include "../format/json.h"
 
 typedef enum vit_source {
-    VIT_SOURCE_NONE, VIT_SOURCE_TIMM, VIT_SOURCE_HF, VIT_SOURCE_CASE, VIT_SOURCE_GGUF
+    VIT_SOURCE_NONE, VIT_SOURCE_TIMM, VIT_SOURCE_HF
 } vit_source;
 
 #define VIT_UNSET (-1)

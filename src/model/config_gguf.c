@@ -40,12 +40,31 @@ static vit_metadata get(const gguf_reader *g, const char *key) {
     return out;
 }
 
+/* What was found, for a message. */
+typedef struct shown_value {
+    char text[100];
+} shown_value;
+
+static shown_value show(const vit_metadata *value) {
+    shown_value shown;
+    switch (value->type) {
+    case VIT_VALUE_STRING:
+        snprintf(shown.text, sizeof shown.text, "\"%s\"", vit_show(value->string, strlen(value->string)).text);
+        break;
+    case VIT_VALUE_BOOL: snprintf(shown.text, sizeof shown.text, "%s", value->integer ? "true" : "false"); break;
+    case VIT_VALUE_ARRAY: snprintf(shown.text, sizeof shown.text, "an array of %zu", value->count); break;
+    default: snprintf(shown.text, sizeof shown.text, "%s", vit_show_number(value->number).text);
+    }
+    return shown;
+}
+
 static vit_status gguf_integer(const gguf_reader *g, const char *key, int low, int high, int *out) {
     const vit_metadata value = get(g, key);
     if (!value.key)
         return VIT_OK;
     if (value.type != VIT_VALUE_INTEGER || value.integer < low || value.integer > high)
-        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected an integer from %d to %d", g->name, key, low, high);
+        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected an integer from %d to %d, found %s", g->name, key, low, high,
+                        show(&value).text);
     *out = (int)value.integer;
     return VIT_OK;
 }
@@ -56,7 +75,8 @@ static vit_status gguf_number(const gguf_reader *g, const char *key, double low,
         return VIT_OK;
     if ((value.type != VIT_VALUE_FLOAT && value.type != VIT_VALUE_INTEGER) ||
         !(value.number >= low && value.number <= high))
-        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected a number from %g to %g", g->name, key, low, high);
+        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected a number from %g to %g, found %s", g->name, key, low, high,
+                        show(&value).text);
     *out = value.number;
     return VIT_OK;
 }
@@ -67,8 +87,7 @@ static vit_status gguf_word(const gguf_reader *g, const char *key, const vit_wor
         return VIT_OK;
     int found = value.type == VIT_VALUE_STRING ? vit_word_find(words, value.string) : VIT_UNSET;
     if (found == VIT_UNSET)
-        return vit_fail(g->error, VIT_ERR_UNSUPPORTED, "%s: %s: \"%.60s\" is not supported", g->name, key,
-                        value.type == VIT_VALUE_STRING ? value.string : "a value that is no string");
+        return vit_fail(g->error, VIT_ERR_UNSUPPORTED, "%s: %s: %s is not supported", g->name, key, show(&value).text);
     *out = found;
     return VIT_OK;
 }
@@ -85,8 +104,8 @@ static vit_status gguf_numbers(const gguf_reader *g, const char *key, double low
     for (int i = 0; i < count; i++) {
         double number = is_array ? value.numbers[i] : value.number;
         if ((!is_array && !is_number) || !(number >= low && number <= high))
-            return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected %d numbers from %g to %g", g->name, key, count,
-                            low, high);
+            return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected %d numbers from %g to %g, found %s", g->name, key, count,
+                            low, high, is_array ? vit_show_number(number).text : show(&value).text);
         out[i] = number;
     }
     *has = 1;
@@ -96,7 +115,8 @@ static vit_status gguf_numbers(const gguf_reader *g, const char *key, double low
 static vit_status gguf_flag(const gguf_reader *g, const char *key, int *out) {
     const vit_metadata value = get(g, key);
     if (value.key && value.type != VIT_VALUE_BOOL)
-        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected true or false", g->name, key);
+        return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected true or false, found %s", g->name, key,
+                        show(&value).text);
     if (value.key)
         *out = (int)value.integer;
     return VIT_OK;
@@ -168,7 +188,6 @@ static vit_status read_claims(const gguf_reader *reader, vit_claims *claims, con
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
                         "%s: general.architecture: expected \"vit\" or \"bit\", found \"%s\"", name, architecture);
     claims->network = (vit_network)network;
-    claims->source = VIT_SOURCE_GGUF;
     gguf_text(&g, "general.name", claims->architecture, sizeof claims->architecture);
     gguf_text(&g, "vit.label_set", claims->label_set, sizeof claims->label_set);
     for (int i = 0; i < vit_field_count; i++)

@@ -179,8 +179,6 @@ static vit_status case_variant(const vit_json_reader *r, vit_claims *claims) {
 }
 
 static vit_status claims_from_case(vit_claims *claims, const vit_json_reader *r) {
-    if (claims->source == VIT_SOURCE_NONE)
-        claims->source = VIT_SOURCE_CASE;
     VIT_TRY(vit_read_integer(r, "depth", 1, 1000000, &claims->layers));
     VIT_TRY(vit_read_integer(r, "width", 1, 65536, &claims->width));
     VIT_TRY(vit_read_integer(r, "heads", 1, 65536, &claims->heads));

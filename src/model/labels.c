@@ -68,6 +68,11 @@ vit_status vit_model_read_labels(vit_model *model, const char *path, const vit_o
     vit_buffer file = {.allocator = &chosen.allocator};
     vit_status status = vit_read_config(&file, path, chosen.limits.config_bytes, error);
     if (status == VIT_OK) {
+        static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8, as some editors write it */
+        if (file.size >= 3 && memcmp(file.data, mark, 3) == 0) {
+            file.size -= 3;
+            memmove(file.data, file.data + 3, file.size + 1); /* and the zero byte */
+        }
         const char *text = (const char *)file.data;
         int json = text[strspn(text, " \t\r\n")] == '[';
         status = json ? read_json(model, path, &file, &chosen, error) : read_lines(model, path, &file, &chosen, error);

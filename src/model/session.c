@@ -107,10 +107,6 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
     return VIT_OK;
 }
 
-static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
-    return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
-}
-
 /* Floats of the buffer that holds one layer's widest channels, and the embed stage's workspace before that. */
 static size_t wide_floats(const vit_session *s, size_t lanes) {
     const vit_config *c = &s->model->config;
@@ -126,12 +122,12 @@ static void take_quantized(vit_session *s, size_t lanes) {
     const size_t head_lanes = vit_size_mul(lanes, max3((size_t)c->heads, own_heads, 0));
     const size_t head_width = max3((size_t)(c->width / c->heads), (size_t)c->decoder.width / own_heads, 0);
     s->quantized.tokens = vit_arena_take(&s->arena, vit_size_mul(lanes, vit_int8_columns((size_t)deepest(c)) * bytes));
-    s->quantized.scale = take(&s->arena, lanes, 1, 1);
+    s->quantized.scale = vit_arena_floats(&s->arena, lanes, 1, 1);
     s->quantized.zero = vit_arena_take(&s->arena, vit_size_mul(lanes, sizeof(int32_t)));
     s->quantized.q = vit_arena_take(&s->arena, vit_size_mul(head_lanes, vit_int8_columns(head_width) * bytes));
     s->quantized.k = vit_arena_take(&s->arena, vit_size_mul(head_lanes, vit_int8_columns(head_width) * bytes));
-    s->quantized.q_scale = take(&s->arena, head_lanes, 1, 1);
-    s->quantized.k_scale = take(&s->arena, head_lanes, 1, 1);
+    s->quantized.q_scale = vit_arena_floats(&s->arena, head_lanes, 1, 1);
+    s->quantized.k_scale = vit_arena_floats(&s->arena, head_lanes, 1, 1);
     s->quantized.q_zero = vit_arena_take(&s->arena, vit_size_mul(head_lanes, sizeof(int32_t)));
     s->quantized.k_sum = vit_arena_take(&s->arena, vit_size_mul(head_lanes, sizeof(int32_t)));
 }
@@ -144,52 +140,52 @@ static void take_buffers(vit_session *s, int threads, int capture) {
                  classes = (size_t)c->classes;
     const size_t lanes = batch * (size_t)s->panels * r, image_lanes = (batch + r - 1) / r * r;
     s->stages = vit_arena_take(arena, (size_t)s->stage_count * sizeof *s->stages);
-    s->input = take(arena, batch, (size_t)s->height * (size_t)s->width, 3);
+    s->input = vit_arena_floats(arena, batch, (size_t)s->height * (size_t)s->width, 3);
     if (c->resnet.stem_width) {
         const vit_map_sizes sizes = vit_measure_maps(s);
-        s->maps.main = take(arena, sizes.main, 1, 1);
-        s->maps.side = take(arena, sizes.side, 1, 1);
-        s->maps.wide = take(arena, sizes.wide, 1, 1);
-        s->maps.narrow = take(arena, sizes.narrow, 1, 1);
+        s->maps.main = vit_arena_floats(arena, sizes.main, 1, 1);
+        s->maps.side = vit_arena_floats(arena, sizes.side, 1, 1);
+        s->maps.wide = vit_arena_floats(arena, sizes.wide, 1, 1);
+        s->maps.narrow = vit_arena_floats(arena, sizes.narrow, 1, 1);
     }
     if (c->pos_kind == VIT_POS_RELATIVE)
-        s->positions = take(arena, 2 * (size_t)s->tokens - 1, (size_t)(c->width / c->heads), 1);
+        s->positions = vit_arena_floats(arena, 2 * (size_t)s->tokens - 1, (size_t)(c->width / c->heads), 1);
     else if (c->pos_kind != VIT_POS_NONE)
-        s->positions = take(arena, (size_t)s->tokens, width, 1);
+        s->positions = vit_arena_floats(arena, (size_t)s->tokens, width, 1);
     if (c->network == VIT_NETWORK_VIT) {
-        s->x = take(arena, lanes, widest(c), 1);
-        s->normed = take(arena, lanes, widest(c), 1);
-        s->wide = take(arena, wide_floats(s, lanes), 1, 1);
+        s->x = vit_arena_floats(arena, lanes, widest(c), 1);
+        s->normed = vit_arena_floats(arena, lanes, widest(c), 1);
+        s->wide = vit_arena_floats(arena, wide_floats(s, lanes), 1, 1);
     }
-    s->scratch = take(arena, (size_t)threads, s->thread_scratch, 1);
+    s->scratch = vit_arena_floats(arena, (size_t)threads, s->thread_scratch, 1);
     if (s->masked)
         s->hidden_patches = vit_arena_take(arena, vit_size_mul(batch, (size_t)s->patches));
     if (s->masked && c->decoder.width)
-        s->decoder_positions = take(arena, (size_t)s->tokens, (size_t)c->decoder.width, 1);
-    s->pooled = take(arena, image_lanes, (size_t)vit_pooled_width(c), 1);
-    s->features = take(arena, batch, max3((size_t)vit_pooled_width(c), (size_t)vit_feature_width(c), 0), 1);
+        s->decoder_positions = vit_arena_floats(arena, (size_t)s->tokens, (size_t)c->decoder.width, 1);
+    s->pooled = vit_arena_floats(arena, image_lanes, (size_t)vit_pooled_width(c), 1);
+    s->features = vit_arena_floats(arena, batch, max3((size_t)vit_pooled_width(c), (size_t)vit_feature_width(c), 0), 1);
     if (c->pool == VIT_POOL_MAP) {
-        s->map.query = take(arena, width, r, 1);
-        s->map.attention = take(arena, batch, (size_t)c->heads, (size_t)s->patches);
-        s->map.mixed = take(arena, image_lanes, width, 1);
-        s->map.hidden = take(arena, image_lanes, (size_t)c->mlp_width, 1);
+        s->map.query = vit_arena_floats(arena, width, r, 1);
+        s->map.attention = vit_arena_floats(arena, batch, (size_t)c->heads, (size_t)s->patches);
+        s->map.mixed = vit_arena_floats(arena, image_lanes, width, 1);
+        s->map.hidden = vit_arena_floats(arena, image_lanes, (size_t)c->mlp_width, 1);
     }
     if (c->pre_logits || c->projection)
-        s->hidden = take(arena, image_lanes, (size_t)vit_feature_width(c), 1);
+        s->hidden = vit_arena_floats(arena, image_lanes, (size_t)vit_feature_width(c), 1);
     if (c->head_dist)
-        s->pooled_dist = take(arena, image_lanes, width, 1);
+        s->pooled_dist = vit_arena_floats(arena, image_lanes, width, 1);
     if (c->head_dist && classes)
-        s->dist_logits = take(arena, batch, classes, 1);
+        s->dist_logits = vit_arena_floats(arena, batch, classes, 1);
     if (classes) {
-        s->scores = take(arena, image_lanes, classes, 1);
-        s->logits = take(arena, batch, classes, 1);
+        s->scores = vit_arena_floats(arena, image_lanes, classes, 1);
+        s->logits = vit_arena_floats(arena, batch, classes, 1);
     }
     if (s->int8 && c->network == VIT_NETWORK_VIT)
         take_quantized(s, lanes);
     if (vit_session_has_choice(s))
         s->trial = vit_arena_take(arena, vit_trial_bytes());
     if (capture)
-        s->attention = take(arena, vit_size_mul(batch, (size_t)c->heads), (size_t)s->tokens, (size_t)s->tokens);
+        s->attention = vit_arena_floats(arena, vit_size_mul(batch, (size_t)c->heads), (size_t)s->tokens, (size_t)s->tokens);
 }
 
 uint64_t vit_session_bytes(const vit_model *model, const vit_session_options *options) {

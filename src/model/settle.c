@@ -156,9 +156,9 @@ static int claimed_stride(const vit_claims *c) {
 static void settle_prefix_rows(vit_claims *c, int rows) {
     const int tokens = c->class_token + c->dist_token, all = tokens + c->registers, candidates[] = {0, all, tokens};
     const int is_known = c->image_height > 0 && c->patch_height > 0 && c->patch_width > 0, stride = claimed_stride(c);
-    const int patches = !is_known ? 0
-                                  : (c->image_height + stride - 1) / stride / c->patch_height *
-                                        ((c->image_width + stride - 1) / stride / c->patch_width);
+    const int64_t patches = !is_known ? 0
+                                      : (int64_t)((c->image_height + stride - 1) / stride / c->patch_height) *
+                                            ((c->image_width + stride - 1) / stride / c->patch_width);
     int has = tokens;
     for (int i = 0; i < 3; i++) {
         const int left = rows - candidates[i];

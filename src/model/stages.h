@@ -50,7 +50,7 @@ void vit_run_patch_embed(vit_session *s, int layer);
 void vit_run_positions(vit_session *s, int layer);
 void vit_run_embed(vit_session *s, int layer);
 /* stages_block.c */
-vit_epilogue vit_gelu_epilogue(const vit_config *c);
+vit_epilogue vit_gelu_epilogue(vit_activation activation);
 void vit_run_qkv(vit_session *s, int layer);
 /* stages_attention.c */
 /* Floats a thread works in. */

@@ -56,11 +56,11 @@ static void gate_panels(void *context, int begin, int end, int thread) {
         s->kernels->gate(s->wide + (size_t)p * 2 * (size_t)hidden * (size_t)s->kernels->panel, hidden);
 }
 
-vit_epilogue vit_gelu_epilogue(const vit_config *c) {
+vit_epilogue vit_gelu_epilogue(vit_activation activation) {
     static const vit_epilogue gelu[] = {[VIT_GELU_ERF] = VIT_EPILOGUE_GELU_ERF,
                                         [VIT_GELU_TANH] = VIT_EPILOGUE_GELU_TANH,
                                         [VIT_GELU_QUICK] = VIT_EPILOGUE_GELU_QUICK};
-    return gelu[c->activation];
+    return gelu[activation];
 }
 
 void vit_run_fc1(vit_session *s, int layer) {
@@ -69,7 +69,7 @@ void vit_run_fc1(vit_session *s, int layer) {
     const int hidden = s->trunk.mlp_width;
     const vit_tokens x = vit_normalize(s, b->norm2_weight, b->norm2_bias);
     if (c->mlp == VIT_MLP_PLAIN) {
-        vit_linear(s, x, &b->fc1_weight, b->fc1_bias, hidden, vit_gelu_epilogue(c), s->wide);
+        vit_linear(s, x, &b->fc1_weight, b->fc1_bias, hidden, vit_gelu_epilogue(c->activation), s->wide);
         return;
     }
     vit_linear(s, x, &b->fc1_weight, b->fc1_bias, 2 * hidden, VIT_EPILOGUE_STORE, s->wide);

@@ -121,8 +121,8 @@ static void map_mlp(vit_session *s) {
     image_linear(s, s->map.mixed, w->map_proj_weight, w->map_proj_bias, c->width, c->width, VIT_EPILOGUE_STORE,
                  s->pooled);
     vit_layernorm(s, s->pooled, w->map_norm_weight, w->map_norm_bias, c->width, image_panels(s), s->map.mixed);
-    image_linear(s, s->map.mixed, w->map_fc1_weight, w->map_fc1_bias, c->width, c->mlp_width, vit_gelu_epilogue(c),
-                 s->map.hidden);
+    image_linear(s, s->map.mixed, w->map_fc1_weight, w->map_fc1_bias, c->width, c->mlp_width,
+                 vit_gelu_epilogue(c->activation), s->map.hidden);
     image_linear(s, s->map.hidden, w->map_fc2_weight, w->map_fc2_bias, c->mlp_width, c->width, VIT_EPILOGUE_ADD,
                  s->pooled);
 }

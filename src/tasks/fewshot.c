@@ -233,7 +233,7 @@ int vit_probe_is_sound(const vit_probe *probe) {
     const vit_classifier *fit = &probe->fit;
     const size_t width = (size_t)probe->width, classes = (size_t)probe->classes;
     return fit->l2 > 0 && isfinite(fit->l2) && fit->right >= 0 && fit->right <= probe->examples &&
-           all_within(fit->mean, width, -LARGEST, LARGEST) && all_within(fit->scale, width, LEAST_DEVIATION / 2, LARGEST) &&
+           all_within(fit->mean, width, -LARGEST, LARGEST) && all_within(fit->scale, width, VIT_LEAST_DEVIATION / 2, LARGEST) &&
            all_within(fit->weights, classes * width, -LARGEST, LARGEST) && all_within(fit->bias, classes, -LARGEST, LARGEST);
 }
 

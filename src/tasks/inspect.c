@@ -39,7 +39,8 @@ static vit_status make_positions(vit_session *s, vit_error *error) {
     const vit_pos_kind kind = s->model->config.pos_kind;
     if (!s->positions || kind == VIT_POS_NONE || kind == VIT_POS_RELATIVE)
         return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: this model has none for each patch");
-    vit_session_restart(s);
+    if (!s->has_positions)
+        vit_session_restart(s);
     for (int more = 1; !s->has_positions && (s->next == 0 || s->stages[s->next - 1].layer < 0);) {
         if (more <= 0)
             return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: their weights have not arrived");
@@ -48,9 +49,11 @@ static vit_status make_positions(vit_session *s, vit_error *error) {
     return VIT_OK;
 }
 
-vit_status vit_position_similarity(vit_session *s, float *out, vit_error *error) {
+vit_status vit_position_similarity(vit_session *s, int begin, int end, float *out, vit_error *error) {
     const size_t width = (size_t)s->model->config.width, count = (size_t)s->patches;
     double *unit;
+    if (begin < 0 || begin > end || (size_t)end > count)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "position embeddings: patches %d to %d of %zu", begin, end, count);
     VIT_TRY(make_positions(s, error));
     const float *rows = s->positions + (size_t)s->prefix * width;
     VIT_TRY(vit_alloc_for((void **)&unit, &s->allocator, vit_size_mul(vit_size_mul(count, width), sizeof *unit),
@@ -62,13 +65,9 @@ vit_status vit_position_similarity(vit_session *s, float *out, vit_error *error)
         for (size_t d = 0; d < width; d++)
             unit[i * width + d] = square > 0 ? rows[i * width + d] / sqrt(square) : 0;
     }
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j <= i; j++) {
-            double cosine = 0;
-            for (size_t d = 0; d < width; d++)
-                cosine += unit[i * width + d] * unit[j * width + d];
-            out[i * count + j] = out[j * count + i] = (float)cosine;
-        }
+    for (size_t i = (size_t)begin; i < (size_t)end; i++)
+        for (size_t j = 0; j < count; j++)
+            *out++ = (float)vit_dot(unit + i * width, unit + j * width, (int)width);
     vit_release(&s->allocator, unit);
     return VIT_OK;
 }

@@ -66,7 +66,7 @@ static void standardize(struct problem *p, const float *x, vit_classifier *out) 
             out->scale[d] += apart * apart / p->examples;
         }
     for (int d = 0; d < width; d++)
-        out->scale[d] = sqrt(out->scale[d]) + LEAST_DEVIATION;
+        out->scale[d] = sqrt(out->scale[d]) + VIT_LEAST_DEVIATION;
     for (int i = 0; i < p->examples; i++) {
         double *row = p->z + (size_t)i * (size_t)p->columns;
         for (int d = 0; d < width; d++)

@@ -5,7 +5,7 @@
 #include "../base/memory.h"
 
 /* Added to a feature's deviation, which divides it: constant ones have none. */
-#define LEAST_DEVIATION 1e-5
+#define VIT_LEAST_DEVIATION 1e-5
 
 #define VIT_L2_LEAST 0x1p-10 /* what is tried where none is given: powers of 4 up to the most */
 #define VIT_L2_MOST 0x1p14

@@ -17,7 +17,7 @@ void vit_add_rows(double *restrict y, const double *restrict a, const double *re
             y[i] += *a * x[i];
 }
 
-static double dot(const double *x, const double *y, int n) {
+double vit_dot(const double *x, const double *y, int n) {
     double sum[4] = {0};
     int i = 0;
     for (; i + 4 <= n; i += 4)
@@ -33,9 +33,9 @@ int vit_cholesky(double *a, int n) {
         double *row = a + (size_t)i * (size_t)n;
         for (int j = 0; j < i; j++) {
             const double *other = a + (size_t)j * (size_t)n;
-            row[j] = (row[j] - dot(row, other, j)) / other[j];
+            row[j] = (row[j] - vit_dot(row, other, j)) / other[j];
         }
-        double square = row[i] - dot(row, row, i);
+        double square = row[i] - vit_dot(row, row, i);
         if (!(square > 0) || !isfinite(square))
             return 0;
         row[i] = sqrt(square);
@@ -102,7 +102,7 @@ void vit_tridiagonalize(double *a, int n, double *diagonal, double *beside, doub
         /* block -= v wT + w vT with w = p - (scale/2 pTv) v, p = scale block v */
         memset(w, 0, (size_t)rest * sizeof *w);
         vit_add_rows(w, v, block, stride, rest, rest);
-        const double half = scale[k] / 2 * dot(w, v, rest);
+        const double half = scale[k] / 2 * vit_dot(w, v, rest);
         for (int i = 0; i < rest; i++)
             w[i] = scale[k] * (w[i] - half * v[i]);
         for (int i = 0; i < rest; i++) {

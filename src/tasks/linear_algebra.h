@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+/* Of x [n] and y [n]. */
+double vit_dot(const double *x, const double *y, int n);
 /* y [n] += a0 x0 + a1 x1 + ...: `count` rows of x [count, stride], a [count]. */
 void vit_add_rows(double *y, const double *a, const double *x, size_t stride, int count, int n);
 

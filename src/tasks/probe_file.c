@@ -129,7 +129,7 @@ static vit_status check_format(const vit_container *file, const char *name, vit_
     const char *format = text_of(file, "format");
     if (strcmp(file->format, "safetensors") != 0 || !format || strcmp(format, FORMAT) != 0 ||
         !text_of(file, "backbone"))
-        return vit_fail(error, VIT_ERR_FORMAT, "%s: is no few-shot file of this version", name);
+        return vit_fail(error, VIT_ERR_FORMAT, "%s: is not a few-shot file of this version", name);
     return VIT_OK;
 }
 

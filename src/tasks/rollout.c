@@ -40,7 +40,7 @@ vit_status vit_attention_open(vit_attention **out, vit_session *session, const v
     if (options->layer < 0)
         planned.options.layer += layers;
     if (planned.options.layer < 0 || planned.options.layer >= layers)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "attention: layer %d, this model has %d: 0 to %d, or -1 for the last",
+        return vit_fail(error, VIT_ERR_ARGUMENT, "attention: layer %d, this model has %d: 0 to %d, negative: from the end",
                         options->layer, layers, layers - 1);
     if (options->method == VIT_ATTENTION_HEAD && (options->head < 0 || options->head >= c->heads))
         return vit_fail(error, VIT_ERR_ARGUMENT, "attention: head %d, this model has %d: 0 to %d", options->head,

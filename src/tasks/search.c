@@ -1,4 +1,4 @@
-#include "../vit_tasks.h"
+#include "top.h"
 
 #include <math.h>
 
@@ -28,16 +28,10 @@ static float product(const float *a, const float *b, int width) {
 
 int vit_nearest(const float *vectors, int count, int width, const float *query, int k, vit_score *top) {
     int found = 0;
-    for (int i = 0; i < count && k > 0; i++, vectors += width) {
-        float score = product(vectors, query, width);
-        if (isnan(score))
-            score = -INFINITY;
-        if (found == k && !(score > top[k - 1].score))
-            continue;
-        int place = found < k ? found++ : k - 1;
-        for (; place > 0 && score > top[place - 1].score; place--)
-            top[place] = top[place - 1];
-        top[place] = (vit_score){i, score};
+    for (int i = 0; i < count; i++, vectors += width) {
+        const float score = product(vectors, query, width);
+        found = vit_top_add(top, found, k, (vit_score){i, isnan(score) ? -INFINITY : score});
     }
+    vit_top_sort(top, found);
     return found;
 }

@@ -111,12 +111,15 @@ vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, 
     c.label_set[0] = 0;
     c.known_percent = 0; /* it was measured with the old head */
     if (height || width) {
-        if (height < c.patch_height || width < c.patch_width)
-            return vit_fail(error, VIT_ERR_ARGUMENT, "pictures of %dx%d: smaller than a patch of %dx%d", height, width,
-                            c.patch_height, c.patch_width);
-        c.image_height = c.preprocess.height = height;
-        c.image_width = c.preprocess.width = width;
+        c.preprocess.height = height;
+        c.preprocess.width = width;
     }
+    c.image_height = c.preprocess.height; /* positions may be of another size than what the network is fed */
+    c.image_width = c.preprocess.width;
+    vit_error wrong;
+    const vit_status fits = vit_config_check(&c, &from->options.limits, c.architecture, &wrong);
+    if (fits != VIT_OK) /* from was right, so it is the size that was asked for */
+        return vit_fail(error, fits == VIT_ERR_CONFIG ? VIT_ERR_ARGUMENT : fits, "%s", wrong.text);
     VIT_TRY(vit_model_empty(&model, &c, &from->options, error));
     const vit_status status = fill(model, from, labels, error);
     if (status != VIT_OK) {

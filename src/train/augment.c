@@ -42,7 +42,7 @@ static double gamma_of(vit_dice *dice, double shape) {
 
 double vit_dice_beta(vit_dice *dice, double alpha) {
     const double a = gamma_of(dice, alpha), b = gamma_of(dice, alpha);
-    return a + b > 0 ? a / (a + b) : 0.5;
+    return a + b > 0 ? a / (a + b) : rint(vit_dice_unit(dice)); /* so small an alpha that all of it is at 0 and 1 */
 }
 
 /* ---- Crops ---- */

@@ -3,6 +3,8 @@
  * from norm to residual. */
 #include "trainer.h"
 
+#include "../model/stages.h"
+
 #include <string.h>
 
 /* ---- Linear layers, by the thread that calls ---- */
@@ -21,13 +23,6 @@ void vit_train_linear_backward(const vit_trainer *t, const float *dy, const floa
     const vit_gemm g = {.w = w, .x = dy, .y = dx, .x_stride = n * r, .y_stride = channels * r, .n = n, .k = k,
                         .panels = count};
     t->train->gemm_nn(&g, 0, k);
-}
-
-vit_epilogue vit_activation_epilogue(vit_activation activation) {
-    static const vit_epilogue epilogues[] = {[VIT_GELU_ERF] = VIT_EPILOGUE_GELU_ERF,
-                                             [VIT_GELU_TANH] = VIT_EPILOGUE_GELU_TANH,
-                                             [VIT_GELU_QUICK] = VIT_EPILOGUE_GELU_QUICK};
-    return epilogues[activation];
 }
 
 vit_sums vit_sums_of(const vit_config *c) {
@@ -135,7 +130,7 @@ static void activate(const vit_trainer *t, int layer, vit_span s, const float *h
     const size_t bytes = vit_panel_bytes(t, rows, s.count);
     memcpy(out, hidden, bytes);
     if (c->mlp == VIT_MLP_PLAIN)
-        t->train->activate(vit_activation_epilogue(c->activation), out, bytes / sizeof *out);
+        t->train->activate(vit_gelu_epilogue(c->activation), out, bytes / sizeof *out);
     else
         for (int p = 0; p < s.count; p++)
             t->kernels->gate(vit_panel(t, out, rows, p), c->mlp_width);
@@ -150,7 +145,7 @@ static void activate_backward(const vit_trainer *t, int layer, vit_span s, float
     if (t->options.dropout > 0)
         vit_drop(t, VIT_SITE_HIDDEN, layer, dhidden, rows, s.begin, s.count);
     if (c->mlp == VIT_MLP_PLAIN)
-        t->train->activation_backward(vit_activation_epilogue(c->activation), hidden, dhidden,
+        t->train->activation_backward(vit_gelu_epilogue(c->activation), hidden, dhidden,
                                       vit_panel_bytes(t, rows, s.count) / sizeof *hidden);
     else
         for (int p = 0; p < s.count; p++)

@@ -164,33 +164,29 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
 
 /* ---- Archives ---- */
 
-/* WebDataset: files of one key, which is the path to the first dot of the name, belong together. */
+/* WebDataset: files side by side whose paths begin alike, up to a dot, belong together. */
 typedef struct shard {
     vit_tar tar;
-    char key[1024];
-    int first;                    /* of the key's pictures, the first entry that has no class yet */
-    char class[LONGEST_CLASS + 1]; /* what its .cls says, "": none yet */
+    int first;                     /* of the shard's entries */
+    char key[VIT_TAR_PATH];        /* of the last .cls: its path up to that */
+    char class[LONGEST_CLASS + 1]; /* what it says, "": there was none yet */
 } shard;
 
-static size_t key_length(const char *path) {
-    const char *name = strrchr(path, '/');
-    name = name ? name + 1 : path;
-    return (size_t)(name - path) + strcspn(name, ".");
+static int has_key(const shard *s, const char *path) {
+    const size_t length = strlen(s->key);
+    return strncmp(path, s->key, length) == 0 && path[length] == '.';
 }
 
-static int same_key(const char *path, const char *key) {
-    const size_t length = key_length(path);
-    return strlen(key) == length && strncmp(path, key, length) == 0;
-}
-
-/* The class of the key's pictures, as far as both are known. */
-static vit_status name_class(vit_dataset *d, shard *s, vit_error *error) {
-    int32_t class_index;
-    if (!s->class[0] || s->first == d->count)
-        return VIT_OK;
-    VIT_TRY(class_of(d, s->class, strlen(s->class), &class_index, error));
-    for (; s->first < d->count; s->first++)
-        ((vit_entry *)(void *)d->entries.data)[s->first].class_index = class_index;
+/* The class of the last pictures, as far as they have the key. */
+static vit_status name_class(vit_dataset *d, const shard *s, vit_error *error) {
+    for (int i = d->count - 1; s->class[0] && i >= s->first; i--) {
+        const vit_entry *entry = vit_dataset_entry(d, i);
+        int32_t class_index;
+        if (entry->class_index >= 0 || !has_key(s, vit_dataset_text(d, entry->path)))
+            break;
+        VIT_TRY(class_of(d, s->class, strlen(s->class), &class_index, error));
+        ((vit_entry *)(void *)d->entries.data)[i].class_index = class_index;
+    }
     return VIT_OK;
 }
 
@@ -212,18 +208,21 @@ static vit_status read_class(shard *s, const vit_tar_member *m, vit_error *error
 }
 
 static vit_status add_member(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
-    const char *slash = strrchr(m->path, '/'), *name = slash ? slash + 1 : m->path;
-    const int is_class = m->kind == VIT_TAR_FILE && vit_has_ending(m->path, ".cls");
-    if (name[0] == '.' || (!is_class && (m->kind == VIT_TAR_OTHER || !vit_is_picture_path(m->path))))
+    const char *path = m->path;
+    while (path[0] == '.' && path[1] == '/') /* of `tar -C folder .` */
+        path += 2;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const int is_class = m->kind == VIT_TAR_FILE && vit_has_ending(path, ".cls");
+    if (name[0] == '.' || (!is_class && (m->kind == VIT_TAR_OTHER || !vit_is_picture_path(path))))
         return VIT_OK;
-    if (!same_key(m->path, s->key)) {
-        snprintf(s->key, sizeof s->key, "%.*s", (int)key_length(m->path), m->path);
-        s->first = d->count;
-        s->class[0] = 0;
-    }
     const vit_entry entry = {.offset = m->kind == VIT_TAR_LINK ? IS_LINK : m->offset, .bytes = m->bytes,
                              .archive = d->archive_count - 1, .class_index = -1};
-    VIT_TRY(is_class ? read_class(s, m, error) : add_entry(d, entry, m->path, error));
+    if (is_class) {
+        snprintf(s->key, sizeof s->key, "%.*s", (int)(strlen(path) - strlen(".cls")), path);
+        VIT_TRY(read_class(s, m, error));
+    } else {
+        VIT_TRY(add_entry(d, entry, path, error));
+    }
     return name_class(d, s, error);
 }
 
@@ -274,10 +273,10 @@ static vit_status name_by_folders(vit_dataset *d, const char *path, int first, v
 
 static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error) {
     uint32_t at;
-    shard s = {0};
+    const int first = d->count;
+    shard s = {.first = first};
     vit_tar_member member;
     int more = 1;
-    const int first = d->count;
     VIT_TRY(add_text(d, path, &at, error));
     VIT_TRY(vit_buffer_append(&d->archives, &at, sizeof at, "the list of archives", error));
     d->archive_count++;
@@ -302,7 +301,10 @@ typedef struct named {
 static int by_class(const void *a, const void *b) {
     const char *left = ((const named *)a)->name, *right = ((const named *)b)->name;
     const size_t digits_left = strspn(left, "0123456789"), digits_right = strspn(right, "0123456789");
-    if (!left[digits_left] && !right[digits_right] && digits_left != digits_right)
+    const int is_left = !left[digits_left], is_right = !right[digits_right]; /* whether they are numbers, which come first */
+    if (is_left != is_right)
+        return is_right - is_left;
+    if (is_left && digits_left != digits_right)
         return digits_left < digits_right ? -1 : 1;
     return strcmp(left, right);
 }

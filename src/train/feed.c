@@ -14,7 +14,6 @@
 #endif
 
 #define AHEAD 3 /* batches */
-#define TRIES 64 /* pictures that may be bad one after another */
 
 typedef struct slot {
     float *input, *targets;
@@ -104,18 +103,27 @@ static void note_bad(vit_feed *f, slot *s, int index, const char *text) {
     unlock(f);
 }
 
+static int is_bad(vit_feed *f, int index) {
+    lock(f);
+    const int bad = f->known_bad[index];
+    unlock(f);
+    return bad;
+}
+
 /* Sample `number` of all, as image `place` of a slot. */
 static vit_status make_sample(vit_feed *f, int64_t number, slot *s, int place, vit_error *error) {
     const vit_feed_options *o = &f->options;
     const size_t pixels = (size_t)o->height * (size_t)o->width * 3;
     float *target = s->targets + (size_t)place * (size_t)o->classes;
     const uint64_t pass = (uint64_t)(number / f->count), order = vit_random_key(o->seed, 2 * pass);
-    for (int tries = 0; tries < TRIES; tries++) {
+    for (int tries = 0; tries < f->count; tries++) {
         const int position = (int)((number + tries) % f->count), index = f->chosen[shuffled(order, position, f->count)];
         const uint64_t key = vit_random_key(vit_random_key(o->seed, 2 * pass + 1), (uint64_t)position);
+        if (is_bad(f, index))
+            continue;
         if (!make_picture(f, index, key, s->input + (size_t)place * pixels, error)) {
             if (error->status == VIT_ERR_OUT_OF_MEMORY)
-                break; /* the picture is good: passing it over would change what a seed means */
+                return error->status; /* the picture is good: passing it over would change what a seed means */
             note_bad(f, s, index, error->text);
             continue;
         }
@@ -124,7 +132,7 @@ static vit_status make_sample(vit_feed *f, int64_t number, slot *s, int place, v
             target[vit_dataset_entry(f->dataset, index)->class_index] = 1;
         return VIT_OK;
     }
-    return error->status;
+    return vit_fail(error, VIT_ERR_FORMAT, "none of the %d pictures can be used", f->count);
 }
 
 static void note_done(slot *s, vit_status status, const vit_error *error) {
@@ -343,11 +351,9 @@ vit_status vit_feed_next(vit_feed *f, vit_trainer *trainer, int *bad, const char
     *text = s->bad ? f->text : NULL;
     memcpy(f->text, s->text, sizeof f->text);
     const vit_status status = s->status;
-    if (status == VIT_ERR_OUT_OF_MEMORY)
+    if (status != VIT_OK) {
         vit_fail(error, status, "%s", s->failure);
-    else if (status != VIT_OK)
-        vit_fail(error, status, "%d pictures one after another cannot be used; the last: %.300s", TRIES, s->failure);
-    if (status == VIT_OK) {
+    } else {
         vit_mix_batch(o, vit_random_key(vit_random_key(o->seed, vit_random_stream("mix")), (uint64_t)f->batch), s->input, s->targets);
         memcpy(vit_trainer_input(trainer, 0), s->input, (size_t)o->batch * pixels * sizeof(float));
         memcpy(vit_trainer_target(trainer, 0), s->targets, (size_t)o->batch * (size_t)o->classes * sizeof(float));

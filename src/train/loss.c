@@ -51,7 +51,7 @@ double vit_loss_backward(vit_trainer *t, double scale, int *correct) {
         const float *z = t->logits + at, *target = t->targets + at;
         loss += (t->options.loss == VIT_LOSS_SOFTMAX ? softmax_loss : sigmoid_loss)(
             z, target, n, t->options.label_smoothing, t->dlogits + at, scale / batch);
-        *correct += highest(z, n) == highest(target, n);
+        *correct += target[highest(z, n)] == target[highest(target, n)];
     }
     return loss / batch;
 }

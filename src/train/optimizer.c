@@ -40,10 +40,21 @@ vit_status vit_train_check_freeze(const vit_model *model, const char *freeze, vi
                             (int)(length < 100 ? length : 100), rest);
         rest += length + (rest[length] == ',');
     }
-    for (int i = 0; i < model->slot_count; i++)
-        if (!is_frozen(freeze, model->slots[i].name))
-            return VIT_OK;
-    return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: nothing is left to train");
+    int frozen = 0;
+    for (int i = 0; i < model->slot_count; i++) {
+        const vit_slot *slot = &model->slots[i];
+        size_t zeros = 0;
+        if (!is_frozen(freeze, slot->name))
+            continue;
+        frozen++;
+        while (zeros < slot->count && slot->held.f32[zeros] == 0)
+            zeros++;
+        if (zeros == slot->count && slot->held.f32 == model->weights.head_weight)
+            return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: the head is new: all of its weights are 0, and nothing would learn through it");
+    }
+    if (frozen == model->slot_count)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: nothing is left to train");
+    return VIT_OK;
 }
 
 void vit_make_pieces(vit_trainer *t) {
@@ -172,7 +183,7 @@ static void update_pieces(void *context, int begin, int end, int thread) {
         if (!t->average)
             continue;
         const float *p = t->parameters + piece->begin, keep = (float)t->options.polyak,
-                    take = (float)(1 - t->options.polyak);
+                    take = 1 - keep; /* exactly: or the average of what stays would not */
         float *average = t->average->slots[0].held.f32 + piece->begin;
         for (size_t j = 0; j < piece->count; j++)
             average[j] = keep * average[j] + take * p[j];

@@ -107,7 +107,7 @@ vit_status vit_tar_next(vit_tar *t, vit_tar_member *m, int *more, vit_error *err
             m->bytes = bytes;
             if (e.has_path)
                 memcpy(m->path, e.path, sizeof m->path);
-            else if (h[345] && memcmp(h + 257, "ustar", 5) == 0)
+            else if (h[345] && memcmp(h + 257, "ustar", 6) == 0)
                 snprintf(m->path, sizeof m->path, "%.155s/%.100s", (const char *)h + 345, (const char *)h);
             else
                 snprintf(m->path, sizeof m->path, "%.100s", (const char *)h);

@@ -12,9 +12,11 @@ typedef struct vit_tar {
     vit_buffer extension; /* what an extended header before a member says */
 } vit_tar;
 
+enum { VIT_TAR_PATH = 1024 }; /* with its NUL */
+
 typedef struct vit_tar_member {
     vit_tar_kind kind;
-    char path[1024];
+    char path[VIT_TAR_PATH];
     uint64_t offset, bytes; /* of its content in the archive */
 } vit_tar_member;
 

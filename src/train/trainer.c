@@ -75,10 +75,6 @@ static vit_status check_options(const vit_train_options *o, vit_error *error) {
 
 /* ---- Memory ---- */
 
-static float *take(vit_arena *arena, size_t a, size_t b, size_t c) {
-    return vit_arena_take(arena, vit_size_mul(vit_size_mul(vit_size_mul(a, b), c), sizeof(float)));
-}
-
 static const vit_bf16_kernels *bf16_products(int panel) {
     const vit_bf16_kernels *products;
     for (int i = 0; (products = vit_bf16_kernels_at(i)) != NULL; i++)
@@ -149,9 +145,9 @@ static void take_patches(vit_trainer *t) {
     t->chosen = vit_arena_take(&t->arena, vit_size_mul(all, sizeof *t->chosen));
     t->patch_loss = vit_arena_take(&t->arena, vit_size_mul(all, sizeof *t->patch_loss));
     t->patch_right = vit_arena_take(&t->arena, vit_size_mul(all, sizeof *t->patch_right));
-    t->chunk_x = take(&t->arena, lanes, width, 1);
-    t->chunk_dx = take(&t->arena, lanes, width, 1);
-    t->chunk_y = take(&t->arena, lanes, (size_t)vit_prediction_values(c), 1);
+    t->chunk_x = vit_arena_floats(&t->arena, lanes, width, 1);
+    t->chunk_dx = vit_arena_floats(&t->arena, lanes, width, 1);
+    t->chunk_y = vit_arena_floats(&t->arena, lanes, (size_t)vit_prediction_values(c), 1);
     t->thread_scratch = vit_larger(t->thread_scratch, 2 * r * (size_t)t->cells);
 }
 
@@ -162,12 +158,12 @@ static void take_kept(vit_trainer *t, size_t lanes) {
     vit_kept kept = {0};
     for (int layer = 0; layer < c->layers; layer++) {
         if (layer == 0 || !t->options.recompute) {
-            kept.qkv = take(&t->arena, lanes, 3 * width, 1);
-            kept.mixed = take(&t->arena, lanes, width, 1);
-            kept.middle = take(&t->arena, lanes, width, 1);
-            kept.hidden = take(&t->arena, lanes, (size_t)vit_fc1_rows(c), 1);
+            kept.qkv = vit_arena_floats(&t->arena, lanes, 3 * width, 1);
+            kept.mixed = vit_arena_floats(&t->arena, lanes, width, 1);
+            kept.middle = vit_arena_floats(&t->arena, lanes, width, 1);
+            kept.hidden = vit_arena_floats(&t->arena, lanes, (size_t)vit_fc1_rows(c), 1);
         }
-        kept.x = take(&t->arena, lanes, width, 1);
+        kept.x = vit_arena_floats(&t->arena, lanes, width, 1);
         if (t->arena.base)
             t->kept[layer] = kept;
     }
@@ -179,50 +175,50 @@ static void take_buffers(vit_trainer *t, int threads) {
     vit_arena *arena = &t->arena;
     const size_t r = (size_t)t->kernels->panel, width = (size_t)c->width, batch = (size_t)t->options.batch;
     const size_t lanes = (size_t)t->panels * r, images = (size_t)t->image_panels * r, classes = (size_t)c->classes;
-    t->gradients = take(arena, t->parameter_count, 1, 1);
-    t->first = take(arena, t->parameter_count, 1, 1);
+    t->gradients = vit_arena_floats(arena, t->parameter_count, 1, 1);
+    t->first = vit_arena_floats(arena, t->parameter_count, 1, 1);
     if (t->options.optimizer == VIT_OPTIMIZER_ADAM)
-        t->second = take(arena, t->parameter_count, 1, 1);
+        t->second = vit_arena_floats(arena, t->parameter_count, 1, 1);
     t->pieces = NULL;
     vit_make_pieces(t);
     t->pieces = vit_arena_take(arena, (size_t)t->piece_count * sizeof *t->pieces);
-    t->input = take(arena, batch, (size_t)c->image_height * (size_t)c->image_width, 3);
-    t->targets = take(arena, batch, classes, 1);
-    t->pixels = take(arena, lanes, (size_t)vit_resnet_channels(&c->resnet),
+    t->input = vit_arena_floats(arena, batch, (size_t)c->image_height * (size_t)c->image_width, 3);
+    t->targets = vit_arena_floats(arena, batch, classes, 1);
+    t->pixels = vit_arena_floats(arena, lanes, (size_t)vit_resnet_channels(&c->resnet),
                      (size_t)c->patch_height * (size_t)c->patch_width);
-    t->positions = take(arena, (size_t)t->tokens, width, 1);
-    t->dpositions = take(arena, (size_t)t->tokens, width, 1);
+    t->positions = vit_arena_floats(arena, (size_t)t->tokens, width, 1);
+    t->dpositions = vit_arena_floats(arena, (size_t)t->tokens, width, 1);
     if (c->pos_kind == VIT_POS_RELATIVE)
-        t->distances = take(arena, vit_size_mul(batch, (size_t)c->heads), 2 * (size_t)t->tokens - 1,
+        t->distances = vit_arena_floats(arena, vit_size_mul(batch, (size_t)c->heads), 2 * (size_t)t->tokens - 1,
                             width / (size_t)c->heads);
     take_kept(t, lanes);
-    t->x = take(arena, lanes, width, 1);
+    t->x = vit_arena_floats(arena, lanes, width, 1);
     for (int i = 0; i < 2; i++)
-        t->normed[i] = take(arena, lanes, width, 1);
+        t->normed[i] = vit_arena_floats(arena, lanes, width, 1);
     for (int i = 0; i < 3; i++)
-        t->dx[i] = take(arena, lanes, width, 1);
+        t->dx[i] = vit_arena_floats(arena, lanes, width, 1);
     for (int i = 0; i < 2 && t->apart; i++)
-        t->branch[i] = take(arena, lanes, width, 1);
+        t->branch[i] = vit_arena_floats(arena, lanes, width, 1);
     if (c->pre_norm)
-        t->embedded = take(arena, lanes, width, 1);
-    t->dqkv = take(arena, lanes, 3 * width, 1);
-    t->dmixed = take(arena, lanes, width, 1);
-    t->dhidden = take(arena, lanes, (size_t)vit_fc1_rows(c), 1);
-    t->sums = take(arena, (size_t)t->blocks, (size_t)vit_sums_of(c).count, 1);
+        t->embedded = vit_arena_floats(arena, lanes, width, 1);
+    t->dqkv = vit_arena_floats(arena, lanes, 3 * width, 1);
+    t->dmixed = vit_arena_floats(arena, lanes, width, 1);
+    t->dhidden = vit_arena_floats(arena, lanes, (size_t)vit_fc1_rows(c), 1);
+    t->sums = vit_arena_floats(arena, (size_t)t->blocks, (size_t)vit_sums_of(c).count, 1);
     const size_t features = (size_t)vit_pooled_width(c);
     for (int i = 0; i < 3; i++)
-        t->pooled[i] = take(arena, images, features, 1);
+        t->pooled[i] = vit_arena_floats(arena, images, features, 1);
     for (int i = 0; i < 2; i++)
-        t->dpooled[i] = take(arena, images, features, 1);
-    t->pooled_rows = take(arena, batch, features, 1);
+        t->dpooled[i] = vit_arena_floats(arena, images, features, 1);
+    t->pooled_rows = vit_arena_floats(arena, batch, features, 1);
     if (c->pre_logits) {
-        t->hidden = take(arena, images, (size_t)c->pre_logits, 1);
-        t->dhead = take(arena, images, (size_t)c->pre_logits, 1);
+        t->hidden = vit_arena_floats(arena, images, (size_t)c->pre_logits, 1);
+        t->dhead = vit_arena_floats(arena, images, (size_t)c->pre_logits, 1);
     }
-    t->scores = take(arena, images, classes, 1);
-    t->dscores = take(arena, images, classes, 1);
-    t->logits = take(arena, batch, classes, 1);
-    t->dlogits = take(arena, batch, classes, 1);
+    t->scores = vit_arena_floats(arena, images, classes, 1);
+    t->dscores = vit_arena_floats(arena, images, classes, 1);
+    t->logits = vit_arena_floats(arena, batch, classes, 1);
+    t->dlogits = vit_arena_floats(arena, batch, classes, 1);
     const size_t block = (size_t)t->block * r * (width + (size_t)vit_fc1_rows(c)) + 2 * width * r;
     t->thread_scratch = c->heads ? vit_larger(vit_train_attention_scratch(t), block) : block;
     t->thread_scratch = vit_larger(t->thread_scratch, (size_t)t->tokens * vit_larger(width, 2 * width));
@@ -230,7 +226,7 @@ static void take_buffers(vit_trainer *t, int threads) {
         t->thread_scratch = vit_larger(t->thread_scratch, vit_convnet_take(t));
     if (vit_is_patch_predictor(c))
         take_patches(t);
-    t->scratch = take(arena, (size_t)threads, t->thread_scratch, 1);
+    t->scratch = vit_arena_floats(arena, (size_t)threads, t->thread_scratch, 1);
 }
 
 static vit_status allocate(vit_trainer *t, const vit_model *model, vit_error *error) {
@@ -283,7 +279,10 @@ void vit_trainer_close(vit_trainer *t) {
 }
 
 uint64_t vit_trainer_bytes(const vit_model *model, const vit_train_options *options) {
+    const vit_train_options defaults = vit_default_train_options();
     vit_trainer t;
+    if (!options)
+        options = &defaults;
     if (plan(&t, model, options, NULL) != VIT_OK)
         return 0;
     t.model = (vit_model *)model; /* only looked at */
@@ -376,7 +375,7 @@ vit_status vit_trainer_check(vit_trainer *t, vit_error *error) {
         for (int d = 0; d < c->width; d++)
             is_finite &= isfinite(vit_panel(t, t->x, c->width, lane / r)[d * r + lane % r]) != 0;
     if (!is_finite)
-        return vit_fail(error, VIT_ERR_ARGUMENT, "what the network says after update %lld is no number",
+        return vit_fail(error, VIT_ERR_ARGUMENT, "the network's outputs after update %lld are not finite numbers",
                         (long long)t->updates);
     return VIT_OK;
 }
@@ -397,10 +396,12 @@ vit_status vit_trainer_step(vit_trainer *t, vit_train_result *result, vit_error 
     if (turn + 1 < accumulate)
         return VIT_OK;
     result->gradient_norm = vit_gradient_norm(t);
-    if (!isfinite(result->gradient_norm))
+    if (!isfinite(result->gradient_norm)) {
+        t->batches -= accumulate; /* it is made again: what is random in it is of its number */
         return vit_fail(error, VIT_ERR_ARGUMENT,
                         "the gradient of update %lld is not finite: a lower rate or clipping may help",
                         (long long)t->updates);
+    }
     result->rate = vit_train_rate(&t->options, t->updates);
     vit_update(t, result->gradient_norm);
     result->updated = 1;

@@ -161,7 +161,6 @@ void vit_train_linear(const vit_trainer *t, const float *x, int channels, const 
                       int n, int count, vit_epilogue epilogue, float *y);
 void vit_train_linear_backward(const vit_trainer *t, const float *dy, const float *w, int k, int n, int count,
                                int channels, float *dx);
-vit_epilogue vit_activation_epilogue(vit_activation activation);
 /* again: the layer's x is there, with its positions. */
 void vit_forward_layer(vit_trainer *t, int layer, int again);
 /* dx[0] -> dx[2], gradients of the layer's parameters. */

@@ -3,11 +3,9 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { axe } from './launch.mjs'
-import { answered, check, drop, encoded, noticed, openPage, root, sample, text, until, visible } from './visit.mjs'
+import { answered, check, drop, encoded, filled, noticed, openPage, root, sample, text, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 
-const filled = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
-  .replace(/\[\[(?:\w+\|)?([^\]]+)\]\]/g, '$1') // field terms as they are read
 const compared = (page) => until(page, () => document.querySelector('#compare .result').checkVisibility()
   && document.querySelector('#compare .result').getAttribute('aria-busy') === 'false')
 const pause = (ms) => new Promise((done) => setTimeout(done, ms))

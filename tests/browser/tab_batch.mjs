@@ -1,10 +1,9 @@
 // Many pictures in the tab Classify, and several files of several kinds at once, as a visitor has them.
 
 import { join } from 'node:path'
-import { answered, check, drop, encoded, fileOf, noticed, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
+import { answered, check, drop, encoded, fileOf, filled, noticed, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 
-const filled = (key, values) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
 const ended = (page) => until(page, (label) => document.querySelector('#batch header button')?.textContent === label, words['batch.close'])
 const column = (page, n) => page.$$eval(`#batch tbody td:nth-child(${n})`, (all) => all.map((cell) => cell.textContent))
 const model = () => [fileOf(join(tiny, 'config.json'), 'config.json'), fileOf(join(tiny, 'model.safetensors'), 'model.safetensors')]

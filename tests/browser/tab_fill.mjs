@@ -1,10 +1,9 @@
 // The demo page's tab Fill in, as a visitor uses it.
 
 import { join } from 'node:path'
-import { check, drop, fileOf, noticed, openPage, root, sample, text, until, visible } from './visit.mjs'
+import { check, drop, fileOf, filled, noticed, openPage, root, sample, text, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 
-const said = (key, values = {}) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
 const shows = (page, share) => until(page, (share) => document.querySelector('#fill .controls').checkVisibility()
   && document.querySelector('#share-number').textContent === share, share.replace(' ', '\u00a0'))
 const overlay = (page) => page.evaluate(() => {
@@ -131,6 +130,6 @@ export async function testFill(base, browserName) {
   await bare.page.focus('#patches')
   await bare.page.keyboard.press('ArrowUp')
   check(await until(bare.page, (words) => words.includes(document.querySelector('#fill .patch').textContent),
-    ['fill.patch.pixels', 'fill.patch.visible'].map((key) => said(key, { row: 3, column: 3 }))), `fill: pixels have no probability: ${await text(bare.page, '#fill .patch')}`)
+    ['fill.patch.pixels', 'fill.patch.visible'].map((key) => filled(key, { row: 3, column: 3 }))), `fill: pixels have no probability: ${await text(bare.page, '#fill .patch')}`)
   await bare.close('fill, without a model')
 }

@@ -1,10 +1,9 @@
 // The page's tab Find, as a visitor uses it.
 
 import { join } from 'node:path'
-import { check, drop, encoded, fileOf, openPage, sample, text, tiny, until, visible } from './visit.mjs'
+import { check, drop, encoded, fileOf, filled, openPage, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 
-const filled = (key, values) => words[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
 const counts = (page, wanted) => until(page, (wanted) => document.querySelector('#find .count').textContent === wanted, wanted)
 const seen = (page, total) => counts(page, filled('find.all', { total }))
 const tiles = (page) => page.$$eval('#tiles button', (all) => all.map((one) => [one.title, Number(one.querySelector('.score').textContent)]))

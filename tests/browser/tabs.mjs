@@ -5,7 +5,7 @@ import { axe } from './launch.mjs'
 import { testFill } from './tab_fill.mjs'
 import { testFind } from './tab_find.mjs'
 import { testLanguage, testLinks } from './tab_language.mjs'
-import { answered, check, drop, encoded, fileOf, noticed, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
+import { answered, check, drop, encoded, fileOf, filled, noticed, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
 
@@ -97,8 +97,6 @@ const heat = (page) => page.evaluate(() => {
   const { width, height } = canvas
   return canvas.getContext('2d').getImageData(0, height >> 1, width, 1).data.join()
 })
-const filled = (key, values, language = words) => language[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
-  .replace(/\[\[(?:\w+\|)?([^\]]+)\]\]/g, '$1') // field terms as they are read
 
 async function testLook(base, browserName) {
   const { page, foreign, close } = await openPage(`${base}#look?sample=coffee`)

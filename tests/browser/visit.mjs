@@ -9,6 +9,10 @@ export const root = resolve(fileURLToPath(import.meta.url), '../../..')
 export const tiny = join(root, 'tests/golden/forward/timm_cls')
 export const results = { passed: 0, failed: 0 }
 
+// A line of the page's words as it is read there: values filled in, field terms without their brackets.
+export const filled = (key, values = {}, language = words) => language[key].replace(/\{(\w+)\}/g, (_, name) => values[name])
+  .replace(/\[\[(?:\w+\|)?([^\]]+)\]\]/g, '$1')
+
 export function check(condition, what) {
   if (condition) results.passed++
   else {

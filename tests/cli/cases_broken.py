@@ -38,7 +38,7 @@ def test_sparse_picture(vit, tally, folder):
     with open(path, "wb") as file:
         file.truncate(4 << 30)
     result = vit.run("classify", "--model", MODEL, path)
-    tally.check(result.status == 1 and "is no JPEG or PNG picture" in result.err, "a sparse file of 4 GiB", result)
+    tally.check(result.status == 1 and "is not a JPEG or PNG picture" in result.err, "a sparse file of 4 GiB", result)
     write(path, png(40, 40, 1))
     with open(path, "r+b") as file:
         file.truncate(1 << 31)

@@ -48,6 +48,11 @@ def test_shards(vit, tally, folder):
             for path in (model, f"{model}/{INDEX}"):
                 result, parts = trace(vit, path, f"{folder}/parts.safetensors", *options)
                 tally.check(result.status == 0 and bits(parts) == bits(whole), f"{path}, {compute}", result)
+    own = f"{folder}/timm_cls/{SHARDS[0]}"
+    before = read(own)
+    for source in (f"{folder}/timm_cls", f"{folder}/timm_cls/{INDEX}"):
+        result = vit.run("convert", source, own)
+        tally.check(result.status in (1, 2) and read(own) == before, f"{source} onto its own shard", result)
     result = vit.run("info", "--json", f"{folder}/timm_cls")
     listed = {tensor["name"] for tensor in json.loads(result.out)["tensors"]}
     tally.equal(listed, set(read_safetensors(f"{FORWARD}/timm_cls/model.safetensors")), "info lists all tensors")

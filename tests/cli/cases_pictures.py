@@ -106,6 +106,9 @@ def test_labels(vit, tally, folder):
         write(f"{folder}/{name}", text)
         made = vit.run("classify", "--model", MODEL, "--json", "--top=7", "--labels", f"{folder}/{name}", picture)
         tally.equal([top["label"] for top in lines(made)[0]["top"]], [LABELS[i] for i in indices], f"labels of {name}")
+    write(f"{folder}/marked.txt", b"\xef\xbb\xbf" + read(f"{folder}/labels.txt"))
+    plain, marked = [vit.run("classify", "--model", MODEL, "--labels", f"{folder}/{name}.txt", picture).out for name in ("labels", "marked")]
+    tally.equal(marked, plain, "labels with a byte-order mark")
     text = vit.run("classify", "--model", MODEL, "--top=1", "--labels", f"{folder}/labels.txt", picture)
     tally.equal(text.out.split("\n")[1][10:], LABELS[indices[0]], "text output has the label")
     for name, text, reason in (

@@ -108,10 +108,10 @@ def test_search_errors(vit, tally, folder):
         ([root], 2, "expected a QUERY, or a FOLDER and --index"),
         ([index], 2, "expected a QUERY, or a FOLDER and --index"),
         (["--index", index, paths[0], paths[1]], 2, "--index goes with a FOLDER"),
-        ([paths[0], paths[1]], 1, "is no index of features"),
+        ([paths[0], paths[1]], 1, "is not a feature index"),
         ([f"{folder}/none", paths[0]], 1, "no such file or folder"),
         (["--index", f"{folder}/no/index", root], 1, "no such folder"),
-        (["--index", bad, root], 1, f"{bad}: is no index of features"),
+        (["--index", bad, root], 1, f"{bad}: is not a feature index"),
         (["--pool", "mean", index, paths[0]], 1, "was made with another network or --pool"),
     ):
         result = vit.run("search", "--model", MODEL, *options)
@@ -144,7 +144,7 @@ def test_search_errors(vit, tally, folder):
     tally.check(result.status == 1 and "is damaged at byte 64" in result.err, "a vector that is no number, with a good checksum", result)
     write(index, whole[:40])
     result = vit.run("search", "--model", MODEL, index, paths[0])
-    tally.check(result.status == 1 and "is no index of features" in result.err, "half a header", result)
+    tally.check(result.status == 1 and "is not a feature index" in result.err, "half a header", result)
     empty = f"{folder}/empty"
     os.makedirs(empty)
     result = vit.run("search", "--model", MODEL, "--json", empty, paths[0])

@@ -128,6 +128,27 @@ def test_train(vit, tally, folder):
     tally.check(result.status == 0 and "class 1" in result.out, "classify with it", result)
 
 
+def test_train_few(vit, tally, folder):
+    """A handful of pictures, and what is tested on lacks a class."""
+    data = pictures(f"{folder}/data")
+    vit.run("train", *SMALL, "--steps", "1", "--out", f"{folder}/base", data)
+    result = vit.run("finetune", "--model", f"{folder}/base/model.gguf", "--subset", "20", "--out", f"{folder}/few", data)
+    tally.check(result.status == 0 and "1 update will hardly teach it" in result.err and "warm-up" not in result.err, "finetune on 20 pictures", result)
+    tally.check(log(f"{folder}/few")[0]["rate"] > 0, "their one update has a rate", log(f"{folder}/few"))
+    shutil.copytree(f"{data}/class 2", f"{folder}/val/class 2")
+    shutil.copytree(f"{data}/class 0", f"{folder}/val/class 0")
+    result = vit.run("train", *SMALL, "--steps", "40", "--lr", "0.003", "--val", f"{folder}/val", "--out", f"{folder}/part", data)
+    score = json.loads(vit.run("eval", "--json", "--model", f"{folder}/part/model.gguf", f"{folder}/val").out)
+    tally.check(result.status == 0 and abs(log(f"{folder}/part")[-1]["test_accuracy"] - score["top1"]) < 0.01, "two of three classes to test on", result)
+    os.rename(f"{folder}/val/class 2", f"{folder}/val/class 3")
+    result = vit.run("train", *SMALL, "--steps", "1", "--val", f"{folder}/val", "--out", f"{folder}/other", data)
+    tally.check(result.status == 1 and "'class 3' is none of those 3" in result.err, "a class that is not trained", result)
+    result = vit.run("train", "--recipe", "soup", "--steps", "1", "--epochs", "1", "--help")
+    tally.check(result.status == 0 and "--accumulate" in result.out and not result.err, "help, whatever else is said", result)
+    result = vit.run("train", *SMALL, "--steps", "1", "--out", f"{folder}/dashes", "--", "--recipe=soup")
+    tally.check(result.status == 1 and "--recipe=soup" in result.err and "no recipe" not in result.err, "what follows -- is DATA", result)
+
+
 def test_pretrain(vit, tally, folder):
     """Without labels: what a run says, that it goes on to the bit, what the model is good for."""
     data = pictures(f"{folder}/data")
@@ -176,6 +197,16 @@ def test_pretrain(vit, tally, folder):
     tally.check(result.status == 0, "finetune what was pre-trained", result)
     result = vit.run("classify", "--model", f"{folder}/d/model.gguf", f"{data}/class 1/03.png")
     tally.check(result.status == 0 and "class 1" in result.out, "classify with it", result)
+    result = vit.run(*command, "--epochs", "0.5", "--subset", "20", "--holdout", "0.2", "--out", f"{folder}/subset", data)
+    hidden = log(f"{folder}/subset")[-1]
+    whole = vit.run(*command, "--epochs", "0.5", "--holdout", "0.2", "--out", f"{folder}/holdout", data)
+    tally.check(result.status == 0 and hidden["mean_accuracy"] == log(f"{folder}/holdout")[-1]["mean_accuracy"], "a subset leaves what is tested on", whole)
+    write(f"{folder}/bad/0.png", b"no picture")
+    result = vit.run(*command, "--val", f"{folder}/bad", "--out", f"{folder}/unread", data)
+    tally.check(result.status == 0 and "the run goes on without" in result.err and result.err.count("bad/0.png") == 1, "nothing to test on can be read", result)
+    for option in (["--loss", "sigmoid"], ["--label-smoothing", "0.1"], ["--corrupt", "0"], ["--hidden-head", "8"]):
+        result = vit.run(*command, *option, "--out", f"{folder}/odd", data)
+        tally.check(result.status == 2 and option[0] in result.err, f"pretrain {option}", result)
     result = vit.run(*command, "--target", "down4x4", "--patch", "2", "--out", f"{folder}/e", data)
     tally.check(result.status == 1 and "2x2" in result.err, "patches that cannot be 4x4", result)
 
@@ -590,6 +621,13 @@ def test_train_complaints(vit, tally, folder):
     result = vit.run("train", *SMALL, "--epochs", "3", "--val", data, "--out", f"{folder}/val", data)
     named = [result.err.count(name) for name in ("class 2/03.png", "class 0/04.png")]
     tally.check(result.status == 0 and named == [2, 2], "one to test on is named once too", result)
+    for i in range(100):
+        write(f"{folder}/bad/a/{i:03d}.png", b"no picture")
+    result = vit.run("train", *SMALL, "--steps", "1", "--out", f"{folder}/none", f"{folder}/bad")
+    tally.check(result.status == 1 and "none of the 100 pictures can be used" in result.err, "not one good picture", result)
+    write(f"{folder}/bad/b/0.png", png(18, 20, 1))
+    result = vit.run("train", *SMALL, "--steps", "1", "--out", f"{folder}/one", f"{folder}/bad")
+    tally.check(result.status == 0 and log(f"{folder}/one")[0]["bad_images"] > 64, "one good picture after many", result)
     for i in range(400):
         write(f"{folder}/many/{'ab'[i % 2]}/{i:03d}.png", b"no picture")
     pictures(f"{folder}/many")
@@ -616,5 +654,7 @@ def test_train_complaints(vit, tally, folder):
         tally.check(result.status in (1, 2) and words in result.err, f"train {' '.join(arguments)}", result)
     result = vit.run("train", *SMALL, "--steps", "2", "--warmup", "3", "--out", f"{folder}/warm", data)
     tally.check(result.status == 0 and "warm-up of 3 updates" in result.err, "a warm-up longer than the run", result)
+    result = vit.run("finetune", "--model", f"{folder}/warm/model.gguf", "--freeze", "head", "--out", f"{folder}/x", data)
+    tally.check(result.status == 1 and "the head is new" in result.err, "a head of zeros that is frozen", result)
     result = vit.run("finetune", "--model", f"{folder}/warm/model.gguf", "--freeze", "blocks,hat", "--out", f"{folder}/x", data)
     tally.check(result.status == 1 and 'begins with "hat"' in result.err, "what is no weight cannot be frozen", result)

@@ -1,6 +1,9 @@
 """Help, version, options."""
 
+import json
+import os
 import re
+import subprocess
 
 from files import png, write
 
@@ -38,7 +41,7 @@ USAGE_ERRORS = {
     "attention --method last --json a.png": "vit attention: --method 'last': expected one of rollout|mean|head",
     "attention --method head --json a.png": "vit attention: --method head needs --head H",
     "attention --method mean --head 1 --json a.png": "vit attention: --head 1 does not go with --method mean",
-    "attention --layer -2 --json a.png": "vit attention: --layer '-2': expected a whole number from -1 to 65535",
+    "attention --layer -70000 --json a.png": "vit attention: --layer '-70000': expected a whole number from -65535 to 65535",
     "attention --patch -1 --json a.png": "vit attention: --patch '-1': expected a whole number from 0 to 1073741824",
     "fewshot": "vit fewshot: expected fit|predict|eval [options] ...",
     "fewshot learn x": "vit fewshot: 'learn': expected fit, predict or eval",
@@ -145,10 +148,26 @@ def test_overview(vit, tally, folder):
 
 def test_version(vit, tally, folder):
     result = vit.run("--version")
+    with open("package.json") as package:
+        tally.equal(result.out.split()[1], json.load(package)["version"], "the package's version")
     tally.check(
         result.status == 0
-        and re.fullmatch(r"vit \d+\.\d+\.\d+\nkernels:( \w+:\d+x\d+)+\nof int8:( \w+,\w+:\d+x\d+)+\n", result.out),
+        and re.fullmatch(r"vit \d+\.\d+\.\d+\nkernels:( \w+:\d+x\d+)+\nint8 kernels:( \w+,\w+:\d+x\d+)+\n", result.out),
         "--version",
         result,
     )
     tally.equal(vit.run("version").out, result.out, "version is --version")
+
+
+def test_full_output(vit, tally, folder):
+    """A standard output that takes nothing ends the work, and is said once."""
+    if vit.wasi or not os.path.exists("/dev/full"):
+        return
+    for i in range(3):
+        write(f"{folder}/{i}.png", png(20, 20, i))
+    write(f"{folder}/9.png", b"no picture")
+    for command in (["classify"], ["features", "--json"]):
+        with open("/dev/full", "w") as full:
+            made = subprocess.run([*vit.words, *command, folder], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+        said = made.stderr.count("cannot write to standard output: No space left on device")
+        tally.check(made.returncode == 1 and said == 1 and "9.png" not in made.stderr, f"{command[0]} into a full disk", made.stderr)

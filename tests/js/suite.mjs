@@ -9,9 +9,12 @@ import * as sources from '../../wasm/vit.mjs'
 import { assert, close, describe, equal, rejects, test } from './harness.mjs'
 import { defineInt8 } from './int8.mjs'
 import { readSafetensors } from './safetensors.mjs'
+import { defineCancel } from './suite_cancel.mjs'
+import { defineFailures } from './suite_failures.mjs'
 import { defineFirst } from './suite_first.mjs'
 import { defineHub } from './suite_hub.mjs'
 import { defineInside } from './suite_inside.mjs'
+import { defineLimits } from './suite_limits.mjs'
 import { defineLook } from './suite_look.mjs'
 import { defineMasked } from './suite_masked.mjs'
 import { defineTrain } from './suite_train.mjs'
@@ -314,109 +317,8 @@ export function defineSuite({ base, options, expected, has, long }) {
     })
   })
 
-  describe('failures', () => {
-    test('what onProgress throws is what load rejects with', async () => {
-      const thrown = new RangeError('no bar to draw')
-      for (const phase of ['config', 'weights']) {
-        const onProgress = (progress) => {
-          if (progress.phase === phase) throw thrown
-        }
-        const error = await load(url(TIMM), { onProgress }).then(() => null, (e) => e)
-        assert(error === thrown, `${phase}: ${error}`)
-      }
-    })
-
-    if (options.worker)
-      test('a worker that ends rejects its calls, and all later ones', async () => {
-        const { vit, end } = await loadWithWorker()
-        const image = some(640, 640)
-        const calls = [vit.logits(image), vit.classify(image)]
-        await pause()
-        end()
-        for (const call of calls) await rejects(call, 'internal', 'the worker failed')
-        await rejects(vit.logits(image), 'internal', 'the worker failed')
-        equal(vit.info.architecture, 'vit_tiny_patch16_224', 'info stays')
-        vit.dispose()
-        await rejects(vit.logits(image), 'disposed')
-      })
-
-    // A ViT, and what ends its worker as a crash would.
-    async function loadWithWorker() {
-      if (inNode) {
-        let worker
-        process.once('worker', (first) => (worker = first))
-        return { vit: await load(url(TIMM)), end: () => worker.terminate() }
-      }
-      const { Worker } = globalThis
-      let worker
-      globalThis.Worker = class extends Worker {
-        constructor(...args) {
-          super(...args)
-          worker ??= this
-        }
-      }
-      try {
-        return { vit: await load(url(TIMM)), end: () => worker.dispatchEvent(new ErrorEvent('error', { message: 'crash' })) }
-      } finally {
-        globalThis.Worker = Worker
-      }
-    }
-
-    if (!inNode)
-      test('bitmaps of calls that fail are closed', async () => {
-        const { createImageBitmap } = globalThis
-        const made = []
-        globalThis.createImageBitmap = async (...args) => {
-          const bitmap = await createImageBitmap(...args)
-          made.push(bitmap)
-          return bitmap
-        }
-        try {
-          await using(url(TIMM), {}, async (vit) => {
-            const canvas = new OffscreenCanvas(40, 30)
-            canvas.getContext('2d').fillRect(0, 0, 40, 30)
-            await rejects(vit.logits([canvas, 'x', canvas]), 'argument', 'image 1')
-            const controller = new AbortController()
-            const call = vit.logits(canvas, { signal: controller.signal })
-            controller.abort()
-            await rejects(call, 'cancelled')
-            for (let i = 0; i < 100 && (made.length < 3 || made.some(({ width }) => width)); i++) await pause()
-            equal(made.map(({ width }) => width), [0, 0, 0], 'widths: 0 when closed or given away')
-          })
-        } finally {
-          globalThis.createImageBitmap = createImageBitmap
-        }
-      })
-
-    if (inNode)
-      test('a file that cannot be opened is an error, and no file stays open', async () => {
-        const [{ createServer }, { readdirSync, rmSync }] = await Promise.all([import('node:net'), import('node:fs')])
-        const path = `${has.built}/socket-${process.pid}`
-        const server = createServer().listen(path)
-        await new Promise((done) => server.once('listening', done))
-        await rejects(load({ config: 'tests/golden/forward/timm_cls/config.json', weights: path }), 'io', 'socket')
-        server.close()
-        rmSync(path, { force: true })
-        const weights = 'tests/golden/forward/timm_cls/model.safetensors'
-        const open = () => readdirSync('/proc/self/fd').filter((fd) => isWeights(fd)).length
-        const { readlinkSync } = await import('node:fs')
-        const isWeights = (fd) => {
-          try {
-            return readlinkSync(`/proc/self/fd/${fd}`).endsWith(weights)
-          } catch {
-            return false // the descriptor of the listing itself
-          }
-        }
-        for (let i = 0; i < 5; i++) {
-          await rejects(load({ config: 'tests/golden/nowhere.json', weights }), 'io', 'no such file')
-          const controller = new AbortController()
-          await rejects(load({ config: 'tests/golden/forward/timm_cls/config.json', weights }, { signal: controller.signal, onProgress: () => controller.abort() }), 'cancelled')
-        }
-        for (let i = 0; i < 100 && open(); i++) await pause()
-        equal(open(), 0, 'open weight files')
-      })
-  })
-
+  defineFailures({ ViT, url, load, using, some, pause, options, has })
+  defineCancel({ url, bytesOf, load, using, streamOf, some, pause })
   defineLook({ url, bytesOf, tensorsOf, using, some, pause, options, has, long })
   defineMasked({ url, bytesOf, tensorsOf, using, some, rgba, pause, options, has, long })
   defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, streamOf, pause, options, long })
@@ -508,80 +410,6 @@ export function defineSuite({ base, options, expected, has, long }) {
         assert(vit.info.memory.wasm > before, 'memory grew')
         const gray = await vit.logits({ data: new Uint8ClampedArray(4 * 40 * 30).fill(200), width: 40, height: 30 })
         close(await vit.logits({ data: new Uint8ClampedArray(4 * 400 * 300).fill(200), width: 400, height: 300 }), gray, 0, 'one colour at two sizes')
-      })
-    })
-  })
-
-  describe('cancelling', () => {
-    const aborted = () => {
-      const controller = new AbortController()
-      controller.abort()
-      return controller.signal
-    }
-
-    test('before it starts', async () => {
-      await rejects(load(url(TIMM), { signal: aborted() }), 'cancelled')
-      await using(url(TIMM), {}, async (vit) => {
-        await rejects(vit.classify(some(32, 32), { signal: aborted() }), 'cancelled')
-        equal((await vit.classify(some(32, 32))).length, 5)
-      })
-    })
-
-    test('while it starts', async () => {
-      for (const turns of [0, 1, 2, 4, 8, 16]) {
-        const controller = new AbortController()
-        const loading = rejects(load(url(TIMM), { signal: controller.signal }), 'cancelled')
-        for (let i = 0; i < turns; i++) await null
-        controller.abort()
-        await loading
-      }
-    })
-
-    test('a download that never ends', async () => {
-      for (const stall of [0, 1, 70000]) {
-        const controller = new AbortController()
-        const name = `stall-${stall}-${Math.random()}`
-        const isOpen = async () => (await (await fetch(url(`stalled?name=${name}`))).json()).open
-        const refused = rejects(load(url(`${TIMM}model.safetensors?stall=${stall}&name=${name}`), { signal: controller.signal }), 'cancelled')
-        while (!(await Promise.race([isOpen(), refused]))) await pause()
-        controller.abort()
-        await refused
-        while (await isOpen()) await pause()
-      }
-    })
-
-    test('a stream that never ends is cancelled too', async () => {
-      const [weights, config] = [await bytesOf(TIMM + 'model.safetensors'), await bytesOf(TIMM + 'config.json')]
-      const controller = new AbortController()
-      const stream = streamOf(weights, [1000], 60000)
-      await rejects(load({ config, weights: stream }, { signal: controller.signal, onProgress: ({ loaded }) => loaded === 60000 && controller.abort() }), 'cancelled')
-      while (!stream.wasCancelled) await pause()
-    })
-
-    test('one call of several leaves the others right', async () => {
-      await using(url(TIMM), {}, async (vit) => {
-        const image = some(256, 256)
-        const wanted = await vit.logits(image)
-        for (const wait of [0, 5, 30]) {
-          const controllers = [0, 1, 2, 3].map(() => new AbortController())
-          const calls = controllers.map(({ signal }) => vit.logits(image, { signal }))
-          setTimeout(() => controllers[1].abort(), wait)
-          const results = await Promise.allSettled(calls)
-          for (const i of [0, 2, 3]) equal(results[i].value, wanted, `call ${i}`)
-          if (results[1].status === 'fulfilled') equal(results[1].value, wanted, 'a cancel that came too late')
-          else equal(results[1].reason.code, 'cancelled')
-        }
-        const controller = new AbortController()
-        const running = vit.logits(some(640, 640), { signal: controller.signal })
-        const next = vit.logits(image)
-        setTimeout(() => controller.abort(), 20)
-        await rejects(running, 'cancelled')
-        equal(await next, wanted, 'the next call')
-        const batch = new AbortController()
-        const many = vit.logits(Array(20).fill(some(128, 128)), { signal: batch.signal })
-        setTimeout(() => batch.abort(), 20)
-        await many.then(() => {}, (error) => equal(error.code, 'cancelled'))
-        equal(await vit.logits(image), wanted, 'after a cancelled batch')
       })
     })
   })
@@ -794,6 +622,7 @@ export function defineSuite({ base, options, expected, has, long }) {
         })
       })
     })
+  defineLimits({ url, bytesOf, load, using, some, options, long })
   defineHub({ ViT, url, bytesOf, load, using, streamOf, some, pause, options, has, long })
   if (!options.worker) defineInside({ url, load, using, some, options })
   defineInt8({ using, source: url(TIMM), image: rgba(300, 200), expected })

@@ -2,10 +2,10 @@
 
 import { Sha256 } from '../../wasm/sha256.mjs'
 import { assert, describe, equal, rejects, test } from './harness.mjs'
-import { defineLimits } from './suite_limits.mjs'
 
 const TIMM = 'golden/forward/timm_cls/'
 const FILE = TIMM + 'model.safetensors'
+const HF = 'golden/forward/hf_vit/'
 const inNode = typeof process === 'object'
 
 const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, '0')).join('')
@@ -33,6 +33,23 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
         equal(await vit.first, await vit.classify(image)))
       equal(seen[0][0], 0, 'progress begins')
       equal(seen.at(-1)[0] === seen.at(-1)[1], true, 'progress ends')
+    })
+
+    test('a config that is not there is one thing, a server that fails another', async () => {
+      const { fetch } = globalThis
+      const answering = (status, part) => async (resource, init) => (String(resource.url ?? resource).includes(part) ? new Response('', { status }) : fetch(resource, init))
+      try {
+        for (const status of [403, 404, 410]) {
+          globalThis.fetch = answering(status, 'processor_config')
+          await using(url(HF), {}, (vit) => equal(vit.info.input.filter, 'bilinear', `${status}: without it`))
+        }
+        globalThis.fetch = answering(500, 'processor_config')
+        await rejects(load(url(HF)), 'http', 'processor_config.json', '500')
+        globalThis.fetch = answering(500, 'config.json')
+        await rejects(load(url('built/npz/')), 'http', 'config.json', '500')
+      } finally {
+        globalThis.fetch = fetch
+      }
     })
 
     test('sources that cannot be read are the caller\'s fault', async () => {
@@ -210,6 +227,4 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
         }
       })
   })
-
-  defineLimits({ url, bytesOf, load, using, some, options, long })
 }

@@ -266,6 +266,8 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
           await rejects(vit.fitFewShot([example]), 'argument', ...words)
         }
         await rejects(probe.add([{ label: 'new', features: good }, { label: 'new', image: new Uint8Array(7) }]), 'unsupported')
+        await rejects(probe.add([{ label: 'new', features: good }, { label: 'new', features: good.map(() => 1e20) }]), 'argument', 'too large')
+        equal((await probe.classify(all[0].image)).length, 3, 'it answers still')
         for (const which of [99, -1, 'nobody', 2 ** 40, undefined]) await rejects(probe.remove(which), 'argument')
         await rejects(vit.fitFewShot('all'), 'argument')
         for (const l2 of [0, -1, NaN, Infinity, '1']) await rejects(vit.fitFewShot(all, { l2 }), 'argument', 'l2')

@@ -204,7 +204,7 @@ static void test_files(void) {
     vit_writer_cancel(&writer);
     CHECK(mkfifo(path, 0600) == 0);
     CHECK_STATUS(VIT_ERR_IO, vit_writer_open(&writer, path, &allocator, &error));
-    CHECK_MENTIONS(error.text, "is no regular file");
+    CHECK_MENTIONS(error.text, "is not a regular file");
     vit_writer_cancel(&writer);
     remove(path);
     CHECK(symlink("/no/such/folder/file", temporary) == 0); /* a link that was planted is not followed */

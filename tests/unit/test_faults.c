@@ -152,7 +152,7 @@ static vit_status analyse(const vit_options *options) {
         const vit_session_info info = vit_session_get_info(session);
         const size_t patches = (size_t)info.grid_height * (size_t)info.grid_width;
         float *cosines = malloc(patches * patches * sizeof *cosines);
-        status = vit_position_similarity(session, cosines, &error);
+        status = vit_position_similarity(session, 0, (int)patches, cosines, &error);
         free(cosines);
     }
     vit_session_close(session);

@@ -108,8 +108,8 @@ static void test_named_formats(void) {
         {"<?xml version=\"1.0\"?><SVG>", 26, "SVG"}, {"\n<!DOCTYPE HTML><p>", 19, "HTML"}, {"hello, world", 12, "text"},
         {"\0\0\0\14JXL ....", 12, "JPEG XL"}, {"\x01\x02\x03", 3, "0x01"},
         /* what stb_image knows besides: HDR, PNM, PIC, TGA */
-        {"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n", 45, "text"}, {"P6 1 1 255\n\x01\x02\x03", 14, "is no JPEG or PNG"},
-        {"\x53\x80\xf6\x34....", 8, "text"}, {"\0\0\x02\0\0\0\0\0\0\0\0\0\x01\0\x01\0\x18\0abc", 21, "is no JPEG or PNG"},
+        {"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n", 45, "text"}, {"P6 1 1 255\n\x01\x02\x03", 14, "is not a JPEG or PNG"},
+        {"\x53\x80\xf6\x34....", 8, "text"}, {"\0\0\x02\0\0\0\0\0\0\0\0\0\x01\0\x01\0\x18\0abc", 21, "is not a JPEG or PNG"},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         vit_error error;
@@ -390,6 +390,34 @@ static void test_incomplete_scans(void) {
     vit_buffer_append(&made, "\xff\xd9", 2, "", &error);
     CHECK_STATUS(VIT_ERR_TRUNCATED, decode_copy(made.data, made.size, &options, &error));
     vit_buffer_release(&made);
+    vit_buffer_release(&file);
+}
+
+/* EXIF of more than a segment: the first has the directory, and counts. */
+static void test_long_exif(void) {
+    enum { SEGMENT = 4 + 6 + EXIF_BYTES };
+    vit_buffer file = read_file(DECODE "jpeg_420.jpg");
+    vit_options options = vit_default_options();
+    vit_error error;
+    vit_image plain, turned;
+    CHECK_STATUS(VIT_OK, vit_image_decode(&plain, "plain", file.data, file.size, &options, &error));
+    uint8_t *longer = malloc(file.size + 2 * SEGMENT);
+    memcpy(longer, file.data, 2);
+    for (int i = 0; i < 2; i++) {
+        uint8_t *at = longer + 2 + i * SEGMENT;
+        memcpy(at, (const uint8_t[]){0xff, 0xe1, 0, SEGMENT - 2, 'E', 'x', 'i', 'f', 0, 0}, 10);
+        if (i == 0)
+            make_exif(at + 10, 1, 3, 1, 6); /* a quarter turn */
+        else
+            memset(at + 10, 'x', EXIF_BYTES);
+    }
+    memcpy(longer + 2 + 2 * SEGMENT, file.data + 2, file.size - 2);
+    CHECK_STATUS(VIT_OK, vit_image_decode(&turned, "turned", longer, file.size + 2 * SEGMENT, &options, &error));
+    CHECK(turned.width == plain.height && turned.height == plain.width && plain.width != plain.height);
+    free(longer);
+    vit_image_close(&plain);
+    vit_image_close(&turned);
+    CHECK(turned.rgb == NULL && turned.width == 0);
     vit_buffer_release(&file);
 }
 
@@ -680,7 +708,7 @@ static void test_refined_again(void) {
     CHECK(strstr(error.text, "(limit image_pixels)"));
 }
 
-TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_doubled_samples), TEST(test_refined_again), TEST(test_hostile_tables), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
+TEST_MAIN(TEST(test_malformed), TEST(test_named_formats), TEST(test_doubled_samples), TEST(test_refined_again), TEST(test_long_exif), TEST(test_hostile_tables), TEST(test_limits), TEST(test_exif), TEST(test_orientation),
           TEST(test_exif_in_png), TEST(test_truncated), TEST(test_mutated), TEST(test_incomplete_scans),
           TEST(test_out_of_memory), TEST(test_threads), TEST(test_resize), TEST(test_resize_window),
           TEST(test_short_side), TEST(test_extreme_sizes))

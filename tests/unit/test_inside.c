@@ -299,7 +299,12 @@ static void test_positions(void) {
     float out[16 * 16];
     vit_session *session;
     CHECK_STATUS(VIT_OK, vit_session_open(&session, model, NULL, &error));
-    CHECK_STATUS(VIT_OK, vit_position_similarity(session, out, &error));
+    CHECK_STATUS(VIT_OK, vit_position_similarity(session, 0, 16, out, &error));
+    float some[3 * 16];
+    CHECK_STATUS(VIT_OK, vit_position_similarity(session, 5, 8, some, &error));
+    CHECK(memcmp(some, out + 5 * 16, sizeof some) == 0);
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_position_similarity(session, 5, 17, some, &error));
+    CHECK_STRING(error.text, "position embeddings: patches 5 to 17 of 16");
     const float *rows = model->weights.pos_embed + 36; /* after the class token's */
     for (int i = 0; i < 16; i++)
         for (int j = 0; j < 16; j++) {
@@ -323,7 +328,7 @@ static void test_positions(void) {
     float *both = malloc((size_t)(rows_2d * columns * rows_2d * columns) * sizeof *both);
     const vit_session_options stored = {.height = c->image_height, .width = c->image_width};
     CHECK_STATUS(VIT_OK, vit_session_open(&session, model, &stored, &error));
-    CHECK_STATUS(VIT_OK, vit_position_similarity(session, both, &error));
+    CHECK_STATUS(VIT_OK, vit_position_similarity(session, 0, rows_2d * columns, both, &error));
     double product = 0, one = 0, two = 0;
     for (int d = 0; d < half; d++) { /* patches (0,0) and (1,2) */
         const float *x = model->weights.pos_x, *y = model->weights.pos_y;
@@ -343,14 +348,15 @@ static void test_positions(void) {
         snprintf(config, sizeof config, POSEMB "%s/case.json", without[i]);
         CHECK_STATUS(VIT_OK, vit_model_open(&model, weights, config, NULL, &error));
         CHECK_STATUS(VIT_OK, vit_session_open(&session, model, NULL, &error));
-        CHECK_STATUS(VIT_ERR_ARGUMENT, vit_position_similarity(session, out, &error));
+        CHECK_STATUS(VIT_ERR_ARGUMENT, vit_position_similarity(session, 0, 1, out, &error));
         vit_session_close(session);
         vit_model_close(model);
     }
     CHECK_STATUS(VIT_OK, vit_model_open(&model, POSEMB "variant_every_layer/model.safetensors",
                                         POSEMB "variant_every_layer/case.json", NULL, &error));
     CHECK_STATUS(VIT_OK, vit_session_open(&session, model, NULL, &error));
-    CHECK_STATUS(VIT_OK, vit_position_similarity(session, out, &error));
+    CHECK_STATUS(VIT_OK, vit_session_run(session, &error)); /* leaves the last layer's */
+    CHECK_STATUS(VIT_OK, vit_position_similarity(session, 0, 1, out, &error));
     CHECK_CLOSE(out[0], 1, 1e-6);
     CHECK(fabsf(out[1]) < 0.99f);
     vit_session_close(session);

@@ -604,6 +604,21 @@ static void test_top_classes(void) {
     const float plain[] = {0, logf(3)};
     CHECK(vit_top_classes(plain, 2, 1, top) == 1 && top[0].index == 1);
     CHECK_CLOSE(top[0].score, 0.75, 1e-6);
+    enum { MANY = 500 }; /* all orders of equals, any k: as sorted */
+    float many[MANY];
+    vit_score best[MANY];
+    for (int i = 0; i < MANY; i++)
+        many[i] = (float)(i * 7919 % 131);
+    for (int k = 1; k <= MANY; k += 37) {
+        CHECK(vit_top_classes(many, MANY, k, best) == k);
+        for (int i = 0; i < k; i++) {
+            int better = 0;
+            for (int j = 0; j < MANY; j++)
+                better += many[j] > many[best[i].index] || (many[j] == many[best[i].index] && j < best[i].index);
+            if (!CHECK(better == i))
+                return;
+        }
+    }
 }
 
 TEST_MAIN(TEST(test_configuration), TEST(test_pieces), TEST(test_stages_while_loading), TEST(test_saving), TEST(test_broken_models),

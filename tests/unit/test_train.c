@@ -349,6 +349,16 @@ static void test_adapted(void) {
     vit_model *none;
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_adapt(&none, model, 0, 0, 0, NULL, &error));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_adapt(&none, model, 2, 3, 300, NULL, &error));
+    CHECK_MENTIONS(error.text, "image 3x300 is smaller than a patch");
+    vit_config fed = model->config; /* with pictures of another size than its positions */
+    vit_model *odd, *even;
+    fed.preprocess.height = 2 * fed.image_height;
+    fed.preprocess.width = 3 * fed.image_width;
+    CHECK_STATUS(VIT_OK, vit_model_init(&odd, &fed, 1, NULL, &error));
+    CHECK_STATUS(VIT_OK, vit_model_adapt(&even, odd, 2, 0, 0, NULL, &error));
+    CHECK(even->config.image_height == fed.preprocess.height && even->config.image_width == fed.preprocess.width);
+    vit_model_close(even);
+    vit_model_close(odd);
     vit_model_close(adapted);
     vit_model_close(model);
 }

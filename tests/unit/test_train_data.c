@@ -102,18 +102,22 @@ typedef struct archive {
     size_t size;
 } archive;
 
+static void sum_header(unsigned char *h) {
+    unsigned sum = 0;
+    memset(h + 148, ' ', 8);
+    for (int i = 0; i < 512; i++)
+        sum += h[i];
+    snprintf((char *)h + 148, 8, "%06o", sum);
+}
+
 static void add_member(archive *a, const char *name, char type, const void *content, size_t bytes) {
     unsigned char *h = a->data + a->size;
-    unsigned sum = 0;
     memset(h, 0, 512);
     snprintf((char *)h, 100, "%s", name);
     snprintf((char *)h + 124, 12, "%011o", (unsigned)bytes);
     memcpy(h + 257, "ustar", 6);
     h[156] = (unsigned char)type;
-    memset(h + 148, ' ', 8);
-    for (int i = 0; i < 512; i++)
-        sum += h[i];
-    snprintf((char *)h + 148, 8, "%06o", sum);
+    sum_header(h);
     memcpy(h + 512, content, bytes);
     memset(h + 512 + bytes, 0, (512 - bytes % 512) % 512);
     a->size += 512 + (bytes + 511) / 512 * 512;
@@ -164,6 +168,29 @@ static void test_classes_of_archives(void) {
     add_member(&a, "data/one/1.png", '0', "picture", 7);
     add_member(&a, "data/two/deep/0.png", '0', "picture", 7);
     check_classes(&a, (const char *const[]){"one", "one", "two"}, 3);
+    a.size = 0; /* names with dots: each picture has the class of its own .cls */
+    add_member(&a, "IMG.1.JPG", '0', "picture", 7);
+    add_member(&a, "IMG.1.cls", '0', "one", 3);
+    add_member(&a, "IMG.2.JPG", '0', "picture", 7);
+    add_member(&a, "IMG.2.cls", '0', "two", 3);
+    add_member(&a, "IMG.3.JPG", '0', "picture", 7);
+    check_classes(&a, (const char *const[]){"one", "two", NULL}, 3);
+    a.size = 0; /* of `tar -C folder .` */
+    add_member(&a, "./0.png", '0', "picture", 7);
+    add_member(&a, "./0.cls", '0', "3", 1);
+    add_member(&a, "./1.png", '0', "picture", 7);
+    check_classes(&a, (const char *const[]){"3", NULL}, 2);
+    a.size = 0;
+    add_member(&a, "./one/0.png", '0', "picture", 7);
+    add_member(&a, "two/0.png", '0', "picture", 7);
+    check_classes(&a, (const char *const[]){"one", "two"}, 2);
+    a.size = 0; /* GNU's header has a time where POSIX has the front of a path */
+    add_member(&a, "one/0.png", '0', "picture", 7);
+    memcpy(a.data + 257, "ustar  ", 8);
+    memcpy(a.data + 345, "14665077343", 12);
+    sum_header(a.data);
+    add_member(&a, "two/0.png", '0', "picture", 7);
+    check_classes(&a, (const char *const[]){"one", "two"}, 2);
     a.size = 0;
     add_member(&a, "k.png", '0', "picture", 7);
     add_member(&a, "k.cls", '0', " \n", 2);
@@ -230,6 +257,29 @@ static void test_archives(void) {
     write_archive(&a, a.size);
     CHECK_STATUS(VIT_ERR_FORMAT, open_data(&d, FOLDER "/a.tar", &error));
     CHECK_MENTIONS(error.text, "plain.png");
+}
+
+/* Numbers by value, then words, however they come. */
+static void test_order_of_classes(void) {
+    static const char *const names[] = {"2", "10", "1_x", "a"};
+    for (int first = 0; first < 24; first++) {
+        archive a = {.size = 0};
+        int left[] = {0, 1, 2, 3}, code = first;
+        vit_dataset *d;
+        for (int i = 4; i > 0; code /= i, i--) {
+            char path[20];
+            const int one = left[code % i];
+            left[code % i] = left[i - 1];
+            snprintf(path, sizeof path, "%s/0.png", names[one]);
+            add_member(&a, path, '0', "picture", 7);
+        }
+        write_archive(&a, a.size);
+        if (!CHECK_STATUS(VIT_OK, open_data(&d, FOLDER "/a.tar", &error)))
+            return;
+        for (int i = 0; i < 4; i++)
+            CHECK_STRING(vit_dataset_class_name(d, i), names[i]);
+        vit_dataset_close(d);
+    }
 }
 
 /* Classes in an order as shards have them, and names of which only the first 255 bytes count. */
@@ -607,4 +657,4 @@ static void test_mixing(void) {
     }
 }
 
-TEST_MAIN(TEST(test_folders), TEST(test_classes_of_archives), TEST(test_archives), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances), TEST(test_framing), TEST(test_augmentation), TEST(test_mixing))
+TEST_MAIN(TEST(test_folders), TEST(test_classes_of_archives), TEST(test_archives), TEST(test_order_of_classes), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances), TEST(test_framing), TEST(test_augmentation), TEST(test_mixing))

@@ -11,7 +11,7 @@ const bar = $('#progress');
 let spoken = 0; // quarters already announced
 
 function show({ origin, loaded, total, since }) {
-    $('.what', box).textContent = t('loading.from', { name: origin.name });
+    $('.what', box).textContent = origin.name;
     if (total) {
         bar.max = total;
         bar.value = loaded;

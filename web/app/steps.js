@@ -89,7 +89,7 @@ async function drawAnswer(now) {
         if (isCancel(error)) throw error;
         return [];
     });
-    if (top.length) now.classes = model.vit.info.labels?.length ?? (await withReadable(now.blob, (image) => model.vit.logits(image))).length;
+    now.classes = model.vit.info.classes;
     return top.length ? [el('ol', { className: 'scores' }, ...top.map(scoreRow))] : [];
 }
 

@@ -52,7 +52,7 @@ export default {
     'sure.probable': 'Probably',
     'sure.possible': 'Perhaps',
     'answer.none': 'None that I know',
-    'answer.knows': 'It knows these classes: {labels}.',
+    'answer.knows': 'I know these classes: {labels}.',
     'label.airplane': 'airplane',
     'label.automobile': 'automobile',
     'label.bird': 'bird',
@@ -87,20 +87,19 @@ export default {
     'term.positions': 'Numbers that are added to each patch to say where it was. Nobody wrote them down: they were learnt in training.',
     'term.leaving': 'Each example in turn is left out, and judged by what the others have taught.',
     'term.features': 'The numbers that the network makes of a picture before it names a class.',
-    'term.cosine': 'Whether two lists of numbers point the same way: 1 is the same way, 0 have nothing to do with each other.',
+    'term.cosine': 'How far two lists of numbers point the same way: 1 means exactly the same way, 0 that they have nothing to do with each other.',
     'term.arithmetic': 'f32 computes with 32 bits for each number; int8 rounds weights to 8 bits, which is faster and smaller, and slightly less exact.',
     'term.kernels': 'The innermost loops, of several kinds; the fastest one for this browser and processor is chosen.',
-    'term.activations': 'Numbers in work while a picture goes through the layers.',
+    'term.activations': 'The numbers being worked on while a picture passes through the layers.',
 
     'invite.title': 'It needs a model to see with',
-    'invite.text': 'This page runs the network on your device. The small one that it brings is not in use; open a Vision '
-        + 'Transformer you have, or load one from an address; both timm’s and Hugging Face’s files work as they are.',
+    'invite.text': 'This page runs the network on your device. The small one that comes with it is not in use. Open a Vision '
+        + 'Transformer you have, or load one from an address: files from timm and Hugging Face both work as they are.',
     'invite.hint': 'Or drop model.safetensors and its config.json, or one .gguf file, anywhere on this page.',
     'open.files': 'Open model files',
     'open.url': 'Load from an address',
 
     'loading.title': 'Loading the model',
-    'loading.from': '{name}',
     'loading.bytes': '{loaded} of {total} bytes',
     'loading.some': '{loaded} bytes',
     'loading.rate': '{rate}/s',
@@ -148,7 +147,7 @@ export default {
     'runs.isolated': 'Isolated',
     'runs.weights': 'Weights',
     'runs.activations': '[[activations|Activations]]',
-    'runs.wasm': 'All of the module',
+    'runs.wasm': 'Whole module',
     'input.size': '{width} × {height} px',
     'isolated.yes': 'yes',
     'isolated.no': 'no: this host sends no COOP and COEP headers, so one thread',
@@ -165,13 +164,13 @@ export default {
 
     'update.ready': 'A new version of this page is here.',
     'update.others': 'Close the other tabs of this page first: all change to the new version together.',
-    'update.isolate': 'Opened again, this page works on all cores of the processor.',
+    'update.isolate': 'After a reload, this page can use all cores of the processor.',
     'update.reload': 'Reload',
     'update.later': 'Later',
 
     'passed.title': 'Not every file was taken',
     'passed.taken': 'Pictures: {count}.',
-    'passed.others': 'No pictures: {names}.',
+    'passed.others': 'Not pictures: {names}.',
     'passed.unread': 'Could not be read: {names}.',
 
     'several.title': 'Only {name} is looked at here',
@@ -218,8 +217,8 @@ export default {
     'steps.2': 'Tokens',
     'steps.3': 'Layers',
     'steps.4': 'Answer',
-    'steps.1.text': 'The picture is made {width} × {height} pixels large and cut into {rows} × {columns} [[patch|patches]].',
-    'steps.1.text.convolved': 'The picture is made {width} × {height} pixels large. Convolutions go over it first, in small windows that overlap, '
+    'steps.1.text': 'The picture is scaled to {width} × {height} pixels and cut into {rows} × {columns} [[patch|patches]].',
+    'steps.1.text.convolved': 'The picture is scaled to {width} × {height} pixels. Convolutions go over it first, in small windows that overlap, '
         + 'and leave {rows} × {columns} cells, one for each of these [[patch|patches]].',
     'steps.2.text': 'They are read in a row, left to right and line by line. Each becomes a [[token]], to which the numbers of its '
         + 'place are added.',
@@ -241,7 +240,7 @@ export default {
     'learnt.filters.convolved': 'What the first convolution looks for in its windows of {width}\u00a0×\u00a0{height}\u00a0pixels: {count} '
         + '[[components|principal components]] of its filters.',
     'learnt.filters.alt': 'Principal components of the filters',
-    'learnt.positions': 'Which places it takes for alike: a small map for each patch, bright where [[positions|position embeddings]] are '
+    'learnt.positions': 'Which places it takes to be alike: a small map for each patch, bright where [[positions|position embeddings]] are '
         + 'similar to its own.',
     'learnt.positions.alt': 'Similarity of position embeddings',
     'learnt.distance': 'How far each [[head]] looks, in pixels, layer by layer; the line is their mean. Mean of the pictures seen '
@@ -254,9 +253,9 @@ export default {
     'fill.seen': 'What it sees',
     'fill.raw': 'Its patches, as predicted',
     'fill.share': 'Hidden',
-    'fill.dice': 'Hide others',
+    'fill.dice': 'Hide other patches',
     'fill.none': 'Hide nothing',
-    'fill.truth': 'Hold for the truth',
+    'fill.truth': 'Hold to see the original',
     'fill.save': 'Download',
     'fill.filled': 'filled in',
     'fill.brush': 'Brush, in patches',
@@ -265,13 +264,13 @@ export default {
     'fill.grid.2': 'Twice as fine',
     'fill.patches': 'Patches of the picture: arrow keys go from one to the next, Space hides or shows it, Escape leaves them',
     'fill.right': '{right} of the hidden colours are right',
-    'fill.error': 'They are {error} of 255 off on average. Blurring the visible patches over them would be {blur} off, and {blurred} right.',
+    'fill.error': 'They are off by {error} of 255 on average. Filling in by blurring the visible patches would be off by {blur}, with {blurred} right.',
     'fill.nothing': 'Nothing is hidden',
     'fill.paint': 'Paint over the picture: the network says which colours belong there.',
     'fill.patch': 'Patch {row}, {column}: predicted, and the truth; {share} sure',
     'fill.patch.pixels': 'Patch {row}, {column}: predicted, and the truth',
     'fill.patch.visible': 'Patch {row}, {column} is visible',
-    'fill.hint': 'Paint over [[patch|patches]] to hide them, and again to show them. The network sees the others only. A colour is right '
+    'fill.hint': 'Paint over [[patch|patches]] to hide them, and again to show them. The network sees only the others. A colour is right '
         + 'when all of its channels fall in the same eighth; what is painted never leaves this device.',
 
     'teach.title': 'Teach it classes of your own',
@@ -294,12 +293,12 @@ export default {
     'teach.save': 'Download',
     'teach.load': 'Load',
     'teach.loaded': 'Loaded {classes} classes.',
-    'teach.hint': 'Drop pictures on a class, or hold its button: the first press starts the camera. A score near 1 is '
-        + 'the class, near −1 is another. Nothing leaves this device; the file holds features, not pictures.',
+    'teach.hint': 'Drop pictures on a class, or hold its button: the first press starts the camera. A score near 1 means '
+        + 'the class, near −1 another one. Nothing leaves this device; the file holds features, not pictures.',
 
     'find.title': 'Find pictures that look alike',
     'find.text': 'Drop a folder here, or many pictures. Then click one, take a photo or drop another: the pictures that '
-        + 'the network sees alike come first. Nothing leaves this device.',
+        + 'look alike to the network come first. Nothing leaves this device.',
     'find.seen': '{seen} of {total} pictures seen',
     'find.all': '{total} pictures',
     'find.on': 'Go on',
@@ -325,9 +324,9 @@ export default {
     'compare.nothing': 'no model',
     'compare.agree': 'Both say {a}',
     'compare.disagree': 'A says {a}, B says {b}',
-    'compare.none': 'none that it knows',
+    'compare.none': 'none of its classes',
     'compare.neither': 'Neither knows it',
-    'compare.difference': 'Largest difference of a score: {points} percentage points, of “{label}”.',
+    'compare.difference': 'Largest difference in a score: {points} percentage points, for “{label}”.',
     'compare.nothing-common': 'The two models have no class in common.',
     'compare.times': 'A took {a}, B {b}.',
     'compare.measure': 'Time both again, {runs} times each',
@@ -341,7 +340,7 @@ export default {
     'error.http.title': 'The address answered with an error',
     'error.http.text': 'Check that the address is right and the file still exists, then try again.',
     'error.404.title': 'There is no such file',
-    'error.404.text': 'The site answered “not found”. Check the spelling of the address; of a Hugging Face model, that '
+    'error.404.text': 'The site answered “not found”. Check the spelling of the address; for a Hugging Face model, check that '
         + 'the repository holds config.json and model.safetensors.',
     'error.401.title': 'The site wants a login',
     'error.401.text': 'This model is private or asks you to agree to its terms. Download it in another tab, then '
@@ -360,7 +359,7 @@ export default {
     'error.format.title': 'This file cannot be read',
     'error.format.text': 'It is not a safetensors or GGUF file, or it is damaged.',
     'error.unsupported.title': 'This model is of a kind that is not supported',
-    'error.unsupported.text': 'Weights in f32, f16, bf16, Q8_0 and Q4_0 work. Choose a model of such; the report names '
+    'error.unsupported.text': 'Weights in f32, f16, bf16, Q8_0 and Q4_0 work. Choose a model in one of these; the report names '
         + 'what stood in the way.',
     'error.shape.title': 'Weights and config do not fit together',
     'error.shape.text': 'A tensor has another shape than config.json promises. Are both files of the same model?',
@@ -390,8 +389,8 @@ export default {
     'error.not-picture.title': 'That is neither a picture nor a model',
     'error.not-picture.text': 'Drop a JPEG or PNG, or model.safetensors with its config.json, or one .gguf file.',
     'error.camera.title': 'The camera did not start',
-    'error.camera.text': 'Allow this page to use it in the browser’s address bar, and see that no other program '
-        + 'holds it.',
+    'error.camera.text': 'Allow this page to use it in the browser’s address bar, and check that no other program '
+        + 'is using it.',
     'error.clipboard.title': 'There is no picture to paste',
     'error.clipboard.text': 'Copy a picture first: in most programs, right-click it and choose “Copy image”.',
     'error.paste-keys.title': 'Paste with the keyboard',
@@ -399,14 +398,14 @@ export default {
     'error.no-attention.title': 'This model has no attention to show',
     'error.no-attention.text': 'It is made of convolutions alone. Choose a Vision Transformer.',
     'error.no-masked.title': 'There is no model that fills in',
-    'error.no-masked.text': 'The one that comes with this page could not be loaded. Load a model of vit pretrain, a ViT-MAE such as '
-        + 'facebook/vit-mae-base, or SimMIM: those were trained to.',
+    'error.no-masked.text': 'The one that comes with this page could not be loaded. Load one made by vit pretrain, a ViT-MAE such as '
+        + 'facebook/vit-mae-base, or a SimMIM model: those were trained for it.',
     'error.no-model.title': 'There is no model yet',
     'error.no-model.text': 'Load one first: what it is taught builds on what it sees.',
     'error.probe.title': 'These are not classes that were saved here',
     'error.probe.text': 'Choose a .safetensors file that this page, or vit fewshot, has written.',
     'error.examples-lost.title': 'Examples from a file cannot be taught to the new model',
-    'error.examples-lost.text': 'A file holds no pictures, only what the model before saw in them. Load that one, then the classes again.',
+    'error.examples-lost.text': 'A file holds no pictures, only what the previous model saw in them. Load that one, then the classes again.',
     'error.probe-other.title': 'These classes were taught to another model',
     'error.probe-other.text': 'They build on what that one sees. Load it first, then the classes.',
     'error.engine.title': 'The engine did not start',

@@ -100,7 +100,6 @@ export default {
     'open.url': '주소에서 불러오기',
 
     'loading.title': '모델을 불러오는 중',
-    'loading.from': '{name}',
     'loading.bytes': '{total}바이트 중 {loaded}바이트',
     'loading.some': '{loaded}바이트',
     'loading.rate': '초당 {rate}',
