@@ -204,7 +204,8 @@ int vit_cli_attention(int argc, char **argv) {
         return vit_cli_usage(&vit_cli_attention_command, "--method head needs --head H");
     if (query >= 0 && patch >= 0)
         return vit_cli_usage(&vit_cli_attention_command, "--query and --patch do not go together");
-    if ((status = vit_cli_check_png(&vit_cli_attention_command, look.out)) >= 0)
+    if ((status = vit_cli_check_png(&vit_cli_attention_command, look.out)) >= 0 ||
+        (status = vit_cli_check_kept(&vit_cli_attention_command, argv[0], look.out)) >= 0)
         return status;
     look.options.method = head >= 0 ? VIT_ATTENTION_HEAD : (vit_attention_method)method;
     look.options.head = head >= 0 ? head : 0;

@@ -192,7 +192,7 @@ int vit_cli_masked(int argc, char **argv) {
         {"mask", "M.png", VIT_CLI_TEXT, &r.mask, 0, 0,
          "instead: hides the patches where this picture, laid over the other, is bright"},
         {"out", "O.png", VIT_CLI_TEXT, &r.out, 0, 0, "the picture with its holes filled"},
-        {"raw", NULL, VIT_CLI_FLAG, &r.raw, 0, 0, "colours as they are predicted, with edges; else they run into one another"},
+        {"raw", NULL, VIT_CLI_FLAG, &r.raw, 0, 0, "predicted colours with hard edges; otherwise they blend into one another"},
         {"score", "DATA", VIT_CLI_TEXT, &r.score, 0, 0, "instead of a picture: how well all of these are predicted"},
         {"json", NULL, VIT_CLI_FLAG, &r.json, 0, 0, "prints mask, colours and probabilities"},
         VIT_CLI_RUN_OPTIONS(run),
@@ -211,7 +211,9 @@ int vit_cli_masked(int argc, char **argv) {
         return vit_cli_usage(&vit_cli_masked_command, "expected --out O.png, --json, or both");
     if (r.mask && r.ratio >= 0)
         return vit_cli_usage(&vit_cli_masked_command, "--mask and --ratio: expected one of them");
-    if ((status = vit_cli_check_png(&vit_cli_masked_command, r.out)) >= 0)
+    if ((status = vit_cli_check_png(&vit_cli_masked_command, r.out)) >= 0 ||
+        (status = vit_cli_check_kept(&vit_cli_masked_command, argv[0], r.out)) >= 0 ||
+        (status = vit_cli_check_kept(&vit_cli_masked_command, r.mask, r.out)) >= 0)
         return status;
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &vit_cli_masked_command, &model, &run);

@@ -215,7 +215,7 @@ void vit_cli_write_patch_scores(FILE *out, const vit_cli_patch_scores *scores) {
 
 void vit_cli_print_patch_scores(const vit_cli_patch_scores *scores) {
     static const char *const names[] = {"the model", "the most frequent colour", "the mean of what is visible",
-                                        "the same by distance^-6"};
+                                        "that mean, by distance^-6"};
     for (int i = 0; i < VIT_CLI_PREDICTORS; i++)
         vit_cli_line(stdout, "  %-28s %6.2f %% of hidden colours, error %6.2f", names[i], scores->of[i].accuracy,
                      scores->of[i].error);

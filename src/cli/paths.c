@@ -167,6 +167,12 @@ void vit_cli_paths_release(vit_cli_paths *paths) {
     *paths = (vit_cli_paths){0};
 }
 
+int vit_cli_check_kept(const vit_cli_command *command, const char *in, const char *out) {
+    if (!in || !out || !vit_cli_same_file(in, out))
+        return -1;
+    return vit_cli_usage(command, "'%s' is what would be read; give another name to write", out);
+}
+
 int vit_cli_check_png(const vit_cli_command *command, const char *path) {
     if (path && !vit_has_ending(path, ".png"))
         return vit_cli_usage(command, "--out '%s': expected a name that ends in .png", path);

@@ -37,5 +37,7 @@ int vit_cli_can_write(const char *path);
 int vit_cli_lock(FILE *file, const char *path);
 /* For --out of a picture, or NULL: -1 to go on, or the exit status after a complaint about its name or place. */
 int vit_cli_check_png(const vit_cli_command *command, const char *path);
+/* The same where writing `out` would replace `in`, which is read. NULL: there is none. */
+int vit_cli_check_kept(const vit_cli_command *command, const char *in, const char *out);
 
 #endif

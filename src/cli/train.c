@@ -63,7 +63,7 @@ const vit_cli_command vit_cli_pretrain_command = {
     .most = -1,
 };
 
-enum { MOST_RATES = 32, FEW_UPDATES = 20 };
+enum { MOST_RATES = 32, MOST_OPTIONS = 80, FEW_UPDATES = 20 };
 
 typedef struct request {
     const vit_cli_command *command;
@@ -75,6 +75,8 @@ typedef struct request {
     double rates[MOST_RATES];
     double holdout, evaluate, save_minutes;
     int seed, subset, loaders, resume, show, bf16, recompute, rate_count;
+    char recipes[1000], rate[32]; /* texts of the table below, and of a recipe's rate */
+    vit_cli_option options[MOST_OPTIONS];
 } request;
 
 /* What the options open. */
@@ -384,14 +386,10 @@ static int train(const request *r, material *m) {
     return status;
 }
 
-static int run(const vit_cli_command *command, int argc, char **argv) {
-    request whole = {.command = command, .evaluate = 1, .save_minutes = 5, .loaders = 1}, *r = &whole;
-    char recipes[1000], rate[32];
-    int count;
+/* The command's table. */
+static void make_options(request *r) {
     const int is_new = r->command != &vit_cli_finetune_command, is_pretrain = r->command == &vit_cli_pretrain_command;
     vit_cli_settings *s = &r->settings;
-    if (!vit_cli_settings_begin(s, r->command->name, argc, argv))
-        return VIT_CLI_USAGE;
     const vit_cli_option network[] = {
         {"arch", "NAME", VIT_CLI_TEXT, &s->arch, 0, 0, "which network ('vit init --list')"},
         VIT_CLI_NETWORK_OPTIONS(*s),
@@ -422,7 +420,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
         {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates_text, 0, 0,
          "the highest rate; of several, the best on the pictures held out, each tried for the whole length in a folder of its own (rate-R); then all are trained on"},
-        vit_cli_recipe_option(s, r->command->name, recipes, sizeof recipes),
+        vit_cli_recipe_option(s, r->command->name, r->recipes, sizeof r->recipes),
         VIT_CLI_SETTINGS_OPTIONS(*s),
         {"seed", "N", VIT_CLI_INT, &r->seed, 0, 2147483647, "of weights, order, augmentation and dropout (default: 0)"},
         {"eval-epochs", "N", VIT_CLI_NUMBER, &r->evaluate, 0, 1e6, "passes between tests; 0: at the end (default: 1)"},
@@ -443,24 +441,20 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         {is_pretrain ? patches : classes, is_pretrain ? sizeof patches : sizeof classes},
         {shared, sizeof shared},
     };
-    vit_cli_option options[(sizeof network + sizeof patches + sizeof shared) / sizeof *shared + 1];
+    _Static_assert((sizeof network + sizeof patches + sizeof shared) / sizeof *shared < MOST_OPTIONS, "they and the end of a table");
     size_t rows = 0;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        memcpy(options + rows, tables[i].rows, tables[i].bytes);
+        memcpy(r->options + rows, tables[i].rows, tables[i].bytes);
         rows += tables[i].bytes / sizeof *shared;
     }
-    options[rows] = (vit_cli_option){0};
-    const int status = vit_cli_parse(r->command, options, argc, argv, &count);
-    if (status >= 0)
-        return status;
-    r->record = (vit_cli_record){r->command->name, options, (const char *const *)argv, count};
-    if (!vit_cli_units(s))
-        return vit_cli_usage(r->command, VIT_CLI_UNITS_EXPECTED, s->units_text);
-    if (is_pretrain && s->hidden_head)
-        return vit_cli_usage(r->command, "--hidden-head: there is no head where no classes are learnt");
-    snprintf(rate, sizeof rate, "%.9g", s->rate);
+    r->options[rows] = (vit_cli_option){0};
+}
+
+/* -1 to go on, or the exit status. */
+static int read_rates(request *r) {
+    snprintf(r->rate, sizeof r->rate, "%.9g", r->settings.rate);
     if (!r->rates_text)
-        r->rates_text = rate;
+        r->rates_text = r->rate;
     r->rate_count = vit_cli_numbers(r->rates_text, 1e-30, 1e6, r->rates, MOST_RATES);
     if (!r->rate_count)
         return vit_cli_usage(r->command, "--lr '%s': expected a rate above 0, or several separated by commas", r->rates_text);
@@ -468,7 +462,28 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         for (int j = 0; j < i; j++)
             if (r->rates[i] == r->rates[j])
                 return vit_cli_usage(r->command, "--lr '%s': %g is there twice", r->rates_text, r->rates[i]);
-    s->rate = r->rates[0];
+    r->settings.rate = r->rates[0];
+    return -1;
+}
+
+static int run(const vit_cli_command *command, int argc, char **argv) {
+    request whole = {.command = command, .evaluate = 1, .save_minutes = 5, .loaders = 1}, *r = &whole;
+    int count;
+    vit_cli_settings *s = &r->settings;
+    if (!vit_cli_settings_begin(s, r->command->name, argc, argv))
+        return VIT_CLI_USAGE;
+    make_options(r);
+    int status = vit_cli_parse(r->command, r->options, argc, argv, &count);
+    if (status >= 0)
+        return status;
+    r->record = (vit_cli_record){r->command->name, r->options, (const char *const *)argv, count};
+    if (!vit_cli_units(s))
+        return vit_cli_usage(r->command, VIT_CLI_UNITS_EXPECTED, s->units_text);
+    if (r->command == &vit_cli_pretrain_command && s->hidden_head)
+        return vit_cli_usage(r->command, "--hidden-head: there is no head where no classes are learnt");
+    status = read_rates(r);
+    if (status >= 0)
+        return status;
     if (s->batch < 2 && (s->mixup > 0 || s->cutmix > 0))
         return vit_cli_usage(r->command, "--mixup and --cutmix need a --batch of 2 pictures or more");
     if (r->rate_count > 1 && !(r->holdout > 0))

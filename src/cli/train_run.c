@@ -3,10 +3,10 @@
 #include "../base/hash.h"
 #include "interrupt.h"
 #include "limits.h"
-#include "patch_score.h"
 #include "paths.h"
 #include "progress.h"
 #include "text_out.h"
+#include "train_test.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 
 static const char *const made[] = {STATE, MODEL, BEST, VIT_CLI_RECORD};
 
-enum { INTERRUPTED = 130, TEST_BATCH = 32 };
+enum { INTERRUPTED = 130 };
 
 /* What a state's note says: so much of the log belongs to it, and settings it was made with. */
 enum { NOTE_LOG, NOTE_BEST, NOTE_UPDATES, NOTE_IMAGES, NOTE_BATCH, NOTE_RATE, NOTE_SETTINGS, NOTE_ACCURACY, NOTES };
@@ -48,7 +48,7 @@ typedef struct progress {
     double best, accuracy;        /* percent; -1: none yet */
     int is_due;                   /* an evaluation that was interrupted */
     int has_diverged;
-    vit_cli_patch_scores scores;  /* of a model that predicts patches, its last evaluation */
+    vit_cli_test test;            /* the last */
     sums now, settled;            /* settled: as of the last update */
     uint8_t *named;               /* of the pictures to test on: those that could not be read */
     int64_t bad;
@@ -81,132 +81,6 @@ static void show(progress *p) {
     vit_cli_progress_text(&p->bar, updates / (double)o->updates, text);
 }
 
-/* ---- Evaluation ---- */
-
-static double diverged(progress *p) {
-    p->has_diverged = 1;
-    vit_cli_progress_hide(&p->bar);
-    vit_cli_complain("the network's outputs after update %lld are not finite numbers: a lower --lr may do; nothing is saved of it, what "
-                     "was saved before is kept", (long long)p->last.update);
-    return -1;
-}
-
-/* Percent of hidden patches whose colours are right; as evaluate(). */
-static double evaluate_patches(progress *p, const vit_model *model, double *loss) {
-    const vit_cli_training *run = p->run;
-    const vit_session_options options = {.threads = run->options.threads, .kernels = run->options.kernels};
-    if (!vit_cli_score_patches(model, run->test ? run->test : run->data, run->test ? NULL : run->held_out, p->named, 0.5, 0,
-                               options, &vit_cli_interrupted, &p->scores))
-        return -1;
-    *loss = p->scores.loss;
-    if (p->scores.pictures && !isfinite(*loss))
-        return diverged(p);
-    return vit_cli_interrupted ? -1 : p->scores.pictures ? p->scores.of[VIT_CLI_BY_MODEL].accuracy : (double)NAN;
-}
-
-/* A picture into its place in a batch; where it cannot be read, 0, and a complaint the first time. */
-static int take_picture(progress *p, const vit_dataset *data, int index, float *input, vit_cli_progress *bar) {
-    const vit_config *c = vit_model_config(vit_trainer_model(p->trainer));
-    vit_image image;
-    vit_error error;
-    vit_status status = vit_dataset_picture(data, index, &image, &error);
-    if (status == VIT_OK) {
-        status = vit_image_preprocess(&image, &c->preprocess, c->image_height, c->image_width, input, vit_cli_options(), &error);
-        vit_image_close(&image);
-    }
-    if (status != VIT_OK && !p->named[index]) {
-        vit_cli_progress_hide(bar);
-        vit_cli_complain("%s", error.text);
-    }
-    p->named[index] |= status != VIT_OK;
-    return status == VIT_OK;
-}
-
-/* The run's loss of one picture, without what softens its labels. room: [classes] */
-static double loss_of(const progress *p, const float *logits, int classes, int class, float *room) {
-    double sum = 0;
-    if (p->run->options.loss == VIT_LOSS_SOFTMAX) {
-        vit_softmax(logits, classes, room);
-        return -log((double)room[class] + 1e-30);
-    }
-    for (int i = 0; i < classes; i++) {
-        const double x = i == class ? -(double)logits[i] : (double)logits[i];
-        sum += fmax(x, 0) + log1p(exp(-fabs(x)));
-    }
-    return sum;
-}
-
-typedef struct tested {
-    int pictures, right;
-    double loss; /* the sum of theirs */
-} tested;
-
-/* All pictures to test on; 0 and a complaint where the network fails. room: [classes] */
-static int test_all(progress *p, vit_session *session, float *room, tested *out) {
-    const vit_cli_training *run = p->run;
-    const vit_dataset *data = run->test ? run->test : run->data;
-    const int all = vit_dataset_count(data), classes = vit_model_config(run->model)->classes;
-    int class_of[TEST_BATCH], filled = 0, tests = 0, seen = 0;
-    vit_error error;
-    for (int i = 0; i < all; i++)
-        tests += run->test || run->held_out[i] == 1;
-    vit_cli_progress bar = vit_cli_progress_start(tests, "pictures to test on");
-    for (int i = 0; i < all && !vit_cli_interrupted; i++) {
-        if (run->test || run->held_out[i] == 1) {
-            if (take_picture(p, data, i, vit_session_input(session, filled), &bar))
-                class_of[filled++] = run->test ? run->test_classes[vit_dataset_class(data, i)] : vit_dataset_class(data, i);
-            vit_cli_progress_show(&bar, ++seen, tests);
-        }
-        if (filled < TEST_BATCH && (i + 1 < all || !filled))
-            continue;
-        if (vit_session_run(session, &error) != VIT_OK) {
-            vit_cli_progress_hide(&bar);
-            vit_cli_complain("%s", error.text);
-            return 0;
-        }
-        for (int j = 0; j < filled; j++) {
-            vit_score top;
-            const float *logits = vit_session_logits(session, j);
-            vit_top_classes(logits, classes, 1, &top);
-            out->right += top.index == class_of[j];
-            out->loss += loss_of(p, logits, classes, class_of[j], room);
-        }
-        out->pictures += filled;
-        filled = 0;
-    }
-    vit_cli_progress_hide(&bar);
-    return 1;
-}
-
-/* Percent of the pictures that are right, by the network as it would be saved; NAN where none can be read, -1 and a complaint
- * where it fails. */
-static double evaluate(progress *p, double *loss) {
-    const vit_cli_training *run = p->run;
-    const vit_model *average = vit_trainer_average(p->trainer);
-    const vit_config *c = vit_model_config(vit_trainer_model(p->trainer));
-    if (c->decoder.kind != VIT_DECODER_NONE)
-        return evaluate_patches(p, average ? average : vit_trainer_model(p->trainer), loss);
-    const vit_session_options options = {.batch = TEST_BATCH, .height = c->image_height, .width = c->image_width,
-                                         .threads = run->options.threads, .kernels = run->options.kernels};
-    vit_model *model = NULL;
-    vit_session *session = NULL;
-    vit_error error = {.text = "out of memory"};
-    tested sums = {0};
-    float *room = malloc((size_t)c->classes * sizeof *room);
-    const int is_open = room && vit_trainer_snapshot(&model, p->trainer, &error) == VIT_OK &&
-                        vit_session_open(&session, model, &options, &error) == VIT_OK;
-    if (!is_open)
-        vit_cli_complain("%s", error.text);
-    const int is_good = is_open && test_all(p, session, room, &sums);
-    vit_session_close(session);
-    vit_model_close(model);
-    free(room);
-    *loss = sums.pictures ? sums.loss / sums.pictures : 0;
-    if (is_good && !isfinite(sums.loss))
-        return diverged(p);
-    return !is_good || vit_cli_interrupted ? -1 : sums.pictures ? 100.0 * sums.right / sums.pictures : (double)NAN;
-}
-
 /* ---- Files ---- */
 
 /* Training goes on, after a line of the log or what else took time. */
@@ -233,20 +107,20 @@ static int log_step(progress *p) {
     return fflush(p->log) == 0;
 }
 
-static int log_evaluation(progress *p, double loss) {
+static int log_evaluation(progress *p) {
     vit_cli_line(stdout, "epoch %.2f  update %lld  %s accuracy %.2f %%  loss %.4f", epochs_at(p, p->last.update),
-                 (long long)p->last.update, p->run->test ? "test" : "held-out", p->accuracy, loss);
-    if (p->scores.pictures)
-        vit_cli_print_patch_scores(&p->scores);
+                 (long long)p->last.update, p->run->test ? "test" : "held-out", p->accuracy, p->test.loss);
+    if (p->test.patches.pictures)
+        vit_cli_print_patch_scores(&p->test.patches);
     fflush(stdout);
     if (!p->log)
         return 1;
     fprintf(p->log, "{\"update\":%lld,\"epoch\":%.4f,\"test_accuracy\":%.4f,\"test_loss\":%.6g,\"seconds\":%.1f",
-            (long long)p->last.update, epochs_at(p, p->last.update), p->accuracy, loss,
+            (long long)p->last.update, epochs_at(p, p->last.update), p->accuracy, p->test.loss,
             p->before + vit_cli_seconds() - p->began);
-    if (p->scores.pictures) {
+    if (p->test.patches.pictures) {
         fputc(',', p->log);
-        vit_cli_write_patch_scores(p->log, &p->scores);
+        vit_cli_write_patch_scores(p->log, &p->test.patches);
     }
     fputs("}\n", p->log);
     return fflush(p->log) == 0;
@@ -326,7 +200,8 @@ static int save(progress *p) {
     if (!log_step(p))
         return complain_log(p);
     if (p->last.update > p->first && vit_trainer_check(p->trainer, &error) != VIT_OK) {
-        diverged(p);
+        p->has_diverged = 1;
+        vit_cli_complain_diverged(p->last.update);
         return VIT_CLI_FAILED;
     }
     fsync(fileno(p->log)); /* whose length the state says */
@@ -503,16 +378,17 @@ static int open_files(progress *p) {
 /* ---- The run ---- */
 
 static int evaluate_and_note(progress *p) {
-    double loss = 0;
     if (!p->run->test && !p->run->tests_held_out)
         return VIT_CLI_OK;
     vit_cli_progress_hide(&p->bar);
     if (!log_step(p))
         return complain_log(p);
-    const double accuracy = evaluate(p, &loss);
-    p->is_due = accuracy < 0 && vit_cli_interrupted;
-    if (accuracy < 0)
-        return vit_cli_interrupted && !p->has_diverged ? VIT_CLI_OK : VIT_CLI_FAILED;
+    const vit_cli_tested end = vit_cli_train_test(p->run, p->trainer, p->last.update, p->named, &p->test);
+    p->is_due = end == VIT_CLI_TEST_STOPPED;
+    p->has_diverged |= end == VIT_CLI_TEST_DIVERGED;
+    if (end != VIT_CLI_TESTED)
+        return p->is_due ? VIT_CLI_OK : VIT_CLI_FAILED;
+    const double accuracy = p->test.accuracy;
     if (isnan(accuracy) && p->run->is_trial) {
         vit_cli_complain("no picture that is held out can be read, so no rate can be chosen");
         return VIT_CLI_FAILED;
@@ -522,7 +398,7 @@ static int evaluate_and_note(progress *p) {
         return VIT_CLI_OK;
     }
     p->accuracy = accuracy;
-    if (!log_evaluation(p, loss))
+    if (!log_evaluation(p))
         return complain_log(p);
     if (accuracy <= p->best)
         return VIT_CLI_OK;

@@ -70,8 +70,9 @@ static vit_status read_shape(const vit_head *head, const vit_json *entry, vit_te
     }
     for (const vit_json *side = shape->child; side; side = side->next) {
         if (!is_count(side) || side->magnitude > INT64_MAX) {
-            snprintf(what, sizeof what, "dimension %d must be an integer, 0 or more, found %s", tensor->rank,
-                     side->type == VIT_JSON_NUMBER ? vit_show_number(side->number).text : "no number");
+            snprintf(what, sizeof what, "dimension %d must be an integer, 0 or more", tensor->rank);
+            if (side->type == VIT_JSON_NUMBER)
+                snprintf(what + strlen(what), sizeof what - strlen(what), ", found %.9g", side->number);
             return fail_tensor(head, VIT_ERR_FORMAT, entry, what);
         }
         tensor->shape[tensor->rank++] = (int64_t)side->magnitude;

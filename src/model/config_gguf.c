@@ -53,7 +53,7 @@ static shown_value show(const vit_metadata *value) {
         break;
     case VIT_VALUE_BOOL: snprintf(shown.text, sizeof shown.text, "%s", value->integer ? "true" : "false"); break;
     case VIT_VALUE_ARRAY: snprintf(shown.text, sizeof shown.text, "an array of %zu", value->count); break;
-    default: snprintf(shown.text, sizeof shown.text, "%s", vit_show_number(value->number).text);
+    default: snprintf(shown.text, sizeof shown.text, "%.9g", value->number);
     }
     return shown;
 }
@@ -105,7 +105,7 @@ static vit_status gguf_numbers(const gguf_reader *g, const char *key, double low
         double number = is_array ? value.numbers[i] : value.number;
         if ((!is_array && !is_number) || !(number >= low && number <= high))
             return vit_fail(g->error, VIT_ERR_CONFIG, "%s: %s: expected %d numbers from %g to %g, found %s", g->name, key, count,
-                            low, high, is_array ? vit_show_number(number).text : show(&value).text);
+                            low, high, show(&value).text);
         out[i] = number;
     }
     *has = 1;

@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 
-from files import png, write
+from files import png, read, write
 
 COMMANDS = ["classify", "features", "search", "attention", "masked", "fewshot", "eval", "train", "pretrain", "finetune", "plot", "trace", "init", "info", "convert", "inspect", "bench"]
 
@@ -157,6 +157,14 @@ def test_version(vit, tally, folder):
         result,
     )
     tally.equal(vit.run("version").out, result.out, "version is --version")
+
+
+def test_own_output(vit, tally, folder):
+    """A picture that is read is not replaced by what is made of it."""
+    own, other = write(f"{folder}/own.png", png(40, 40, 1)), write(f"{folder}/other.png", png(40, 40, 2))
+    for command in (["attention", "--out", own, own], ["masked", "--out", own, own], ["masked", "--mask", own, "--out", own, other]):
+        result = vit.run(*command)
+        tally.check(result.status == 2 and "is what would be read" in result.err and read(own) == png(40, 40, 1), " ".join(command), result)
 
 
 def test_full_output(vit, tally, folder):
