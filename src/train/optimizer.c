@@ -40,20 +40,21 @@ vit_status vit_train_check_freeze(const vit_model *model, const char *freeze, vi
                             (int)(length < 100 ? length : 100), rest);
         rest += length + (rest[length] == ',');
     }
-    int frozen = 0;
+    int frozen = 0, is_zero_head = 0;
     for (int i = 0; i < model->slot_count; i++) {
         const vit_slot *slot = &model->slots[i];
         size_t zeros = 0;
         if (!is_frozen(freeze, slot->name))
             continue;
         frozen++;
-        while (zeros < slot->count && slot->held.f32[zeros] == 0)
+        while (slot->held.f32 == model->weights.head_weight && zeros < slot->count && slot->held.f32[zeros] == 0)
             zeros++;
-        if (zeros == slot->count && slot->held.f32 == model->weights.head_weight)
-            return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: the head is new: all of its weights are 0, and nothing would learn through it");
+        is_zero_head |= zeros == slot->count;
     }
     if (frozen == model->slot_count)
         return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: nothing is left to train");
+    if (is_zero_head)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "freeze: the head is new: all of its weights are 0, and nothing would learn through it");
     return VIT_OK;
 }
 

@@ -88,7 +88,7 @@ def test_broken_shards(vit, tally, folder):
     for i, path in enumerate(
         ["../secret.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".hidden", "a\\b", "c:d", "https://x", "a%2e", "", "a b"]
     ):
-        expect(f"path{i}", move("norm.weight", path), "norm.weight", path[:3], "no name of a file")
+        expect(f"path{i}", move("norm.weight", path), "norm.weight", path[:3], "not the name of a file")
     where = shard("timm_cls", f"{folder}/names")
     in_first, in_second = (next(name for name, file in where.items() if file == SHARDS[i]) for i in (0, 1))
     expect("elsewhere", move(in_second, SHARDS[0]), in_second, SHARDS[0])
