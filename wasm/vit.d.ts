@@ -69,8 +69,9 @@ export interface CallOptions {
 
 export interface LoadOptions extends CallOptions {
   /**
-   * Threads, the engine's own included. Default: the cores of the host up to 4, half of them up to 8. One where memory cannot
-   * be shared (`vit.info.isolated`).
+   * Threads, the engine's own included, 1 to 64. Default: the cores of the host up to 4, half of them up to 8. One, whatever is
+   * asked for, where memory cannot be shared (`vit.info.isolated`), in service workers, and where the package comes from another
+   * origin.
    */
   threads?: number
   /**
@@ -534,7 +535,7 @@ export interface Info {
   isolated: boolean
   /** Bytes: of the weights, of one forward pass, and of the WebAssembly memory that holds both. */
   memory: { weights: number; activations: number; wasm: number }
-  /** Milliseconds of the last call, all its images together; of predictMasked() `head` is the filling. */
+  /** Milliseconds of the last call with pictures, all of them together; of predictMasked() `head` is the filling. */
   last: { decode: number; resize: number; forward: number; head: number }
   /** What is odd about the weights, e.g. `'blocks.0.norm1.weight holds NaN'`. */
   warnings: string[]

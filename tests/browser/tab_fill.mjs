@@ -71,6 +71,15 @@ export async function testFill(base, browserName) {
   await page.keyboard.press('Enter')
   check(await until(page, () => Number(document.querySelector('#share').value) > 6), `fill: a wide brush: ${await text(page, '#share-number')}`)
 
+  if (browserName === 'chromium') {
+    const [link, share] = [page.url(), await text(page, '#share-number')]
+    await page.click('#camera')
+    check(await until(page, () => document.querySelector('#viewfinder').videoWidth > 0), 'fill: the camera')
+    await page.click('#camera-off')
+    check(await until(page, () => document.querySelector('#viewfinder').hidden) && await shows(page, share) && page.url() === link, `fill: its buttons paint nothing: ${page.url()}`)
+    await page.focus('#patches')
+  }
+
   await page.evaluate(countCalls)
   const after = await page.evaluate(async () => {
     const canvas = document.querySelector('#patches')

@@ -2,7 +2,7 @@
 
 import { $, el } from './dom.js';
 import { known, onLanguage, t } from './words.js';
-import { milliseconds, percent } from './format.js';
+import { count, milliseconds, percent } from './format.js';
 import { model } from './model.js';
 
 const FEW = 20; // classes that are named beside an answer
@@ -22,7 +22,7 @@ export const short = (label) => label.split(',')[0]; // "tabby, tabby cat" has s
 export const isKnown = ({ score }, vit = model.vit) => score >= vit.info.knownScore;
 
 function sureness({ score, ...entry }) {
-    if (!isKnown({ score })) return t('sure.none', { count: model.vit.info.classes, label: short(labelOf(entry)) });
+    if (!isKnown({ score })) return t('sure.none', { count: count(model.vit.info.classes), label: short(labelOf(entry)) });
     if (score >= 0.9) return t('sure.certain');
     if (score >= 0.5) return t('sure.probable');
     return score >= 0.2 ? t('sure.possible') : t('sure.unsure');

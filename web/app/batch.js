@@ -71,7 +71,7 @@ function fillRow(row) {
     const label = answerOf(row);
     tr.append(el('td', { textContent: label, title: label }),
         el('td', { className: 'number', textContent: result ? percent(result.top[0].score) : '' }),
-        el('td', { className: 'number', textContent: result ? Math.round(result.ms) : '' }));
+        el('td', { className: 'number', textContent: result ? count(Math.round(result.ms)) : '' }));
 }
 
 function rowOf(row) {

@@ -82,6 +82,7 @@ export function startCamera({ take, fail, change, follows }) {
     changed = change;
     failed = fail;
     const input = $('#camera-input');
+    video.addEventListener('resize', () => viewfinder() && showLive(video)); // a phone was turned
     const phone = matchMedia('(pointer: coarse)').matches;
     $('#camera').addEventListener('click', () => {
         if ((phone && !follows()) || !navigator.mediaDevices?.getUserMedia) input.click();

@@ -13,6 +13,13 @@ export function el(tag, properties = {}, ...children) {
     return element;
 }
 
+// Hides what may have the focus, which goes on to `next` then.
+export function hide(element, next = $('#panel')) {
+    const had = element.contains(document.activeElement);
+    element.hidden = true;
+    if (had) next.focus({ preventScroll: true });
+}
+
 // Radio buttons of a group, as chips in a fieldset: words(value) is read, choose(value) is called.
 export function chips(fieldset, name, values, words, chosen, choose) {
     fieldset.append(...values.map((value) => el('label', {},

@@ -3,7 +3,7 @@
 import { $, el, onPick } from './dom.js';
 import { t } from './words.js';
 import { bytes, count } from './format.js';
-import { forgetKept, keptBytes, model, readAddress } from './model.js';
+import { forgetKept, isReachable, keptBytes, model, readAddress } from './model.js';
 import { models } from './models.js';
 import { recent } from './recent.js';
 
@@ -109,12 +109,21 @@ export function startDrawer({ files, url, own }) {
     $('#invite-url').addEventListener('click', () => openDrawer('use', 'url'));
     $('#model-button').addEventListener('click', () => openDrawer());
     $('#drawer-close').addEventListener('click', () => drawer.close());
-    drawer.addEventListener('click', (event) => event.target === drawer && drawer.close());
+    const isOutside = ({ target, clientX, clientY }) => {
+        const { left, right, top, bottom } = drawer.getBoundingClientRect();
+        return target === drawer && (clientX < left || clientX > right || clientY < top || clientY > bottom);
+    };
+    let pressed = false; // outside, too: text is marked by dragging, maybe out of it
+    drawer.addEventListener('pointerdown', (event) => {
+        pressed = isOutside(event);
+    });
+    drawer.addEventListener('click', (event) => pressed && isOutside(event) && drawer.close());
     $('#url-form').addEventListener('submit', (event) => {
         event.preventDefault();
         const asked = readAddress(address.value);
-        if (!asked) {
-            $('#url-problem').textContent = address.value.trim() ? t('url.malformed') : t('url.empty');
+        const problem = !address.value.trim() ? 'url.empty' : !asked ? 'url.malformed' : isReachable(asked) ? '' : 'url.insecure';
+        if (problem) {
+            $('#url-problem').textContent = t(problem);
             address.focus();
             return;
         }

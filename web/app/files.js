@@ -3,7 +3,7 @@
 import { inOrder } from './format.js';
 
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|bmp|heic|heif|tiff?)$/i;
-const MODEL = /\.(safetensors|gguf)$/i;
+const MODEL = /\.(safetensors|gguf|npz)$/i;
 const CONFIG = /\.json$/i;
 const SYSTEM = /^\.|^(thumbs\.db|desktop\.ini)$/i; // what systems put beside pictures
 const MOST = 20_000; // files taken from dropped folders
@@ -29,8 +29,11 @@ const inTurn = (call) => new Promise((resolve, reject) => call(resolve, reject))
 
 // What cannot be read is named, the others go on.
 async function filesUnder(entry, found, unread) {
-    if (found.length >= MOST) return;
     const name = entry.fullPath.slice(1);
+    if (found.length >= MOST) {
+        if (!unread.some(({ isCut }) => isCut)) unread.push({ name, isCut: true, error: new Error(`more than ${MOST} files`) });
+        return;
+    }
     try {
         if (entry.isFile) await takeFile(entry, name, found);
         else await takeFolder(entry, found, unread);
@@ -87,7 +90,8 @@ export function startDrops(veil, take) {
     });
     addEventListener('paste', (event) => {
         const files = [...(event.clipboardData?.files ?? [])];
-        if (!files.length) return;
+        const isText = event.target.matches?.('input, textarea') && event.clipboardData.types.includes('text/plain');
+        if (!files.length || isText) return; // cells of a table come as text and as their picture
         event.preventDefault();
         take(files);
     });

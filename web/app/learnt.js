@@ -24,23 +24,29 @@ const pictures = new Map(); // by name and size: { blob, heads }: distances [lay
 let measuring = null;       // AbortController
 let shownFilters = {};      // { count, width, height, isPatch }: how many, their size, whether it is that of a patch
 
+// As four bytes in one number: maps have millions.
+function pixelOf(...rgb) {
+    return new Uint32Array(Uint8ClampedArray.of(...rgb, 255).buffer)[0];
+}
+
 const scale = [...Array(256).keys()].map((i) => {
     const at = i / 255 * (COLORS.length - 1), below = Math.min(Math.floor(at), COLORS.length - 2), part = at - below;
     const channel = (color, c) => parseInt(color.slice(1 + 2 * c, 3 + 2 * c), 16);
-    return [0, 1, 2].map((c) => channel(COLORS[below], c) * (1 - part) + channel(COLORS[below + 1], c) * part);
+    return pixelOf(...[0, 1, 2].map((c) => channel(COLORS[below], c) * (1 - part) + channel(COLORS[below + 1], c) * part));
 });
 
-// Rows and columns of tiles [height,width] with a gap between; color(tile, y, x) -> [red, green, blue]
+// Rows and columns of tiles [height,width] with a gap between; color(tile, y, x) is what pixelOf() makes.
 function drawMosaic(canvas, [rows, columns], tiles, [height, width], gap, color) {
     canvas.width = columns * (width + gap) - gap;
     canvas.height = rows * (height + gap) - gap;
     const pen = canvas.getContext('2d');
     const image = pen.createImageData(canvas.width, canvas.height);
+    const pixels = new Uint32Array(image.data.buffer);
     for (let tile = 0; tile < tiles; tile++)
         for (let y = 0; y < height; y++)
             for (let x = 0; x < width; x++) {
                 const row = Math.floor(tile / columns) * (height + gap) + y, column = tile % columns * (width + gap) + x;
-                image.data.set([...color(tile, y, x), 255], 4 * (row * canvas.width + column));
+                pixels[row * image.width + column] = color(tile, y, x);
             }
     pen.putImageData(image, 0, 0);
 }
@@ -54,7 +60,7 @@ function drawFilters({ components, strengths, shape: [, height, width] }) {
     const length = 3 * height * width, tiles = strengths.filter((strength) => strength > NOTHING * strengths[0]).length;
     const most = Array.from({ length: tiles }, (_, i) => components.subarray(i * length, (i + 1) * length).reduce((a, b) => Math.max(a, Math.abs(b)), 0) || 1);
     drawMosaic($('canvas', filters), [Math.ceil(tiles / COLUMNS), COLUMNS], tiles, [height, width], Math.max(1, width >> 3), (tile, y, x) =>
-        [0, 1, 2].map((c) => 127.5 + 127.5 * components[tile * length + (c * height + y) * width + x] / most[tile]));
+        pixelOf(...[0, 1, 2].map((c) => 127.5 + 127.5 * components[tile * length + (c * height + y) * width + x] / most[tile])));
     shownFilters = { count: tiles, width, height, isPatch: `${[height, width]}` === `${model.vit.info.input.patch}` };
     explainFilters();
 }

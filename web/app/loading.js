@@ -1,7 +1,7 @@
 // A load under way: bytes, speed, a cancel button; the picture clears up patch by patch as they come. Where a model answers
 // already, that is over the page, so that nothing moves, and the answer to be replaced fades.
 
-import { $ } from './dom.js';
+import { $, hide } from './dom.js';
 import { onLanguage, t } from './words.js';
 import { bytes, count, percent } from './format.js';
 import { model } from './model.js';
@@ -35,7 +35,8 @@ export function startLoading({ cancel, clear }) {
     let frame = 0;
     model.on('change', () => {
         const isOver = Boolean(model.load && model.vit);
-        box.hidden = !model.load;
+        if (model.load) box.hidden = false;
+        else hide(box);
         box.toggleAttribute('data-over', isOver);
         document.documentElement.toggleAttribute('data-replacing', isOver);
         if (!model.load) return;

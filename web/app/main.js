@@ -16,7 +16,7 @@ import { showModelButton, showRuns, startRuns } from './runs.js';
 import { startLoading } from './loading.js';
 import { startOffline } from './offline.js';
 import { viewOf } from './view.js';
-import classify, { setCompute } from '../tabs/classify.js';
+import classify, { useWith } from '../tabs/classify.js';
 import compare, { setBeside, typeOfLink } from '../tabs/compare.js';
 import fill from '../tabs/fill.js';
 import find from '../tabs/find.js';
@@ -83,7 +83,7 @@ async function lookAgain(shown, ...options) {
             ...describe(error, about),
             actions: about === 'picture' ? [] : [
                 { label: t('error.retry'), main: true, run: () => lookAgain() },
-                { label: t('error.other'), run: () => openDrawer('beside') },
+                { label: t('error.other'), run: () => openDrawer(tab === compare ? 'beside' : 'use') },
             ],
         }));
     } finally {
@@ -133,6 +133,7 @@ function tellPassed(pictures, others, unread) {
 // waits: for a model that came with them.
 function takePictures(pictures, target, waits) {
     if (tab.taken?.(pictures, target)) return;
+    clearNotice();
     markSample();
     const named = pictures.map((file) => ({ name: pathOf(file) || t('picture.pasted'), blob: file }));
     const one = named.length === 1;
@@ -272,12 +273,6 @@ function modelChanged() {
     showRuns();
 }
 
-// Once more, with the arithmetic that was wanted, which the choice has lost meanwhile.
-function again(origin, compute) {
-    setCompute(compute);
-    use(origin);
-}
-
 function cancelModel() {
     const { origin } = model.load;
     const { compute, vit } = model;
@@ -285,18 +280,21 @@ function cancelModel() {
     showNotice(() => ({
         title: t('cancelled.title'),
         text: vit ? t('cancelled.kept', { name: model.name }) : t('cancelled.none'),
-        actions: [{ label: t('cancelled.again'), main: true, run: () => again(origin, compute) }],
+        actions: [{ label: t('cancelled.again'), main: true, run: () => useWith(compute, origin) }],
     }));
 }
+
+// Whether it was picked or dropped, and would be read again as it is.
+const isOfFiles = ({ source }) => (source?.weights ?? source) instanceof Blob;
 
 function modelFailed(failed) {
     failure = failed;
     const { error, origin } = failed;
     const { compute } = model;
     showNotice(() => {
-        const retry = { label: t('error.retry'), main: true, run: () => again(origin, compute) };
+        const retry = { label: t('error.retry'), main: true, run: () => useWith(compute, origin) };
         const other = { label: t('error.other'), run: () => openDrawer() };
-        return { ...describe(error, 'model'), actions: typeof origin.source === 'string' ? [retry, other] : [other] };
+        return { ...describe(error, 'model'), actions: isOfFiles(origin) ? [other] : [retry, other] };
     });
 }
 

@@ -92,7 +92,7 @@ export async function loadMasked(progress) {
 
 // Another one for a while, beside that in use: the caller's to dispose. progress(loaded, total) in bytes. What goes wrong is
 // marked as being about a model.
-export async function loadBeside({ source }, compute, signal, progress) {
+export async function loadBeside({ name, source }, compute, signal, progress) {
     const { ViT } = await engine();
     await countFetch(ViT, source);
     const vit = await ViT.load(source, {
@@ -100,6 +100,7 @@ export async function loadBeside({ source }, compute, signal, progress) {
     }).catch((error) => {
         throw Object.assign(error, { about: 'model' });
     });
+    if (isElsewhere(source)) addRecent({ name, link: source });
     if (!signal.aborted) return vit;
     vit.dispose();
     throw new DOMException('another picture came', 'AbortError');
@@ -111,6 +112,7 @@ export function cancelLoad() {
 
 // ---- Where models come from: each gives { name, source } or throws a Problem ----
 
+const isNpz = (name) => /\.npz$/i.test(name); // which says what it is by the names and shapes of its arrays
 const isGguf = (name) => /\.gguf$/i.test(name);
 
 // The last part of an address's path, as people write it.
@@ -134,7 +136,7 @@ function inOrder(configs, name) {
 // Which of several weight files is meant: a GGUF says all by itself; else the one that is called model.
 function pickWeights(list, name) {
     return list.find((one) => isGguf(name(one))) ?? list.find((one) => name(one) === 'model.safetensors')
-        ?? list.find((one) => /\.safetensors$/i.test(name(one)));
+        ?? list.find((one) => /\.safetensors$/i.test(name(one))) ?? list.find((one) => isNpz(name(one)));
 }
 
 // Files picked or dropped together: weights with the config that says what they mean, or one GGUF.
@@ -144,7 +146,7 @@ export function fromFiles({ weights, configs }) {
     if (isGguf(chosen.name)) return { name: chosen.name, source: chosen };
     if (/-\d+-of-\d+\.safetensors$/.test(chosen.name)) throw new Problem('shards', weights.map((file) => file.name).join(', '));
     const config = inOrder(configs, (file) => file.name);
-    if (!config.length) throw new Problem('no-config', chosen.name);
+    if (!config.length && !isNpz(chosen.name)) throw new Problem('no-config', chosen.name);
     const folder = chosen.webkitRelativePath.split('/').at(-2);
     return { name: folder || chosen.name, source: { config, weights: chosen } };
 }
@@ -159,6 +161,9 @@ export function readAddress(text) {
     const url = URL.canParse(whole) ? new URL(whole) : null;
     return url && /^https?:$/.test(url.protocol) && /[.:]|^localhost$/.test(url.host) ? url : null;
 }
+
+// Whether the page's own rules let it ask there: by http only this host and this device.
+export const isReachable = ({ protocol, hostname, origin }) => protocol === 'https:' || origin === location.origin || ['localhost', '127.0.0.1'].includes(hostname);
 
 export function fromAddress(url) {
     return { name: nameOf(url.pathname), source: url.href, link: url.href };

@@ -1,7 +1,7 @@
 // A built site's service worker (sw.js): the page works offline, and gets threads on hosts that send no headers. The
 // development server's pages have no version and no worker, so nobody sees an old file there.
 
-import { $ } from './dom.js';
+import { $, hide } from './dom.js';
 import { say } from './words.js';
 
 const { serviceWorker } = navigator;
@@ -50,15 +50,15 @@ function replace(worker) {
 function watch(registration) {
     const ready = () => serviceWorker.controller && registration.waiting
         && offer('update.ready', () => replace(registration.waiting));
+    const follow = () => registration.installing?.addEventListener('statechange', ready);
     ready();
-    registration.addEventListener('updatefound', () => registration.installing.addEventListener('statechange', ready));
+    follow(); // one that began before this page asked
+    registration.addEventListener('updatefound', follow);
 }
 
 export async function startOffline() {
     if (!document.documentElement.dataset.version || !serviceWorker) return;
-    $('#update-later').addEventListener('click', () => {
-        box.hidden = true;
-    });
+    $('#update-later').addEventListener('click', () => hide(box));
     try {
         watch(await serviceWorker.register(new URL('../../sw.js', import.meta.url), { updateViaCache: 'none' }));
         await isolate();

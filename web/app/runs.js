@@ -6,7 +6,7 @@ import { bytes, count, milliseconds } from './format.js';
 import { model } from './model.js';
 import { summary, watchRequests } from './requests.js';
 
-const threads = (n) => (n === 1 ? t('threads.one') : t('threads.many', { count: n }));
+const threads = (n) => (n === 1 ? t('threads.one') : t('threads.many', { count: count(n) }));
 
 function showList(info, name) {
     const entries = {

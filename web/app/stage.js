@@ -130,7 +130,7 @@ function draw() {
         pen.imageSmoothingEnabled = false;
         pen.drawImage(heat, left, top, right - left, bottom - top);
     }
-    overlay?.(pen, (column) => across(seen.left + column * seen.width / view.columns),
+    if (!live) overlay?.(pen, (column) => across(seen.left + column * seen.width / view.columns),
         (row) => down(seen.top + row * seen.height / view.rows), showGrid);
     if (showGrid || heat || clear < 1) veil(left, top, right, bottom, width, height);
     if (showGrid || clear < 1) lines(left, top, right - left, bottom - top, sharp);
@@ -190,8 +190,9 @@ function hover(event) {
 }
 
 function press(event) {
+    if (event.target.closest('.shutter')) return;
     if (event.pointerType !== 'mouse' || brush) hover(event);
-    if (!brush || !hovered || event.button) return;
+    if (!brush || !hovered || live || event.button) return;
     painting = true;
     canvas.setPointerCapture(event.pointerId);
     brush.begin(hovered);

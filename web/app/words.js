@@ -28,6 +28,9 @@ export function t(key, values = {}) {
     return fill((words[key] ?? key).replace(RegExp(TERM, 'g'), (_, term, shown) => shown ?? term), values);
 }
 
+// The key of a text about so many; the language may have another for one.
+export const singular = (key, n) => (n === 1 && known(`${key}.one`) ? `${key}.one` : key);
+
 let tips = 0;
 
 function explained(term, shown) {

@@ -17,21 +17,21 @@ let use = async () => {};
 
 // What the other compute type said of this picture with this model, if it was asked.
 function showOther() {
-    const [compute, other] = Object.entries(said.by).find(([type]) => type !== model.compute) ?? [];
+    const [compute, other] = Object.entries(said.by).find(([type]) => type !== model.vit.info.compute) ?? [];
     $('.other', box).textContent = other
         ? t('compute.other', { compute, label: short(nameOf(other.best)), score: percent(other.best.score), time: milliseconds(other.ms) }) : '';
 }
 
-export function setCompute(compute) {
+function setCompute(compute) {
     model.compute = compute;
     writeHash({ compute: compute === TYPES[0] ? undefined : compute });
     $(`#compute [value="${compute}"]`).checked = true;
 }
 
-// Of the model that is on its way, if one is; else of that in use, which goes on as it is when it cannot be had otherwise.
-async function choose(compute) {
+// A model with that arithmetic: the one that is on its way, if one is, else that in use, which goes on as it is when it cannot be
+// had otherwise.
+export async function useWith(compute, origin = model.load?.origin ?? model.origin) {
     setCompute(compute);
-    const origin = model.load?.origin ?? model.origin;
     if (origin && !await use(origin) && !model.load && model.vit) setCompute(model.vit.info.compute);
 }
 
@@ -43,27 +43,30 @@ export default {
         use = page.use;
         startBatch();
         model.compute = TYPES.find((type) => type === readHash().compute) ?? TYPES[0];
-        chips($('#compute'), 'compute', TYPES, String, model.compute, choose);
+        chips($('#compute'), 'compute', TYPES, String, model.compute, (compute) => useWith(compute));
     },
 
     async look(picture, signal, shown) {
         setBusy(true);
+        const { compute } = model.vit.info;
         const result = await classify(picture.blob, signal);
         await shown;
         if (signal.aborted) return;
         showAnswer(result);
         if (said.of !== picture || said.origin !== model.origin) said = { of: picture, origin: model.origin, by: {} };
-        said.by[model.compute] = { best: result.top[0], ms: result.ms };
+        said.by[compute] = { best: result.top[0], ms: result.ms };
         showOther();
         showRuns(result.parts);
     },
 
     clear: hideAnswer,
 
-    translate: showOther,
+    translate() {
+        if (model.vit) showOther();
+    },
 
     follow({ compute: type }) {
-        if (TYPES.includes(type)) choose(type);
+        if (TYPES.includes(type)) useWith(type);
     },
 
     modelChanged: modelHasChanged,

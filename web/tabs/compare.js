@@ -1,7 +1,7 @@
 // Compare: the same picture through the page's model (A) and beside it the same in another compute type, or another
 // model (B). Answers side by side, times, largest difference.
 
-import { $, chips, el } from '../app/dom.js';
+import { $, chips, el, hide } from '../app/dom.js';
 import { t } from '../app/words.js';
 import { bytes, milliseconds, percent, points } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
@@ -67,7 +67,7 @@ function load() {
     }).finally(() => {
         if (coming?.promise !== promise) return;
         coming = null;
-        cancel.hidden = true;
+        hide(cancel);
     });
     promise.catch(() => {}); // it is told where it is waited for
     return { ...wanted, controller, promise };

@@ -59,7 +59,7 @@ async function filler() {
         $('.coming', box).textContent = t('fill.coming', { percent: percent(of ? loaded / of : 0) });
     }).catch((error) => {
         own = null;
-        throw new Problem('no-masked', error.message);
+        throw Object.assign(new Problem('no-masked', error.message), { about: 'model' });
     });
     $('.coming', box).hidden = false;
     return own.finally(() => {

@@ -1,11 +1,13 @@
 // Find: which of many pictures look most like the one on the stage. A grid of them, the nearest first.
 
-import { $, el, onPick, save } from '../app/dom.js';
-import { t } from '../app/words.js';
+import { $, el, hide, onPick, save } from '../app/dom.js';
+import { singular, t } from '../app/words.js';
 import { count, inOrder, number } from '../app/format.js';
 import { bitmapOf, partsOf } from '../app/classify.js';
+import { Problem, describe } from '../app/errors.js';
 import { addPictures, featuresOf, gallery, goOn, nearest, onChange, removePictures, startAgain, stop, vectorsFile } from '../app/gallery.js';
 import { model } from '../app/model.js';
+import { showNotice } from '../app/notice.js';
 import { showRuns } from '../app/runs.js';
 import { pathOf, sort } from '../app/files.js';
 
@@ -81,8 +83,14 @@ function drawTiles() {
         if (!li.isConnected) tiles.delete(item);
     }
     const all = query ? gallery.seen - gallery.failed.length : gallery.items.length;
-    $('#find-more').hidden = found.length >= all;
+    showOrHide($('#find-more'), found.length < all);
     drawPictures();
+}
+
+// A button that goes leaves the keyboard at the tiles.
+function showOrHide(button, isShown) {
+    if (isShown) button.hidden = false;
+    else hide(button, $('[tabindex="0"]', list) ?? $('#panel'));
 }
 
 // One tile is reached by Tab, the others by arrows.
@@ -113,11 +121,11 @@ function drawState() {
     const some = items.length > 0, left = seen < items.length;
     $('.empty', box).hidden = some;
     $('.full', box).hidden = !some;
-    $('h2.count', box).textContent = left ? t('find.seen', { seen: count(seen), total: count(items.length) }) : t('find.all', { total: count(items.length) });
+    $('h2.count', box).textContent = left ? t('find.seen', { seen: count(seen), total: count(items.length) }) : t(singular('find.all', items.length), { total: count(items.length) });
     progress.hidden = !left;
     progress.max = items.length;
     progress.value = seen;
-    $('#find-stop').hidden = !left || !model.vit;
+    showOrHide($('#find-stop'), left && model.vit);
     $('#find-stop').textContent = t(going ? 'batch.stop' : 'find.on');
     $('.failed', box).hidden = !failed.length;
     $('.failed', box).textContent = t('find.failed', { count: count(failed.length), names: failed.slice(0, 3).map(({ name }) => name).join(', ') });
@@ -135,7 +143,7 @@ let wasGoing = false;
 
 function onSeen() {
     const { going, seen, items } = gallery;
-    if (wasGoing && !going && items.length && seen === items.length) $('#live').textContent = t('find.done', { total: count(seen) });
+    if (wasGoing && !going && items.length && seen === items.length) $('#live').textContent = t(singular('find.done', seen), { total: count(seen) });
     if (wasGoing !== going) draw();
     else soon ||= setTimeout(draw, EVERY);
     wasGoing = going;
@@ -143,6 +151,7 @@ function onSeen() {
 
 function add(files) {
     const { pictures } = sort(files);
+    if (!pictures.length) return showNotice(() => describe(new Problem('not-picture', files.map(pathOf).join(', '))));
     const byName = pictures.map((file) => ({ file, name: pathOf(file) }))
         .sort((a, b) => inOrder(a.name, b.name));
     const first = addPictures(byName.map(({ file }) => file));

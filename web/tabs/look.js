@@ -81,7 +81,7 @@ async function show() {
             if (now.signal.aborted) break;
             setHeat(map);
             const most = explain(map, of);
-            if (!now.live) $('#live').textContent = most;
+            if (!now.live && (!of || document.activeElement?.id === 'patches')) $('#live').textContent = most; // a pointer that goes over them would talk all the time
         }
     } finally {
         now.busy = false;

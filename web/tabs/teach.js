@@ -1,7 +1,7 @@
 // Teach: classes of one's own, from a few examples each; the network's features and a linear classifier of them.
 
 import { $, el, onHold, onPick, save } from '../app/dom.js';
-import { say, t } from '../app/words.js';
+import { say, singular, t } from '../app/words.js';
 import { count, number, percent } from '../app/format.js';
 import { openCamera, photograph, viewfinder } from '../app/camera.js';
 import { bitmapOf, partsOf, withReadable } from '../app/classify.js';
@@ -62,7 +62,10 @@ async function teach(label, example) {
 async function addExample(label, image) {
     const canvas = await thumbOf(image).catch(() => null);
     const example = { image, canvas, key: `${keys++}` };
-    await teach(label, example);
+    await teach(label, example).catch((error) => {
+        if (error?.code !== 'disposed' || !model.vit) throw error;
+        return teach(label, example); // by the model that has come
+    });
     if (canvas && labels.includes(label)) thumbs.set(label, [...thumbs.get(label) ?? [], example]);
 }
 
@@ -204,7 +207,7 @@ async function load(file) {
     labels.splice(0, labels.length, ...probe.classes.map(({ label }) => label));
     thumbs.clear();
     list.replaceChildren();
-    $('#live').textContent = t('teach.loaded', { classes: count(labels.length) });
+    $('#live').textContent = t(singular('teach.loaded', labels.length), { classes: count(labels.length) });
     lookAgain();
 }
 

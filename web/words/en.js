@@ -131,6 +131,7 @@ export default {
     'model.loading': 'Loading…',
     'url.empty': 'Type or paste the address of a model first.',
     'url.malformed': 'This is not an address of a web page or file.',
+    'url.insecure': 'This page may only ask sites that answer by https.',
     'ask.title': 'Load the model of this link?',
     'ask.text': 'The link you opened names a model on another site. Nothing is asked of it unless you say so.',
     'ask.detail': 'Which address',
@@ -245,8 +246,8 @@ export default {
     'learnt.positions.alt': 'Similarity of position embeddings',
     'learnt.distance': 'How far each [[head]] looks, in pixels, layer by layer; the line is their mean. Mean of the pictures seen '
         + 'here: {count}. Drop a folder to have more.',
-    'learnt.distance.some': 'How far each [[head]] looks, in pixels, layer by layer; the line is their mean. Mean of {count} '
-        + 'pictures, {left} are still to be seen.',
+    'learnt.distance.some': 'How far each [[head]] looks, in pixels, layer by layer; the line is their mean. Mean of the pictures seen '
+        + 'so far: {count}. Still to be seen: {left}.',
     'learnt.distance.alt': 'Mean attention distance: {first} pixels in the first of {layers} layers, {last} in the last.',
 
     'fill.coming': 'Fetching the model that fills in: {percent}',
@@ -293,6 +294,7 @@ export default {
     'teach.save': 'Download',
     'teach.load': 'Load',
     'teach.loaded': 'Loaded {classes} classes.',
+    'teach.loaded.one': 'Loaded {classes} class.',
     'teach.hint': 'Drop pictures on a class, or hold its button: the first press starts the camera. A score near 1 means '
         + 'the class, near −1 another one. Nothing leaves this device; the file holds features, not pictures.',
 
@@ -301,6 +303,7 @@ export default {
         + 'look alike to the network come first. Nothing leaves this device.',
     'find.seen': '{seen} of {total} pictures seen',
     'find.all': '{total} pictures',
+    'find.all.one': '{total} picture',
     'find.on': 'Go on',
     'find.progress': 'Pictures that were seen',
     'find.failed': '{count} could not be read: {names}',
@@ -308,6 +311,7 @@ export default {
     'find.tile': '{name}, {score} alike',
     'find.best': 'Most alike: {name}, {score}.',
     'find.done': 'All {total} pictures were seen.',
+    'find.done.one': 'The picture was seen.',
     'find.more': 'Show more',
     'find.folder': 'Add a folder',
     'find.files': 'Add pictures',
@@ -384,6 +388,8 @@ export default {
     'error.no-head.title': 'This model does not classify',
     'error.no-head.text': 'It describes pictures by features but has no head that names classes. Choose a model '
         + 'that was trained to classify.',
+    'error.io.title': 'The file could not be read',
+    'error.io.text': 'It may have been changed, moved or taken away since it was chosen. Choose it again.',
     'error.limit.title': 'That is too large',
     'error.limit.text': 'It is over a limit that keeps this page safe from hostile files. The report names the limit.',
     'error.not-picture.title': 'That is neither a picture nor a model',
