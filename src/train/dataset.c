@@ -96,7 +96,7 @@ static size_t folder_of(const char *path, const char **name) {
     const char *begin = end;
     while (begin && begin > path && begin[-1] != '/')
         begin--;
-    *name = begin;
+    *name = begin ? begin : path;
     return begin ? (size_t)(end - begin) : 0;
 }
 

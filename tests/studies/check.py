@@ -93,11 +93,12 @@ def test_complaints(tally, data, out):
     tally.check(result.status == 1 and f"{out}: expected the folders train" in result.err, "no pictures", result)
     result = study("everything", "--data", data)
     tally.check(result.status == 2 and "everything" in result.err, "no such study", result)
-    os.makedirs(f"{data}/train/empty")
-    write(f"{data}/train/empty/0.png", b"no picture")
+    kind = sorted(os.listdir(f"{data}/train"))[0]
+    write(f"{data}/train/{kind}/bad.png", b"no picture")
+    shutil.copytree(f"{data}/test/{kind}", f"{data}/test/never trained")
     result = study("steps", "--data", data, "--out", out, "--scale", "0.001")
     said = read(f"{out}/steps-375/output.txt").decode()
-    named = f"{out}/steps-" in result.err and "0.png" in said
+    named = f"{out}/steps-" in result.err and "bad.png" in said
     tally.check(result.status == 1 and named, "a run that fails is named", result)
 
 
