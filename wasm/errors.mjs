@@ -31,12 +31,17 @@ export function unlessCancelled(promise, signal) {
   return Promise.race([promise, cut]).finally(() => signal.removeEventListener('abort', stop))
 }
 
+const MOST = 2 ** 32 // bytes: so many are not even asked for, a page might be ended for it
+
 // An array that the host may have no memory for.
 export function allocate(Type, length) {
+  const bytes = length * Type.BYTES_PER_ELEMENT
+  const refused = (cause) => new VitError('out-of-memory', `out of memory: ${bytes} bytes`, { cause })
+  if (bytes >= MOST) throw refused()
   try {
     return new Type(length)
   } catch (error) {
-    throw new VitError('out-of-memory', `out of memory: ${length * Type.BYTES_PER_ELEMENT} bytes`, { cause: error })
+    throw refused(error)
   }
 }
 
