@@ -31,7 +31,7 @@ export function unlessCancelled(promise, signal) {
   return Promise.race([promise, cut]).finally(() => signal.removeEventListener('abort', stop))
 }
 
-const MOST = 2 ** 32 // bytes: so many are not even asked for, a page might be ended for it
+const MOST = 2 ** 31 // bytes: so many are not even asked for; a page might be ended for it, and not every browser's workers can post them
 
 // An array that the host may have no memory for.
 export function allocate(Type, length) {
