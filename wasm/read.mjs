@@ -63,18 +63,18 @@ async function locate({ folder, ...part }, reader) {
       if (!opened.isPage) return { name, index: isIndex(name), opened }
       missing ??= new VitError('format', `${name}: an HTML page came instead of a model`)
     } catch (error) {
-      if (!error.cause || !GONE.includes(error.cause.code ?? error.cause.status)) throw error
+      if (!isGone(error)) throw error
       missing ??= error
     }
   }
   throw new VitError(missing.code, `${part.name}: the folder has none of ${MODELS.join(', ')}: ${missing.message}`, { cause: missing.cause })
 }
 
-const GONE = ['ENOENT', 'ENOTDIR', 404, 410]
+const isGone = ({ cause }) => ['ENOENT', 'ENOTDIR', 404, 410].includes(cause?.code ?? cause?.status)
 
 // Whether a file that may be missing is: stores answer 403 for what they do not have, and some servers nothing that a page of another
 // origin may read.
-const isAbsent = ({ code, cause }) => GONE.includes(cause?.code ?? cause?.status) || (code === 'http' && [403, undefined].includes(cause?.status))
+const isAbsent = (error) => isGone(error) || (error.code === 'http' && [403, undefined].includes(error.cause?.status))
 
 const noBytes = (name, chunk) => new VitError('argument', `${name}: the stream must hold bytes, not ${kind(chunk)}`)
 
