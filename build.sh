@@ -5,12 +5,16 @@
 # missing), the compile-and-link machinery, one function for each verb. Only bash and the tools named here are needed.
 # shellcheck disable=SC2015,SC2054,SC2317 # `a && b || die` means what it says; commas are parts of flags; main calls all
 set -euo pipefail
+[[ $(uname -s) == Linux ]] || { echo 'build.sh: it needs Linux, bash and GNU tools; elsewhere run it in a container or a virtual machine' >&2; exit 1; }
+CALLER=$PWD # paths among the arguments are meant from there
 cd "$(dirname "${BASH_SOURCE[0]}")"
+TREE=$PWD
 
 # ---- settings ----
 
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/vit-wasm # everything that is fetched goes here
 ROOT=$CACHE/trixie                                      # Debian 13 with emscripten, clang 19 and wasi-libc
+STB_DIR=${STB_DIR:+$(cd "$CALLER" && realpath -m "$STB_DIR")}
 JOBS=${JOBS:-$(nproc)}
 MACHINE=$(uname -m)
 VERB=${1:-native}
@@ -156,8 +160,10 @@ and then ./build.sh $VERB again"
 mirror() {
     local codename
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    apt-get update --print-uris 2> /dev/null | sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|\1|p" | head -n 1 |
-        grep . || die "apt has no source for $codename, so there is no mirror to fetch Debian 13's packages from"
+    # sources may name it by its suite: then the first of Debian's archive, whose address ends in /debian
+    apt-get update --print-uris 2> /dev/null |
+        sed -n "s|^'\(.*\)/dists/$codename/InRelease' .*|1 \1|p; s|^'\(.*/debian\)/dists/[^/]*/InRelease' .*|2 \1|p" | sort -s -n -k 1,1 |
+        head -n 1 | cut -d ' ' -f 2 | grep . || die "apt has no source for $codename, so there is no mirror to fetch Debian 13's packages from"
 }
 
 # in_turn FUNCTION...: what makes a thing in the cache; no other of these programs does so meanwhile.
@@ -171,25 +177,26 @@ is_debian() { [[ -f /etc/os-release ]] && grep -q '^ID=debian' /etc/os-release; 
 # ---- tools ----
 
 find_cc() {
-    CC=${CC:-gcc}
+    [[ -n ${CC:-} ]] || if have clang && ! have gcc; then CC=clang; else CC=gcc; fi
     have "$CC" && echo '#include <pthread.h>' | "$CC" -E -x c - > /dev/null 2>&1 ||
         { [[ $CC == gcc ]] || die "CC=$CC does not work"; apt_install 'the native compiler' gcc libc6-dev; }
     TOOL="$("$CC" --version | head -n 1)"
-    local version
-    version=$("$CC" -dumpversion)
-    at_least "$version" 9 || die "$TOOL is too old: gcc 9 or clang 9 or newer is needed (set CC)"
+    local minimum=11 # the first that knows AVX-VNNI and AMX
+    [[ $TOOL != *clang* ]] || minimum=12
+    at_least "$("$CC" -dumpversion)" $minimum || die "$TOOL is too old: gcc 11 or clang 12 or newer is needed (set CC)"
 }
-
-# Whether compiler and assembler know AMX: gcc 11 and clang 12 do.
-knows_amx() { "$CC" "${AMX_FLAGS[@]}" -x c -c -o /dev/null - <<< $'#include <immintrin.h>\nvoid f(void) { _tile_release(); }' > /dev/null 2>&1; }
 
 # STB: a folder with stb_image.h 2.30, the same file for every target.
+STB=
 find_stb() {
+    [[ -z ${STB:-} ]] || return 0
     STB=${STB_DIR:-$CACHE/stb}
-    [[ -f $STB/stb_image.h ]] && return
-    [[ -z ${STB_DIR:-} ]] || die "STB_DIR=$STB_DIR has no stb_image.h"
-    in_turn fetch_stb
+    [[ -f $STB/stb_image.h ]] || [[ -z $STB_DIR ]] || die "STB_DIR=$STB_DIR has no stb_image.h"
+    [[ -f $STB/stb_image.h ]] || in_turn fetch_stb
+    is_tested_stb "$STB/stb_image.h" || say "-- $STB/stb_image.h is not the 2.30 of Debian 13 that was tested"
 }
+
+is_tested_stb() { echo "$STB_SHA256  $1" | sha256sum --status -c -; }
 
 fetch_stb() {
     local work=$CACHE/stb.part source=$ROOT/usr/include/stb
@@ -211,15 +218,14 @@ set STB_DIR to the folder that has it"
         dpkg-deb -x "$work"/libstb-dev_*.deb "$work/deb"
         source=$work/deb/usr/include/stb
     fi
-    echo "$STB_SHA256  $source/stb_image.h" | sha256sum --quiet -c - >&2 ||
-        die "$source/stb_image.h is not the expected 2.30"
+    is_tested_stb "$source/stb_image.h" || die "$source/stb_image.h is not the expected 2.30"
     cp "$source/stb_image.h" "$work/stb/"
     mv -T "$work/stb" "$STB"
     rm -rf "$work"
 }
 
-# The Debian 13 root, where this machine has no WebAssembly compiler; sets ENTER, the command prefix that runs in it, or
-# BY_COPY where a container forbids that.
+# The Debian 13 root, where this machine has no WebAssembly compiler; sets ENTER, the command prefix that runs in it, and
+# BY_COPY where a container forbids to have this tree in there.
 BY_COPY=
 find_root() {
     ENTER=()
@@ -228,7 +234,12 @@ find_root() {
     have bwrap || apt_install 'entering the Debian 13 folder' bubblewrap
     ENTER=(bwrap --bind "$ROOT" / --dev /dev --proc /proc --tmpfs /tmp --bind "$PWD" "$PWD" --ro-bind "$STB" "$STB"
         --chdir "$PWD" --clearenv --setenv PATH /usr/bin:/bin --setenv HOME /tmp)
-    "${ENTER[@]}" true 2> /dev/null || BY_COPY=yes
+    local said
+    said=$("${ENTER[@]}" true 2>&1) && return
+    ((EUID == 0)) || die "bubblewrap cannot enter $ROOT ($said): run as root, or put emcc (>= $EMCC_MINIMUM) on PATH
+and set WASI_SDK_PATH"
+    BY_COPY=yes
+    ENTER=(chroot "$ROOT" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/tmp)
 }
 
 make_root() {
@@ -239,23 +250,26 @@ make_root() {
     ((EUID == 0)) || tools+=(uidmap) # then mmdebstrap works in a user namespace
     apt_install 'the WebAssembly compilers' "${tools[@]}"
     say "-- making a Debian 13 folder with emscripten, clang 19 and wasi-libc: $ROOT (2.4 GB, about a minute)"
+    local proxy make=(mmdebstrap --variant=apt --include="$TOOLCHAIN_PACKAGES")
+    while read -r proxy; do make+=("--aptopt=$proxy"); done < <(apt-config dump | grep -iE '^Acquire::https?::Proxy')
     rm -rf "$ROOT.part"
-    mmdebstrap --variant=apt --include="$TOOLCHAIN_PACKAGES" trixie "$ROOT.part" "$from" > "$CACHE/toolchain.log" 2>&1 ||
-        { cat "$CACHE/toolchain.log" >&2; die "mmdebstrap could not make $ROOT"; }
+    if ((EUID == 0)); then
+        "${make[@]}" trixie "$ROOT.part" "$from"
+    else # in a namespace its files would be of other users, who cannot be let into a home folder
+        mkdir "$ROOT.part"
+        "${make[@]}" --format=tar trixie - "$from" | tar -x --exclude='./dev/*' -C "$ROOT.part"
+    fi 2> "$CACHE/toolchain.log" >&2 || { cat "$CACHE/toolchain.log" >&2; die "mmdebstrap could not make $ROOT"; }
     mv -T "$ROOT.part" "$ROOT" # whole or not at all
 }
 
 # build_in_copy VERB: the tree is copied into the root, and what was built copied back.
 build_in_copy() {
-    ((EUID == 0)) || die "bubblewrap cannot enter $ROOT: this machine forbids user namespaces; run as root, or put emcc
-(>= $EMCC_MINIMUM) on PATH and set WASI_SDK_PATH"
     say "-- no namespaces here: building in a copy of the tree, $ROOT$PWD"
     mkdir -p "$ROOT$PWD" "$ROOT$STB" build wasm/dist
     rm -rf "$ROOT$PWD"/{src,wasm}
     cp -a build.sh src wasm "$ROOT$PWD"
     cp -a "$STB/stb_image.h" "$ROOT$STB"
-    chroot "$ROOT" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/tmp INSIDE_ROOT=yes STB_DIR="$STB" JOBS="$JOBS" \
-        bash "$PWD/build.sh" "$1"
+    "${ENTER[@]}" INSIDE_ROOT=yes STB_DIR="$STB" JOBS="$JOBS" bash "$PWD/build.sh" "$1"
     case $1 in
         wasm) cp -a "$ROOT$PWD"/wasm/dist/* wasm/dist ;;
         wasi) cp -a "$ROOT$PWD"/build/*.wasm build ;;
@@ -265,18 +279,16 @@ build_in_copy() {
 find_emcc() {
     find_stb
     EMCC=(emcc)
-    if ! have emcc && [[ -n ${EMSDK:-} ]]; then
+    if [[ -n ${EMSDK:-} ]]; then
+        [[ -x $EMSDK/upstream/emscripten/emcc ]] || die "EMSDK=$EMSDK has no upstream/emscripten/emcc"
         PATH=$EMSDK/upstream/emscripten:$PATH
-        have emcc || die "EMSDK=$EMSDK has no upstream/emscripten/emcc"
-    elif ! have emcc; then
+    elif ! have emcc || ! at_least "$(emcc --version | first_version)" $EMCC_MINIMUM; then # Debian 12's is from before
         find_root
-        [[ -z $BY_COPY ]] || return 0
         EMCC=("${ENTER[@]}" emcc)
     fi
-    local version
-    version=$("${EMCC[@]}" --version | first_version)
-    TOOL="emcc $version"
-    at_least "$version" $EMCC_MINIMUM || die "emcc $version is too old: $EMCC_MINIMUM or newer is needed"
+    EMCC_VERSION=$("${EMCC[@]}" --version | first_version)
+    TOOL="emcc $EMCC_VERSION"
+    at_least "$EMCC_VERSION" $EMCC_MINIMUM || die "$TOOL is too old: $EMCC_MINIMUM or newer is needed"
 }
 
 find_wasi() {
@@ -294,28 +306,33 @@ find_wasi() {
 }
 
 # PYTHON: in an environment in the cache, with the wasmtime package and Node where the system has none.
+PYTHON=
 find_python() {
-    local packages=()
-    [[ -z ${PYTHON:-} ]] || return 0
+    [[ -z $PYTHON ]] || return 0
+    find_system_python
+    local packages=("$(python3 --version)")
     have wasmtime || packages+=("$WASMTIME_PYTHON")
     system_node || packages+=("$NODE_PYTHON")
     PYTHON=$CACHE/python/bin/python3
     have_python "${packages[@]}" || in_turn make_python "${packages[@]}"
 }
 
+find_system_python() { python3 -c 'import ensurepip, venv' 2> /dev/null || apt_install 'a Python environment' python3 python3-venv; }
+
 have_python() { [[ -f $CACHE/python/complete && $(< "$CACHE/python/complete") == "$*" ]]; }
 
-make_python() {
+make_python() { # VERSION PACKAGE...
     ! have_python "$@" || return 0
-    apt_install 'a Python environment' python3 python3-venv
-    say "-- making a Python environment${*:+ with $*}: $CACHE/python"
+    local packages=("${@:2}")
+    say "-- making a Python environment${packages[*]:+ with ${packages[*]}}: $CACHE/python"
     rm -rf "$CACHE/python"
-    { python3 -m venv "$CACHE/python" && { (($# == 0)) || "$CACHE/python/bin/pip" install -q "$@"; }; } \
-        > "$CACHE/python.log" 2>&1 || { cat "$CACHE/python.log" >&2; die "pip could not install $*"; }
+    { python3 -m venv "$CACHE/python" && { ((${#packages[@]} == 0)) || "$CACHE/python/bin/pip" install -q "${packages[@]}"; }; } \
+        > "$CACHE/python.log" 2>&1 || { cat "$CACHE/python.log" >&2; die "pip could not install ${packages[*]}"; }
     echo "$*" > "$CACHE/python/complete"
 }
 
-system_node() { [[ -x $(type -P node) ]] && at_least "$(node --version | first_version)" 20.16; }
+# Whether the system has npm, and a Node that has process.getBuiltinModule().
+system_node() { have npm && [[ -x $(type -P node) ]] && node -e 'process.exit(+!process.getBuiltinModule)'; }
 
 # NODE: the system's where it is new enough, else that of find_python, which then comes first on PATH.
 find_node() {
@@ -338,8 +355,9 @@ make_npm() {
     ! have_npm "$@" || return 0
     say "-- fetching ${*:2} into $CACHE/$1"
     mkdir -p "$CACHE/$1"
-    npm install --silent --no-fund --no-audit --ignore-scripts --prefix "$CACHE/$1" "${@:2}" > "$CACHE/$1.log" 2>&1 ||
-        { cat "$CACHE/$1.log" >&2; die "npm could not install ${*:2}"; }
+    rm -f "$CACHE/$1/complete"
+    npm install --loglevel=error --include=optional --no-fund --no-audit --ignore-scripts --prefix "$CACHE/$1" "${@:2}" \
+        > "$CACHE/$1.log" 2>&1 || { cat "$CACHE/$1.log" >&2; die "npm could not install ${*:2}"; }
     echo "${*:2}" > "$CACHE/$1/complete"
 }
 
@@ -368,10 +386,11 @@ make_file() {
         done
     fi
     mkdir -p "${output%/*}" "${made%/*}"
-    # OUTPUT becomes as old as the start of its command, so that an edit meanwhile is noticed the next time
+    # OUTPUT becomes as old as the start of its command, so that an edit meanwhile is noticed the next time; half an
+    # OUTPUT, of a command that was stopped, has no stamp
     printf -v quoted %q "$stamp"
     QUEUED[$output]=yes
-    QUEUE+=("printf %s $quoted > $made.new && $line && touch -r $made.new $output && mv $made.new $made")
+    QUEUE+=("printf %s $quoted > $made.new && rm -f $made && $line && touch -r $made.new $output && mv $made.new $made")
 }
 
 run_queue() {
@@ -454,14 +473,13 @@ CLI=(src/cli/*.c)
 native_library() {
     local tables
     case $MACHINE in
-        x86_64) tables=(scalar avx2 avxvnni avx512 avx512bw avx512vnni) ;;
+        x86_64) tables=(scalar avx2 avxvnni avx512 avx512bw avx512vnni amx) ;;
         aarch64) tables=(scalar neon neondot) ;;
         *) tables=(scalar) ;;
     esac
     find_cc
     find_stb
     COMPILE=("$CC" "${COMMON_FLAGS[@]}" "${NATIVE_FLAGS[@]}" "${@:2}")
-    [[ $MACHINE != x86_64 ]] || if knows_amx; then tables+=(amx); else COMPILE+=(-DVIT_NO_AMX); fi
     LINK=(-lm)
     begin
     compile "$1" "${LIBRARY[@]}" "${TRAIN[@]}"
@@ -486,7 +504,7 @@ module() {
 pack_js() {
     find_npm packer $PACKER
     local pack=("$NODE_MODULES/.bin/esbuild" --bundle --minify --format=esm --target=es2022 --log-level=warning)
-    TOOL="esbuild $("${pack[0]}" --version)"
+    TOOL="esbuild $("${pack[0]}" --version)" || die "${pack[0]} does not run here: remove $CACHE/packer and try again"
     begin
     make_file wasm/index.js "$(echo wasm/*.mjs)" "${pack[@]}" '--external:./dist/*' --outfile=wasm/index.js wasm/vit.mjs
     make_file wasm/dist/vit-train.mjs wasm/train.mjs "${pack[@]}" --outfile=wasm/dist/vit-train.mjs wasm/train.mjs
@@ -551,22 +569,26 @@ demo() {
     build_all
     find_node
     say "serving with Node $("$NODE" --version); Ctrl-C ends it"
-    exec "$NODE" web/serve.mjs "$@"
+    cd "$CALLER"
+    exec "$NODE" "$TREE/web/serve.mjs" "$@"
 }
 
 # One of the paper's studies.
 study() {
     (($# > 1)) || die "expected ./build.sh study NAME DATA [OUT] [OPTION]...; tests/studies/README.md has the names"
     build_native
-    find_python
-    exec "$PYTHON" tests/studies/study.py "$1" --data "$2" --out "${3:-build/studies}" "${@:4}"
+    find_system_python
+    local out=$TREE/build/studies options=("${@:3}")
+    [[ $# == 2 || $3 == -* ]] || { out=$3; options=("${@:4}"); }
+    cd "$CALLER"
+    exec python3 "$TREE/tests/studies/study.py" "$1" --vit "$TREE/build/vit" --data "$2" --out "$out" "${options[@]}"
 }
 
 # The page, the package and what models there are, as a folder for any web server.
 site() {
     build_wasm
     find_npm packer $PACKER
-    "$NODE" web/site.mjs build/site --esbuild "$NODE_MODULES/.bin/esbuild" "$@"
+    (cd "$CALLER" && "$NODE" "$TREE/web/site.mjs" "$TREE/build/site" --esbuild "$NODE_MODULES/.bin/esbuild" "$@")
 }
 
 # The package as npm packs it, its size, hashes and bill of materials.
@@ -576,7 +598,7 @@ pack() {
     mkdir -p build/pack
     npm pack --json --pack-destination build/pack > build/pack/list.json 2> build/pack/log ||
         { cat build/pack/log >&2; die 'npm pack failed'; }
-    "$NODE" tests/pack.mjs build/pack/list.json "${TOOL#emcc }" "${PACKER#*@}" build/pack/vit-wasm.spdx.json
+    "$NODE" tests/pack.mjs build/pack/list.json "$EMCC_VERSION" "${PACKER#*@}" build/pack/vit-wasm.spdx.json
     bash tests/size.sh
 }
 
@@ -614,8 +636,8 @@ usage: ./build.sh [VERB] [OPTION]...
 
 What is missing is installed with apt-get on Debian when run as root, or fetched into
 $CACHE. These are used when they are there:
-  CC             native compiler (gcc)
-  emcc on PATH, or EMSDK    Emscripten $EMCC_MINIMUM or newer
+  CC             native compiler (gcc 11 or clang 12 or newer)
+  EMSDK, or emcc on PATH    Emscripten $EMCC_MINIMUM or newer
   WASI_SDK_PATH  a WASI SDK
   STB_DIR        a folder with stb_image.h 2.30
   JOBS           compilers at a time ($JOBS)

@@ -176,7 +176,7 @@ int vit_cli_attention(int argc, char **argv) {
     vit_cli_model model = {0};
     vit_cli_run run = {.capture_attention = 1};
     look look = {.options = {.layer = -1}, .query = VIT_QUERY_DEFAULT};
-    int count, method = 0, head = -1, query = -1, patch = -1;
+    int count, method = -1, head = -1, query = -1, patch = -1;
     const vit_cli_option options[] = {
         VIT_CLI_MODEL_OPTIONS(model),
         {"method", "rollout|mean|head", VIT_CLI_CHOICE, &method, 0, 0,
@@ -198,16 +198,16 @@ int vit_cli_attention(int argc, char **argv) {
         return status;
     if (!look.out && !look.json)
         return vit_cli_usage(&vit_cli_attention_command, "say where the attention goes: --out O.png or --json");
-    if (method == VIT_ATTENTION_MEAN && head >= 0)
-        return vit_cli_usage(&vit_cli_attention_command, "--head %d does not go with --method mean", head);
+    if (method >= 0 && method != VIT_ATTENTION_HEAD && head >= 0)
+        return vit_cli_usage(&vit_cli_attention_command, "--head %d does not go with --method %s", head, method_names[method]);
     if (method == VIT_ATTENTION_HEAD && head < 0)
         return vit_cli_usage(&vit_cli_attention_command, "--method head needs --head H");
     if (query >= 0 && patch >= 0)
         return vit_cli_usage(&vit_cli_attention_command, "--query and --patch do not go together");
     if ((status = vit_cli_check_png(&vit_cli_attention_command, look.out)) >= 0 ||
-        (status = vit_cli_check_kept(&vit_cli_attention_command, argv[0], look.out)) >= 0)
+        (status = vit_cli_check_kept(&vit_cli_attention_command, look.out, 1, argv)) >= 0)
         return status;
-    look.options.method = head >= 0 ? VIT_ATTENTION_HEAD : (vit_attention_method)method;
+    look.options.method = head >= 0 ? VIT_ATTENTION_HEAD : method < 0 ? VIT_ATTENTION_ROLLOUT : (vit_attention_method)method;
     look.options.head = head >= 0 ? head : 0;
     look.query = patch >= 0 ? patch : query == 0 ? VIT_QUERY_CLASS : query == 1 ? VIT_QUERY_MEAN : VIT_QUERY_DEFAULT;
     vit_cli_engine engine;

@@ -3,9 +3,6 @@
 #include "paths.h"
 #include "save.h"
 
-#include <stdio.h>
-#include <string.h>
-
 const vit_cli_command vit_cli_convert_command = {
     .name = "convert",
     .summary = "one file with everything in it, GGUF or safetensors",
@@ -22,28 +19,6 @@ const vit_cli_command vit_cli_convert_command = {
     .least = 2,
     .most = 2,
 };
-
-static int is_inside(const char *folder, const char *name, const char *path) {
-    char inside[4096];
-    int length = snprintf(inside, sizeof inside, "%s/%s", folder, name);
-    return length < (int)sizeof inside && vit_cli_same_file(inside, path);
-}
-
-/* Whether writing `out` would replace what is read from `in`. */
-static int is_read(const char *in, const char *out) {
-    static const char *const names[] = {"model.gguf", "model.safetensors", "model.npz"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_inside(in, names[i], out))
-            return 1;
-    const char *name = strrchr(out, '/'), *slash = strrchr(in, '/');
-    char folder[4096];
-    if (vit_has_ending(in, ".index.json")) /* shards stand beside it */
-        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - in) + 1 : 1, slash ? in : ".");
-    else
-        snprintf(folder, sizeof folder, "%s", in);
-    return vit_cli_same_file(in, out) ||
-           (vit_has_ending(out, ".safetensors") && is_inside(folder, name ? name + 1 : out, out));
-}
 
 int vit_cli_convert(int argc, char **argv) {
     vit_cli_model option = {.raw_weights = 1};
@@ -65,7 +40,7 @@ int vit_cli_convert(int argc, char **argv) {
     status = vit_cli_check_output(&vit_cli_convert_command, out, vit_cli_types[type]);
     if (status >= 0)
         return status;
-    if (is_read(in, out))
+    if (vit_cli_is_weights(in, out))
         return vit_cli_usage(&vit_cli_convert_command, "'%s' is what would be read; give another name to write", out);
     if (!vit_cli_can_write(out))
         return VIT_CLI_FAILED;

@@ -74,8 +74,7 @@ static int compute_all(table *table, vit_cli_engine *engine, vit_cli_paths *path
             failed = -1;
             break;
         }
-        if (!table->out)
-            vit_cli_progress_hide(&progress);
+        vit_cli_progress_hide(&progress);
         print_row(table, path, table->row);
         table->count++;
         if (!vit_cli_flush()) {
@@ -163,6 +162,9 @@ int vit_cli_features(int argc, char **argv) {
         return vit_cli_usage(&vit_cli_features_command, "say where the vectors go: --out F.npy or --json");
     if (table.out && !vit_cli_vectors_known(table.out))
         return vit_cli_usage(&vit_cli_features_command, "--out '%s': expected a name that ends in .npy or .safetensors", table.out);
+    if (table.out && ((status = vit_cli_check_kept(&vit_cli_features_command, table.out, count, argv)) >= 0 ||
+                      (status = vit_cli_check_model_kept(&vit_cli_features_command, table.out, &model)) >= 0))
+        return status;
     if (table.out && !vit_cli_can_write(table.out))
         return VIT_CLI_FAILED;
     table.pool = (vit_feature)pool;

@@ -110,8 +110,8 @@ static void report_fit(const vit_probe *probe, int json) {
     const vit_probe_info info = vit_probe_get_info(probe);
     const double percent = 100.0 * info.right / info.examples;
     if (!json) {
-        printf("%d classes, %d examples  l2 %g  leave-one-out %.2f %%\n", info.classes, info.examples, info.l2,
-               percent);
+        printf("%d class%s, %d example%s  l2 %g  leave-one-out %.2f %%\n", info.classes, info.classes == 1 ? "" : "es",
+               info.examples, info.examples == 1 ? "" : "s", info.l2, percent);
         return;
     }
     printf("{\"examples\":%d,\"l2\":%.17g,\"leave_one_out\":%.6g,\"classes\":[", info.examples, info.l2, percent);
@@ -162,6 +162,9 @@ static int run_fit(int argc, char **argv) {
         return vit_cli_usage(&fit_command, "say where the classifier goes: --out P");
     if (add && pool >= 0)
         return vit_cli_usage(&fit_command, "--pool does not go with --add, whose file says it");
+    if ((status = vit_cli_check_kept(&fit_command, out, 1, argv)) >= 0 ||
+        (status = vit_cli_check_model_kept(&fit_command, out, &model)) >= 0)
+        return status;
     if (!vit_cli_can_write(out))
         return VIT_CLI_FAILED;
     vit_cli_engine engine;

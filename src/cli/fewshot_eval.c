@@ -82,8 +82,11 @@ static vit_status try_shots(const study *study, const vit_probe *probe, int shot
         vit_trial_result result;
         vit_status status = vit_probe_try(probe, shots, study->l2, study->neighbours, (uint64_t)study->seed, repeat,
                                           chosen, &result, error);
-        if (status != VIT_OK)
+        if (status != VIT_OK) {
+            if (study->json)
+                printf("]}\n"); /* whole all the same, for who reads lines */
             return status;
+        }
         note(&ways[0], 100.0 * result.right / result.others);
         note(&ways[1], 100.0 * result.right_by_votes / result.others);
         if (study->json)
@@ -203,7 +206,7 @@ int vit_cli_fewshot_eval(int argc, char **argv) {
     if (study.shots_text && !study.shots_count)
         return vit_cli_usage(&command, "--shots '%s': expected up to %d whole numbers, as in 1,5,10", study.shots_text,
                              MOST_SHOTS);
-    if ((status = vit_cli_check_png(&command, study.out)) >= 0)
+    if ((status = vit_cli_check_png(&command, study.out)) >= 0 || (status = vit_cli_check_kept(&command, study.out, 1, argv)) >= 0)
         return status;
     vit_cli_engine engine;
     vit_probe *probe = NULL;

@@ -16,7 +16,7 @@
 /* The file: a header, then records, little-endian. A record: its head, path_bytes of the path, [width] f32. */
 typedef struct header {
     char magic[8];
-    uint32_t width, compute;
+    uint32_t width, arithmetic;
     char backbone[32];
     uint32_t size[2]; /* of the network's input: height, width */
     double crop_pct;
@@ -199,7 +199,7 @@ static long long read_record(const vit_cli_index *index, FILE *file, long long a
 
 static header header_of(const vit_cli_index *index) {
     header head = {.width = (uint32_t)index->width,
-                   .compute = (uint32_t)index->compute,
+                   .arithmetic = index->arithmetic,
                    .size = {(uint32_t)index->size[0], (uint32_t)index->size[1]},
                    .crop_pct = index->crop_pct};
     memcpy(head.magic, MAGIC[index->in_file], sizeof head.magic);
@@ -222,7 +222,7 @@ static int read_header(const vit_cli_index *index, FILE *file, int writable) {
     if (!is_whole || memcmp(head.magic, wanted.magic, sizeof head.magic) != 0)
         vit_cli_complain("%s: is not a feature index", index->path);
     else if (memcmp(head.backbone, index->backbone, sizeof head.backbone) != 0 || head.width != wanted.width)
-        vit_cli_complain("%s: was made with another network or --pool: %.31s, this one is %.31s", index->path,
+        vit_cli_complain("%s: was made with another network, preprocessing or --pool: %.31s, this one is %.31s", index->path,
                          memchr(head.backbone, 0, sizeof head.backbone) ? head.backbone : "?", index->backbone);
     else
         vit_cli_complain("%s: was made with --size %ux%u --crop-pct %g, this is %dx%d and %g", index->path,
@@ -296,6 +296,14 @@ static int make_ready(vit_cli_index *index) {
     return 1;
 }
 
+/* Of compute and of how weights are stored. */
+static uint32_t arithmetic_of(const vit_cli_engine *engine) {
+    uint32_t hash = checksum_of(2166136261u, &engine->compute, sizeof engine->compute);
+    for (int i = 0; i < vit_model_tensor_count(engine->model); i++)
+        hash = checksum_of(hash, &vit_model_tensor(engine->model, i)->dtype, sizeof(vit_dtype));
+    return hash;
+}
+
 int vit_cli_index_open(vit_cli_index *index, const char *path, const vit_cli_engine *engine, vit_feature feature,
                        int flags) {
     *index = (vit_cli_index){
@@ -304,7 +312,7 @@ int vit_cli_index_open(vit_cli_index *index, const char *path, const vit_cli_eng
         .crop_pct = engine->rules.crop_pct,
         .width = vit_model_feature_width(engine->model, feature),
         .in_file = (flags & VIT_CLI_INDEX_IN_FILE) != 0,
-        .compute = flags & VIT_CLI_INDEX_IN_FILE ? engine->compute : VIT_COMPUTE_F32,
+        .arithmetic = flags & VIT_CLI_INDEX_IN_FILE ? arithmetic_of(engine) : 0,
     };
     vit_model_backbone(engine->model, feature, index->backbone);
     const int writable = flags & VIT_CLI_INDEX_WRITE;

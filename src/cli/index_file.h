@@ -18,7 +18,7 @@ typedef struct vit_cli_index {
     FILE *file;             /* open to append to, or NULL */
     long long end;          /* of the records that were wholly written */
     char backbone[32];      /* vit_model_backbone of the features */
-    int compute;            /* a vit_compute; 0 where any will do */
+    uint32_t arithmetic;    /* compute and types of weights; 0 where any will do */
     int size[2];            /* height, width of the network's input, in pixels */
     double crop_pct;
     int width;

@@ -6,6 +6,7 @@
 #include "train_settings.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const vit_cli_command vit_cli_init_command = {
     .name = "init",
@@ -22,8 +23,6 @@ const vit_cli_command vit_cli_init_command = {
     .least = 0,
     .most = 1,
 };
-
-enum { AS_NAMED = -1 };
 
 typedef struct request {
     vit_cli_settings network;
@@ -49,46 +48,26 @@ static int list(int json) {
     return VIT_CLI_OK;
 }
 
-static int unknown_architecture(const char *name) {
-    const char *nearest = NULL, *known;
-    int smallest = 4;
-    for (int i = 0; (known = vit_architecture_name(i)); i++) {
-        const int distance = vit_cli_distance(name, known);
-        if (distance < smallest) {
-            smallest = distance;
-            nearest = known;
-        }
-    }
-    if (nearest)
-        return vit_cli_usage(&vit_cli_init_command, "architecture '%s' is not known; did you mean '%s'?", name, nearest);
-    return vit_cli_usage(&vit_cli_init_command, "architecture '%s' is not known; 'vit init --list' prints those that are", name);
-}
-
 static int init(const request *request, const char *out) {
     vit_config config;
     vit_model *model;
     vit_error error;
     vit_options options = *vit_cli_options();
     options.raw_weights = 1; /* to be saved */
-    if (vit_architecture_config(&config, request->network.arch, &error) != VIT_OK)
-        return unknown_architecture(request->network.arch);
-    const int classes = request->classes == AS_NAMED ? config.classes : request->classes;
-    if (vit_cli_network(&request->network, classes, &config, &error) != VIT_OK)
-        return vit_cli_usage(&vit_cli_init_command, "%s", error.text);
+    int status = vit_cli_check_network(&vit_cli_init_command, &request->network, request->classes, &config);
+    if (status >= 0)
+        return status;
     if (!vit_cli_can_write(out))
         return VIT_CLI_FAILED;
-    if (vit_model_init(&model, &config, (uint64_t)request->seed, &options, &error) != VIT_OK) {
-        if (error.status == VIT_ERR_CONFIG || error.status == VIT_ERR_UNSUPPORTED) /* sizes that do not fit together */
-            return vit_cli_usage(&vit_cli_init_command, "%s", error.text);
+    if (vit_model_init(&model, &config, (uint64_t)request->seed, &options, &error) != VIT_OK)
         return vit_cli_failed(&error);
-    }
-    const int status = vit_cli_save(model, out, vit_cli_types[request->type], VIT_ROUNDING_PLAIN);
+    status = vit_cli_save(model, out, vit_cli_types[request->type], VIT_ROUNDING_PLAIN);
     vit_model_close(model);
     return status;
 }
 
 int vit_cli_init(int argc, char **argv) {
-    request request = {.classes = AS_NAMED};
+    request request = {.classes = VIT_CLI_CLASSES_AS_NAMED};
     vit_cli_settings *network = &request.network;
     int show = 0, json = 0, count;
     const vit_cli_option options[] = {
@@ -107,9 +86,12 @@ int vit_cli_init(int argc, char **argv) {
     const int status = vit_cli_parse(&vit_cli_init_command, options, argc, argv, &count);
     if (status >= 0)
         return status;
-    if (show && !count && !network->arch)
+    static const vit_cli_settings unsaid;
+    if (show && !count && request.classes < 0 && memcmp(network, &unsaid, sizeof unsaid) == 0)
         return list(json);
-    if (!network->arch || !count || show)
+    if (show || json)
+        return vit_cli_usage(&vit_cli_init_command, "--list goes with --json alone, and --json with --list");
+    if (!network->arch || !count)
         return vit_cli_usage(&vit_cli_init_command, "expected --arch NAME and a file to write, or --list");
     if (!vit_cli_units(network))
         return vit_cli_usage(&vit_cli_init_command, VIT_CLI_UNITS_EXPECTED, network->units_text);

@@ -30,7 +30,6 @@ static const vit_cli_command command = {
 };
 
 enum { TEXT, JSON, CSV };
-enum { AS_NAMED = -1 };
 
 typedef struct request {
     double images, epochs, memory; /* epochs 0: the paper's; gigabytes */
@@ -160,15 +159,6 @@ static void print_cost(const request *request, const cost *cost) {
     fflush(stdout); /* the next one may take a while */
 }
 
-static vit_status describe(vit_config *config, const char *name, const request *request, vit_error *error) {
-    vit_cli_settings network = request->network;
-    const vit_status status = vit_architecture_config(config, name, error);
-    if (status != VIT_OK)
-        return status;
-    network.arch = name;
-    return vit_cli_network(&network, request->classes == AS_NAMED ? config->classes : request->classes, config, error);
-}
-
 /* One network's line. 0, or the exit status after a complaint. */
 static int show_cost(const char *name, const request *request, const vit_session_options *options) {
     vit_options load = *vit_cli_options();
@@ -177,7 +167,9 @@ static int show_cost(const char *name, const request *request, const vit_session
     cost cost = {.name = name};
     vit_error error;
     load.compute = (vit_compute)request->run.compute;
-    vit_status status = describe(&config, name, request, &error);
+    vit_cli_settings network = request->network;
+    network.arch = name;
+    vit_status status = vit_cli_network(&network, request->classes, &config, &error);
     if (status == VIT_OK)
         status = vit_model_plan(&model, &config, &load, &error);
     if (status == VIT_OK)
@@ -197,7 +189,7 @@ static int show_cost(const char *name, const request *request, const vit_session
 }
 
 int vit_cli_inspect_cost(int argc, char **argv) {
-    request request = {.images = 305e6, .memory = 16, .classes = AS_NAMED, .run.size = {224, 224}};
+    request request = {.images = 305e6, .memory = 16, .classes = VIT_CLI_CLASSES_AS_NAMED, .run.size = {224, 224}};
     int json = 0, csv = 0, batch = 1, count, failed = 0;
     const vit_cli_option options[] = {
         {"images", "N", VIT_CLI_NUMBER, &request.images, 1, 1e15,

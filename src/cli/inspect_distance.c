@@ -165,7 +165,7 @@ int vit_cli_inspect_distance(int argc, char **argv) {
         return status;
     if (!study.out && !study.json)
         return vit_cli_usage(&command, "say where it goes: --out O.png or --json");
-    if ((status = vit_cli_check_png(&command, study.out)) >= 0)
+    if ((status = vit_cli_check_png(&command, study.out)) >= 0 || (status = vit_cli_check_kept(&command, study.out, count, argv)) >= 0)
         return status;
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &command, &model, &run);

@@ -26,7 +26,9 @@ static void print_overview(FILE *out) {
             "version and kernels");
     fprintf(out, "Examples:\n"
                  "  vit classify --model vit_tiny/ photo.jpg\n"
-                 "  vit convert vit_tiny/ vit_tiny.gguf\n");
+                 "  vit convert vit_tiny/ vit_tiny.gguf\n\n"
+                 "Exit status: 0, or 1 where something failed, be it one picture of many, 2 where the command line is wrong; "
+                 "a training run that\nCtrl-C stops saves itself and ends with 130.\n");
 }
 
 static int version(void) {
@@ -84,8 +86,8 @@ static int help(int argc, char **argv) {
         return VIT_CLI_OK;
     }
     int i = find(argv[1]);
-    char *arguments[] = {argv[1], "--help", NULL};
-    return i < COMMANDS ? commands[i].run(2, arguments) : unknown_command(argv[1]);
+    char *arguments[] = {argv[1], argc > 2 ? argv[2] : "--help", "--help", NULL}; /* 'help inspect cost' is of two words */
+    return i < COMMANDS ? commands[i].run(3, arguments) : unknown_command(argv[1]);
 }
 
 /* argv[0] is the command. */

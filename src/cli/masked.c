@@ -20,7 +20,8 @@ const vit_cli_command vit_cli_masked_command = {
                "seed hides the same patches on every machine. --json prints the grid, the mask, and for each patch its "
                "mean colour and the probability of the likeliest one (1 where it is visible, null where pixels are "
                "predicted). --score says how many colours of hidden patches are right in all pictures of DATA, a folder as "
-               "of 'vit pretrain', and how far off they are, beside what needs no network.",
+               "of 'vit pretrain', and how far off they are, beside what needs no network; "
+               "a picture that cannot be read is named on stderr and left out, exit status 1.",
     .examples = "  vit masked --model masked.gguf --ratio 0.75 --seed 3 --out filled.png photo.jpg\n"
                 "  vit masked --model masked.gguf --mask painted.png --out filled.png --json photo.jpg\n"
                 "  vit masked --model masked.gguf --ratio 0.75 --score tiny/val\n",
@@ -115,12 +116,14 @@ static vit_status prepare(vit_cli_engine *engine, const vit_image *image, vit_er
                                 vit_session_input(engine->session, 0), vit_cli_options(), error);
 }
 
+static double ratio_of(const request *r, const vit_model *model) {
+    return r->ratio >= 0 ? r->ratio : vit_model_config(model)->decoder.kind == VIT_DECODER_MAE ? 0.75 : 0.5;
+}
+
 static int predict(vit_cli_engine *engine, const request *r, patches *p, vit_image *image, const char *path) {
     vit_error error;
-    const vit_decoder_kind kind = vit_model_config(engine->model)->decoder.kind;
-    const double ratio = r->ratio >= 0 ? r->ratio : kind == VIT_DECODER_MAE ? 0.75 : 0.5;
     vit_patch_noise((uint64_t)r->seed, p->noise, p->count);
-    vit_hide_by_noise(p->noise, p->count, r->mask ? p->count : vit_visible_patches(p->count, ratio), p->hidden);
+    vit_hide_by_noise(p->noise, p->count, r->mask ? p->count : vit_visible_patches(p->count, ratio_of(r, engine->model)), p->hidden);
     if ((r->mask && read_mask(r->mask, p, &error) != VIT_OK) || prepare(engine, image, &error) != VIT_OK ||
         vit_session_hide(engine->session, p->hidden, &error) != VIT_OK ||
         vit_session_run(engine->session, &error) != VIT_OK ||
@@ -164,16 +167,22 @@ static int score(const request *r, const vit_cli_model *options, const vit_cli_r
     if (status == VIT_CLI_OK && vit_dataset_open_unlabelled(&data, &r->score, 1, vit_cli_options(), &error) != VIT_OK)
         status = vit_cli_failed(&error);
     if (status == VIT_CLI_OK &&
-        !vit_cli_score_patches(model, data, NULL, NULL, r->ratio >= 0 ? r->ratio : 0.5, r->seed, session, &never, &scores))
+        !vit_cli_score_patches(model, data, NULL, NULL, ratio_of(r, model), r->seed, session, &never, &scores))
         status = VIT_CLI_FAILED;
+    if (status == VIT_CLI_OK && scores.pictures == 0) {
+        vit_cli_complain("%s: no picture could be scored", r->score);
+        status = VIT_CLI_FAILED;
+    }
     if (status == VIT_CLI_OK && r->json) {
         printf("{\"pictures\":%d,\"loss\":%.6g,", scores.pictures, scores.loss);
         vit_cli_write_patch_scores(stdout, &scores);
         printf("}\n");
     } else if (status == VIT_CLI_OK) {
-        vit_cli_line(stdout, "%d pictures, loss %.4f", scores.pictures, scores.loss);
+        vit_cli_line(stdout, "%d picture%s, loss %.4f", scores.pictures, scores.pictures == 1 ? "" : "s", scores.loss);
         vit_cli_print_patch_scores(&scores);
     }
+    if (status == VIT_CLI_OK && scores.unread)
+        status = VIT_CLI_FAILED;
     vit_dataset_close(data);
     vit_model_close(model);
     return status;
@@ -212,8 +221,8 @@ int vit_cli_masked(int argc, char **argv) {
     if (r.mask && r.ratio >= 0)
         return vit_cli_usage(&vit_cli_masked_command, "--mask and --ratio: expected one of them");
     if ((status = vit_cli_check_png(&vit_cli_masked_command, r.out)) >= 0 ||
-        (status = vit_cli_check_kept(&vit_cli_masked_command, argv[0], r.out)) >= 0 ||
-        (status = vit_cli_check_kept(&vit_cli_masked_command, r.mask, r.out)) >= 0)
+        (status = vit_cli_check_kept(&vit_cli_masked_command, r.out, 1, argv)) >= 0 ||
+        (status = vit_cli_check_kept(&vit_cli_masked_command, r.out, 1, (char **)&r.mask)) >= 0)
         return status;
     vit_cli_engine engine;
     status = vit_cli_engine_open(&engine, &vit_cli_masked_command, &model, &run);

@@ -1,6 +1,7 @@
 #include "model_option.h"
 
 #include "limits.h"
+#include "paths.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,8 +23,19 @@ static vit_status set_labels(vit_model *model, const char *file, vit_error *erro
     return VIT_OK;
 }
 
-int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_compute compute) {
+const char *vit_cli_model_path(const vit_cli_model *options) {
     const char *path = options->path ? options->path : getenv("VIT_MODEL");
+    return path && *path ? path : NULL;
+}
+
+int vit_cli_check_model_kept(const vit_cli_command *command, const char *out, const vit_cli_model *options) {
+    const char *path = vit_cli_model_path(options);
+    char *const files[] = {(char *)options->config, (char *)options->labels, path && vit_cli_is_weights(path, out) ? (char *)out : NULL};
+    return vit_cli_check_kept(command, out, 3, files);
+}
+
+int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_compute compute) {
+    const char *path = vit_cli_model_path(options);
     vit_options load = *vit_cli_options();
     vit_error error;
     load.compute = compute;
@@ -33,12 +45,11 @@ int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_comput
         vit_cli_complain("the name of the model is empty, expected a file or a folder");
         return VIT_CLI_FAILED;
     }
-    const int is_given = path && *path;
-    if (!is_given && options->config) {
+    if (!path && options->config) {
         vit_cli_complain("--config %s is of a model: give --model FILE|DIR too", options->config);
-        return VIT_CLI_FAILED;
+        return VIT_CLI_USAGE;
     }
-    vit_status status = is_given ? vit_model_open(out, path, options->config, &load, &error)
+    vit_status status = path ? vit_model_open(out, path, options->config, &load, &error)
                                  : vit_cli_default_open(out, options->otherwise, &load, &error);
     if (status == VIT_OK)
         status = set_labels(*out, options->labels, &error);

@@ -25,6 +25,10 @@ typedef struct vit_cli_model {
      "(default: VIT_MODEL in the environment, else the model in this program)"},                                \
     VIT_CLI_CONFIG_OPTION(model)
 
+/* -1 to go on, or the exit status after a complaint: writing `out` would replace a file of that model. */
+int vit_cli_check_model_kept(const vit_cli_command *command, const char *out, const vit_cli_model *options);
+/* Where the model is: --model or VIT_MODEL; NULL: in this program. */
+const char *vit_cli_model_path(const vit_cli_model *options);
 /* Opens the model the options name, with labels. 0, or the exit status after a complaint. */
 int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_compute compute);
 

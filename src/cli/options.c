@@ -207,7 +207,7 @@ static int store(const vit_cli_command *command, const vit_cli_option *option, c
     case VIT_CLI_NUMBER: {
         double real = strtod(text, &end);
         if (end == text || *end || !(real >= option->min && real <= option->max))
-            return vit_cli_usage(command, "--%s '%s': expected a number from %g to %g", option->name, text, option->min,
+            return vit_cli_usage(command, "--%s '%s': expected a number from %g to %.9g", option->name, text, option->min,
                                  option->max);
         *(double *)option->value = real;
         break;
@@ -251,7 +251,8 @@ static int parse_option(const vit_cli_command *command, const vit_cli_option *op
     const int status = store(command, option, equals ? equals + 1 : argv[++*index]);
     const char *wrong = status < 0 && option == &limits_option ? vit_cli_read_limits(limits) : NULL;
     if (wrong)
-        return vit_cli_usage(command, "--limits '%s': expected NAME=N, and as names " VIT_CLI_LIMITS, wrong);
+        return vit_cli_usage(command, "--limits '%s': expected NAME=N with N up to 10^18, or 4294967295 where it counts other things than "
+                                      "bytes or pixels, and as names " VIT_CLI_LIMITS, wrong);
     return status;
 }
 
@@ -300,6 +301,9 @@ int vit_cli_run_kind(const vit_cli_command *command, const vit_cli_subcommand *k
     if (status >= 0)
         return status;
     char expected[80];
+    for (const vit_cli_subcommand *kind = kinds; kind->name; kind++)
+        if (strcmp(argv[0], kind->name) == 0)
+            return vit_cli_usage(command, "'%s' comes before all options", kind->name);
     list_kinds(kinds, expected, sizeof expected);
     return vit_cli_usage(command, "'%s': expected %s", argv[0], expected);
 }

@@ -141,6 +141,8 @@ static vit_status score_image(work *w, int image, vit_error *error) {
 }
 
 static vit_status run(work *w, int filled, vit_error *error) {
+    for (int i = filled; i < BATCH; i++) /* all of a batch hide equally many */
+        memcpy(w->hidden + i * w->patches, w->hidden, (size_t)w->patches);
     vit_status status = vit_session_hide(w->session, w->hidden, error);
     if (status == VIT_OK)
         status = vit_session_run(w->session, error);
@@ -178,6 +180,7 @@ int vit_cli_score_patches(const vit_model *model, const vit_dataset *data, const
         vit_image image;
         if (!marks || marks[i] == 1) {
             if (vit_dataset_picture(data, i, &image, &error) != VIT_OK) {
+                out->unread++;
                 if (!named || !named[i])
                     vit_cli_complain("%s", error.text);
                 if (named)

@@ -12,7 +12,7 @@
 enum { VIT_CLI_BY_MODEL, VIT_CLI_BY_FREQUENCY, VIT_CLI_BY_MEAN, VIT_CLI_BY_DISTANCE, VIT_CLI_PREDICTORS };
 
 typedef struct vit_cli_patch_scores {
-    int pictures;
+    int pictures, unread; /* scored; that cannot be read */
     double loss;       /* of the model */
     struct {
         double accuracy; /* percent of hidden patches whose 3-bit mean colour is right */

@@ -50,6 +50,10 @@ int vit_cli_can_write(const char *path) {
         vit_cli_complain("%s: is a folder, expected the name of a file to write", path);
         return 0;
     }
+    if (vit_cli_file_size(path) >= 0 && !vit_cli_is_file(path)) {
+        vit_cli_complain("%s: cannot write: is not a regular file", path);
+        return 0;
+    }
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
     int possible = folder && vit_is_folder(folder) && access(folder, W_OK) == 0;
@@ -167,10 +171,47 @@ void vit_cli_paths_release(vit_cli_paths *paths) {
     *paths = (vit_cli_paths){0};
 }
 
-int vit_cli_check_kept(const vit_cli_command *command, const char *in, const char *out) {
-    if (!in || !out || !vit_cli_same_file(in, out))
-        return -1;
-    return vit_cli_usage(command, "'%s' is what would be read; give another name to write", out);
+/* Whether a folder above `path` is `folder`. */
+static int is_below(const char *path, const char *folder) {
+    const char *slash = strrchr(path, '/');
+    const size_t size = strlen(path) + 3 * DEEPEST + 4;
+    char *above = malloc(size);
+    int found = 0;
+    if (above)
+        snprintf(above, size, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    for (int level = 0; above && !(found = vit_cli_same_file(above, folder)) && level < DEEPEST; level++)
+        strcat(above, "/..");
+    free(above);
+    return found;
+}
+
+int vit_cli_check_kept(const vit_cli_command *command, const char *out, int count, char *const *inputs) {
+    const int is_picture = out && vit_is_picture_path(out) && vit_cli_is_file(out);
+    for (int i = 0; out && i < count; i++)
+        if (inputs[i] && (vit_cli_same_file(inputs[i], out) || (is_picture && vit_is_folder(inputs[i]) && is_below(out, inputs[i]))))
+            return vit_cli_usage(command, "'%s' is what would be read; give another name to write", out);
+    return -1;
+}
+
+static int is_inside(const char *folder, const char *name, const char *path) {
+    char inside[4096];
+    int length = snprintf(inside, sizeof inside, "%s/%s", folder, name);
+    return length < (int)sizeof inside && vit_cli_same_file(inside, path);
+}
+
+int vit_cli_is_weights(const char *in, const char *out) {
+    static const char *const names[] = {"model.gguf", "model.safetensors", "model.npz"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_inside(in, names[i], out))
+            return 1;
+    const char *name = strrchr(out, '/'), *slash = strrchr(in, '/');
+    char folder[4096];
+    if (vit_has_ending(in, ".index.json")) /* shards stand beside it */
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - in) + 1 : 1, slash ? in : ".");
+    else
+        snprintf(folder, sizeof folder, "%s", in);
+    return vit_cli_same_file(in, out) ||
+           (vit_has_ending(out, ".safetensors") && is_inside(folder, name ? name + 1 : out, out));
 }
 
 int vit_cli_check_png(const vit_cli_command *command, const char *path) {

@@ -37,7 +37,10 @@ int vit_cli_can_write(const char *path);
 int vit_cli_lock(FILE *file, const char *path);
 /* For --out of a picture, or NULL: -1 to go on, or the exit status after a complaint about its name or place. */
 int vit_cli_check_png(const vit_cli_command *command, const char *path);
-/* The same where writing `out` would replace `in`, which is read. NULL: there is none. */
-int vit_cli_check_kept(const vit_cli_command *command, const char *in, const char *out);
+/* The same where writing `out`, or NULL, would replace one of the files that are read: inputs [count], or pictures in folders
+ * that are among them. NULLs are passed over. */
+int vit_cli_check_kept(const vit_cli_command *command, const char *out, int count, char *const *inputs);
+/* Whether writing `out` would replace weights that are read as the model `in`: a file, an index of several, or a folder. */
+int vit_cli_is_weights(const char *in, const char *out);
 
 #endif

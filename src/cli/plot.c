@@ -96,7 +96,8 @@ static int read_log(const char *path, curve curves[SERIES]) {
     }
     fclose(file);
     if (left_out)
-        vit_cli_complain("%s: %d lines left out: no epoch and value in them", path, left_out);
+        vit_cli_complain("%s: %d line%s left out: no epoch and value in %s", path, left_out,
+                         left_out == 1 ? "" : "s", left_out == 1 ? "it" : "them");
     if (curves[LOSS].count + curves[TEST_LOSS].count)
         return VIT_CLI_OK;
     vit_cli_complain("%s: no loss in it; expected a log.jsonl of 'vit train'", path);
@@ -282,6 +283,8 @@ int vit_cli_plot(int argc, char **argv) {
     const int is_svg = path && vit_has_ending(path, ".svg");
     if (!is_svg && (!path || !vit_has_ending(path, ".png")))
         return vit_cli_usage(&vit_cli_plot_command, "expected --out and a name that ends in .svg or .png");
+    if ((status = vit_cli_check_kept(&vit_cli_plot_command, path, count, argv)) >= 0)
+        return status;
     if (!vit_cli_can_write(path))
         return VIT_CLI_FAILED;
     curve(*runs)[SERIES] = calloc((size_t)count, sizeof *runs);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define RUN_DETAILS                                                                                                 \
     "The run's folder gets run.json (what all options came to), log.jsonl, model.gguf, best.gguf (of runs that are tested) and "           \
@@ -315,24 +316,29 @@ static void train_on_all(vit_cli_training *run, const request *r, material *m, i
     introduce_run(r, m, pictures, run);
 }
 
-static int train(const request *r, material *m) {
-    vit_session_options session;
-    int status = vit_cli_session_options(&session, r->command, &r->run);
-    if (status >= 0)
-        return status;
-    double begun;
+/* What a run is made of. begun: as of vit_cli_train_begun(). */
+static int open_material(const request *r, material *m, double *begun) {
+    vit_error error;
+    const int was_there = vit_is_folder(r->out);
     if (!make_folder(r->out))
         return VIT_CLI_FAILED;
-    status = vit_cli_train_begun(r->out, r->resume, &begun);
+    int status = vit_cli_train_begun(r->out, r->resume, begun);
     if (status == VIT_CLI_OK)
         status = open_pictures(r, m);
     if (status == VIT_CLI_OK)
         status = open_model(r, m);
+    if (status == VIT_CLI_OK && vit_train_check_freeze(m->model, r->freeze, &error) != VIT_OK)
+        status = vit_cli_failed(&error);
+    if (status != VIT_CLI_OK && !was_there)
+        rmdir(r->out);
+    return status;
+}
+
+static int train(const request *r, const vit_session_options *session, material *m) {
+    double begun;
+    int status = open_material(r, m, &begun);
     if (status != VIT_CLI_OK)
         return status;
-    vit_error error;
-    if (vit_train_check_freeze(m->model, r->freeze, &error) != VIT_OK)
-        return vit_cli_failed(&error);
     int held = 0, left_out = 0;
     for (int i = 0; i < vit_dataset_count(m->data); i++) {
         held += m->held_out[i] == 1;
@@ -353,8 +359,8 @@ static int train(const request *r, material *m) {
         .folder = r->out,
         .record = &r->record,
     };
-    run.options.threads = session.threads;
-    run.options.kernels = session.kernels;
+    run.options.threads = session->threads;
+    run.options.kernels = session->kernels;
     run.options.seed = (uint64_t)r->seed;
     run.options.bf16 = r->bf16;
     run.options.recompute = r->recompute;
@@ -488,6 +494,13 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         return vit_cli_usage(r->command, "--mixup and --cutmix need a --batch of 2 pictures or more");
     if (r->rate_count > 1 && !(r->holdout > 0))
         return vit_cli_usage(r->command, "--lr with several rates needs --holdout");
+    vit_session_options session;
+    vit_config config;
+    if ((status = vit_cli_session_options(&session, r->command, &r->run)) >= 0 ||
+        (r->command != &vit_cli_finetune_command && (status = vit_cli_check_network(r->command, s, 1, &config)) >= 0))
+        return status;
+    if (r->command == &vit_cli_finetune_command)
+        r->model.path = vit_cli_model_path(&r->model);
     if (r->show) {
         vit_cli_record_write(stdout, &r->record);
         return VIT_CLI_OK;
@@ -497,7 +510,7 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     if (!r->out)
         return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
     material m = {0};
-    const int result = train(r, &m);
+    const int result = train(r, &session, &m);
     close_material(&m);
     return result;
 }

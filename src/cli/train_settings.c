@@ -1,5 +1,7 @@
 #include "train_settings.h"
 
+#include "limits.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,7 +266,7 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
     }
     if (s->placement)
         c->pos_placement = (vit_pos_placement)(s->placement - 1);
-    c->classes = classes;
+    c->classes = classes < 0 ? c->classes : classes;
     if (c->network == VIT_NETWORK_VIT)
         set(&c->pre_logits, s->hidden_head == VIT_CLI_LIKE_NETWORK ? c->width : s->hidden_head);
     const char *kind = c->resnet.stem_width ? "hybrid" : "vit";
@@ -276,4 +278,33 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
                  c->patch_height, c->image_height);
     }
     return VIT_OK;
+}
+
+static int unknown_architecture(const vit_cli_command *command, const char *name) {
+    const char *nearest = NULL, *known;
+    int smallest = 4;
+    for (int i = 0; (known = vit_architecture_name(i)); i++) {
+        const int distance = vit_cli_distance(name, known);
+        if (distance < smallest) {
+            smallest = distance;
+            nearest = known;
+        }
+    }
+    if (nearest)
+        return vit_cli_usage(command, "architecture '%s' is not known; did you mean '%s'?", name, nearest);
+    return vit_cli_usage(command, "architecture '%s' is not known; 'vit init --list' prints those that are", name);
+}
+
+int vit_cli_check_network(const vit_cli_command *command, const vit_cli_settings *s, int classes, vit_config *out) {
+    vit_model *plan;
+    vit_error error;
+    if (vit_architecture_config(out, s->arch, &error) != VIT_OK)
+        return unknown_architecture(command, s->arch);
+    if (vit_cli_network(s, classes, out, &error) == VIT_OK && vit_model_plan(&plan, out, vit_cli_options(), &error) == VIT_OK) {
+        vit_model_close(plan);
+        return -1;
+    }
+    if (error.status == VIT_ERR_CONFIG || error.status == VIT_ERR_UNSUPPORTED) /* sizes that do not fit together */
+        return vit_cli_usage(command, "%s", error.text);
+    return vit_cli_failed(&error);
 }

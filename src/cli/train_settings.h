@@ -5,7 +5,7 @@
 #include "../vit_train.h"
 #include "options.h"
 
-enum { VIT_CLI_LIKE_NETWORK = -1 };
+enum { VIT_CLI_LIKE_NETWORK = -1, VIT_CLI_CLASSES_AS_NAMED = -1 };
 
 /* Numbers as options hold them; 0 where the choice is left open. */
 typedef struct vit_cli_settings {
@@ -39,8 +39,10 @@ vit_augment vit_cli_augment(const vit_cli_settings *s);
 /* Reads --units; 0 where it is none. */
 int vit_cli_units(vit_cli_settings *s);
 #define VIT_CLI_UNITS_EXPECTED "--units '%s': expected 1 to 4 numbers separated by commas"
-/* The network that arch and the settings describe. */
+/* The network that arch and the settings describe. classes: of its head, or VIT_CLI_CLASSES_AS_NAMED. */
 vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *out, vit_error *error);
+/* The same: -1 to go on, or the exit status after a complaint where there is no such network. */
+int vit_cli_check_network(const vit_cli_command *command, const vit_cli_settings *s, int classes, vit_config *out);
 
 /* Rows of an option table: what makes another network of the one that has a name. */
 #define VIT_CLI_NETWORK_OPTIONS(s)                                                                                     \

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__linux__) && !defined(VIT_NO_AMX)
+#if defined(__x86_64__) && defined(__linux__)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>

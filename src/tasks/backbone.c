@@ -11,6 +11,10 @@ static uint64_t hash_of(const vit_model *model) {
     const int shape[] = {c->network, c->layers, c->width, c->heads, c->mlp_width, c->patch_height, c->patch_width,
                          c->activation, c->pool, c->class_token, c->dist_token, c->registers, c->projection};
     uint64_t hash = vit_hash(VIT_HASH_BEGIN, shape, sizeof shape);
+    const int feeding[] = {c->preprocess.filter, c->preprocess.crop};
+    hash = vit_hash(hash, feeding, sizeof feeding);
+    hash = vit_hash(hash, c->preprocess.mean, sizeof c->preprocess.mean);
+    hash = vit_hash(hash, c->preprocess.std, sizeof c->preprocess.std);
     for (int i = 0; i < model->slot_count; i++) {
         const vit_slot *slot = &model->slots[i];
         const int is_head = strcmp(slot->stage, "logits") == 0 || strcmp(slot->stage, "pre_logits") == 0;
@@ -39,6 +43,6 @@ vit_status vit_probe_feature(const vit_probe *probe, const vit_model *model, con
         if (strcmp(backbone, info.backbone) == 0 && info.width == vit_model_feature_width(model, *out))
             return VIT_OK;
     }
-    return vit_fail(error, VIT_ERR_ARGUMENT, "%s: was made with another network: %.16s, this one is %.16s", name,
+    return vit_fail(error, VIT_ERR_ARGUMENT, "%s: was made with another network, or pictures fed otherwise: %.16s, this one is %.16s", name,
                     info.backbone, backbone);
 }
