@@ -112,7 +112,7 @@ def test_search_errors(vit, tally, folder):
         ([f"{folder}/none", paths[0]], 1, "no such file or folder"),
         (["--index", f"{folder}/no/index", root], 1, "no such folder"),
         (["--index", bad, root], 1, f"{bad}: is not a feature index"),
-        (["--pool", "mean", index, paths[0]], 1, "was made with another network or --pool"),
+        (["--pool", "mean", index, paths[0]], 1, "was made with another network, preprocessing or --pool"),
     ):
         result = vit.run("search", "--model", MODEL, *options)
         tally.check(result.status == status and result.out == "" and said in result.err, f"{options}", result)

@@ -109,7 +109,7 @@ def test_train(vit, tally, folder):
     tally.check(abs(lines[0]["loss"] - lines[1]["test_loss"]) < 1e-4, "the loss of a test is that of training", lines)
     for option in (["--units", "2,2"], ["--unit-width", "8"], ["--norm-groups", "4"], ["--stem-stride", "2"]):
         result = vit.run("train", *SMALL, "--steps", "1", *option, "--out", f"{folder}/u", data)
-        tally.check(result.status == 1 and "are for convolutions, which" in result.err, f"{option} of a network without convolutions", result)
+        tally.check(result.status == 2 and "are for convolutions, which" in result.err, f"{option} of a network without convolutions", result)
     result = vit.run("train", *SMALL, "--warmup", "0", "--steps", "1", "--lr", "0.001", "--out", f"{folder}/w", data)
     tally.check(result.status == 0 and log(f"{folder}/w")[0]["rate"] == 0.001, "no warm-up, where the recipe has one", result)
     result = vit.run("finetune", "--steps", "1", "--batch", "2", "--accumulate", "1", "--out", f"{folder}/k", data)
@@ -435,7 +435,7 @@ def test_train_plot(vit, tally, folder):
     ] + [{"update": 400, "epoch": 4, "test_accuracy": 61.25, "test_loss": 1.5}]
     write(f"{folder}/a & b.jsonl", "".join(json.dumps(line) + "\n" for line in lines) + "half a li")
     result = vit.run("plot", "--title", "<two>", "--out", f"{folder}/o.svg", *[f"{folder}/a & b.jsonl"] * 2)
-    tally.check(result.status == 0 and "1 lines left out" in result.err, "plot", result)
+    tally.check(result.status == 0 and "1 line left out" in result.err, "plot", result)
     root = xml.etree.ElementTree.parse(f"{folder}/o.svg").getroot()
     drawn = [len(e.get("points").split()) for e in root.iter("{http://www.w3.org/2000/svg}polyline")]
     tally.equal(drawn, [9, 9, 2, 2] * 2, "points of the curves, one twice that is alone")
