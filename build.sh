@@ -189,9 +189,9 @@ find_cc() {
 # STB: a folder with stb_image.h 2.30, the same file for every target.
 STB=
 find_stb() {
-    [[ -z ${STB:-} ]] || return 0
+    [[ -z $STB ]] || return 0
     STB=${STB_DIR:-$CACHE/stb}
-    [[ -f $STB/stb_image.h ]] || [[ -z $STB_DIR ]] || die "STB_DIR=$STB_DIR has no stb_image.h"
+    [[ -f $STB/stb_image.h || -z $STB_DIR ]] || die "STB_DIR=$STB_DIR has no stb_image.h"
     [[ -f $STB/stb_image.h ]] || in_turn fetch_stb
     is_tested_stb "$STB/stb_image.h" || say "-- $STB/stb_image.h is not the 2.30 of Debian 13 that was tested"
 }

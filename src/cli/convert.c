@@ -40,12 +40,12 @@ int vit_cli_convert(int argc, char **argv) {
     status = vit_cli_check_output(&vit_cli_convert_command, out, vit_cli_types[type]);
     if (status >= 0)
         return status;
-    if (vit_cli_is_weights(in, out))
-        return vit_cli_usage(&vit_cli_convert_command, "'%s' is what would be read; give another name to write", out);
+    option.path = in;
+    if ((status = vit_cli_check_model_kept(&vit_cli_convert_command, out, &option)) >= 0)
+        return status;
     if (!vit_cli_can_write(out))
         return VIT_CLI_FAILED;
     vit_model *model;
-    option.path = in;
     status = vit_cli_model_open(&model, &option, VIT_COMPUTE_F32);
     for (int i = 0; status == VIT_CLI_OK && i < vit_model_warning_count(model); i++)
         vit_cli_complain("warning: %s", vit_model_warning(model, i));

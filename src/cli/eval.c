@@ -88,12 +88,10 @@ static vit_status see(vit_cli_engine *engine, const pictures *p, size_t i, vit_e
 static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, const pictures *pictures, tally *tally) {
     const vit_cli_paths *paths = &pictures->paths;
     vit_cli_progress progress = vit_cli_progress_start((double)paths->count, "pictures");
-    char why[300] = "";
+    char why[300], told[sizeof why] = "";
     for (size_t i = 0; i < paths->count; i++) {
         vit_error error;
         vit_score top[5];
-        char before[sizeof why];
-        memcpy(before, why, sizeof why);
         const int class_index = classes ? vit_cli_class_of(classes, paths->items[i], why, sizeof why) : 0;
         vit_cli_progress_show(&progress, (double)i, (double)paths->count);
         if (class_index >= 0 && see(engine, pictures, i, &error) == VIT_OK) {
@@ -108,8 +106,10 @@ static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, con
             vit_cli_complain("%s", error.text);
         else if (!pictures->archives)
             vit_cli_complain("%s: %s", paths->items[i], why);
-        else if (strcmp(why, before) != 0) /* its pictures have no names here, and it is told once */
+        else if (strcmp(why, told) != 0) { /* of pictures that have no names here: once for a class */
             vit_cli_complain("%s", why);
+            strcpy(told, why);
+        }
     }
     vit_cli_progress_hide(&progress);
 }

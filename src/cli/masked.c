@@ -142,10 +142,6 @@ static int run_masked(vit_cli_engine *engine, const request *r, const char *path
     vit_image image;
     vit_error error;
     patches p = {0};
-    if (vit_is_folder(path)) {
-        vit_cli_complain("%s: is a folder, expected one picture", path);
-        return VIT_CLI_FAILED;
-    }
     if (vit_image_open(&image, path, vit_cli_options(), &error) != VIT_OK)
         return vit_cli_failed(&error);
     const int status = make_patches(&p, &info) ? predict(engine, r, &p, &image, path) : VIT_CLI_FAILED;
@@ -220,6 +216,10 @@ int vit_cli_masked(int argc, char **argv) {
         return vit_cli_usage(&vit_cli_masked_command, "expected --out O.png, --json, or both");
     if (r.mask && r.ratio >= 0)
         return vit_cli_usage(&vit_cli_masked_command, "--mask and --ratio: expected one of them");
+    if (vit_is_folder(argv[0])) {
+        vit_cli_complain("%s: is a folder, expected one picture", argv[0]);
+        return VIT_CLI_FAILED;
+    }
     if ((status = vit_cli_check_png(&vit_cli_masked_command, r.out)) >= 0 ||
         (status = vit_cli_check_kept(&vit_cli_masked_command, r.out, 1, argv)) >= 0 ||
         (status = vit_cli_check_kept(&vit_cli_masked_command, r.out, 1, (char **)&r.mask)) >= 0)

@@ -28,9 +28,31 @@ const char *vit_cli_model_path(const vit_cli_model *options) {
     return path && *path ? path : NULL;
 }
 
+static int is_inside(const char *folder, const char *name, const char *path) {
+    char inside[4096];
+    int length = snprintf(inside, sizeof inside, "%s/%s", folder, name);
+    return length < (int)sizeof inside && vit_cli_same_file(inside, path);
+}
+
+/* Whether writing `out` would replace weights that are read as the model `in`: a file, an index of several, or a folder. */
+static int is_weights(const char *in, const char *out) {
+    static const char *const names[] = {"model.gguf", "model.safetensors", "model.npz"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_inside(in, names[i], out))
+            return 1;
+    const char *name = strrchr(out, '/'), *slash = strrchr(in, '/');
+    char folder[4096];
+    if (vit_has_ending(in, ".index.json")) /* shards stand beside it */
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - in) + 1 : 1, slash ? in : ".");
+    else
+        snprintf(folder, sizeof folder, "%s", in);
+    return vit_cli_same_file(in, out) ||
+           (vit_has_ending(out, ".safetensors") && is_inside(folder, name ? name + 1 : out, out));
+}
+
 int vit_cli_check_model_kept(const vit_cli_command *command, const char *out, const vit_cli_model *options) {
     const char *path = vit_cli_model_path(options);
-    char *const files[] = {(char *)options->config, (char *)options->labels, path && vit_cli_is_weights(path, out) ? (char *)out : NULL};
+    char *const files[] = {(char *)options->config, (char *)options->labels, path && is_weights(path, out) ? (char *)out : NULL};
     return vit_cli_check_kept(command, out, 3, files);
 }
 
@@ -47,7 +69,7 @@ int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_comput
     }
     if (!path && options->config) {
         vit_cli_complain("--config %s is of a model: give --model FILE|DIR too", options->config);
-        return VIT_CLI_USAGE;
+        return VIT_CLI_FAILED;
     }
     vit_status status = path ? vit_model_open(out, path, options->config, &load, &error)
                                  : vit_cli_default_open(out, options->otherwise, &load, &error);

@@ -193,27 +193,6 @@ int vit_cli_check_kept(const vit_cli_command *command, const char *out, int coun
     return -1;
 }
 
-static int is_inside(const char *folder, const char *name, const char *path) {
-    char inside[4096];
-    int length = snprintf(inside, sizeof inside, "%s/%s", folder, name);
-    return length < (int)sizeof inside && vit_cli_same_file(inside, path);
-}
-
-int vit_cli_is_weights(const char *in, const char *out) {
-    static const char *const names[] = {"model.gguf", "model.safetensors", "model.npz"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_inside(in, names[i], out))
-            return 1;
-    const char *name = strrchr(out, '/'), *slash = strrchr(in, '/');
-    char folder[4096];
-    if (vit_has_ending(in, ".index.json")) /* shards stand beside it */
-        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - in) + 1 : 1, slash ? in : ".");
-    else
-        snprintf(folder, sizeof folder, "%s", in);
-    return vit_cli_same_file(in, out) ||
-           (vit_has_ending(out, ".safetensors") && is_inside(folder, name ? name + 1 : out, out));
-}
-
 int vit_cli_check_png(const vit_cli_command *command, const char *path) {
     if (path && !vit_has_ending(path, ".png"))
         return vit_cli_usage(command, "--out '%s': expected a name that ends in .png", path);

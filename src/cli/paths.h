@@ -40,7 +40,5 @@ int vit_cli_check_png(const vit_cli_command *command, const char *path);
 /* The same where writing `out`, or NULL, would replace one of the files that are read: inputs [count], or pictures in folders
  * that are among them. NULLs are passed over. */
 int vit_cli_check_kept(const vit_cli_command *command, const char *out, int count, char *const *inputs);
-/* Whether writing `out` would replace weights that are read as the model `in`: a file, an index of several, or a folder. */
-int vit_cli_is_weights(const char *in, const char *out);
 
 #endif

@@ -197,8 +197,6 @@ int vit_cli_trace(int argc, char **argv) {
         return vit_cli_usage(&vit_cli_trace_command, "expected --out, and one of --image and --input");
     if (input && (run.size[0] || run.crop_pct > 0))
         return vit_cli_usage(&vit_cli_trace_command, "--size and --crop-pct are for --image; with --input the tensors give the size");
-    if (!vit_has_ending(out, ".safetensors"))
-        return vit_cli_usage(&vit_cli_trace_command, "--out '%s': expected a name that ends in .safetensors", out);
     if ((status = vit_cli_check_kept(&vit_cli_trace_command, out, 1, (char **)(image ? &image : &input))) >= 0 ||
         (status = vit_cli_check_model_kept(&vit_cli_trace_command, out, &model_option)) >= 0)
         return status;

@@ -496,11 +496,12 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         return vit_cli_usage(r->command, "--lr with several rates needs --holdout");
     vit_session_options session;
     vit_config config;
-    if ((status = vit_cli_session_options(&session, r->command, &r->run)) >= 0 ||
-        (r->command != &vit_cli_finetune_command && (status = vit_cli_check_network(r->command, s, 1, &config)) >= 0))
+    status = vit_cli_session_options(&session, r->command, &r->run);
+    if (status < 0 && r->command != &vit_cli_finetune_command)
+        status = vit_cli_check_network(r->command, s, 1, &config);
+    if (status >= 0)
         return status;
-    if (r->command == &vit_cli_finetune_command)
-        r->model.path = vit_cli_model_path(&r->model);
+    r->model.path = vit_cli_model_path(&r->model); /* for the record, which VIT_MODEL is not in */
     if (r->show) {
         vit_cli_record_write(stdout, &r->record);
         return VIT_CLI_OK;
