@@ -1,5 +1,6 @@
 #include "model_option.h"
 
+#include "../base/file.h"
 #include "limits.h"
 #include "paths.h"
 
@@ -34,20 +35,30 @@ static int is_inside(const char *folder, const char *name, const char *path) {
     return length < (int)sizeof inside && vit_cli_same_file(inside, path);
 }
 
+/* Whether the index of shards names the file `out`, which stands beside it. */
+static int is_shard(const char *index, const char *out) {
+    const char *name = strrchr(out, '/'), *slash = strrchr(index, '/');
+    char folder[4096], quoted[300];
+    vit_buffer text = {.allocator = &vit_cli_options()->allocator};
+    vit_error ignored; /* whoever reads the model will say it */
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - index) : 1, slash ? index : ".");
+    const int length = snprintf(quoted, sizeof quoted, "\"%s\"", name ? name + 1 : out);
+    const int found = length < (int)sizeof quoted && is_inside(folder, name ? name + 1 : out, out) &&
+                      vit_read_config(&text, index, vit_cli_options()->limits.config_bytes, &ignored) == VIT_OK &&
+                      text.data && memmem(text.data, text.size, quoted, (size_t)length) != NULL;
+    vit_buffer_release(&text);
+    return found;
+}
+
 /* Whether writing `out` would replace weights that are read as the model `in`: a file, an index of several, or a folder. */
 static int is_weights(const char *in, const char *out) {
-    static const char *const names[] = {"model.gguf", "model.safetensors", "model.npz"};
+    static const char *const names[] = {"model.gguf", "model.safetensors", "model.npz", "model.safetensors.index.json"};
+    char index[4096];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_inside(in, names[i], out))
             return 1;
-    const char *name = strrchr(out, '/'), *slash = strrchr(in, '/');
-    char folder[4096];
-    if (vit_has_ending(in, ".index.json")) /* shards stand beside it */
-        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - in) + 1 : 1, slash ? in : ".");
-    else
-        snprintf(folder, sizeof folder, "%s", in);
-    return vit_cli_same_file(in, out) ||
-           (vit_has_ending(out, ".safetensors") && is_inside(folder, name ? name + 1 : out, out));
+    snprintf(index, sizeof index, "%s%s", in, vit_has_ending(in, ".index.json") ? "" : "/model.safetensors.index.json");
+    return vit_cli_same_file(in, out) || is_shard(index, out);
 }
 
 int vit_cli_check_model_kept(const vit_cli_command *command, const char *out, const vit_cli_model *options) {
