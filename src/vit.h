@@ -203,6 +203,7 @@ typedef struct vit_config {
     vit_resnet resnet;
     vit_decoder decoder;
     vit_preprocess preprocess;
+    int multi_label;                              /* 1: scores are sigmoids, each of its own logit, not one softmax */
     int known_percent;                            /* a picture with a lower best score is of no class; 0: nobody knows */
     char architecture[64];                        /* e.g. "vit_tiny_patch16_224"; for people */
     char label_set[32];                           /* "imagenet-1k" where the source says so and names no labels */

@@ -175,17 +175,17 @@ vit_status vit_probe_load(vit_probe **out, const char *path, const vit_options *
 
 typedef struct vit_score {
     int index;      /* class */
-    float score;    /* softmax probability */
+    float score;    /* probability */
 } vit_score;
 
-/* The k likeliest classes of logits [n], best first, ties by lower index; scores are softmax over all n. top [k],
- * caller's. Returns how many were written: min(k, n). NaN logits sort last. */
-int vit_top_classes(const float *logits, int n, int k, vit_score *top);
+/* The k likeliest classes of logits [n], best first, ties by lower index; scores are as vit_probabilities() has them. top
+ * [k], caller's. Returns how many were written: min(k, n). NaN logits sort last. */
+int vit_top_classes(const float *logits, int n, int k, int multi_label, vit_score *top);
 /* Whether a picture with this best score shows one of the model's classes, as far as the model can tell: 1 unless its
  * known_percent says that pictures of something else score so. */
 int vit_is_known(const vit_config *config, float best);
-/* Softmax of logits [n] into out [n] (may be the same). */
-void vit_softmax(const float *logits, int n, float *out);
+/* Of logits [n], into out [n] (may be the same): softmax over all, or for multi_label (of vit_config) a sigmoid of each. */
+void vit_probabilities(const float *logits, int n, int multi_label, float *out);
 
 /* ---- Masked prediction ---- */
 

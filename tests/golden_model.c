@@ -30,7 +30,7 @@ static void store(golden *g, const char *prefix, const vit_session *session, con
         float *probs = golden_result(g, index, "F32", stage->rank, shape);
         must(vit_session_read(session, probs, &error), &error);
         for (int64_t b = 0; b < shape[0]; b++)
-            vit_softmax(probs + b * shape[1], (int)shape[1], probs + b * shape[1]);
+            vit_probabilities(probs + b * shape[1], (int)shape[1], 0, probs + b * shape[1]);
     }
 }
 
@@ -246,7 +246,7 @@ static void all_photos(golden *g, const vit_model *model) {
         memcpy(logits + row * classes, run(g, model, session, &image, config->preprocess.crop_pct),
                (size_t)classes * sizeof *logits);
         must(vit_session_features(session, 0, VIT_FEATURE_HEAD, features + row * width, &error), &error);
-        vit_top_classes(logits + row * classes, (int)classes, TOP, top);
+        vit_top_classes(logits + row * classes, (int)classes, TOP, 0, top);
         for (int k = 0; k < TOP; k++)
             top5[row * TOP + k] = top[k].index;
         margin[row] = logits[row * classes + top[0].index] - logits[row * classes + top[1].index];

@@ -191,7 +191,8 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_features(engine *e, int index, int featur
 }
 
 EMSCRIPTEN_KEEPALIVE int vit_js_top(engine *e, int index, int k, vit_score *top) {
-    return vit_top_classes(vit_session_logits(e->session, index), vit_model_config(e->model)->classes, k, top);
+    const vit_config *c = vit_model_config(e->model);
+    return vit_top_classes(vit_session_logits(e->session, index), c->classes, k, c->multi_label, top);
 }
 
 /* ---- Looking inside ---- */

@@ -108,13 +108,11 @@ async function readHead({ configs, beside }, located, reader) {
 
 async function readConfigs(parts, reader) {
   const configs = []
-  let enough = false // timm's config says all that is optional; else one of those does
   for (const part of parts) {
-    if (part.optional && enough) continue
     const bytes = await readConfig(part, reader)
     if (!bytes) continue
-    enough ||= part.optional || new TextDecoder().decode(bytes).includes('"pretrained_cfg"')
     configs.push({ name: part.name, bytes })
+    if (part.enough !== undefined && new TextDecoder().decode(bytes).includes(part.enough)) break
   }
   return configs
 }

@@ -82,8 +82,16 @@ async function describeUrl(given) {
   if (!weights.folder && !/\.(safetensors|npz|index\.json)$/.test(url.pathname)) return { configs: [], weights }
   // Most hold tensors only: what they mean stands beside them.
   const config = (name) => describeFile(new URL(name, url))
-  const processors = ['preprocessor_config.json', 'processor_config.json'].map((name) => ({ ...config(name), optional: true }))
-  return { configs: [config('config.json'), ...processors], weights, beside: true }
+  // What says how pictures are fed: timm's config.json, else as transformers looks for it. enough: the key of one after which no
+  // other is looked for.
+  const processor = (name, enough) => ({ ...config(name), optional: true, enough })
+  return {
+    configs: [
+      { ...config('config.json'), enough: '"pretrained_cfg"' },
+      processor('processor_config.json', '"image_processor"'), processor('preprocessor_config.json', '')
+    ],
+    weights, beside: true
+  }
 }
 
 // What a model's or a file's page on the Hugging Face hub is about; and a repository's folder is one without a slash too.

@@ -487,7 +487,7 @@ export interface Classification {
   index: number
   /** The class's name; undefined where the model has none. */
   label: string | undefined
-  /** Softmax probability. */
+  /** Probability: softmax over the classes; of a model for several labels a picture, or for one class, a sigmoid. */
   score: number
 }
 
@@ -609,7 +609,7 @@ export class ViT {
   classify(images: ImageInput | readonly ImageInput[], options?: ClassifyOptions): Promise<Classification[] | Classification[][]>
 
   /**
-   * The head's outputs, [N]: softmax of them are the scores.
+   * The head's outputs, [N]; scores are made of them.
    *
    * ```js
    * const logits = await vit.logits(file)

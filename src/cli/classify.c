@@ -57,7 +57,8 @@ static void print_json(const vit_model *model, const char *path, const vit_score
 
 /* Returns how many pictures failed. */
 static int classify_all(vit_cli_engine *engine, const vit_cli_paths *paths, vit_score *top, int k, int json) {
-    int failed = 0, classes = vit_model_config(engine->model)->classes;
+    const vit_config *config = vit_model_config(engine->model);
+    int failed = 0;
     vit_cli_progress progress = vit_cli_progress_start((double)paths->count, "pictures");
     for (size_t i = 0; i < paths->count; i++) {
         vit_error error;
@@ -69,7 +70,7 @@ static int classify_all(vit_cli_engine *engine, const vit_cli_paths *paths, vit_
             failed++;
             continue;
         }
-        int count = vit_top_classes(vit_session_logits(engine->session, 0), classes, k, top);
+        int count = vit_top_classes(vit_session_logits(engine->session, 0), config->classes, k, config->multi_label, top);
         if (!isfinite(top->score)) {
             vit_cli_complain("%s: the model's scores for it are not finite numbers", paths->items[i]);
             failed++;

@@ -95,8 +95,8 @@ static void eval_all(vit_cli_engine *engine, const vit_cli_classes *classes, con
         const int class_index = classes ? vit_cli_class_of(classes, paths->items[i], why, sizeof why) : 0;
         vit_cli_progress_show(&progress, (double)i, (double)paths->count);
         if (class_index >= 0 && see(engine, pictures, i, &error) == VIT_OK) {
-            int classes_count = vit_model_config(engine->model)->classes;
-            int count = vit_top_classes(vit_session_logits(engine->session, 0), classes_count, 5, top);
+            const vit_config *config = vit_model_config(engine->model);
+            int count = vit_top_classes(vit_session_logits(engine->session, 0), config->classes, 5, config->multi_label, top);
             judge(tally, top, count, class_index);
             continue;
         }

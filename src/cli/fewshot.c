@@ -209,7 +209,7 @@ typedef struct prediction {
 } prediction;
 
 static void print_prediction(const prediction *p, const char *path) {
-    const int classes = vit_probe_get_info(p->probe).classes, shown = vit_top_classes(p->scores, classes, p->top, p->best);
+    const int classes = vit_probe_get_info(p->probe).classes, shown = vit_top_classes(p->scores, classes, p->top, 0, p->best);
     if (!p->json)
         vit_cli_line(stdout, "%s", path);
     else

@@ -58,7 +58,8 @@ static vit_status add_stage(const tracer *tracer, const vit_session *session, co
         status = add(tracer, prefix, stage->name, stage->rank, shape, data, error);
     if (status == VIT_OK && strcmp(stage->name, "logits") == 0) {
         for (int64_t i = 0; i < shape[0]; i++)
-            vit_softmax(data + i * shape[1], (int)shape[1], data + i * shape[1]);
+            vit_probabilities(data + i * shape[1], (int)shape[1], vit_model_config(tracer->model)->multi_label,
+                              data + i * shape[1]);
         status = add(tracer, prefix, "probs", stage->rank, shape, data, error);
     }
     free(data);

@@ -51,7 +51,7 @@ static int take_picture(const vit_config *c, const vit_dataset *data, int index,
 static double loss_of(vit_loss loss, const float *logits, int classes, int class, float *room) {
     double sum = 0;
     if (loss == VIT_LOSS_SOFTMAX) {
-        vit_softmax(logits, classes, room);
+        vit_probabilities(logits, classes, 0, room);
         return -log((double)room[class] + 1e-30);
     }
     for (int i = 0; i < classes; i++) {
@@ -92,7 +92,7 @@ static int test_all(const vit_cli_training *run, vit_session *session, uint8_t *
         for (int j = 0; j < filled; j++) {
             vit_score top;
             const float *logits = vit_session_logits(session, j);
-            vit_top_classes(logits, classes, 1, &top);
+            vit_top_classes(logits, classes, 1, c->multi_label, &top);
             out->right += top.index == class_of[j];
             out->loss += loss_of(run->options.loss, logits, classes, class_of[j], room);
         }

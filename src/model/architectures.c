@@ -295,6 +295,8 @@ vit_status vit_architecture_config(vit_config *out, const char *name, vit_error 
 /* Whether networks are built the same, whatever they were trained for and with. */
 static int same_network(const vit_config *a, vit_config b, int same_size) {
     b.classes = a->classes;
+    b.multi_label = a->multi_label;
+    b.known_percent = a->known_percent;
     b.pre_logits = a->pre_logits;
     b.projection = a->projection;
     b.activation = a->activation;

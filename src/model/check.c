@@ -71,6 +71,11 @@ static vit_status check_encoder(const vit_config *c, const vit_limits *limits, c
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: a distillation head: expected a distillation token, and the class token as features",
                         name);
+    if (c->axial && c->pos_kind == VIT_POS_RELATIVE)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "%s: axial attention with relative positions is not supported", name);
+    if (c->pos_registers && !c->pos_class && c->class_token + c->dist_token)
+        return vit_fail(error, VIT_ERR_UNSUPPORTED,
+                        "%s: position embeddings of the registers, and none of the tokens before them, are not supported", name);
     if (c->pre_logits && c->projection)
         return vit_fail(error, VIT_ERR_CONFIG, "%s: both a hidden layer before the head and a projection: expected one",
                         name);

@@ -6,11 +6,11 @@
 #include <string.h>
 
 /* The first word of each value is the one that is written. */
-const vit_word vit_activation_words[] = {{"gelu", VIT_GELU_ERF},         {"gelu_erf", VIT_GELU_ERF},
-                                         {"erf", VIT_GELU_ERF},          {"gelu_tanh", VIT_GELU_TANH},
-                                         {"gelu_new", VIT_GELU_TANH},    {"gelu_pytorch_tanh", VIT_GELU_TANH},
-                                         {"gelu_fast", VIT_GELU_TANH},   {"tanh", VIT_GELU_TANH},
-                                         {"quick_gelu", VIT_GELU_QUICK}, {0}};
+const vit_word vit_activation_words[] = {{"gelu", VIT_GELU_ERF},        {"gelu_erf", VIT_GELU_ERF},
+                                         {"gelu_python", VIT_GELU_ERF}, {"gelu_tanh", VIT_GELU_TANH},
+                                         {"gelu_new", VIT_GELU_TANH},   {"gelu_pytorch_tanh", VIT_GELU_TANH},
+                                         {"gelu_fast", VIT_GELU_TANH},  {"quick_gelu", VIT_GELU_QUICK},
+                                         {0}};
 const vit_word vit_pool_words[] = {{"cls", VIT_POOL_CLASS},
                                    {"token", VIT_POOL_CLASS},
                                    {"tok", VIT_POOL_CLASS},
@@ -139,6 +139,8 @@ void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_alloca
             *vit_field_at(claims, vit_fields[i].claim) = *vit_field_at(later, vit_fields[i].claim);
     if (later->has_head != VIT_UNSET)
         claims->has_head = later->has_head;
+    if (later->processor)
+        claims->processor = later->processor;
     if (later->norm_eps >= 0)
         claims->norm_eps = later->norm_eps;
     if (later->crop_pct > 0)

@@ -21,6 +21,7 @@ typedef struct vit_claims {
 #include "fields.def"
 #undef VIT_FIELD
     int has_head; /* 1: the source says that there is a classifier */
+    const char *processor; /* static, or NULL: the class whose defaults stand where no file says how pictures are fed */
     double norm_eps;
     int has_mean, has_std;
     float mean[3], std[3];
@@ -56,6 +57,8 @@ void vit_claims_release(vit_claims *claims, const vit_allocator *allocator);
 /* Adds what a JSON text claims; its kind is told by its keys. name is for errors. */
 vit_status vit_claims_from_json(vit_claims *claims, const char *name, const vit_json *root,
                                 const vit_allocator *allocator, vit_error *error);
+/* Adds what an image processor of the class claims->processor does by default, for pictures of the network's size. */
+void vit_claims_assume_processor(vit_claims *claims);
 /* Of GGUF, or of a safetensors file that has the same keys as a JSON object under this key of its metadata, as save.c writes
  * them: those files say all themselves. */
 #define VIT_CONFIG_METADATA "vit.config"

@@ -10,15 +10,16 @@ static const struct hf_family {
     int patch, class_token, dist_token, registers, activation, pos_resample;
     double eps;
     int has_mlp_ratio; /* instead of intermediate_size */
+    const char *processor;
 } hf_families[] = {
-    {"vit", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0},
-    {"deit", 16, 1, 1, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0},
-    {"vit_mae", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0},
-    {"vit_msn", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-6, 0},
-    {"dinov2", 14, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-6, 1},
-    {"dinov2_with_registers", 16, 1, 0, 4, VIT_GELU_ERF, VIT_RESAMPLE_TIMM, 1e-6, 1}, /* resamples with antialias */
-    {"clip_vision_model", 32, 1, 0, 0, VIT_GELU_QUICK, VIT_RESAMPLE_HF, 1e-5, 0},
-    {"siglip_vision_model", 16, 0, 0, 0, VIT_GELU_TANH, VIT_RESAMPLE_HF, 1e-6, 0}};
+    {"vit", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0, "ViTImageProcessor"},
+    {"deit", 16, 1, 1, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0, "DeiTImageProcessor"},
+    {"vit_mae", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-12, 0, "ViTImageProcessor"},
+    {"vit_msn", 16, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-6, 0, "ViTImageProcessor"},
+    {"dinov2", 14, 1, 0, 0, VIT_GELU_ERF, VIT_RESAMPLE_HF, 1e-6, 1, "BitImageProcessor"},
+    {"dinov2_with_registers", 16, 1, 0, 4, VIT_GELU_ERF, VIT_RESAMPLE_TIMM, 1e-6, 1, "BitImageProcessor"}, /* with antialias */
+    {"clip_vision_model", 32, 1, 0, 0, VIT_GELU_QUICK, VIT_RESAMPLE_HF, 1e-5, 0, "CLIPImageProcessor"},
+    {"siglip_vision_model", 16, 0, 0, 0, VIT_GELU_TANH, VIT_RESAMPLE_HF, 1e-6, 0, "SiglipImageProcessor"}};
 
 static const struct hf_family *hf_family(const char *type) {
     for (size_t i = 0; i < sizeof hf_families / sizeof *hf_families; i++)
@@ -69,6 +70,17 @@ static vit_status hf_words(const vit_json_reader *r, const struct hf_family *fam
     VIT_TRY(vit_read_real(r, "layer_norm_eps", 0, 1, &claims->norm_eps));
     claims->qkv_bias = 1;
     return vit_read_bool(r, "qkv_bias", &claims->qkv_bias);
+}
+
+/* How transformers' pipelines make scores of logits. */
+static vit_status hf_problem(const vit_json_reader *root, vit_claims *claims) {
+    char problem[64] = "";
+    vit_read_text(root, "problem_type", problem, sizeof problem);
+    if (strcmp(problem, "multi_label_classification") == 0)
+        claims->multi_label = 1;
+    else if (*problem && strcmp(problem, "single_label_classification") != 0)
+        return vit_unsupported(root, "problem_type", problem);
+    return VIT_OK;
 }
 
 /* What follows from the class of the model: root's "architectures". */
@@ -138,12 +150,15 @@ vit_status vit_claims_from_hf(vit_claims *claims, const vit_json_reader *root, c
         static const vit_json defaults = {.type = VIT_JSON_OBJECT};
         r.object = &defaults;
         VIT_TRY(vit_read_object(root, "vision_config", &r.object));
+        if (strcmp(type, "clip") == 0) /* CLIPConfig takes all of it, where a file has both */
+            VIT_TRY(vit_read_object(root, "vision_config_dict", &r.object));
         strcat(type, "_vision_model");
     }
     const struct hf_family *family = hf_family(type);
     if (!family)
         return vit_unsupported(root, "model_type", type);
     claims->source = VIT_SOURCE_HF;
+    claims->processor = family->processor;
     snprintf(claims->architecture, sizeof claims->architecture, "%s", type);
     vit_read_text(root, "_name_or_path", claims->architecture, sizeof claims->architecture);
     VIT_TRY(hf_sizes(&r, family, claims));
@@ -158,6 +173,7 @@ vit_status vit_claims_from_hf(vit_claims *claims, const vit_json_reader *root, c
     if (strcmp(type, "vit_mae") == 0)
         VIT_TRY(hf_decoder(&r, claims));
     VIT_TRY(hf_class(root, &r, type, claims));
+    VIT_TRY(hf_problem(root, claims));
     claims->input_height = claims->image_height;
     claims->input_width = claims->image_width;
     return vit_read_labels(root, "id2label", claims, allocator);

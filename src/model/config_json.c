@@ -179,6 +179,7 @@ static vit_status case_variant(const vit_json_reader *r, vit_claims *claims) {
 }
 
 static vit_status claims_from_case(vit_claims *claims, const vit_json_reader *r) {
+    static const vit_word gelus[] = {{"erf", VIT_GELU_ERF}, {"tanh", VIT_GELU_TANH}, {0}};
     VIT_TRY(vit_read_integer(r, "depth", 1, 1000000, &claims->layers));
     VIT_TRY(vit_read_integer(r, "width", 1, 65536, &claims->width));
     VIT_TRY(vit_read_integer(r, "heads", 1, 65536, &claims->heads));
@@ -186,7 +187,7 @@ static vit_status claims_from_case(vit_claims *claims, const vit_json_reader *r)
     VIT_TRY(vit_read_integer(r, "classes", 0, 10000000, &claims->classes));
     VIT_TRY(vit_read_pair(r, "patch", 1, 1024, &claims->patch_height, &claims->patch_width));
     VIT_TRY(vit_read_real(r, "ln_eps", 0, 1, &claims->norm_eps));
-    VIT_TRY(vit_read_word(r, "gelu", vit_activation_words, &claims->activation));
+    VIT_TRY(vit_read_word(r, "gelu", gelus, &claims->activation));
     VIT_TRY(vit_read_word(r, "classifier", vit_pool_words, &claims->pool));
     VIT_TRY(vit_read_word(r, "pool", vit_pool_words, &claims->pool));
     VIT_TRY(vit_read_pair(r, "image", 1, 65535, &claims->image_height, &claims->image_width));

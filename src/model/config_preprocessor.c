@@ -25,6 +25,9 @@ static const struct processor {
                   {"Bit", 3, {0, 0, 224}, {224, 224, 0}, 1, {0.48145466f, 0.4578275f, 0.40821073f},
                    {0.26862954f, 0.26130258f, 0.27577711f}}};
 
+static const int pillow[] = {VIT_FILTER_NEAREST, VIT_FILTER_LANCZOS, VIT_FILTER_BILINEAR,
+                             VIT_FILTER_BICUBIC, VIT_FILTER_BOX,     VIT_FILTER_HAMMING};
+
 static const struct processor *find_processor(const char *type) {
     static const char *const endings[] = {"ImageProcessor", "ImageProcessorFast", "FeatureExtractor"};
     for (size_t i = 0; i < sizeof processors / sizeof *processors; i++) {
@@ -60,6 +63,11 @@ static vit_status read_size(const vit_json_reader *r, const char *key, int numbe
     return VIT_OK;
 }
 
+/* Rounded towards zero, so that floor(least / crop_pct) is the edge again. */
+static double crop_of(int least, int edge) {
+    return least < edge ? nextafter((double)least / edge, 0) : 1;
+}
+
 /* Resizing to size, then perhaps the middle of crop, as crop mode, crop_pct and input size. */
 static vit_status resize_and_crop(vit_claims *claims, const vit_json_reader *r, int center_crop, hf_size size,
                                   hf_size crop) {
@@ -78,8 +86,7 @@ static vit_status resize_and_crop(vit_claims *claims, const vit_json_reader *r, 
     claims->crop = size.shortest ? VIT_CROP_SHORT_FLOOR : center_crop ? VIT_CROP_SQUASH_FLOOR : VIT_CROP_SQUASH;
     claims->input_height = crop.height;
     claims->input_width = crop.width;
-    /* Rounded towards zero, so that floor(least / crop_pct) is the edge again. */
-    claims->crop_pct = least < edge ? nextafter((double)least / edge, 0) : 1;
+    claims->crop_pct = crop_of(least, edge);
     return VIT_OK;
 }
 
@@ -104,8 +111,6 @@ static vit_status read_pixels(vit_claims *claims, const vit_json_reader *r, cons
 }
 
 vit_status vit_claims_from_preprocessor(vit_claims *claims, const vit_json_reader *r) {
-    static const int pillow[] = {VIT_FILTER_NEAREST, VIT_FILTER_LANCZOS, VIT_FILTER_BILINEAR,
-                                 VIT_FILTER_BICUBIC, VIT_FILTER_BOX,     VIT_FILTER_HAMMING};
     static const char *const other[] = {"do_pad", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis",
                                         "offset", "crop_pct"};
     char type[64] = "ViTImageProcessor";
@@ -131,4 +136,15 @@ vit_status vit_claims_from_preprocessor(vit_claims *claims, const vit_json_reade
     claims->filter = pillow[resample];
     VIT_TRY(resize_and_crop(claims, r, center_crop, size, crop));
     return read_pixels(claims, r, class);
+}
+
+void vit_claims_assume_processor(vit_claims *claims) {
+    const struct processor *class = find_processor(claims->processor);
+    const int is_short = class->size.shortest > 0, is_cropped = class->crop.height > 0;
+    claims->filter = pillow[class->resample];
+    claims->crop = is_short ? VIT_CROP_SHORT_FLOOR : is_cropped ? VIT_CROP_SQUASH_FLOOR : VIT_CROP_SQUASH;
+    claims->crop_pct = is_cropped ? crop_of(class->crop.height, is_short ? class->size.shortest : class->size.height) : 1;
+    memcpy(claims->mean, class->mean, sizeof claims->mean);
+    memcpy(claims->std, class->std, sizeof claims->std);
+    claims->has_mean = claims->has_std = 1;
 }

@@ -11,23 +11,25 @@ static vit_status timm_pool(const vit_json_reader *r, vit_claims *claims) {
     return vit_read_word(r, "global_pool", vit_pool_words, &claims->pool);
 }
 
-/* Every argument is read or known to change nothing: one that is neither could change the network. */
+/* Read, or known to change nothing that the tensors do not tell; of BiT, and of all others. */
+static const char *const bit_arguments[] = {"in_chans",  "num_classes", "global_pool", "stem_type",      "layers",
+                                            "channels",  "stem_chs",    "drop_rate",   "drop_path_rate", "zero_init_last",
+                                            NULL};
+static const char *const vit_arguments[] = {
+    "img_size",      "patch_size",     "embed_dim",      "depth",          "num_heads",        "mlp_ratio",
+    "num_classes",   "global_pool",    "class_token",    "no_embed_class", "qkv_bias",         "in_chans",
+    "act_layer",     "stem_type",      "final_norm",     "reg_tokens",     "pre_norm",         "init_values",
+    "pos_embed",     "fc_norm",        "drop_rate",      "pos_drop_rate",  "patch_drop_rate",  "proj_drop_rate",
+    "attn_drop_rate", "drop_path_rate", "weight_init",   "fix_init",       "dynamic_img_size", "strict_img_size",
+    "resnet_layers", "resnet_stem_chs", NULL};
+
+/* An argument of another name could change the network. */
 static vit_status timm_model_args(const vit_json_reader *r, vit_claims *claims) {
-    static const char *const read[] = {"img_size",  "patch_size",  "embed_dim",   "depth",       "num_heads",
-                                       "mlp_ratio", "num_classes", "global_pool", "class_token", "no_embed_class",
-                                       "qkv_bias",  "in_chans",    "act_layer",   "stem_type",   "final_norm",
-                                       "reg_tokens", "pre_norm",   "init_values", "pos_embed"};
-    static const char *const harmless[] = {"fc_norm",         "drop_rate",      "pos_drop_rate",
-                                           "patch_drop_rate", "proj_drop_rate", "attn_drop_rate",   "drop_path_rate",
-                                           "weight_init",     "fix_init",       "dynamic_img_size", "dynamic_img_pad",
-                                           "strict_img_size", "resnet_layers",  "resnet_stem_chs",
-                                           "layers",          "channels",       "stem_chs"};
+    const char *const *const names = claims->network == VIT_NETWORK_BIT ? bit_arguments : vit_arguments;
     for (const vit_json *argument = r->object ? r->object->child : NULL; argument; argument = argument->next) {
         int known = argument->type == VIT_JSON_NULL || argument->type == VIT_JSON_FALSE;
-        for (size_t i = 0; i < sizeof read / sizeof *read; i++)
-            known |= strcmp(argument->key, read[i]) == 0;
-        for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
-            known |= strcmp(argument->key, harmless[i]) == 0;
+        for (int i = 0; names[i]; i++)
+            known |= strcmp(argument->key, names[i]) == 0;
         if (!known)
             return vit_unsupported(r, "model_args", argument->key);
     }

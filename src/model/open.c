@@ -16,12 +16,15 @@ static vit_status join(char *out, size_t size, const char *folder, const char *n
 
 typedef vit_status (*take_json)(vit_loader *loader, const char *name, const void *json, size_t bytes, vit_error *error);
 
-static vit_status json_file(vit_loader *loader, const char *path, take_json take, const vit_options *options,
-                            vit_error *error) {
+/* *has, where it is not NULL: whether the text has this key. */
+static vit_status json_file(vit_loader *loader, const char *path, take_json take, const char *key, int *has,
+                            const vit_options *options, vit_error *error) {
     vit_buffer text = {.allocator = &options->allocator};
     vit_status status = vit_read_config(&text, path, options->limits.config_bytes, error);
     if (status == VIT_OK)
         status = take(loader, path, text.data, text.size, error);
+    if (status == VIT_OK && has)
+        *has = memmem(text.data, text.size, key, strlen(key)) != NULL;
     vit_buffer_release(&text);
     return status;
 }
@@ -100,17 +103,23 @@ static int is_index(const char *path) {
 static vit_status load_all(vit_loader *loader, const char *weights, const char *folder, const char *config_path,
                            const vit_options *options, vit_model **out, vit_error *error) {
     char beside[4096 + 32];
-    static const char *const configs[] = {"config.json", "processor_config.json", "preprocessor_config.json"};
-    int alone = says_all(weights);
-    for (int i = 0; i < 3; i++) {
-        VIT_TRY(join(beside, sizeof beside, folder, configs[i], error));
-        if (i == 0 && config_path)
-            VIT_TRY(json_file(loader, config_path, vit_loader_config, options, error));
-        else if (!alone && vit_file_exists(beside))
-            VIT_TRY(json_file(loader, beside, vit_loader_config, options, error));
+    /* What says how pictures are fed: timm's config.json, else as transformers looks for it. */
+    static const struct {
+        const char *name, *key;
+    } configs[] = {{"config.json", "\"pretrained_cfg\""},
+                   {"processor_config.json", "\"image_processor\""},
+                   {"preprocessor_config.json", ""}};
+    const int alone = says_all(weights);
+    int enough = 0;
+    for (int i = 0; i < 3 && !enough; i++) {
+        const int is_given = i == 0 && config_path;
+        VIT_TRY(join(beside, sizeof beside, folder, configs[i].name, error));
+        if (is_given || (!alone && vit_file_exists(beside)))
+            VIT_TRY(json_file(loader, is_given ? config_path : beside, vit_loader_config, configs[i].key, &enough, options,
+                              error));
     }
     if (is_index(weights))
-        VIT_TRY(json_file(loader, weights, vit_loader_index, options, error));
+        VIT_TRY(json_file(loader, weights, vit_loader_index, "", NULL, options, error));
     VIT_TRY(weight_files(loader, weights, folder, options, error));
     return vit_loader_finish(loader, out, error);
 }

@@ -100,8 +100,12 @@ static vit_status plan(vit_session *s, const vit_model *model, const vit_session
         return vit_fail(error, VIT_ERR_ARGUMENT, "session: this model has no decoder to predict hidden patches with");
     s->panels = (s->tokens + s->kernels->panel - 1) / s->kernels->panel;
     s->thread_scratch = vit_attention_scratch(s, options->capture_attention);
+    if (s->int8 && deepest(c) > INT32_MAX / (127 * 127))
+        return vit_fail(error, VIT_ERR_UNSUPPORTED, "a layer of %d inputs as int8: at most %d, or sums would overflow: load "
+                        "the model as f32", deepest(c), INT32_MAX / (127 * 127));
     if (s->int8)
-        s->thread_scratch = max3(s->thread_scratch, s->int8->gemm_scratch(deepest(c)) / sizeof(float), 0);
+        s->thread_scratch = max3(s->thread_scratch, s->int8->gemm_scratch(deepest(c)) / sizeof(float),
+                                 s->int8->gemm_scratch(VIT_TRIAL_DEPTH) / sizeof(float));
     if (c->resnet.stem_width)
         s->thread_scratch = max3(s->thread_scratch, vit_measure_maps(s).scratch, 0);
     return VIT_OK;

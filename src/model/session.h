@@ -99,6 +99,7 @@ struct vit_session {
 };
 
 /* tune.c's memory, and whether there is anything to tune. */
+enum { VIT_TRIAL_DEPTH = 192 }; /* inputs of its layer */
 size_t vit_trial_bytes(void);
 int vit_session_has_choice(const vit_session *session);
 /* Writes kernels_name. */

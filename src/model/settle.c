@@ -126,18 +126,26 @@ void vit_place_convolutions(const vit_import_job *in) {
     }
 }
 
-static void settle_preprocess(const vit_import_job *in) {
+static vit_status settle_preprocess(const vit_import_job *in) {
+    static const float imagenet_mean[] = {0.485f, 0.456f, 0.406f}, imagenet_std[] = {0.229f, 0.224f, 0.225f};
     vit_claims *c = in->claims;
-    const int hf = c->source == VIT_SOURCE_HF, jax = vit_speaks_jax(in);
-    for (int i = 0; i < 3; i++) {
-        c->mean[i] = c->has_mean ? c->mean[i] : 0.5f;
-        c->std[i] = c->has_std ? c->std[i] : 0.5f;
-    }
-    settle(&c->filter, jax ? VIT_FILTER_TF_BILINEAR : hf ? VIT_FILTER_BILINEAR : VIT_FILTER_BICUBIC);
-    settle(&c->crop, hf || jax ? VIT_CROP_SQUASH : VIT_CROP_CENTER);
-    c->crop_pct = c->crop_pct > 0 ? c->crop_pct : hf || jax ? 1 : 0.9;
+    const int timm = c->source == VIT_SOURCE_TIMM, jax = vit_speaks_jax(in); /* timm: PretrainedCfg's defaults */
     settle(&c->input_height, c->image_height);
     settle(&c->input_width, c->image_width);
+    if (c->processor && c->filter == VIT_UNSET) {
+        vit_claims_assume_processor(c);
+        return vit_model_warn(in->model, in->error,
+                              "%s: no preprocessor_config.json says how pictures are fed: as %s does by default", in->file,
+                              c->processor);
+    }
+    for (int i = 0; i < 3; i++) {
+        c->mean[i] = c->has_mean ? c->mean[i] : timm ? imagenet_mean[i] : 0.5f;
+        c->std[i] = c->has_std ? c->std[i] : timm ? imagenet_std[i] : 0.5f;
+    }
+    settle(&c->filter, jax ? VIT_FILTER_TF_BILINEAR : VIT_FILTER_BICUBIC);
+    settle(&c->crop, jax ? VIT_CROP_SQUASH : VIT_CROP_CENTER);
+    c->crop_pct = c->crop_pct > 0 ? c->crop_pct : jax ? 1 : timm ? 0.875 : 0.9;
+    return VIT_OK;
 }
 
 static int side_of(int cells) {
@@ -219,9 +227,10 @@ static void settle_classes(const vit_import_job *in, const char *head) {
         settle(&c->classes, classes);
     else if (c->classes <= 0) /* if they are claimed, their absence will be an error */
         c->classes = c->has_head == 1 ? c->label_count + !c->label_count : 0;
+    settle(&c->multi_label, c->classes == 1); /* of softmax the only class would always have 1 */
 }
 
-static void settle_bit(const vit_import_job *in) {
+static vit_status settle_bit(const vit_import_job *in) {
     vit_claims *c = in->claims;
     settle_resnet(in, "", "stages.0.blocks.0.norm1.weight");
     settle(&c->resnet_kind, c->source == VIT_SOURCE_TIMM         ? VIT_BIT_TIMM
@@ -238,7 +247,7 @@ static void settle_bit(const vit_import_job *in) {
     settle(&c->image_height, 224);
     settle(&c->image_width, 224);
     settle(&c->filter, VIT_FILTER_BILINEAR);
-    settle_preprocess(in);
+    return settle_preprocess(in);
 }
 
 /* A decoder of pixels. What is claimed of one that the file does not have is dropped. */
@@ -266,10 +275,8 @@ vit_status vit_settle_claims(const vit_import_job *in) {
     const vit_own_tensor *patch = find(in, "patch_embed.proj.weight");
     if (find(in, "stem.conv.weight"))
         c->network = VIT_NETWORK_BIT;
-    if (c->network == VIT_NETWORK_BIT) {
-        settle_bit(in);
-        return VIT_OK;
-    }
+    if (c->network == VIT_NETWORK_BIT)
+        return settle_bit(in);
     if (!patch && !find(in, "blocks.0.norm1.weight") && !find(in, "blocks.0.row.norm1.weight"))
         return vit_fail(in->error, VIT_ERR_UNSUPPORTED,
                         "%s: not a Vision Transformer: it has neither patch_embed.proj.weight (timm) nor "
@@ -315,6 +322,5 @@ vit_status vit_settle_claims(const vit_import_job *in) {
                      : concatenated               ? VIT_POOL_CLASS_MEAN
                                                   : VIT_POOL_CLASS);
     c->norm_eps = c->norm_eps >= 0 ? c->norm_eps : 1e-6;
-    settle_preprocess(in);
-    return VIT_OK;
+    return settle_preprocess(in);
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Tiles of every shape take part: outputs and panels are left over from the full ones. */
-enum { N = 27, K = 192, PANELS = 3, HEAD_WIDTH = 64, MOST_PANEL = 16, MOST_LANES = PANELS * MOST_PANEL };
+enum { N = 27, K = VIT_TRIAL_DEPTH, PANELS = 3, HEAD_WIDTH = 64, MOST_PANEL = 16, MOST_LANES = PANELS * MOST_PANEL };
 #define ROUND_MS 0.15
 #define ROUNDS 3
 #define MARGIN 1.06 /* that a change must bring: what times vary by */

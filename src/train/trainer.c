@@ -231,8 +231,9 @@ static void take_buffers(vit_trainer *t, int threads) {
 
 static vit_status allocate(vit_trainer *t, const vit_model *model, vit_error *error) {
     VIT_TRY(vit_model_copy(&t->model, model, &model->options, error));
+    t->model->config.multi_label = t->options.loss == VIT_LOSS_SIGMOID;
     if (t->options.polyak > 0)
-        VIT_TRY(vit_model_copy(&t->average, model, &model->options, error));
+        VIT_TRY(vit_model_copy(&t->average, t->model, &model->options, error));
     t->parameters = t->model->slots[0].held.f32;
     t->parameter_count = t->model->weight_arena.size / sizeof(float);
     VIT_TRY(vit_team_open(&t->team, t->options.threads, &t->allocator, error));

@@ -596,21 +596,26 @@ static void test_stages(void) {
 static void test_top_classes(void) {
     const float logits[] = {1, 5, NAN, 5, -INFINITY, 2};
     vit_score top[8];
-    CHECK(vit_top_classes(logits, 6, 8, top) == 6);
+    CHECK(vit_top_classes(logits, 6, 8, 0, top) == 6);
     const int order[] = {1, 3, 5, 0, 4, 2};
     for (int i = 0; i < 6; i++)
         CHECK(top[i].index == order[i]);
-    CHECK(vit_top_classes(logits, 6, 0, top) == 0 && vit_top_classes(logits, 0, 3, top) == 0);
+    CHECK(vit_top_classes(logits, 6, 0, 0, top) == 0 && vit_top_classes(logits, 0, 3, 0, top) == 0);
     const float plain[] = {0, logf(3)};
-    CHECK(vit_top_classes(plain, 2, 1, top) == 1 && top[0].index == 1);
+    CHECK(vit_top_classes(plain, 2, 1, 0, top) == 1 && top[0].index == 1);
     CHECK_CLOSE(top[0].score, 0.75, 1e-6);
+    float each[2];
+    CHECK(vit_top_classes(plain, 2, 2, 1, top) == 2 && top[0].index == 1 && top[1].score == 0.5f);
+    vit_probabilities(plain, 2, 1, each);
+    CHECK_CLOSE(top[0].score, 0.75, 1e-6);
+    CHECK(each[0] == 0.5f && each[1] == top[0].score);
     enum { MANY = 500 }; /* all orders of equals, any k: as sorted */
     float many[MANY];
     vit_score best[MANY];
     for (int i = 0; i < MANY; i++)
         many[i] = (float)(i * 7919 % 131);
     for (int k = 1; k <= MANY; k += 37) {
-        CHECK(vit_top_classes(many, MANY, k, best) == k);
+        CHECK(vit_top_classes(many, MANY, k, 0, best) == k);
         for (int i = 0; i < k; i++) {
             int better = 0;
             for (int j = 0; j < MANY; j++)
