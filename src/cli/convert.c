@@ -47,8 +47,6 @@ int vit_cli_convert(int argc, char **argv) {
         return VIT_CLI_FAILED;
     vit_model *model;
     status = vit_cli_model_open(&model, &option, VIT_COMPUTE_F32);
-    for (int i = 0; status == VIT_CLI_OK && i < vit_model_warning_count(model); i++)
-        vit_cli_complain("warning: %s", vit_model_warning(model, i));
     if (status == VIT_CLI_OK && known_percent >= 0)
         vit_model_set_known_percent(model, known_percent);
     if (status == VIT_CLI_OK)

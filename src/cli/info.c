@@ -428,7 +428,7 @@ static int info_model(const request *request) {
 }
 
 int vit_cli_info(int argc, char **argv) {
-    request request = {0};
+    request request = {.model.tells_warnings = 1};
     int count;
     const vit_cli_option options[] = {
         VIT_CLI_CONFIG_OPTION(request.model),

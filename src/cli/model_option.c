@@ -86,10 +86,13 @@ int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_comput
                                  : vit_cli_default_open(out, options->otherwise, &load, &error);
     if (status == VIT_OK)
         status = set_labels(*out, options->labels, &error);
-    if (status == VIT_OK)
-        return VIT_CLI_OK;
-    vit_cli_complain("%s", error.text);
-    vit_model_close(*out);
-    *out = NULL;
-    return VIT_CLI_FAILED;
+    if (status != VIT_OK) {
+        vit_cli_complain("%s", error.text);
+        vit_model_close(*out);
+        *out = NULL;
+        return VIT_CLI_FAILED;
+    }
+    for (int i = 0; !options->tells_warnings && i < vit_model_warning_count(*out); i++)
+        vit_cli_complain("warning: %s", vit_model_warning(*out, i));
+    return VIT_CLI_OK;
 }

@@ -9,7 +9,8 @@
 typedef struct vit_cli_model {
     const char *path, *config, *labels;
     vit_cli_default otherwise; /* the built-in model that stands in for path */
-    int raw_weights; /* as in vit_options */
+    int raw_weights;   /* as in vit_options */
+    int tells_warnings; /* 1: the caller shows what is to be said of the model */
 } vit_cli_model;
 
 /* Rows of an option table. */
@@ -29,7 +30,7 @@ typedef struct vit_cli_model {
 int vit_cli_check_model_kept(const vit_cli_command *command, const char *out, const vit_cli_model *options);
 /* Where the model is: --model or VIT_MODEL; NULL: in this program. */
 const char *vit_cli_model_path(const vit_cli_model *options);
-/* Opens the model the options name, with labels. 0, or the exit status after a complaint. */
+/* Opens the model the options name, with labels; warns of what is odd about it. 0, or the exit status after a complaint. */
 int vit_cli_model_open(vit_model **out, const vit_cli_model *options, vit_compute compute);
 
 #endif

@@ -135,7 +135,7 @@ static vit_status settle_preprocess(const vit_import_job *in) {
     if (c->processor && c->filter == VIT_UNSET) {
         vit_claims_assume_processor(c);
         return vit_model_warn(in->model, in->error,
-                              "%s: no preprocessor_config.json says how pictures are fed: as %s does by default", in->file,
+                              "%s: no preprocessor_config.json: pictures are fed as %s does by default", in->file,
                               c->processor);
     }
     for (int i = 0; i < 3; i++) {

@@ -2,6 +2,7 @@
 without a head, with something missing."""
 
 import json
+import math
 
 from files import png, read, read_npy, read_safetensors, safetensors, write
 
@@ -170,8 +171,8 @@ def test_converted(vit, tally, folder):
 
 
 def test_processor(vit, tally, folder):
-    """transformers 5 keeps the image processor of several inputs in processor_config.json; preprocessor_config.json,
-    where there is one, counts."""
+    """transformers 5 keeps the image processor of several inputs in processor_config.json; it counts before
+    preprocessor_config.json."""
     case = "clip/hf_projection"
     picture = f"{GOLDEN}/{case}/picture.png"
     rules = json.loads(read(f"{GOLDEN}/{case}/preprocessor_config.json"))
@@ -179,7 +180,7 @@ def test_processor(vit, tally, folder):
     other = {**rules, "size": {"shortest_edge": 60}}
     for name, files in {
         "nested": {"processor_config.json": {"image_processor": rules, "processor_class": "CLIPProcessor"}},
-        "both": {"processor_config.json": {"image_processor": other}, "preprocessor_config.json": rules},
+        "both": {"processor_config.json": {"image_processor": rules}, "preprocessor_config.json": other},
         "empty": {"processor_config.json": {"processor_class": "CLIPProcessor"}, "preprocessor_config.json": rules},
     }.items():
         place = save(f"{folder}/{name}", *load(case))
@@ -192,3 +193,84 @@ def test_processor(vit, tally, folder):
         tally.equal(found[1], expected[1], f"shape of {name} processor")
         differences = [abs(a - b) for a, b in zip(found[2], expected[2])]
         tally.check(differences and max(differences) < 1e-6, f"pixels of {name} processor")
+
+
+def test_no_processor(vit, tally, folder):
+    """Where no file says how pictures are fed, the family's own class does, and a warning says so: not in timm's files,
+    whose configuration says it, or leaves it to timm's defaults."""
+    for case, name, expected in (
+        ("clip/hf_classify", "CLIP", ("bicubic", "short_floor", 0.48145466, 1)),
+        ("deit/hf_deit", "DeiT", ("bicubic", "squash_floor", 0.5, 0.875)),
+        ("dinov2/hf_dinov2", "Bit", ("bicubic", "short_floor", 0.48145466, 1)),
+        ("mae/hf_mae", "ViT", ("bilinear", "squash", 0.5, 1)),
+        ("siglip/hf_vision", "Siglip", ("bicubic", "squash", 0.5, 1)),
+        ("vit/timm_sam", None, ("bicubic", "center", 0.485, 0.875)),
+    ):
+        config, tensors = load(case)
+        for key in ("mean", "std", "crop_pct", "crop_mode", "interpolation"):
+            config.get("pretrained_cfg", {}).pop(key, None)
+        place = save(f"{folder}/{case.replace('/', '_')}", config, tensors)
+        if not name:
+            write(f"{place}/preprocessor_config.json", json.dumps({"image_processor_type": "CLIPImageProcessor"}))
+        info = json.loads(vit.run("info", "--json", place).out)
+        rules = info["preprocess"]
+        found = rules["filter"], rules["crop"], rules["mean"][0], rules["crop_pct"]
+        tally.check(found[:2] == expected[:2], f"filter and crop of {case}", found)
+        tally.check(all(abs(a - b) < 1e-6 for a, b in zip(found[2:], expected[2:])), f"numbers of {case}", found)
+        warning = f"as {name}ImageProcessor does by default"
+        tally.check(warning in str(info["warnings"]) if name else not info["warnings"], f"warnings of {case}", info)
+        result = vit.run("features", "--json", "--model", place, write(f"{folder}/a.png", png(50, 40, 3)))
+        tally.check(result.status == 0 and (not name or warning in result.err), f"warning of features, {case}", result)
+
+
+def test_several_labels(vit, tally, folder):
+    """problem_type of Hugging Face, and heads of one class: each score is a sigmoid, also as GGUF."""
+    picture = write(f"{folder}/a.png", png(50, 40, 3))
+    config, tensors = load("clip/hf_classify")
+    config["problem_type"] = "multi_label_classification"
+    several = save(f"{folder}/several", config, tensors)
+    config, tensors = load("clip/hf_classify")
+    config["id2label"] = {"0": "only"}
+    for name in ("classifier.weight", "classifier.bias"):
+        kind, shape, values = tensors[name]
+        tensors[name] = kind, [1, *shape[1:]], values[: len(values) // shape[0]]
+    one = save(f"{folder}/one", config, tensors)
+    for place in (several, one):
+        result = vit.run("convert", place, f"{place}.gguf")
+        tally.check(result.status == 0, f"convert {place}", result)
+        out = f"{folder}/out.safetensors"
+        vit.run("trace", "--model", place, "--image", picture, "--out", out)
+        traced = read_safetensors(out)
+        expected = [1 / (1 + math.exp(-logit)) for logit in traced["logits"][2]]
+        tally.check(max(abs(a - b) for a, b in zip(traced["probs"][2], expected)) < 1e-6, f"probs of {place}", traced)
+        for model in (place, f"{place}.gguf"):
+            result = vit.run("classify", "--json", "--top", "9", "--model", model, picture)
+            found = [one["score"] for one in json.loads(result.out)["top"]] if result.status == 0 else []
+            tally.check(len(found) == len(expected) and
+                        all(abs(a - b) < 1e-6 for a, b in zip(found, sorted(expected, reverse=True))),
+                        f"scores of {model}", result)
+    config, tensors = load("clip/hf_classify")
+    config["problem_type"] = "regression"
+    result = vit.run("info", save(f"{folder}/regression", config, tensors))
+    tally.check(result.status == 1 and 'problem_type "regression"' in result.err, "regression", result)
+
+
+def test_other_configurations(vit, tally, folder):
+    """What would be another network, or another reading of the same, is not passed over."""
+    for case, change, told in (
+        ("dino/hf_dino", {"hidden_act": "tanh"}, 'hidden_act "tanh"'),
+        ("vit/timm_sam", {"model_args": {"act_layer": "tanh"}}, "act_layer"),
+        ("vit/timm_sam", {"model_args": {"dynamic_img_pad": True}}, 'model_args "dynamic_img_pad"'),
+        ("bit/timm", {"model_args": {"act_layer": "silu"}}, 'model_args "act_layer"'),
+        ("bit/timm", {"model_args": {"patch_size": 4}}, 'model_args "patch_size"'),
+    ):
+        config, tensors = load(case)
+        for key, value in change.items():
+            config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
+        result = vit.run("info", save(f"{folder}/{case.replace('/', '_')}", config, tensors))
+        tally.check(result.status == 1 and told in result.err, f"{case} with {change}", result)
+    config, tensors = load("clip/hf_both")
+    config["vision_config_dict"], config["vision_config"] = config["vision_config"], {"hidden_size": 7}
+    place = save(f"{folder}/dict", config, tensors)
+    tally.equal(trace(vit, place, "clip/hf_both", folder), trace(vit, f"{GOLDEN}/clip/hf_both", "clip/hf_both", folder),
+                "vision_config_dict")

@@ -316,6 +316,51 @@ static void test_plan(void) {
     vit_model_close(model);
 }
 
+/* What would be run as another network than it says. */
+static void test_refused(void) {
+    vit_config config;
+    vit_model *plan;
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&config, "axial_vit_b_32", &error));
+    config.pos_kind = VIT_POS_RELATIVE;
+    CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_model_plan(&plan, &config, NULL, &error));
+    CHECK_MENTIONS(error.text, "axial attention with relative positions");
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&config, "vit_small_patch14_reg4_dinov2", &error));
+    config.pos_registers = 1;
+    config.pos_class = 0;
+    CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_model_plan(&plan, &config, NULL, &error));
+    CHECK_MENTIONS(error.text, "position embeddings of the registers");
+}
+
+/* Sums of int8 products are 32 bits wide; a layer may also be smaller than the one that kernels are chosen with. */
+static void test_int8_depth(void) {
+    vit_options options = vit_default_options();
+    vit_config config;
+    vit_model *model;
+    vit_session *session;
+    options.compute = VIT_COMPUTE_INT8;
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&config, "vit_tiny_patch16_224", &error));
+    config.layers = 1;
+    config.width = config.heads = 2;
+    config.image_height = config.image_width = config.preprocess.height = config.preprocess.width = 4;
+    config.patch_height = config.patch_width = 2;
+    static const int widths[] = {2, 133144, 133145};
+    for (int i = 0; i < 3; i++) {
+        config.mlp_width = widths[i];
+        if (!CHECK_STATUS(VIT_OK, vit_model_init(&model, &config, 1, &options, &error)))
+            return;
+        const vit_status status = vit_session_open(&session, model, NULL, &error);
+        if (i == 2) {
+            CHECK_STATUS(VIT_ERR_UNSUPPORTED, status);
+            CHECK_MENTIONS(error.text, "a layer of 133145 inputs as int8");
+        } else if (CHECK_STATUS(VIT_OK, status)) {
+            vit_session_tune(session);
+            CHECK_STATUS(VIT_OK, vit_session_run(session, &error));
+            vit_session_close(session);
+        }
+        vit_model_close(model);
+    }
+}
+
 /* Whatever a configuration says, it is refused or its costs are numbers. */
 static void test_any_configuration(void) {
     static const int values[] = {-1, 0, 1, 2, 3, 7, 16, 32, 64, 100, 1000, 4096, 65535, 65536, 1 << 20, INT32_MAX};
@@ -370,4 +415,5 @@ static void test_runs(void) {
 }
 
 TEST_MAIN(TEST(test_parameters), TEST(test_built_the_same), TEST(test_flops), TEST(test_pretraining),
-          TEST(test_beginning), TEST(test_plan), TEST(test_any_configuration), TEST(test_runs))
+          TEST(test_beginning), TEST(test_plan), TEST(test_refused), TEST(test_int8_depth), TEST(test_any_configuration),
+          TEST(test_runs))

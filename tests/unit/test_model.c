@@ -330,8 +330,9 @@ static void test_broken_models(void) {
     }
     vit_model *model;
     CHECK_STATUS(VIT_OK, vit_model_open(&model, ERRORS "nan_weight", NULL, NULL, &error));
-    CHECK(vit_model_warning_count(model) == 1);
-    CHECK_MENTIONS(vit_model_warning(model, 0), "NaN");
+    CHECK(vit_model_warning_count(model) == 2);
+    CHECK_MENTIONS(vit_model_warning(model, 0), "no preprocessor_config.json");
+    CHECK_MENTIONS(vit_model_warning(model, 1), "NaN");
     vit_model_close(model);
     CHECK_STATUS(VIT_OK, vit_model_open(&model, ERRORS "unexpected_tensor", NULL, NULL, &error));
     int unused = 0;
