@@ -19,7 +19,8 @@ function showCurrent() {
     ];
     $('.current', drawer).replaceChildren(
         el('strong', { textContent: info ? model.name : t('model.none') }),
-        el('span', { textContent: facts.join(' · ') }));
+        el('span', { textContent: facts.join(' · ') }),
+        ...(info?.warnings ?? []).map((text) => el('span', { textContent: text, lang: 'en' })));
 }
 
 // What comes with the page, a few of Hugging Face's, and those that were loaded before: { name, facts, link }, link null
