@@ -123,6 +123,8 @@ typedef struct vit_probe_info {
 
 vit_status vit_probe_open(vit_probe **out, int width, const char *backbone, const vit_options *options,
                           vit_error *error);
+/* The same examples by the same numbers, not fitted: what is tried on the copy changes nothing. */
+vit_status vit_probe_copy(vit_probe **out, const vit_probe *probe, vit_error *error);
 void vit_probe_close(vit_probe *probe);
 /* Which features of the model its examples are. VIT_ERR_ARGUMENT where they are those of another network; name, of the
  * probe, is used in the error. */

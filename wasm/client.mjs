@@ -10,6 +10,7 @@ export class Client {
   #worker // undefined when there is none any more
   #failure // why there is none
   #threads // the engine's: Firefox sometimes blocks a worker for ever that starts workers of its own
+  #first // why there is no answer for the first picture
   #pending = new Map() // id -> { resolve, reject, onProgress, source, files }
   #ids = 0
   info
@@ -33,9 +34,10 @@ export class Client {
     try {
       const { module, ...chosen } = prepare(options)
       client = new Client(chosen.count - 1)
+      client.#handFirst(first)
       module.then((module) => client.#worker?.postMessage({ module }), fail)
       source.head.then((head) => client.#worker?.postMessage({ head }), fail)
-      await client.#request({ open: [{ ...options, ...chosen }, first && compact(first)] }, [], { onProgress, source, files: new Map() })
+      await client.#request(() => ({ open: { ...options, ...chosen } }), { onProgress, source, files: new Map() })
       throwIfCancelled(signal)
       source.end()
       return client
@@ -49,12 +51,22 @@ export class Client {
     }
   }
 
+  // One that cannot be handed over is not the load's fault.
+  #handFirst(first) {
+    try {
+      if (first) this.#worker.postMessage({ first: compact(first) })
+    } catch (error) {
+      this.#first = refusal([first], ['first'], error)
+    }
+  }
+
   call(method, images, options, signal) {
+    if (method === 'first' && this.#first) return Promise.reject(this.#first)
     const id = this.#ids
     const cancel = () => this.#worker?.postMessage({ id, cancel: true })
     signal?.addEventListener('abort', cancel)
-    const transfer = images.filter((image) => globalThis.ImageBitmap && image instanceof ImageBitmap)
-    return this.#request({ call: [method, images.map(compact), options] }, transfer, {}).finally(() => signal?.removeEventListener('abort', cancel))
+    const refused = (error) => refusal(images, options.names, error)
+    return this.#request(() => ({ call: [method, images.map(compact), options] }), {}, images.filter(isBitmap), refused).finally(() => signal?.removeEventListener('abort', cancel))
   }
 
   close(why) {
@@ -67,14 +79,15 @@ export class Client {
     else this.#worker.unref?.()
   }
 
-  #request(message, transfer, extra) {
+  // refused(error): what to say where what message() makes cannot be posted.
+  #request(message, extra, transfer = [], refused = handed) {
     if (this.#failure) return Promise.reject(this.#failure)
     return new Promise((resolve, reject) => {
       const id = this.#ids++
       try {
-        this.#worker.postMessage({ id, ...message }, transfer)
+        this.#worker.postMessage({ id, ...message() }, transfer)
       } catch (error) {
-        throw new VitError('argument', `what was given cannot be handed to the worker: ${error.message}`, { cause: error })
+        throw refused(error)
       }
       this.#pending.set(id, { resolve, reject, ...extra })
       this.#hold()
@@ -128,6 +141,22 @@ export class Client {
     for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()
   }
+}
+
+const isBitmap = (image) => globalThis.ImageBitmap && image instanceof ImageBitmap
+
+const handed = (error) => new VitError('argument', `what was given cannot be handed to the worker: ${error.message}`, { cause: error })
+
+// Names the picture that cannot be posted, with the code that it has in place: bytes that were given away, or a bitmap whose pixels the
+// page may not read.
+function refusal(images, names, error) {
+  for (const [i, image] of images.entries())
+    try {
+      structuredClone(image)
+    } catch (cause) {
+      return new VitError(isBitmap(image) ? 'image' : 'argument', `${names[i]}: ${cause.message}`, { cause })
+    }
+  return handed(error)
 }
 
 // A copy that may be given away.

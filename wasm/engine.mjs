@@ -27,7 +27,8 @@ export class Engine {
   #wake // ends its waiting
   #disposed = false
   #calls = 0
-  #probes = new Map() // address -> numbers of a feature vector
+  #probes = new Map() // number -> address
+  #probeCount = 0 // ever opened
   #turn = 0 // when the event loop had its last turn
   info
 
@@ -69,7 +70,7 @@ export class Engine {
       this.#grid = wasm.describeSession().grid
       if (first) {
         this.#going = true
-        this.#first = this.call('classify', [first], { topK: 5 }, signal)
+        this.#first = this.call('classify', [first], { topK: 5, names: ['first'] }, signal)
         this.#first.catch(() => {}).then(() => (this.#going = false)) // whoever asks for it will see
       }
     }
@@ -115,7 +116,8 @@ export class Engine {
     }
   }
 
-  // method: 'classify', 'logits', 'features', 'attention', 'distance' or 'predictMasked'; images: what snapshot() made of them. An answer for each image.
+  // method: 'classify', 'logits', 'features', 'attention', 'distance' or 'predictMasked'; images: what snapshot() made of them; options: names has
+  // theirs. An answer for each image.
   // Or 'inspect' or 'probe', without images: one answer.
   call(method, images, options, signal) {
     if (method === 'first') return this.#first
@@ -136,7 +138,7 @@ export class Engine {
   close() {
     this.#disposed = true
     this.#tail = this.#tail.then(() => {
-      for (const probe of this.#probes.keys()) this.#wasm.closeProbe(probe)
+      for (const address of this.#probes.values()) this.#wasm.closeProbe(address)
       return this.#wasm.close()
     })
     this.#tail.catch(() => {}) // an engine that crashed may do so again: dispose() does not wait for it
@@ -169,7 +171,7 @@ export class Engine {
     const last = { decode: 0, resize: 0, forward: 0, head: 0 }
     const answers = []
     if (method === 'predictMasked') {
-      for (const [i, image] of images.entries()) answers.push(await this.#predict(image, images.length > 1 ? `image ${i}` : 'image', options, signal, last))
+      for (const [i, image] of images.entries()) answers.push(await this.#predict(image, options.names[i], options, signal, last))
       this.#tell(last)
       return answers
     }
@@ -177,8 +179,7 @@ export class Engine {
       const [height, width, count] = this.#batch(images, begin, look ? 1 : BATCH)
       this.#wasm.session(height, width, count, look)
       for (let i = 0; i < count; i++) {
-        const name = images.length > 1 ? `image ${begin + i}` : 'image'
-        await this.#input(i, images[begin + i], name, last)
+        await this.#input(i, images[begin + i], options.names[begin + i], last)
         this.#check(signal)
         await this.#breathe(signal)
       }
@@ -294,52 +295,49 @@ export class Engine {
     return { filters, shape: [3, height, width], ...wasm.filters(count, [filters, height, width]) }
   }
 
-  // What a probe is asked, in its own words: probe.mjs. It is fitted after every change.
+  // What a probe is asked, in its own words: probe.mjs. probe: its number.
   #probe({ op, probe, pool, l2, name, bytes, examples, which, features, neighbours, topK }) {
     const wasm = this.#wasm
     if (op === 'open' || op === 'decode') {
       const opened = op === 'open' ? wasm.openProbe(pool) : wasm.decodeProbe(name, bytes)
-      const { width, ...state } = wasm.describeProbe(opened.probe)
-      this.#probes.set(opened.probe, width)
-      return { ...opened, ...state }
+      this.#probes.set(++this.#probeCount, opened.probe)
+      return { ...wasm.describeProbe(opened.probe), pool: opened.pool, probe: this.#probeCount }
     }
-    if (op === 'encode') return wasm.encodeProbe(probe)
+    const address = this.#probes.get(probe)
+    if (op === 'encode') return wasm.encodeProbe(address)
     if (op === 'close') {
-      if (this.#probes.delete(probe)) wasm.closeProbe(probe)
+      if (this.#probes.delete(probe)) wasm.closeProbe(address)
       return {}
     }
     if (op === 'score') {
-      const { classes } = wasm.describeProbe(probe)
+      const { classes } = wasm.describeProbe(address)
       const ofOne = (scores) => classes.map(({ label }, index) => ({ index, label, score: scores[index] })).sort((a, b) => b.score - a.score).slice(0, topK)
-      return features.map((one) => ofOne(wasm.scores(probe, one, neighbours, classes.length)))
+      return features.map((one) => ofOne(wasm.scores(address, one, neighbours, classes.length)))
     }
-    let ids
-    if (op === 'add') ids = this.#addExamples(probe, examples, l2)
-    else {
-      if (typeof which === 'string') wasm.removeClass(probe, which)
-      else wasm.removeExample(probe, which)
-      wasm.fitProbe(probe, l2)
-    }
-    const { width, ...state } = wasm.describeProbe(probe)
-    return { ids, ...state }
-  }
-
-  // All of them, or none, of what cannot be fitted too. Brings their numbers.
-  #addExamples(probe, examples, l2) {
-    const width = this.#probes.get(probe)
-    const ids = []
+    const changed = wasm.copyProbe(address) // a change that cannot be made, or be fitted, is none
     try {
-      for (const { label, features } of examples) {
-        if (features.length !== width) throw new VitError('argument', `example ${ids.length}: has ${features.length} features, this model's are ${width}`)
-        ids.push(this.#wasm.addExample(probe, label, features))
-      }
-      this.#wasm.fitProbe(probe, l2)
-      return ids
+      let ids
+      if (op === 'add') ids = this.#addExamples(changed, examples)
+      else if (typeof which === 'string') wasm.removeClass(changed, which)
+      else wasm.removeExample(changed, which)
+      wasm.fitProbe(changed, l2)
+      const state = wasm.describeProbe(changed)
+      this.#probes.set(probe, changed)
+      wasm.closeProbe(address)
+      return { ids, ...state }
     } catch (error) {
-      for (const id of ids) this.#wasm.removeExample(probe, id)
-      this.#wasm.fitProbe(probe, l2)
+      wasm.closeProbe(changed)
       throw error
     }
+  }
+
+  // Brings their numbers.
+  #addExamples(probe, examples) {
+    const { width } = this.#wasm.describeProbe(probe)
+    return examples.map(({ label, features }, i) => {
+      if (features.length !== width) throw new VitError('argument', `example ${i}: has ${features.length} features, this model's are ${width}`)
+      return this.#wasm.addExample(probe, label, features)
+    })
   }
 
   #result(method, index, options) {

@@ -281,6 +281,10 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_decode(engine *e, const char *name,
     return status;
 }
 
+EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_copy(engine *e, const vit_probe *probe, vit_probe **out) {
+    return vit_probe_copy(out, probe, &e->error);
+}
+
 EMSCRIPTEN_KEEPALIVE void vit_js_probe_close(engine *e, vit_probe *probe) {
     (void)e;
     vit_probe_close(probe);

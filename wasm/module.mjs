@@ -472,6 +472,13 @@ export class Wasm {
     return this.#opened((out) => this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('probe_decode', text, data, size, out))))
   }
 
+  copyProbe(probe) {
+    return this.#room(4, (out) => {
+      this.#do('probe_copy', probe, out)
+      return this.#view(Uint32Array, out, 1)[0]
+    })
+  }
+
   closeProbe(probe) {
     this.#call('probe_close', probe)
   }

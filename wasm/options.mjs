@@ -33,7 +33,7 @@ const SIGNAL = { signal: ['an AbortSignal', (signal) => signal instanceof AbortS
 export const FEATURES = { pool: ["'head', 'cls' or 'mean'", (pool) => POOLS.includes(pool)] }
 export const ATTENTION = {
   method: ["'rollout', 'mean' or 'head'", (method) => ['rollout', 'mean', 'head'].includes(method)],
-  layer: ['a whole number', (layer) => isIndex(Math.abs(layer))],
+  layer: ['a whole number', (layer) => Number.isInteger(layer) && isIndex(Math.abs(layer))],
   head: ['a whole number', isIndex],
   query: ["'cls', 'mean', 'all' or the number of a patch", (query) => ['cls', 'mean', 'all'].includes(query) || isIndex(query)]
 }
@@ -61,22 +61,37 @@ export function show(value) {
   }
 }
 
+// Arrays and plain objects as they are now: they may change while a call waits, and proxies of them cannot be posted to a worker.
+const copy = (value) => (Array.isArray(value) ? [...value] : value && Object.getPrototypeOf(value) === Object.prototype ? { ...value } : value)
+
 // The options that were given, read once: a getter may say something else the next time, or throw.
-export function checkOptions(call, options, known) {
-  try {
-    return check(call, options ?? {}, { ...known, ...SIGNAL })
-  } catch (error) {
-    throw error instanceof VitError ? error : new VitError('argument', `${call}: its options cannot be read: ${error?.message ?? error}`, { cause: error })
-  }
+export function readOptions(call, options) {
+  return blame(call, () => {
+    options ??= {}
+    if (typeof options !== 'object') throw argument(`${call}: options are an object, not ${show(options)}`)
+    return Object.fromEntries(said(options).map(([name, value]) => [name, copy(value)]))
+  })
 }
 
-function check(call, options, all) {
-  if (typeof options !== 'object') throw argument(`${call}: options are an object, not ${show(options)}`)
-  const given = said(options)
-  for (const [name, value] of given) {
+export function checkOptions(call, options, known) {
+  const given = readOptions(call, options)
+  blame(call, () => check(call, given, { ...known, ...SIGNAL }))
+  return given
+}
+
+function check(call, given, all) {
+  for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(all, name)) throw argument(`${call}: there is no option '${name}'; there are ${Object.keys(all).join(', ')}`)
     const [words, test] = all[name]
     if (!test(value)) throw argument(`${call}: ${name} is ${words}, not ${show(value)}`)
   }
-  return Object.fromEntries(given)
+}
+
+// What throws while options are looked at is the caller's fault.
+function blame(call, look) {
+  try {
+    return look()
+  } catch (error) {
+    throw error instanceof VitError ? error : new VitError('argument', `${call}: its options cannot be read: ${error?.message ?? error}`, { cause: error })
+  }
 }

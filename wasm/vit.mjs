@@ -7,7 +7,7 @@ import { Engine } from './engine.mjs'
 import { ENGINE, THREAD, isPage, port, role } from './host.mjs'
 import { Intake, snapshot } from './image.mjs'
 import { foreign } from './module.mjs'
-import { ATTENTION, CLASSIFY, FEATURES, FEW_SHOT, INSPECT, LOAD, MASKED, checkOptions, show, sides } from './options.mjs'
+import { ATTENTION, CLASSIFY, FEATURES, FEW_SHOT, INSPECT, LOAD, MASKED, checkOptions, readOptions, show, sides } from './options.mjs'
 import { Probe } from './probe.mjs'
 import { openSource } from './read.mjs'
 import { addressesOf, describeSource } from './source.mjs'
@@ -129,21 +129,24 @@ export class ViT {
 
   async fitFewShot(examples, options) {
     options = checkOptions('fitFewShot', options, { ...FEATURES, ...FEW_SHOT })
-    return Probe.fit(this, this.#askProbe, examples, options)
+    return Probe.fit(this.#forProbes, examples, options)
   }
 
   async loadProbe(source, options) {
     options = checkOptions('loadProbe', options, FEW_SHOT)
-    return Probe.load(this, this.#askProbe, source, options)
+    return Probe.load(this.#forProbes, source, options)
   }
 
   async train(options) {
+    const asked = readOptions('train', options)
+    const { signal } = checkOptions('train', { signal: asked.signal }, {}) // the others are what trains knows
     try {
-      this.#check(options?.signal)
-      const { Trainer } = await training()
-      return await Trainer.open(this.#loaded, this.info.labels, options)
+      this.#check(signal)
+      const { Trainer } = await unlessCancelled(training(), signal)
+      this.#check(signal)
+      return await Trainer.open(this.#loaded, this.info.labels, asked)
     } catch (error) {
-      throw asVitError(error, options?.signal)
+      throw asVitError(error, signal)
     }
   }
 
@@ -163,8 +166,11 @@ export class ViT {
     return { pictures: list.length, distance: each[0].map((heads, layer) => heads.map((_, head) => mean(layer, head))) }
   }
 
-  // Never cancelled half-way: a probe knows what it holds.
-  #askProbe = (question) => this.#ask('probe', question)
+  // What it is asked is never cancelled half-way: a probe knows what it holds.
+  #forProbes = {
+    ask: (question) => this.#ask('probe', question),
+    features: (image, { pool, signal, names }) => this.#call('features', image, { pool }, signal, names)
+  }
 
   // For what needs no picture.
   async #ask(method, options, signal) {
@@ -182,15 +188,18 @@ export class ViT {
     throwIfCancelled(signal)
   }
 
-  async #call(method, image, options, signal) {
+  // names: of the images, for errors.
+  async #call(method, image, options, signal, names) {
     try {
-      const images = Array.isArray(image) ? image : [image]
-      const snapshots = Array.from(images, (one, i) => snapshot(one, Array.isArray(image) ? `image ${i}` : 'image')) // also where it has holes
+      const isList = Array.isArray(image)
+      const images = isList ? [...image] : [image]
+      names ??= images.map((_, i) => (isList ? `image ${i}` : 'image'))
+      const snapshots = images.map((one, i) => snapshot(one, names[i]))
       const answers = await this.#intake.hand(snapshots, signal, (ready) => {
         this.#check(signal)
-        return unlessCancelled(this.#engine.call(method, ready, options, signal), signal)
+        return unlessCancelled(this.#engine.call(method, ready, { ...options, names }, signal), signal)
       })
-      return Array.isArray(image) ? answers : answers[0]
+      return isList ? answers : answers[0]
     } catch (error) {
       throw asVitError(error, signal)
     }

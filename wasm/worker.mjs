@@ -1,4 +1,4 @@
-// The engine behind messages. In: { id, open: [options, first] }, { module }, { head }, { file, part }, { id, call: [method, images,
+// The engine behind messages. In: { first }, { id, open: options }, { module }, { head }, { file, part }, { id, call: [method, images,
 // options] }, { id, cancel }. Out: { id, progress }, { id, pull } and { id, thread } while opening, and once for each id
 // { id, answer, info } or { id, error }.
 
@@ -11,7 +11,7 @@ const AHEAD = 3 // parts that are asked for before they are needed
 export function serve(port) {
   const running = new Map() // id -> AbortController
   const arrived = new Map() // file -> { parts, wake }
-  let engine, onModule, onHead
+  let engine, first, onModule, onHead
   const module = new Promise((resolve) => (onModule = resolve))
   const head = new Promise((resolve) => (onHead = resolve))
 
@@ -30,12 +30,13 @@ export function serve(port) {
     }
   }
 
-  async function open(id, options, first, signal) {
+  async function open(id, options, signal) {
     const begin = (thread) => port.postMessage({ id, thread })
     const onProgress = (progress) => port.postMessage({ id, progress })
     const source = { head, open: (file) => pull(id, file), end() {} }
     const Opened = options.modules ? (await training()).TrainingEngine : Engine
     engine = await Opened.open(source, { ...options, module, begin }, { signal, onProgress, first })
+    first = undefined
   }
 
   function onPart({ file, part }) {
@@ -49,6 +50,7 @@ export function serve(port) {
   }
   port.onmessage = async ({ data }) => {
     const { id } = data
+    if (data.first) return (first = data.first)
     if (data.module) return onModule(data.module)
     if (data.head) return onHead(data.head)
     if ('part' in data) return onPart(data)
@@ -57,7 +59,7 @@ export function serve(port) {
     running.set(id, controller)
     try {
       if (data.open) {
-        await open(id, ...data.open, controller.signal)
+        await open(id, data.open, controller.signal)
         port.postMessage({ id, info: engine.info })
       } else {
         const answer = await engine.call(...data.call, controller.signal)

@@ -200,6 +200,29 @@ vit_status vit_probe_remove_class(vit_probe *probe, const char *label, vit_error
     return VIT_OK;
 }
 
+static vit_status copy_examples(vit_probe *to, const vit_probe *from, vit_error *error) {
+    for (int k = 0; k < from->classes; k++)
+        VIT_TRY(vit_probe_add_class(to, from->labels[k], error));
+    for (int i = 0; i < from->examples; i++) {
+        to->next_id = from->ids[i];
+        VIT_TRY(vit_probe_add_to(to, from->example_classes[i], from->features + (size_t)i * (size_t)from->width, NULL, error));
+    }
+    to->next_id = from->next_id;
+    return VIT_OK;
+}
+
+vit_status vit_probe_copy(vit_probe **out, const vit_probe *probe, vit_error *error) {
+    vit_options options = vit_default_options();
+    options.allocator = probe->allocator;
+    VIT_TRY(vit_probe_open(out, probe->width, probe->backbone, &options, error));
+    const vit_status status = copy_examples(*out, probe, error);
+    if (status != VIT_OK) {
+        vit_probe_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 /* ---- The classifier ---- */
 
 static void take_classifier(vit_probe *probe) {

@@ -503,10 +503,11 @@ export function defineSuite({ base, options, expected, has, long }) {
       for (let i = 0; i < 3; i++) {
         const engine = await Engine.open(openSource(source), { ...options, decode: 'engine' }, {})
         const images = [some(32, 32), await bytesOf(PHOTO), rgba(50, 20)]
-        await engine.call('classify', images, { topK: 3 })
-        await engine.call('features', images, { pool: 'mean' })
-        await engine.call('logits', [new Uint8Array(99)], {}).catch(() => {})
-        await engine.call('logits', [images[1].subarray(0, 150)], {}).catch(() => {})
+        const names = ['a', 'b', 'c']
+        await engine.call('classify', images, { topK: 3, names })
+        await engine.call('features', images, { pool: 'mean', names })
+        await engine.call('logits', [new Uint8Array(99)], { names }).catch(() => {})
+        await engine.call('logits', [images[1].subarray(0, 150)], { names }).catch(() => {})
         equal(await engine.close(), 0, 'allocations after close')
       }
       for (const length of [0, 5, 9, 500, 5000, 100000, weights.length - 1, weights.length]) {

@@ -65,6 +65,14 @@ export function defineFirst({ url, bytesOf, load, using, streamOf, some, rgba, p
           await rejects(vit.first, code)
           equal((await vit.classify(some(32, 32))).length, 5, 'and the model works')
         })
+      const gone = await bytesOf(PHOTO)
+      const view = new DataView(gone.buffer, 1)
+      structuredClone(gone.buffer, { transfer: [gone.buffer] })
+      await using(url(TIMM), { first: gone }, async (vit) => {
+        await rejects(vit.first, 'argument', 'first')
+        for (const one of [gone, view]) await rejects(vit.classify([some(32, 32), one]), 'argument', 'image 1')
+        equal((await vit.classify(some(32, 32))).length, 5, 'and the model works')
+      })
       await using(url(TIMM), { first: 'nobody looks' }, () => pause())
     })
 

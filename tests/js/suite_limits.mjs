@@ -5,6 +5,14 @@ import { assert, describe, equal, rejects, test } from './harness.mjs'
 const TIMM = 'golden/forward/timm_cls/'
 const PHOTO = 'golden/preprocess/timm_eval/synth0.png'
 
+// A proxy as frameworks make them, of arrays and plain objects, however deep.
+const reactive = (value) => new Proxy(value, {
+  get(target, name) {
+    const inner = Reflect.get(target, name)
+    return Array.isArray(inner) || inner?.constructor === Object ? reactive(inner) : inner
+  }
+})
+
 // What it uses of the suite's own helpers.
 export function defineLimits({ url, bytesOf, load, using, some, options, long }) {
   describe('arguments', () => {
@@ -29,6 +37,24 @@ export function defineLimits({ url, bytesOf, load, using, some, options, long })
           equal([e.name, e.code], ['VitError', 'argument'])
         }
         equal(made, undefined, 'a ViT without a model')
+      })
+    })
+
+    test('options and lists may be proxies, and change after the call', async () => {
+      await using(url(TIMM), reactive({ size: [32, 32], limits: { tokens: 999 } }), async (vit) => {
+        const [picture, other] = [some(32, 32), some(32, 32, 2)]
+        equal((await vit.classify(reactive([picture, reactive({ ...other })]))).length, 2)
+        equal((await vit.inspect('positions', reactive({ size: [32, 48] }))).grid, [4, 6])
+        const images = [picture, other]
+        const wanted = await vit.inspect('distance', { images })
+        const distances = vit.inspect('distance', { images })
+        images.length = 0
+        equal(await distances, wanted)
+        const examples = [{ image: picture, label: 'a' }, { features: await vit.features(other), label: 'b' }]
+        const fitting = vit.fitFewShot(reactive(examples))
+        examples.pop()
+        examples[0].label = 'c'
+        equal((await fitting).classes.map(({ label }) => label), ['a', 'b'])
       })
     })
 

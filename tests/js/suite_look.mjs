@@ -119,6 +119,7 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
       await using(url(TIMM), {}, async (vit) => {
         const image = some(32, 32)
         for (const [asked, ...words] of [[{ method: 'gaze' }, 'method', 'rollout'], [{ layer: 99 }, 'layer 99'], [{ layer: -99 }, 'layer -99'], [{ layer: 0.5 }, 'layer'],
+          [{ layer: null }, 'layer', 'null'], [{ layer: '' }, 'layer', '""'], [{ layer: [] }, 'layer', '[]'],
           [{ head: 99 }, 'head 99'], [{ head: -1 }, 'head'], [{ method: 'head' }, 'needs', 'head'], [{ method: 'mean', head: 0 }, 'head'],
           [{ query: 16 }, 'patch 16'], [{ query: 'dog' }, 'query'], [{ patch: 1 }, "'patch'"]])
           await rejects(vit.attention(image, asked), 'argument', ...words)
@@ -265,10 +266,11 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
           await rejects(probe.add([{ label: 'new', features: good }, example]), 'argument', ...words)
           await rejects(vit.fitFewShot([example]), 'argument', ...words)
         }
-        await rejects(probe.add([{ label: 'new', features: good }, { label: 'new', image: new Uint8Array(7) }]), 'unsupported')
+        await rejects(probe.add([{ label: 'new', features: good }, { label: 'new', image: new Uint8Array(7) }]), 'unsupported', 'example 1')
         await rejects(probe.add([{ label: 'new', features: good }, { label: 'new', features: good.map(() => 1e20) }]), 'argument', 'too large')
         equal((await probe.classify(all[0].image)).length, 3, 'it answers still')
-        for (const which of [99, -1, 'nobody', 2 ** 40, undefined]) await rejects(probe.remove(which), 'argument')
+        await rejects(probe.add([, all[0]]), 'argument', 'example 0')
+        for (const which of [99, -1, 'nobody', 'grün\0', '', 2 ** 40, undefined]) await rejects(probe.remove(which), 'argument')
         await rejects(vit.fitFewShot('all'), 'argument')
         for (const l2 of [0, -1, NaN, Infinity, '1']) await rejects(vit.fitFewShot(all, { l2 }), 'argument', 'l2')
         await rejects(vit.fitFewShot(all, { signal: AbortSignal.abort() }), 'cancelled')
@@ -276,6 +278,37 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
         await rejects(probe.classify(all[0].image, { neighbours: 0 }), 'argument', 'neighbours')
         equal(await probe.save(), before, 'as it was')
         equal(probe.examples, all.length)
+      })
+    })
+
+    test('what cannot be fitted without an example stays', async () => {
+      const of = (value) => new Float32Array(36).fill(value)
+      await using(url(TIMM), {}, async (vit) => {
+        const probe = await vit.fitFewShot([{ label: 'far', features: of(1.5e10) }, { label: 'near', features: of(0) }])
+        const before = await probe.save()
+        for (const which of ['near', 1]) await rejects(probe.remove(which), 'argument', 'too large')
+        equal(await probe.save(), before, 'as it was')
+        equal([probe.classes.length, await probe.add({ label: 'near', features: of(1) })], [2, 2])
+      })
+    })
+
+    test('signals end the waiting for other calls', async () => {
+      const [{ image, label }] = await examples()
+      await using(url(TIMM), {}, async (vit) => {
+        const probe = await vit.fitFewShot([{ image, label }])
+        const file = await probe.save()
+        const adding = probe.add(Array(20).fill({ image: some(256, 256), label: 'other' }))
+        let added = false
+        adding.then(() => (added = true))
+        const features = new Float32Array(36)
+        for (const call of [(options) => probe.add({ features, label }, options), (options) => vit.loadProbe(file, options)]) {
+          const controller = new AbortController()
+          const refused = rejects(call({ signal: controller.signal }), 'cancelled')
+          controller.abort()
+          await refused
+        }
+        equal(added, false, 'the call before')
+        equal([(await adding).length, probe.examples], [20, 21])
       })
     })
 
@@ -288,6 +321,9 @@ export function defineLook({ url, bytesOf, tensorsOf, using, some, pause, option
         await rejects(vit.loadProbe(await bytesOf(TIMM + 'model.safetensors')), 'format')
         for (const source of ['probe.bin', undefined, [file]]) await rejects(vit.loadProbe(source), 'argument')
         await rejects(vit.loadProbe(new Uint8Array(0)), 'truncated')
+        const gone = file.slice()
+        structuredClone(gone.buffer, { transfer: [gone.buffer] })
+        for (const one of [gone, gone.buffer]) await rejects(vit.loadProbe(one), 'argument', 'loadProbe')
         await rejects(vit.loadProbe(new Uint8Array(4), { signal: AbortSignal.abort() }), 'cancelled') // and nothing else fails later
         equal((await vit.loadProbe(new DataView(new Uint8Array([1, ...file]).buffer, 1))).examples, 10, 'part of a buffer')
       })

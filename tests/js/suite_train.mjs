@@ -64,6 +64,24 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
         })
       }))
 
+    test('options are read when the call is made; disposing and cancelling are seen while what trains arrives', async () => {
+      const vit = await load(url(TIMM))
+      const classes = ['a', 'b']
+      const coming = vit.train({ classes })
+      classes.push('c')
+      const trainer = await coming
+      equal(trainer.labels, ['a', 'b'])
+      trainer.dispose()
+      await rejects(vit.train({ signal: 5 }), 'argument', 'train', 'signal')
+      const controller = new AbortController()
+      const cancelled = vit.train({ signal: controller.signal })
+      controller.abort()
+      await rejects(cancelled, 'cancelled')
+      const late = vit.train()
+      vit.dispose()
+      await rejects(late, 'disposed')
+    })
+
     test('weights that are read again have the SHA-256 that was asked for', async () => {
       const weights = (await bytesOf(TIMM + 'model.safetensors')).slice()
       const sha256 = [...new Uint8Array(await crypto.subtle.digest('SHA-256', weights))].map((byte) => byte.toString(16).padStart(2, '0')).join('')

@@ -212,6 +212,20 @@ static void test_probe(void) {
     int id;
     CHECK_STATUS(VIT_OK, vit_probe_add(probe, "new", x[0], &id, &error));
     CHECK(id == 30 && vit_probe_get_info(probe).classes == 3);
+
+    /* what is done to a copy leaves the probe; both go on alike */
+    CHECK_STATUS(VIT_OK, vit_probe_fit(probe, 4, &error));
+    CHECK_STATUS(VIT_OK, vit_probe_copy(&fewer, probe, &error));
+    CHECK(!vit_probe_get_info(fewer).fitted);
+    CHECK_STATUS(VIT_OK, vit_probe_fit(fewer, 4, &error));
+    check_same_scores(probe, fewer, x, 30);
+    CHECK_STATUS(VIT_OK, vit_probe_add(fewer, "other", x[1], &id, &error));
+    CHECK(id == 31);
+    CHECK_STATUS(VIT_OK, vit_probe_remove(fewer, 30, &error));
+    CHECK_STRING(vit_probe_label(fewer, 2), "other");
+    CHECK_STRING(vit_probe_label(probe, 2), "new");
+    CHECK(vit_probe_get_info(probe).fitted && vit_probe_get_info(probe).examples == 20);
+    vit_probe_close(fewer);
     CHECK_STATUS(VIT_OK, vit_probe_remove(probe, 30, &error));
     CHECK(vit_probe_get_info(probe).classes == 2); /* a class goes with its last example */
     vit_probe_close(probe);
