@@ -4,11 +4,13 @@
 #include "../src/vit_train.h"
 
 #include <stdio.h>
+#include <string.h>
 
 typedef struct training {
     vit_trainer *trainer;
     vit_feed_options feed; /* what is done to pictures */
     int batch;
+    int is_taken;          /* whether the inputs are of a step that was taken */
 } training;
 
 /* Of a trainer, as train.mjs sends them. */
@@ -115,6 +117,7 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_open(engine *e, const settings *s) 
 }
 
 EMSCRIPTEN_KEEPALIVE float *vit_js_input(engine *e, int index) {
+    e->training->is_taken = 0;
     return vit_trainer_input(e->training->trainer, index);
 }
 
@@ -122,15 +125,14 @@ EMSCRIPTEN_KEEPALIVE float *vit_js_input(engine *e, int index) {
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_image_preprocess(engine *e, int index) {
     const training *t = e->training;
     const uint64_t number = (uint64_t)vit_trainer_updates(t->trainer) * (uint64_t)t->batch + (uint64_t)index;
-    const vit_status status = vit_feed_picture(&t->feed, &e->image, number, vit_trainer_input(t->trainer, index), &e->options,
-                                               &e->error);
+    const vit_status status = vit_feed_picture(&t->feed, &e->image, number, vit_js_input(e, index), &e->options, &e->error);
     vit_image_close(&e->image);
     return status;
 }
 
 /* One step. labels: [batch]. result: loss, rate, pictures that were right, steps so far. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_step(engine *e, const int *labels, double result[4]) {
-    const training *t = e->training;
+    training *t = e->training;
     vit_train_result r;
     vit_status status = VIT_OK;
     for (int i = 0; i < t->batch && status == VIT_OK; i++)
@@ -139,6 +141,7 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_step(engine *e, const int *labels, 
         status = vit_trainer_step(t->trainer, &r, &e->error);
     if (status != VIT_OK)
         return status;
+    t->is_taken = 1;
     vit_model_close(e->loaded); /* of which no other trainer will be made */
     e->loaded = NULL;
     e->model = vit_trainer_model(t->trainer);
@@ -149,11 +152,22 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_step(engine *e, const int *labels, 
     return VIT_OK;
 }
 
+/* Inputs of a step that was refused may be what no network has an answer for: they say nothing of this one. */
+static void forget_refused(engine *e) {
+    const training *t = e->training;
+    const vit_config *c = vit_model_config(e->model);
+    const size_t pixels = (size_t)t->batch * (size_t)c->image_height * (size_t)c->image_width;
+    if (!t->is_taken)
+        memset(vit_trainer_input(t->trainer, 0), 0, 3 * pixels * sizeof(float));
+}
+
 /* The model as it is now. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_encode(engine *e, int type, engine_bytes *out) {
     const vit_save_options options = {.type = (vit_dtype)type};
     vit_trainer *trainer = e->training ? e->training->trainer : NULL;
     const vit_model *model = trainer ? vit_trainer_model(trainer) : e->model;
+    if (trainer)
+        forget_refused(e);
     if (trainer && vit_trainer_check(trainer, &e->error) != VIT_OK)
         return e->error.status;
     return vit_model_encode(model, &options, &out->bytes, &out->size, &e->error);

@@ -168,8 +168,9 @@ export default function define({
     async step(examples, options) {
       const { signal } = checkOptions('step', options, {})
       if (!Array.isArray(examples) || !examples.length) throw argument(`step: examples are an array of { image, label }, not ${show(examples)}`)
-      const labels = examples.map(this.#class)
-      const snapshots = examples.map(({ image }, i) => snapshot(image, `image ${i}`))
+      const list = [...examples]
+      const labels = list.map(this.#class)
+      const snapshots = list.map(({ image }, i) => snapshot(image, `image ${i}`))
       const answer = await this.#intake.hand(snapshots, signal, (ready) => this.#ask('step', ready, { labels }, signal))
       this.steps = answer.steps
       return answer

@@ -53,14 +53,19 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
         }))
     })
 
-    test('a first step that fails leaves the model as it was, for a batch of another size', () =>
+    test('a step that fails leaves the model as it was, the first for a batch of another size', () =>
       using({ weights: url(TIMM + 'model.safetensors'), config: url(TIMM + 'config.json') }, {}, (vit) => {
         const { height, width } = vit.info.input
         const example = (value) => ({ image: { pixels: new Float32Array(3 * height * width).fill(value), width, height }, label: 0 })
         return training(vit, {}, async (trainer) => {
+          const before = await trainer.save()
           await rejects(trainer.step([example(NaN)]), 'argument', 'the loss of update')
+          equal(await trainer.save(), before, 'what is saved')
           const { loss, steps } = await trainer.step([example(0), example(1)])
           assert(Number.isFinite(loss) && steps === 1, `${loss} after ${steps}`)
+          const after = await trainer.save()
+          await rejects(trainer.step([example(NaN), example(0)]), 'argument', 'the loss of update')
+          equal(await trainer.save(), after, 'what is saved after a later step')
         })
       }))
 
@@ -175,7 +180,7 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
           for (const [examples, ...words] of [
             [[], 'examples'], ['all', 'examples'], [[{ image, label: 0 }], '2 pictures', 'found 1'], [[{ image, label: 7 }, { image, label: 0 }], 'example 0', '7'],
             [[{ image, label: 0 }, { image, label: 'mug' }], 'example 1', 'mug'], [[{ image, label: 0 }, { image: 'file', label: 0 }], 'image 1', 'String'],
-            [[{ image, label: 0 }, { image: some(16, 32), label: 0 }], 'image 1', '16x32', '32x32'], [[null, null], 'example 0']
+            [[{ image, label: 0 }, { image: some(16, 32), label: 0 }], 'image 1', '16x32', '32x32'], [[null, null], 'example 0'], [[, ,], 'example 0']
           ])
             await rejects(trainer.step(examples), 'argument', ...words)
           await rejects(trainer.step([{ image, label: 0 }, { image: new Uint8Array(9), label: 0 }]), 'unsupported', 'image 1')
