@@ -4,7 +4,7 @@
 /** Encoded bytes of a JPEG or PNG (with `decode: 'browser'`, of anything the browser decodes). */
 export type EncodedImage = Blob | ArrayBuffer | ArrayBufferView
 
-/** 8-bit RGBA pixels, rows top to bottom; alpha is dropped. A browser's `ImageData` is one. */
+/** 8-bit RGBA pixels in sRGB, rows top to bottom; alpha is dropped. A browser's `ImageData` is one; of another colour space it is converted. */
 export interface RgbaImage {
   readonly data: Uint8ClampedArray | Uint8Array
   readonly width: number
@@ -90,7 +90,7 @@ export interface LoadOptions extends CallOptions {
   cropPct?: number
   /**
    * Who decodes JPEG and PNG. `'engine'`, the default: every host gives the same numbers. `'browser'`: the browser's decoder,
-   * which knows more formats. Resizing is the engine's either way.
+   * which knows more formats (one that has `OffscreenCanvas`). Resizing is the engine's either way.
    */
   decode?: 'engine' | 'browser'
   /** Chooses the module instead of the best that the host can run, for tests: `'simd128'` or `'relaxed'`. */
@@ -349,7 +349,7 @@ export interface Probe {
    * link.href = URL.createObjectURL(new Blob([await probe.save()]))
    * ```
    */
-  save(): Promise<Uint8Array>
+  save(): Promise<ReturnType<Uint8Array['slice']>>
 
   /**
    * Gives its memory back; the model's dispose() does so too.
@@ -469,7 +469,7 @@ export interface Trainer {
    * const own = await ViT.load(await trainer.save())
    * ```
    */
-  save(options?: SaveOptions): Promise<Uint8Array>
+  save(options?: SaveOptions): Promise<ReturnType<Uint8Array['slice']>>
 
   /**
    * Gives back the memory, the worker and the threads. Calls that are not answered reject with code `'disposed'`.

@@ -35,7 +35,7 @@ export async function look(vit: ViT, image: ImageInput): Promise<number> {
   const id: number = await probe.add({ image, label: 'mug' })
   await probe.remove(id)
   const best: Classification[] = await probe.classify(image, { neighbours: 5 })
-  const copy = await vit.loadProbe(await probe.save())
+  const copy = await vit.loadProbe(new Blob([await probe.save()]))
   return rows * cols + values.length + components.length + similarity.length + best.length + (copy.accuracy ?? 0) + first
 }
 
@@ -43,7 +43,7 @@ export async function teach(vit: ViT, image: ImageInput): Promise<ViT> {
   using trainer: Trainer = await vit.train({ classes: ['mug', 'plant'], layers: 2, optimizer: 'adamw', steps: 30 })
   const { loss, accuracy } = await trainer.step([{ image, label: 'mug' }, { image, label: 1 }], { signal: AbortSignal.timeout(1000) })
   console.log(loss, accuracy, trainer.labels?.length)
-  return ViT.load(await trainer.save({ type: 'f16' }))
+  return ViT.load(new Blob([await trainer.save({ type: 'f16' })]))
 }
 
 export function reason(error: unknown): string {
