@@ -9,8 +9,8 @@ const isA = (value, ...names) => names.some((name) => globalThis[name] && value 
 export async function snapshot(image, name) {
   if (isPixels(image)) return checkPixels(image, name)
   if (isBytes(image)) return image
-  if (isImageData(image)) return checkSides({ data: image.data, width: image.width, height: image.height }, name)
-  if (!isA(image, 'ImageBitmap', 'VideoFrame', 'OffscreenCanvas', 'HTMLCanvasElement', 'HTMLVideoElement', 'HTMLImageElement'))
+  if (isImageData(image) && !isWide(image)) return checkSides({ data: image.data, width: image.width, height: image.height }, name)
+  if (!isA(image, 'ImageData', 'ImageBitmap', 'VideoFrame', 'OffscreenCanvas', 'HTMLCanvasElement', 'HTMLVideoElement', 'HTMLImageElement'))
     throw new VitError('argument', `${name} is ${kind(image)}: an image is encoded bytes, a Blob, ImageData, ImageBitmap, a canvas, a video frame or { pixels, width, height, layout }`)
   try {
     return await createImageBitmap(image)
@@ -23,6 +23,8 @@ export const isPixels = (image) => !!image && typeof image === 'object' && 'pixe
 const isBytes = (image) => isA(image, 'Blob', 'ArrayBuffer') || ArrayBuffer.isView(image)
 // By its form: Node has no ImageData.
 const isImageData = (image) => !!image && ArrayBuffer.isView(image.data) && image.width > 0 && image.height > 0
+// Of another colour space than networks are fed: as a bitmap it is converted.
+const isWide = (image) => isA(image, 'ImageData') && image.colorSpace === 'display-p3'
 
 function checkPixels({ pixels, width, height, layout = 'nhwc' }, name) {
   const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0
@@ -70,14 +72,17 @@ export async function readImage(wasm, image, name, decode) {
   if (isA(image, 'ImageBitmap')) return readBitmap(wasm, image, name)
   const blob = isA(image, 'Blob') ? image : undefined
   const label = blob?.name ? `${name} (${blob.name})` : name
-  if (decode === 'browser') return readBitmap(wasm, await decodeInBrowser(blob ?? new Blob([image]), label), label)
   let bytes
   try {
-    bytes = blob ? await bytesOf(blob) : new Uint8Array(image.buffer ?? image, image.byteOffset ?? 0, image.byteLength)
+    bytes = blob ? undefined : new Uint8Array(image.buffer ?? image, image.byteOffset ?? 0, image.byteLength)
+    wasm.checkFile(label, blob?.size ?? bytes.length)
+    if (blob && decode === 'engine') bytes = await bytesOf(blob)
   } catch (error) {
-    throw new VitError(blob ? 'io' : 'argument', `${label}: ${error.message}`, { cause: error })
+    throw error instanceof VitError ? error : new VitError(blob ? 'io' : 'argument', `${label}: ${error.message}`, { cause: error })
   }
-  wasm.decode(label, bytes)
+  if (decode === 'engine') return wasm.decode(label, bytes)
+  // a Blob does not take shared memory: slice copies
+  return readBitmap(wasm, await decodeInBrowser(blob ?? new Blob([bytes.slice()]), label), label)
 }
 
 const HEAD = 1024 // bytes by which the engine tells what a file is

@@ -92,6 +92,7 @@ export class Wasm {
   #threads // workers
   #int8 // compute with integers
   #raw // weights as they are stored, to train them
+  #most // bytes of a picture's file
   #variant // tables inside the module, e.g. 'relaxed:6x16,dot'; '' for the best
 
   // options: with what prepare() made of them, or it is done here. begin(message): gives a helper thread its message, where
@@ -102,6 +103,7 @@ export class Wasm {
     wasm.threads = count
     wasm.#int8 = compute === 'int8'
     wasm.#raw = !!modules
+    wasm.#most = limits?.fileBytes ?? 8 * 2 ** 30 // as in vit.h
     wasm.#variant = /[:,]/.test(kernels) ? kernels : ''
     wasm.#threads = begin ? [] : startThreads(count - 1)
     try {
@@ -275,6 +277,11 @@ export class Wasm {
   }
 
   // ---- Pictures
+
+  // Before so many bytes are read or copied.
+  checkFile(name, bytes) {
+    if (bytes > this.#most) throw new VitError('limit', `${name}: ${bytes} bytes, the limit is ${this.#most} (option limits.fileBytes)`)
+  }
 
   decode(name, bytes) {
     this.#lendText(name, (text) => this.#lend(bytes, (data, size) => this.#do('image_decode', text, data, size)))

@@ -76,7 +76,10 @@ const isGone = ({ cause }) => ['ENOENT', 'ENOTDIR', 404, 410].includes(cause?.co
 // origin may read.
 const isAbsent = (error) => isGone(error) || (error.code === 'http' && [403, undefined].includes(error.cause?.status))
 
-const noBytes = (name, chunk) => new VitError('argument', `${name}: the stream must hold bytes, not ${kind(chunk)}`)
+function bytesIn(name, chunk) {
+  if (!ArrayBuffer.isView(chunk)) throw new VitError('argument', `${name}: the stream must hold bytes, not ${kind(chunk)}`)
+  return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+}
 
 async function* readFrom(located, file, reader) {
   const { name, opened } = await located
@@ -85,9 +88,9 @@ async function* readFrom(located, file, reader) {
   let loaded = 0
   yield { total }
   for await (const chunk of chunks) {
-    if (!ArrayBuffer.isView(chunk)) throw noBytes(name, chunk)
-    loaded += chunk.byteLength
-    yield new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    const bytes = bytesIn(name, chunk)
+    loaded += bytes.length
+    yield bytes
   }
   if (loaded < total) throw new VitError('truncated', `${url || name}: the file ended after ${loaded} of ${total} bytes`)
 }
@@ -120,10 +123,10 @@ async function readConfigs(parts, reader) {
 async function bytesOf(name, { chunks }, most) {
   const pieces = []
   for await (const chunk of chunks) {
-    if (!ArrayBuffer.isView(chunk)) throw noBytes(name, chunk)
-    most -= chunk.byteLength
+    const bytes = bytesIn(name, chunk)
+    most -= bytes.length
     if (most < 0) throw new VitError('limit', `${name}: it goes on after all bytes that it may have (option limits.configBytes)`)
-    pieces.push(new Blob([chunk]))
+    pieces.push(new Blob([bytes.slice()])) // shared memory is taken by none
   }
   return new Uint8Array(await new Blob(pieces).arrayBuffer())
 }

@@ -39,8 +39,8 @@ export class ViT {
     options = checkOptions('ViT.load', options, LOAD)
     const { threads, compute = 'f32', size, cropPct, decode = 'engine', kernels, cache, sha256, limits, onProgress, signal } = options
     const worker = options.worker ?? (isPage && !foreign)
-    if (decode === 'browser' && !globalThis.createImageBitmap)
-      throw new VitError('unsupported', "ViT.load: decode 'browser' needs a browser")
+    if (decode === 'browser' && !(globalThis.createImageBitmap && globalThis.OffscreenCanvas))
+      throw new VitError('unsupported', "ViT.load: decode 'browser' needs a browser that has OffscreenCanvas")
     let thrown // what the caller's onProgress threw, at once or as a promise
     const report = (progress) => {
       try {

@@ -284,7 +284,13 @@ export function defineSuite({ base, options, expected, has, long }) {
         await rejects(load(source, bad), 'argument', Object.keys(bad)[0])
       await rejects(ViT.load(source, 'fast'), 'argument', 'options')
       await using(source, { cache: false }, () => {})
-      if (inNode) await rejects(load(source, { decode: 'browser' }), 'unsupported', 'browser')
+      const { OffscreenCanvas } = globalThis
+      delete globalThis.OffscreenCanvas
+      try {
+        await rejects(load(source, { decode: 'browser' }), 'unsupported', 'OffscreenCanvas')
+      } finally {
+        if (OffscreenCanvas) Object.assign(globalThis, { OffscreenCanvas })
+      }
       await using(source, {}, async (vit) => {
         await rejects(vit.classify(image(), { topK: 0 }), 'argument', 'topK')
         await rejects(vit.classify(image(), { pool: 'cls' }), 'argument', 'pool')
@@ -362,6 +368,12 @@ export function defineSuite({ base, options, expected, has, long }) {
         equal(await now, wanted, 'canvas, as it was when the call was made')
         context.drawImage(bitmap, 0, 0)
         equal(await engine.logits(context.getImageData(0, 0, canvas.width, canvas.height)), wanted, 'ImageData')
+        const red = new ImageData(new Uint8ClampedArray(4 * 64 * 64).map((_, i) => [200, 40, 40, 255][i % 4]), 64, 64, { colorSpace: 'display-p3' })
+        if (red.colorSpace === 'display-p3') {
+          const srgb = new OffscreenCanvas(64, 64).getContext('2d')
+          srgb.putImageData(red, 0, 0)
+          equal(await engine.logits(red), await engine.logits(srgb.getImageData(0, 0, 64, 64)), 'ImageData of another colour space')
+        }
         const offscreen = new OffscreenCanvas(bitmap.width, bitmap.height)
         offscreen.getContext('2d').drawImage(bitmap, 0, 0)
         equal(await engine.logits(offscreen), wanted, 'OffscreenCanvas')

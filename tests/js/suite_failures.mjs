@@ -99,6 +99,26 @@ export function defineFailures({ ViT, url, load, using, some, pause, options, ha
         }
       })
 
+    if (options.worker && !inNode)
+      test('a bitmap whose pixels may not be read is the picture\'s fault', async () => {
+        const { createImageBitmap } = globalThis
+        globalThis.createImageBitmap = async (...args) => {
+          const bitmap = await createImageBitmap(...args)
+          bitmap.close() // like one of another origin's picture it cannot be posted
+          return bitmap
+        }
+        try {
+          const canvas = new OffscreenCanvas(40, 30)
+          canvas.getContext('2d').fillRect(0, 0, 40, 30)
+          await using(url(TIMM), { first: canvas }, async (vit) => {
+            await rejects(vit.first, 'image', 'first')
+            await rejects(vit.logits([some(32, 32), canvas]), 'image', 'image 1')
+          })
+        } finally {
+          globalThis.createImageBitmap = createImageBitmap
+        }
+      })
+
     if (inNode)
       test('a file that cannot be opened is an error, and no file stays open', async () => {
         const [{ createServer }, { readdirSync, rmSync }] = await Promise.all([import('node:net'), import('node:fs')])

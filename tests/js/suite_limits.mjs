@@ -93,6 +93,29 @@ export function defineLimits({ url, bytesOf, load, using, some, options, long })
           equal(vit.info.memory.wasm, wasm, 'memory after 48 MiB that are no picture')
         }))
 
+    test('a picture whose file is too large is not read', async () => {
+      const photo = new Blob([await bytesOf(PHOTO), new Uint8Array(150000)])
+      photo.arrayBuffer = () => Promise.reject(new Error('it was read'))
+      for (const decode of globalThis.createImageBitmap ? ['engine', 'browser'] : ['engine'])
+        await using(url(TIMM), { decode, limits: { fileBytes: 140000 } }, async (vit) => {
+          await rejects(vit.logits(photo), 'limit', `${photo.size} bytes, the limit is 140000 (option limits.fileBytes)`)
+          await rejects(vit.logits(new Uint8Array(140001)), 'limit', '140001')
+        })
+    })
+
+    if (globalThis.SharedArrayBuffer)
+      test('shared memory may hold pictures, configs and weights', async () => {
+        const shared = (bytes) => {
+          const copy = new Uint8Array(new SharedArrayBuffer(bytes.length))
+          copy.set(bytes)
+          return copy
+        }
+        const [photo, config, weights] = await Promise.all([PHOTO, TIMM + 'config.json', TIMM + 'model.safetensors'].map(bytesOf))
+        const wanted = await using(url(TIMM), {}, (vit) => vit.logits(photo))
+        for (const decode of globalThis.createImageBitmap ? ['engine', 'browser'] : ['engine'])
+          await using({ config: shared(config), weights: shared(weights) }, { decode }, async (vit) => equal(await vit.logits(shared(photo)), wanted, decode))
+      })
+
     test('pixels that are given away or resized after the call', () =>
       using(url(TIMM), {}, async (vit) => {
         const wanted = await vit.logits(some(32, 32))
