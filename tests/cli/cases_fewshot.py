@@ -4,7 +4,7 @@ import json
 import os
 import struct
 
-from cases_pictures import GAP_MODEL, MODEL, lines, near, pictures
+from cases_pictures import GAP_MODEL, MODEL, fed_otherwise, lines, near, pictures
 from files import read, read_npy, read_png, write
 
 OTHER_MODEL = "tests/golden/forward/timm_no_embed_class"
@@ -164,10 +164,11 @@ def test_fewshot_errors(vit, tally, folder):
     paths, root, probe = garden(folder), f"{folder}/garden", f"{folder}/p"
     vit.run("fewshot", "fit", "--model", MODEL, "--out", probe, root)
     predict = ["fewshot", "predict", "--probe", probe]
-    result = vit.run(*predict, "--model", OTHER_MODEL, paths[0])
-    tally.check(
-        result.status == 1 and result.out == "" and "was made with another network" in result.err, "tied to it", result
-    )
+    for other in (OTHER_MODEL, *fed_otherwise(folder)):
+        for words in ([*predict, paths[0]], ["fewshot", "fit", "--add", probe, "--out", f"{folder}/left", root]):
+            result = vit.run(*words, "--model", other)
+            told = "was made with another network, or pictures fed otherwise" in result.err
+            tally.check(result.status == 1 and result.out == "" and told, f"{words[1]} with {other}", result)
     bad = write(f"{folder}/bad.png", "text")
     result = vit.run(*predict, "--model", MODEL, "--json", bad, paths[0])
     tally.check(result.status == 1 and bad in result.err and len(lines(result)) == 1, "a bad picture", result)

@@ -23,6 +23,16 @@ def pictures(folder, names, side=(40, 48)):
     return [f"{folder}/{name}" for name in names]
 
 
+def fed_otherwise(folder, model=MODEL):
+    """The same network in other folders, each of which says something else of how pictures are fed to it."""
+    config = json.loads(read(f"{model}/config.json"))
+    for key, value in (("mean", [0.4, 0.5, 0.5]), ("std", [0.5, 0.5, 0.4]), ("interpolation", "bilinear"), ("crop_mode", "squash")):
+        rules = {**config["pretrained_cfg"], key: value}
+        write(f"{folder}/{key}/config.json", json.dumps({**config, "pretrained_cfg": rules}))
+        write(f"{folder}/{key}/model.safetensors", read(f"{model}/model.safetensors"))
+        yield f"{folder}/{key}"
+
+
 def lines(result):
     return [json.loads(line) for line in result.out.splitlines()]
 

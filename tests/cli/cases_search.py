@@ -7,7 +7,8 @@ import struct
 import subprocess
 import time
 
-from cases_pictures import MODEL, lines, near, pictures
+from cases_pictures import MODEL, fed_otherwise, lines, near, pictures
+from cases_weights import wide_model
 from files import read, read_npy, read_safetensors, write
 
 OTHER_MODEL = "tests/golden/forward/timm_no_embed_class"
@@ -113,11 +114,13 @@ def test_search_errors(vit, tally, folder):
         (["--index", f"{folder}/no/index", root], 1, "no such folder"),
         (["--index", bad, root], 1, f"{bad}: is not a feature index"),
         (["--pool", "mean", index, paths[0]], 1, "was made with another network, preprocessing or --pool"),
+        (["--size", "24x40", index, paths[0]], 1, "was made with --size 32x32 --crop-pct 0.9, this is 24x40 and 0.9"),
+        (["--crop-pct", "0.5", index, paths[0]], 1, "was made with --size 32x32 --crop-pct 0.9, this is 32x32 and 0.5"),
+        *((["--model", other, index, paths[0]], 1, "was made with another network, preprocessing or --pool")
+          for other in (OTHER_MODEL, *fed_otherwise(folder))),
     ):
         result = vit.run("search", "--model", MODEL, *options)
         tally.check(result.status == status and result.out == "" and said in result.err, f"{options}", result)
-    result = vit.run("search", "--model", OTHER_MODEL, index, paths[0])
-    tally.check(result.status == 1 and "was made with another network" in result.err, "another network", result)
     result = vit.run("search", "--model", MODEL, "--json", index, bad, paths[0])
     tally.check(result.status == 1 and bad in result.err and len(lines(result)) == 1, "a bad query", result)
     write(f"{root}/bad.png", "text")
@@ -169,7 +172,9 @@ def test_features_go_on(vit, tally, folder):
     if vit.wasi:
         return tally.skip("killing a run under WASI")
     paths = pictures(f"{folder}/in", [f"{i:03d}.png" for i in range(240)], (8, 8))
-    command = ["features", "--model", MODEL, "--threads", "1", "--out"]
+    model = f"{folder}/model"
+    wide_model(model)
+    command = ["features", "--model", model, "--threads", "1", "--out"]
     whole, out = f"{folder}/whole.npy", f"{folder}/f.npy"
     part = f"{out}.part"
     vit.run(*command, whole, f"{folder}/in")
@@ -187,13 +192,16 @@ def test_features_go_on(vit, tally, folder):
     result = vit.run(*command, out, f"{folder}/in")
     tally.check(result.status == 0 and result.out.splitlines() == paths, "it goes on", result)
     tally.equal((read(out), os.path.exists(part)), (read(whole), False), "the same file")
-    for options in (["--pool", "mean"], ["--compute", "int8"], ["--size", "16"], ["--crop-pct", "0.5"]):
+    for kind in ("f16", "q8_0", "q4_0"):
+        vit.run("convert", "--type", kind, model, f"{folder}/{kind}.gguf")
+    others = [*(f"{folder}/{kind}.gguf" for kind in ("f16", "q8_0", "q4_0")), *fed_otherwise(folder, model)]
+    for options in (["--pool", "mean"], ["--compute", "int8"], ["--size", "16"], ["--crop-pct", "0.5"], *(["--model", other] for other in others)):
         write(part, kept)
         result = vit.run(*command, out, *options, f"{folder}/in")
         tally.check(result.status == 1 and paths[0] in result.err, f"{options}: nothing that was kept is of use", result)
     write(part, kept)
     result = vit.run(*command, out, paths[1], paths[2], paths[1])
-    tally.equal((result.status, read_npy(out)[0][0], read(out)[128:256]), (0, 3, read(whole)[128 + 144 : 256 + 144]), "of other paths")
+    tally.equal((result.status, read_npy(out)[0][0], read(out)[128:256]), (0, 3, read(whole)[256:384]), "of other paths")
 
 
 def test_files_in_use(vit, tally, folder):
