@@ -251,8 +251,8 @@ static int parse_option(const vit_cli_command *command, const vit_cli_option *op
     const int status = store(command, option, equals ? equals + 1 : argv[++*index]);
     const char *wrong = status < 0 && option == &limits_option ? vit_cli_read_limits(limits) : NULL;
     if (wrong)
-        return vit_cli_usage(command, "--limits '%s': expected NAME=N with N up to 10^18, or 4294967295 where it counts other things than "
-                                      "bytes or pixels, and as names " VIT_CLI_LIMITS, wrong);
+        return vit_cli_usage(command, "--limits '%s': expected NAME=N with N below 10^18, or up to 4294967295 where it counts other things "
+                                      "than bytes or pixels, and as names " VIT_CLI_LIMITS, wrong);
     return status;
 }
 

@@ -127,7 +127,9 @@ def test_init_errors(vit, tally, folder):
         (["--arch", TINY, f"{folder}/none/x.gguf"], 1, "no such folder"),
         (["--arch", TINY], 2, "expected --arch NAME and a file to write, or --list"),
         ([out], 2, "expected --arch NAME and a file to write, or --list"),
-        (["--list", out], 2, "--list goes with --json alone"),
+        *((words, 2, "--list goes with --json alone, and --json with --list")
+          for words in (["--list", out], ["--list", "--arch", TINY], ["--list", "--classes", "3"], ["--list", "--width", "64"],
+                        ["--json"], ["--json", "--arch", TINY, out])),
         (["--arch", TINY, "--seed", "-1", out], 2, "--seed '-1': expected a whole number from 0 to 2147483647"),
         (["--arch", TINY, "--classes", "1e3", out], 2, "--classes '1e3': expected a whole number from 0 to 1000000"),
     ):

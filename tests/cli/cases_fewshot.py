@@ -185,6 +185,10 @@ def test_fewshot_errors(vit, tally, folder):
         "the others are learnt from",
         result,
     )
+    one = f"{folder}/one"
+    pictures(one, ["a/1.png"])
+    result = vit.run("fewshot", "fit", "--model", MODEL, "--out", other, "--l2", "1", one)
+    tally.check(result.status == 0 and result.out.startswith("1 class, 1 example  l2 1 "), "one example", result)
     os.makedirs(f"{folder}/empty")
     left = f"{folder}/left"
     for options, status, said in (

@@ -52,7 +52,15 @@ def test_shards(vit, tally, folder):
     before = read(own)
     for source in (f"{folder}/timm_cls", f"{folder}/timm_cls/{INDEX}"):
         result = vit.run("convert", source, own)
-        tally.check(result.status in (1, 2) and read(own) == before, f"{source} onto its own shard", result)
+        tally.check(result.status == 2 and "is what would be read" in result.err and read(own) == before, f"{source} onto its own shard", result)
+        words = ["trace", "--model", source, "--input", f"{FORWARD}/timm_cls/input.safetensors", "--out"]
+        for out in (own, f"{folder}/timm_cls/{INDEX}"):
+            kept = read(out)
+            result = vit.run(*words, out)
+            tally.check(result.status == 2 and "is what would be read" in result.err and read(out) == kept, f"a trace of {source} onto {out}", result)
+        for time in ("once", "again"):
+            result = vit.run(*words, f"{folder}/timm_cls/trace.safetensors")
+            tally.check(result.status == 0, f"a trace beside {source}, {time}", result)
     result = vit.run("info", "--json", f"{folder}/timm_cls")
     listed = {tensor["name"] for tensor in json.loads(result.out)["tensors"]}
     tally.equal(listed, set(read_safetensors(f"{FORWARD}/timm_cls/model.safetensors")), "info lists all tensors")

@@ -84,3 +84,32 @@ def test_masked(vit, tally, folder):
     ):
         result = vit.run("masked", *arguments)
         tally.check(result.status == status and word in result.err, f"masked {arguments}", result)
+
+
+def test_score(vit, tally, folder):
+    """Fewer pictures than are predicted at a time, one of which cannot be read."""
+    data, bad = f"{folder}/data", f"{folder}/data/bad.png"
+    for i in range(3):
+        write(f"{data}/{i}.png", png(90, 70, i))
+
+    def score(*options):
+        result = vit.run("masked", "--score", data, *options)
+        return result, json.loads(result.out or "{}") if "--json" in options else result.out.split("\n")[0]
+
+    whole = {}
+    for name, model in (("mpp", COLORS), ("mae", ["--model", f"{GOLDEN}/mae/hf_mae"])):
+        result, whole[name] = score(*model, "--json")
+        tally.check((result.status, result.err, whole[name].get("pictures")) == (0, "", 3), f"{name}: three pictures", result)
+    usual, other = (score("--model", f"{GOLDEN}/mae/hf_mae", "--json", "--ratio", ratio)[1] for ratio in ("0.75", "0.5"))
+    tally.check(usual == whole["mae"] != other, "three quarters are hidden of a masked autoencoder", (usual, other))
+    write(bad, "text")
+    for name, model in (("mpp", COLORS), ("mae", ["--model", f"{GOLDEN}/mae/hf_mae"])):
+        result, found = score(*model, "--json")
+        tally.check((result.status, found) == (1, whole[name]) and result.err.count(bad) == 1, f"{name}: the others", result)
+    for i in (1, 2):
+        write(f"{data}/{i}.png", "text")
+    result, line = score(*COLORS)
+    tally.check(result.status == 1 and line.startswith("1 picture, loss ") and result.err.count("\n") == 3, "one of four", result)
+    write(f"{data}/0.png", "text")
+    result, _ = score(*COLORS, "--json")
+    tally.check(result.status == 1 and result.out == "" and f"{data}: no picture could be scored" in result.err, "none", result)

@@ -4,6 +4,7 @@ import array
 import json
 import math
 import os
+import tarfile
 
 from files import png, read, read_npy, read_safetensors, safetensors, write
 
@@ -355,6 +356,12 @@ def test_eval_errors(vit, tally, folder):
         "and named",
     )
     tally.equal(len(errors), 5, "and the one that is no picture")
+    with tarfile.open(f"{folder}/in.tar", "w") as tar:
+        for name in ("0/a.png", "thing/b.png", "thing/c.png"):
+            tar.add(good, name)
+    result = vit.run("eval", "--model", MODEL, f"{folder}/in.tar")
+    said = "vit: folder 'thing' is neither a class index nor a label of the model\nvit: 2 left out\n"
+    tally.equal((result.status, result.err), (1, said), "a class of an archive is named once")
     for path, reason in (
         (good, "is a file, expected a folder or a .tar file"),
         (f"{folder}/none", "no such folder, expected a folder or a .tar file"),

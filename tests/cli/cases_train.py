@@ -128,6 +128,54 @@ def test_train(vit, tally, folder):
     tally.check(result.status == 0 and "class 1" in result.out, "classify with it", result)
 
 
+def test_train_begins(vit, tally, folder):
+    """A network that cannot be is told before pictures are looked for; what cannot begin leaves no folder behind."""
+    out = f"{folder}/run"
+    for command in ("train", "pretrain"):
+        for words, reason in (
+            (["--arch", "vit_tiny_patch16_242"], "architecture 'vit_tiny_patch16_242' is not known; did you mean 'vit_tiny_patch16_224'?"),
+            (["--arch", "vit_giga"], "architecture 'vit_giga' is not known; 'vit init --list' prints those that are"),
+            (["--heads", "5"], "5 heads"),
+            (["--size", "15"], "image 15x15 is smaller than a patch of 16x16"),
+            (["--units", "2,2"], "are for convolutions, which vit_tiny_patch16_224 does not have"),
+        ):
+            for more in ([], ["--show"]):
+                result = vit.run(command, *words, *more, "--out", out, f"{folder}/none")
+                told = result.err.startswith(f"vit {command}: ") and reason in result.err
+                tally.check((result.status, result.out, os.path.exists(out)) == (2, "", False) and told, f"{command} {words} {more}", result)
+    data = pictures(f"{folder}/data")
+    for words in (
+        ["train", f"{folder}/none"],
+        ["pretrain", f"{folder}/none"],
+        ["train", "--val", f"{folder}/none", data],
+        ["finetune", "--model", f"{folder}/none", data],
+        ["finetune", "--freeze", "hat", data],
+    ):
+        result = vit.run(*words, "--out", out)
+        tally.check(result.status == 1 and result.err and not os.path.exists(out), f"nothing is left of {words}", result)
+        write(f"{folder}/kept/mine", "mine")
+        vit.run(*words, "--out", f"{folder}/kept")
+        tally.equal(os.listdir(f"{folder}/kept"), ["mine"], f"nor in a folder that was there, of {words}")
+    os.remove(f"{folder}/kept/mine")
+    vit.run("train", f"{folder}/none", "--out", f"{folder}/kept")
+    tally.check(os.path.exists(f"{folder}/kept"), "an empty folder that was there stays")
+
+
+def test_record_of_model(vit, tally, folder):
+    """run.json names the model that was tuned, wherever its name was from."""
+    data, model = pictures(f"{folder}/data"), f"{folder}/base/model.gguf"
+    vit.run("train", *SMALL, "--steps", "1", "--out", f"{folder}/base", data)
+    command = ["finetune", "--steps", "1", "--batch", "4", "--accumulate", "1", "--out", f"{folder}/a"]
+    result = vit.run(*command, data, VIT_MODEL=model)
+    named = json.loads(read(f"{folder}/a/run.json"))["options"]["model"]
+    tally.equal((result.status, named), (0, model), "of VIT_MODEL")
+    tally.equal(vit.run(*command, "--resume", "--model", model, data).status, 0, "and goes on where --model names it")
+    for words, environment, expected in ((["--model", model], {"VIT_MODEL": "other"}, model), ([], {"VIT_MODEL": ""}, None), ([], {}, None)):
+        shown = json.loads(vit.run("finetune", *words, "--show", **environment).out)["options"]
+        tally.equal(shown["model"], expected, f"of {words} and {environment}")
+    tally.check("model" not in json.loads(vit.run("train", "--show", VIT_MODEL=model).out)["options"], "train has none")
+
+
 def test_train_few(vit, tally, folder):
     """A handful of pictures, and what is tested on lacks a class."""
     data = pictures(f"{folder}/data")
@@ -641,8 +689,6 @@ def test_train_complaints(vit, tally, folder):
         (["--out", f"{folder}/x", "--recipe", "soup", data], "no recipe 'soup'"),
         (["--out", f"{folder}/x", "--lr", "fast", data], "--lr"),
         (["--out", f"{folder}/x", "--lr", "1,2", data], "--holdout"),
-        (["--out", f"{folder}/x", "--arch", "vit_giga", data], "vit_giga"),
-        (["--out", f"{folder}/x", "--heads", "5", data], "5"),
         (["--out", f"{folder}/x", *SMALL, "--average", "1", data], "--average"),
         (["--out", f"{folder}/x", "--val", f"{data}/class 0", data], "class 0"),
         (["--out", f"{folder}/x"], "expected DATA"),

@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 
-from files import png, read, write
+from cases_pictures import MODEL
+from files import png, read, safetensors, write
 
 COMMANDS = ["classify", "features", "search", "attention", "masked", "fewshot", "eval", "train", "pretrain", "finetune", "plot", "trace", "init", "info", "convert", "inspect", "bench"]
 
@@ -41,10 +42,12 @@ USAGE_ERRORS = {
     "attention --method last --json a.png": "vit attention: --method 'last': expected one of rollout|mean|head",
     "attention --method head --json a.png": "vit attention: --method head needs --head H",
     "attention --method mean --head 1 --json a.png": "vit attention: --head 1 does not go with --method mean",
+    "attention --method rollout --head 1 --json a.png": "vit attention: --head 1 does not go with --method rollout",
     "attention --layer -70000 --json a.png": "vit attention: --layer '-70000': expected a whole number from -65535 to 65535",
     "attention --patch -1 --json a.png": "vit attention: --patch '-1': expected a whole number from 0 to 1073741824",
     "fewshot": "vit fewshot: expected fit|predict|eval [options] ...",
     "fewshot learn x": "vit fewshot: 'learn': expected fit, predict or eval",
+    "fewshot --limits tokens=500 fit d": "vit fewshot: 'fit' comes before all options",
     "fewshot fit --out p": "vit fewshot fit: expected [options] --out P DIR",
     "fewshot fit d": "vit fewshot fit: say where the classifier goes: --out P",
     "fewshot fit --l2 0 --out p d": "vit fewshot fit: --l2 '0': expected a number from 1e-12 to 1e+12",
@@ -110,9 +113,13 @@ def test_limits(vit, tally, folder):
             tally.check(result.status == 1 and f"(limit {name})" in result.err, f"{words[0]} {limit}", result)
     result = vit.run("classify", "--limits", "image_pixels=1920,image_side=48", "--model", model, picture)
     tally.equal((result.status, result.err), (0, ""), "limits that suffice")
-    for wrong in ("pixels=3", "tokens", "tokens=", "tokens=-1", "tokens=1x", "tokens=1,", "tokens=4294967296", "=3"):
+    largest = "file_bytes=999999999999999999,image_pixels=999999999999999999,tokens=4294967295"
+    tally.equal(vit.run("classify", "--limits", largest, "--model", model, picture).status, 0, largest)
+    large = ("tokens=4294967296", "image_side=999999999999999999", "file_bytes=1000000000000000000", "tokens=5,layers=99999999999999999999")
+    for wrong in ("pixels=3", "tokens", "tokens=", "tokens=-1", "tokens=1x", "tokens=1,", "=3", *large):
         result = vit.run("classify", "--limits", wrong, "--model", model, picture)
-        tally.check(result.status == 2 and "--limits" in result.err and "image_pixels" in result.err, wrong, result)
+        told = f"--limits '{wrong.split(',')[-1]}': expected NAME=N with N below 10^18, or up to 4294967295" in result.err
+        tally.check(result.status == 2 and told and "image_pixels" in result.err, wrong, result)
 
 
 def test_help(vit, tally, folder):
@@ -132,6 +139,10 @@ def test_help(vit, tally, folder):
         )
         for words in ([command, "--help"], [command, "-h"]):
             tally.equal(vit.run(*words).out, result.out, f"{' '.join(words)} is help {command}")
+    for command in ("fewshot fit", "fewshot predict", "fewshot eval", "inspect filters", "inspect cost"):
+        result = vit.run("help", *command.split())
+        tally.check(result.status == 0 and result.err == "" and result.out.startswith(f"vit {command}: "), f"help {command}", result)
+        tally.equal(result.out, vit.run(*command.split(), "--help").out, f"{command} --help is help {command}")
 
 
 def test_overview(vit, tally, folder):
@@ -160,11 +171,69 @@ def test_version(vit, tally, folder):
 
 
 def test_own_output(vit, tally, folder):
-    """A picture that is read is not replaced by what is made of it."""
+    """What a command reads is not replaced by what it makes: --out is refused before anything is read."""
     own, other = write(f"{folder}/own.png", png(40, 40, 1)), write(f"{folder}/other.png", png(40, 40, 2))
-    for command in (["attention", "--out", own, own], ["masked", "--out", own, own], ["masked", "--mask", own, "--out", own, other]):
-        result = vit.run(*command)
-        tally.check(result.status == 2 and "is what would be read" in result.err and read(own) == png(40, 40, 1), " ".join(command), result)
+    below = write(f"{folder}/in/a/1.png", png(40, 40, 3))
+    rows = write(f"{folder}/rows.npy", png(40, 40, 4))  # as long as its name is all that is looked at
+    tensors = write(f"{folder}/x.safetensors", safetensors({"x": ("F32", [1], [0])}))
+    weights, config = (write(f"{folder}/m/{name}", read(f"{MODEL}/{name}")) for name in ("model.safetensors", "config.json"))
+    model = ["--model", f"{folder}/m"]
+    again = f"{folder}/in/../own.png"
+    for out, *command in (
+        (own, "attention", own),
+        (again, "attention", own),
+        (own, "masked", own),
+        (own, "masked", "--mask", own, other),
+        (own, "trace", "--image", own),
+        (tensors, "trace", "--input", tensors),
+        (weights, "trace", *model, "--image", own),
+        (weights, "trace", "--model", weights, "--config", config, "--image", own),
+        (config, "trace", "--model", weights, "--config", config, "--image", own),
+        (rows, "features", *model, own, rows),
+        (weights, "features", *model, own),
+        (below, "fewshot", "fit", f"{folder}/in"),
+        (weights, "fewshot", "fit", *model, f"{folder}/in"),
+        (below, "fewshot", "eval", f"{folder}/in"),
+        (own, "inspect", "distance", other, own),
+        (below, "inspect", "distance", own, f"{folder}/in"),
+        (own, "plot", other, own),
+    ):
+        before = read(out)
+        result = vit.run(*command, "--out", out)
+        told = result.err.startswith(f"vit {' '.join(command[:1 + (command[0] in ('fewshot', 'inspect'))])}: '{out}' is what would be read")
+        tally.check(result.status == 2 and told and read(out) == before, f"{' '.join(command)} --out {out}", result)
+    result = vit.run("features", "--out", weights, own, VIT_MODEL=f"{folder}/m")
+    tally.check(result.status == 2 and "is what would be read" in result.err, "a model of VIT_MODEL", result)
+
+
+def test_odd_output(vit, tally, folder):
+    """What cannot be written is told before anything is read, here a model that is not there."""
+    none = ["--model", f"{folder}/none"]
+    for ending, *command in (
+        ("safetensors", "trace", *none, "--image", "x.png", "--out"),
+        ("npy", "features", *none, "x.png", "--out"),
+        ("probe", "fewshot", "fit", *none, folder, "--out"),
+        ("png", "fewshot", "eval", *none, folder, "--out"),
+        ("png", "attention", *none, "x.png", "--out"),
+        ("png", "masked", *none, "x.png", "--out"),
+        ("png", "inspect", "filters", *none, "--out"),
+        ("png", "inspect", "positions", *none, "--out"),
+        ("png", "inspect", "distance", *none, "x.png", "--out"),
+        ("svg", "plot", f"{folder}/none", "--out"),
+        ("gguf", "convert", f"{folder}/none"),
+        ("gguf", "init", "--arch", "vit_tiny_patch16_224"),
+    ):
+        out = f"{folder}/folder.{ending}"
+        os.makedirs(out, exist_ok=True)
+        places = [(out, "is a folder, expected the name of a file to write"), (f"{folder}/no/o.{ending}", "cannot write: no such folder")]
+        if not vit.wasi:  # which has no pipes
+            pipe = f"{folder}/pipe.{ending}"
+            if not os.path.exists(pipe):
+                os.mkfifo(pipe)
+            places.append((pipe, "cannot write: is not a regular file"))
+        for out, why in places:
+            result = vit.run(*command, out)
+            tally.check((result.status, result.out, result.err) == (1, "", f"vit: {out}: {why}\n"), f"{' '.join(command)} {out}", result)
 
 
 def test_full_output(vit, tally, folder):
