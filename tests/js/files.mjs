@@ -52,7 +52,8 @@ function npz(tensors) {
   return Buffer.concat([...members, listed, little([0x06054b50, 4], [0, 2], [0, 2], [count, 2], [count, 2], [listed.length, 4], [at, 4], [0, 2])])
 }
 
-// A Hugging Face model that says in processor_config.json how pictures are fed; `processor` alone, `processors` beside what counts.
+// A Hugging Face model that says in processor_config.json how pictures are fed; `processor` alone, `processors` beside another that
+// says otherwise.
 export function makeProcessors(from, to) {
   const rules = readFileSync(join(from, PREPROCESSOR))
   const changed = JSON.stringify({ image_processor: { ...JSON.parse(rules), image_mean: [0.2, 0.3, 0.4] } })

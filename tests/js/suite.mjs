@@ -174,8 +174,18 @@ export function defineSuite({ base, options, expected, has, long }) {
       equal(await logitsOf({ config: configs, weights }), wanted)
       const other = await logitsOf({ config: [configs[0], url('built/processor/processor_config.json')], weights })
       equal(await logitsOf(url('built/processor/')), other, 'processor_config.json alone')
-      equal(await logitsOf(url('built/processors/')), wanted, 'both: preprocessor_config.json counts')
+      equal(await logitsOf(url('built/processors/')), other, 'both: processor_config.json counts')
       assert(other[0] !== wanted[0], 'the configs say the same')
+      await using({ config: configs[0], weights }, {}, (vit) => assert(vit.info.warnings[0].includes('as ViTImageProcessor does by default'), vit.info.warnings))
+    })
+
+    test('several labels a picture: each score is a sigmoid', async () => {
+      const [weights, config] = [await bytesOf(HF + 'model.safetensors'), JSON.parse(new TextDecoder().decode(await bytesOf(HF + 'config.json')))]
+      await using({ config: { ...config, problem_type: 'multi_label_classification' }, weights }, {}, async (vit) => {
+        const image = some(32, 32)
+        const scores = [...(await vit.logits(image))].map((logit) => 1 / (1 + Math.exp(-logit)))
+        close((await vit.classify(image, { topK: 99 })).map(({ score }) => score), scores.sort((a, b) => b - a), 1e-6, 'scores')
+      })
     })
 
     if (has.native)
