@@ -11,16 +11,16 @@ export async function modelFiles(path) {
     const found = await stat(path).catch(() => null);
     if (!found) throw new Error(`--model ${path}: no such file or folder`);
     const folder = found.isDirectory() ? path : dirname(path);
-    const wanted = found.isDirectory()
-        ? (name) => /\.(safetensors|gguf|json)$/i.test(name)
+    const wanted = found.isDirectory() || path.endsWith('.index.json') // of files that lie beside it
+        ? (name) => /\.(safetensors|gguf|npz|json)$/i.test(name)
         : (name) => name === basename(path)
-            || (extname(path) === '.safetensors' && /^((pre)?processor_)?config\.json$/.test(name));
+            || (extname(path) !== '.gguf' && /^((pre)?processor_)?config\.json$/.test(name));
     for (const name of (await readdir(folder)).sort()) {
         const at = join(folder, name);
         const info = await stat(at).catch(() => null);
         if (info?.isFile() && wanted(name)) files.set(name, { path: at, bytes: info.size });
     }
-    if (!files.size) throw new Error(`--model ${path}: holds no .safetensors or .gguf`);
+    if (!files.size) throw new Error(`--model ${path}: holds no .safetensors, .gguf or .npz`);
     return files;
 }
 

@@ -2,11 +2,11 @@
 // Served by web/serve.mjs on loopback, with a tiny model of random weights, and the real one where it is at hand.
 
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createServer, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { png } from '../js/files.mjs'
+import { makeFolders, png } from '../js/files.mjs'
 import { launch } from './launch.mjs'
 import { testBatch } from './tab_batch.mjs'
 import { testSight } from './sight.mjs'
@@ -560,6 +560,18 @@ async function testReal() {
   await close('real model')
 }
 
+// What a folder's weights may be besides one safetensors file, and the index by its name.
+async function testFolders() {
+  const made = mkdtempSync(join(tmpdir(), 'vit-folders-'))
+  atEnd.push(() => rmSync(made, { recursive: true }))
+  makeFolders(tiny, '', made)
+  for (const path of ['several', 'several/model.safetensors.index.json', 'npz', 'npz/model.npz']) {
+    const { page, close } = await openPage(`${await serve('--model', join(made, path))}#classify?sample=cat`)
+    check(await answered(page, 'cat.jpg'), `served folder: ${path}: ${await page.$eval('#panel', (panel) => panel.innerText)}`)
+    await close(`served folder: ${path}`)
+  }
+}
+
 // A camera of moving pictures, which nobody is asked about.
 const FAKE_CAMERA = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']
 
@@ -582,6 +594,7 @@ try {
   if (browserName === 'chromium') await testScreens(bare)
   const elsewhere = await startElsewhere()
   await testModels(bare, await serve('--model', join(root, 'tests/golden/errors/gguf/alignment_0.gguf')), elsewhere)
+  await testFolders()
   await testKeyboard(base)
   await testLayout(base)
   await testLarge(base)

@@ -114,6 +114,7 @@ export function cancelLoad() {
 
 const isNpz = (name) => /\.npz$/i.test(name); // which says what it is by the names and shapes of its arrays
 const isGguf = (name) => /\.gguf$/i.test(name);
+const isIndex = (name) => /\.safetensors\.index\.json$/i.test(name);
 
 // The last part of an address's path, as people write it.
 function nameOf(path) {
@@ -133,10 +134,11 @@ function inOrder(configs, name) {
     return known.length || configs.length !== 1 ? known : configs;
 }
 
-// Which of several weight files is meant: a GGUF says all by itself; else the one that is called model.
+// Which of several weight files is meant: a GGUF says all by itself; else the one that is called model, or the index of several.
 function pickWeights(list, name) {
     return list.find((one) => isGguf(name(one))) ?? list.find((one) => name(one) === 'model.safetensors')
-        ?? list.find((one) => /\.safetensors$/i.test(name(one))) ?? list.find((one) => isNpz(name(one)));
+        ?? list.find((one) => isIndex(name(one))) ?? list.find((one) => /\.safetensors$/i.test(name(one)))
+        ?? list.find((one) => isNpz(name(one)));
 }
 
 // Files picked or dropped together: weights with the config that says what they mean, or one GGUF.
@@ -187,5 +189,6 @@ export async function fromHost() {
     const weights = pickWeights(names, (name) => name);
     if (!weights) return null;
     if (isGguf(weights)) return { name: list.name, source: at(weights) };
-    return { name: list.name, source: { config: inOrder(names, (name) => name).map(at), weights: at(weights) } };
+    const configs = names.filter((name) => /\.json$/i.test(name) && !isIndex(name));
+    return { name: list.name, source: { config: inOrder(configs, (name) => name).map(at), weights: at(weights) } };
 }
