@@ -6,7 +6,9 @@ import { files } from './host.mjs'
 import { openUrl } from './http.mjs'
 import { PIECE, giveBack, iterate, room } from './stream.mjs'
 
-const MODELS = ['model.safetensors', 'model.safetensors.index.json', 'model.gguf', 'model.npz'] // what a folder may have
+// What a folder may have, the first that it has counts: of files as open.c has it; of addresses, where asking takes time, what is likeliest.
+const FILES = ['model.gguf', 'model.safetensors', 'model.safetensors.index.json', 'model.npz']
+const ADDRESSES = ['model.safetensors', 'model.safetensors.index.json', 'model.gguf', 'model.npz']
 
 const WRONG = ['checksum', 'format', 'truncated', 'config', 'shape', 'missing-tensor', 'unsupported'] // says of files that they are, by themselves or together
 
@@ -54,7 +56,8 @@ const isIndex = (url) => ending(url, '.index.json')
 // Which file has the weights, or the index of the files that have: { name, index, opened }.
 async function locate({ folder, ...part }, reader) {
   if (!folder) return { name: part.name, index: isIndex(part.url), opened: await openPart(part, reader) }
-  const all = MODELS.map((file) => new URL(file, part.url).href)
+  const names = part.url.startsWith('file:') ? FILES : ADDRESSES
+  const all = names.map((file) => new URL(file, part.url).href)
   const before = reader.cache ? await Promise.all(all.map((url) => kept(url))) : []
   let missing
   for (const name of before.some(Boolean) ? all.filter((_, i) => before[i]) : all) {
@@ -67,7 +70,7 @@ async function locate({ folder, ...part }, reader) {
       missing ??= error
     }
   }
-  throw new VitError(missing.code, `${part.name}: the folder has none of ${MODELS.join(', ')}: ${missing.message}`, { cause: missing.cause })
+  throw new VitError(missing.code, `${part.name}: the folder has none of ${names.join(', ')}: ${missing.message}`, { cause: missing.cause })
 }
 
 const isGone = ({ cause }) => ['ENOENT', 'ENOTDIR', 404, 410].includes(cause?.code ?? cause?.status)

@@ -25,6 +25,14 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, paus
         equal(await logitsOf(url(`built/${folder}/`)), wanted, folder)
         if (inNode) equal(await logitsOf(`${has.built}/${folder}`), wanted, `${folder} as a path`)
       }
+      if (inNode && has.native) {
+        const [{ copyFileSync, mkdirSync }, both] = [await import('node:fs'), `${has.built}/both`]
+        mkdirSync(both, { recursive: true })
+        copyFileSync(`${has.built}/down4x4.gguf`, `${both}/model.gguf`)
+        for (const file of ['config.json', 'model.safetensors']) copyFileSync(`tests/${TIMM}${file}`, `${both}/${file}`)
+        equal(await using(both, {}, (vit) => vit.info.decoder), 'down4x4', 'a path: GGUF first, as the program has it')
+        equal(await logitsOf(url('built/both/')), wanted, 'an address: safetensors first')
+      }
       equal(await logitsOf(url('built/several/model.safetensors.index.json')), wanted, 'an index')
       equal(await logitsOf(url('built/npz/model.npz')), wanted, 'an npz')
       equal(await logitsOf({ config: url(TIMM + 'config.json'), weights: url('built/several/') }), wanted, 'with a config')
