@@ -120,32 +120,34 @@ vit_status vit_read_config(vit_buffer *buffer, const char *path, uint64_t limit,
     return read_within(buffer, path, limit, "config_bytes", error);
 }
 
-enum { LONGEST_PATH = 4096, MOST_LINKS = 40 };
+enum { MOST_LINKS = 40 };
 
-/* Where links lead, from `path` in a place of LONGEST_PATH bytes. */
-static void follow_links(char *path) {
-    char target[LONGEST_PATH];
+int vit_follow_links(char place[VIT_LONGEST_PATH], const char *path) {
+    char target[VIT_LONGEST_PATH];
+    const size_t whole = strlen(path);
+    if (whole >= VIT_LONGEST_PATH)
+        return 0;
+    memcpy(place, path, whole + 1);
     for (int i = 0; i < MOST_LINKS; i++) {
-        const ssize_t length = readlink(path, target, sizeof target);
-        const char *name = strrchr(path, '/');
-        const size_t folder = length > 0 && target[0] != '/' && name ? (size_t)(name + 1 - path) : 0;
-        if (length <= 0 || folder + (size_t)length >= LONGEST_PATH)
-            return;
-        memcpy(path + folder, target, (size_t)length);
-        path[folder + (size_t)length] = 0;
+        const ssize_t length = readlink(place, target, sizeof target);
+        const char *name = strrchr(place, '/');
+        const size_t folder = length > 0 && target[0] != '/' && name ? (size_t)(name + 1 - place) : 0;
+        if (length <= 0)
+            return 1;
+        if (folder + (size_t)length >= VIT_LONGEST_PATH)
+            return 0;
+        memcpy(place + folder, target, (size_t)length);
+        place[folder + (size_t)length] = 0;
     }
+    return 1;
 }
 
 vit_status vit_writer_open(vit_writer *writer, const char *path, const vit_allocator *allocator, vit_error *error) {
     *writer = (vit_writer){.allocator = *allocator};
-    char place[LONGEST_PATH];
-    size_t length = strlen(path);
-    if (length < sizeof place) {
-        memcpy(place, path, length + 1);
-        follow_links(place);
+    char place[VIT_LONGEST_PATH];
+    if (vit_follow_links(place, path))
         path = place;
-        length = strlen(path);
-    }
+    const size_t length = strlen(path);
     struct stat before;
     const int is_there = stat(path, &before) == 0;
     if (!is_there && errno == ELOOP)

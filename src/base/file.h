@@ -26,6 +26,10 @@ vit_status vit_read_file(vit_buffer *buffer, const char *path, uint64_t limit, v
 /* The same of a file whose limit is config_bytes. */
 vit_status vit_read_config(vit_buffer *buffer, const char *path, uint64_t limit, vit_error *error);
 
+enum { VIT_LONGEST_PATH = 4096 };
+/* Where the links of `path` lead, which need not exist. 0: the path is too long. */
+int vit_follow_links(char place[VIT_LONGEST_PATH], const char *path);
+
 /* The file appears under its own name only when commit succeeds and nothing failed that was written to its stream; cancel
  * (and a failed write) removes what was written. Where the name is a link's, the file it leads to is replaced. After an
  * error only cancel is useful; cancel after commit does nothing. */

@@ -46,22 +46,28 @@ long long vit_cli_file_time(const char *path) {
 }
 
 int vit_cli_can_write(const char *path) {
-    if (vit_is_folder(path)) {
+    char place[VIT_LONGEST_PATH];
+    struct stat status;
+    const int is_short = vit_follow_links(place, path), is_there = is_short && stat(place, &status) == 0;
+    const char *why = NULL;
+    if (is_there && S_ISDIR(status.st_mode)) {
         vit_cli_complain("%s: is a folder, expected the name of a file to write", path);
         return 0;
     }
-    if (vit_cli_file_size(path) >= 0 && !vit_cli_is_file(path)) {
-        vit_cli_complain("%s: cannot write: is not a regular file", path);
-        return 0;
+    if (!is_short)
+        why = "the path is too long";
+    else if (is_there && !S_ISREG(status.st_mode))
+        why = "is not a regular file";
+    else if (!is_there && errno == ELOOP)
+        why = strerror(errno);
+    else {
+        char *slash = strrchr(place, '/');
+        strcpy(slash ? slash + (slash == place) : place, slash ? "" : "."); /* its folder */
+        why = !vit_is_folder(place) ? "no such folder" : access(place, W_OK) != 0 ? strerror(errno) : NULL;
     }
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    int possible = folder && vit_is_folder(folder) && access(folder, W_OK) == 0;
-    if (!possible)
-        vit_cli_complain("%s: cannot write: %s", path,
-                         folder && !vit_is_folder(folder) ? "no such folder" : strerror(errno));
-    free(folder);
-    return possible;
+    if (why)
+        vit_cli_complain("%s: cannot write: %s", path, why);
+    return !why;
 }
 
 int vit_cli_lock(FILE *file, const char *path) {

@@ -236,6 +236,27 @@ def test_odd_output(vit, tally, folder):
             tally.check((result.status, result.out, result.err) == (1, "", f"vit: {out}: {why}\n"), f"{' '.join(command)} {out}", result)
 
 
+def test_linked_output(vit, tally, folder):
+    """A link to where nothing is yet is written through, and told before the work where it leads to no folder."""
+    if vit.wasi:
+        return tally.skip("links to elsewhere under WASI")
+    picture = write(f"{folder}/a.png", png(40, 40, 1))
+    for name, target in (("to.npy", "there/f.npy"), ("far.npy", "to.npy"), ("loop.npy", "loop.npy"), ("folder.npy", "in")):
+        os.symlink(target, f"{folder}/{name}")
+    os.mkdir(f"{folder}/in")
+    links = {"to.npy": "cannot write: no such folder", "far.npy": "cannot write: no such folder", "loop.npy": "cannot write: ",
+             "folder.npy": "is a folder, expected the name of a file to write"}
+    for name, why in links.items():
+        result = vit.run("features", "--model", f"{folder}/none", "--out", f"{folder}/{name}", picture)
+        tally.check(result.status == 1 and result.err.startswith(f"vit: {folder}/{name}: {why}") and "none" not in result.err, name, result)
+    os.mkdir(f"{folder}/there")
+    for name in ("to.npy", "far.npy"):
+        result = vit.run("features", "--out", f"{folder}/{name}", picture)
+        good = result.status == 0 and os.path.islink(f"{folder}/{name}") and os.path.isfile(f"{folder}/there/f.npy")
+        tally.check(good, f"through {name}", result)
+        os.remove(f"{folder}/there/f.npy")
+
+
 def test_full_output(vit, tally, folder):
     """A standard output that takes nothing ends the work, and is said once."""
     if vit.wasi or not os.path.exists("/dev/full"):
