@@ -44,16 +44,11 @@ static int version(void) {
 }
 
 static int unknown_command(const char *name) {
-    int nearest = -1, smallest = 3;
-    for (int i = 0; i < COMMANDS; i++) {
-        int distance = vit_cli_distance(name, commands[i].command->name);
-        if (distance < smallest) {
-            smallest = distance;
-            nearest = i;
-        }
-    }
-    if (nearest >= 0)
-        vit_cli_complain("unknown command '%s'; did you mean '%s'?", name, commands[nearest].command->name);
+    vit_cli_guess guess = {.name = name, .within = 3};
+    for (int i = 0; i < COMMANDS; i++)
+        vit_cli_guess_try(&guess, commands[i].command->name);
+    if (guess.nearest)
+        vit_cli_complain("unknown command '%s'; did you mean '%s'?", name, guess.nearest);
     else
         vit_cli_complain("unknown command '%s'", name);
     fprintf(stderr, "Commands:");

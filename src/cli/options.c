@@ -43,7 +43,8 @@ static int least(int a, int b) {
     return a < b ? a : b;
 }
 
-int vit_cli_distance(const char *a, const char *b) {
+/* At most 99. */
+static int distance(const char *a, const char *b) {
     int d[LONGEST_WORD + 1][LONGEST_WORD + 1];
     int m = (int)strnlen(a, LONGEST_WORD + 1), n = (int)strnlen(b, LONGEST_WORD + 1);
     if (m > LONGEST_WORD || n > LONGEST_WORD)
@@ -59,6 +60,14 @@ int vit_cli_distance(const char *a, const char *b) {
                 d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
         }
     return d[m][n];
+}
+
+void vit_cli_guess_try(vit_cli_guess *guess, const char *known) {
+    const int letters = distance(guess->name, known);
+    if (letters < guess->within) {
+        guess->within = letters;
+        guess->nearest = known;
+    }
 }
 
 /* Begins at `column` of a line; further lines, which '\n' begins too, are indented by `indent`. */
@@ -110,17 +119,11 @@ static void print_help(const vit_cli_command *command, const vit_cli_option *opt
 }
 
 static int unknown_option(const vit_cli_command *command, const vit_cli_option *options, const char *name) {
-    const char *nearest = NULL;
-    int smallest = 3;
-    for (; options->name; options++) {
-        int distance = vit_cli_distance(name, options->name);
-        if (distance < smallest) {
-            smallest = distance;
-            nearest = options->name;
-        }
-    }
-    if (nearest)
-        return vit_cli_usage(command, "unknown option --%s; did you mean --%s?", name, nearest);
+    vit_cli_guess guess = {.name = name, .within = 3};
+    for (; options->name; options++)
+        vit_cli_guess_try(&guess, options->name);
+    if (guess.nearest)
+        return vit_cli_usage(command, "unknown option --%s; did you mean --%s?", name, guess.nearest);
     return vit_cli_usage(command, "unknown option --%s", name);
 }
 

@@ -55,7 +55,13 @@ void vit_cli_complain(const char *format, ...) __attribute__((format(printf, 1, 
 /* The same of an error's sentence; returns VIT_CLI_FAILED. */
 int vit_cli_failed(const vit_error *error);
 
-/* How many letters must be added, dropped, changed or swapped to make b of a; at most 99. */
-int vit_cli_distance(const char *a, const char *b);
+/* What was meant by a name that is none: the nearest of those that are tried, by how many letters must be added, dropped,
+ * changed or swapped. */
+typedef struct vit_cli_guess {
+    const char *name;
+    int within;          /* fewer letters than these */
+    const char *nearest; /* NULL: none */
+} vit_cli_guess;
+void vit_cli_guess_try(vit_cli_guess *guess, const char *known);
 
 #endif

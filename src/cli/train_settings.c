@@ -281,17 +281,11 @@ vit_status vit_cli_network(const vit_cli_settings *s, int classes, vit_config *c
 }
 
 static int unknown_architecture(const vit_cli_command *command, const char *name) {
-    const char *nearest = NULL, *known;
-    int smallest = 4;
-    for (int i = 0; (known = vit_architecture_name(i)); i++) {
-        const int distance = vit_cli_distance(name, known);
-        if (distance < smallest) {
-            smallest = distance;
-            nearest = known;
-        }
-    }
-    if (nearest)
-        return vit_cli_usage(command, "architecture '%s' is not known; did you mean '%s'?", name, nearest);
+    vit_cli_guess guess = {.name = name, .within = 4};
+    for (int i = 0; vit_architecture_name(i); i++)
+        vit_cli_guess_try(&guess, vit_architecture_name(i));
+    if (guess.nearest)
+        return vit_cli_usage(command, "architecture '%s' is not known; did you mean '%s'?", name, guess.nearest);
     return vit_cli_usage(command, "architecture '%s' is not known; 'vit init --list' prints those that are", name);
 }
 
