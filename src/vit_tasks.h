@@ -102,9 +102,10 @@ vit_status vit_filter_components(const vit_model *model, int count, float *compo
 
 /* ---- Few-shot classification ---- */
 
-/* Identifies what features come of: a hash of the network's shape and its vectors (norms and biases; not the head's),
- * which is the same for any storage and compute type, and the word of `feature`. out: at least 32 bytes. */
-void vit_model_backbone(const vit_model *model, vit_feature feature, char out[32]);
+/* Identifies what features come of: a hash of the network's shape, its vectors (norms and biases; not the head's) and the
+ * rules by which pictures are fed, which is the same for any storage and compute type, and the word of `feature`. out: at
+ * least 32 bytes. */
+void vit_model_backbone(const vit_model *model, const vit_preprocess *rules, vit_feature feature, char out[32]);
 
 /* Numbers in such a feature vector. */
 int vit_model_feature_width(const vit_model *model, vit_feature feature);
@@ -126,10 +127,10 @@ vit_status vit_probe_open(vit_probe **out, int width, const char *backbone, cons
 /* The same examples by the same numbers, not fitted: what is tried on the copy changes nothing. */
 vit_status vit_probe_copy(vit_probe **out, const vit_probe *probe, vit_error *error);
 void vit_probe_close(vit_probe *probe);
-/* Which features of the model its examples are. VIT_ERR_ARGUMENT where they are those of another network; name, of the
- * probe, is used in the error. */
-vit_status vit_probe_feature(const vit_probe *probe, const vit_model *model, const char *name, vit_feature *out,
-                             vit_error *error);
+/* Which features of the model, fed by these rules, its examples are. VIT_ERR_ARGUMENT where they are those of another
+ * network or of pictures fed otherwise; name, of the probe, is used in the error. */
+vit_status vit_probe_feature(const vit_probe *probe, const vit_model *model, const vit_preprocess *rules, const char *name,
+                             vit_feature *out, vit_error *error);
 /* Owned by the probe, until its next change. */
 vit_probe_info vit_probe_get_info(const vit_probe *probe);
 /* Of a class, in the order in which they were first seen; NULL past the last. */

@@ -265,7 +265,7 @@ typedef struct opened_probe { /* module.mjs reads it */
 
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_open(engine *e, int feature, opened_probe *out) {
     char backbone[32];
-    vit_model_backbone(e->model, (vit_feature)feature, backbone);
+    vit_model_backbone(e->model, &e->rules, (vit_feature)feature, backbone);
     out->feature = (vit_feature)feature;
     return vit_probe_open(&out->probe, vit_model_feature_width(e->model, out->feature), backbone, &e->options, &e->error);
 }
@@ -275,7 +275,7 @@ EMSCRIPTEN_KEEPALIVE vit_status vit_js_probe_decode(engine *e, const char *name,
                                                     opened_probe *out) {
     vit_status status = vit_probe_decode(&out->probe, name, bytes, size, &e->options, &e->error);
     if (status == VIT_OK)
-        status = vit_probe_feature(out->probe, e->model, name, &out->feature, &e->error);
+        status = vit_probe_feature(out->probe, e->model, &e->rules, name, &out->feature, &e->error);
     if (status != VIT_OK)
         vit_probe_close(out->probe);
     return status;

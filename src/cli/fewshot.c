@@ -21,7 +21,7 @@ int vit_cli_probe_open(vit_probe **out, const vit_cli_command *command, const vi
     const int status = vit_cli_check_feature(command, engine, feature);
     if (status >= 0)
         return status;
-    vit_model_backbone(engine->model, feature, backbone);
+    vit_model_backbone(engine->model, &engine->rules, feature, backbone);
     if (vit_probe_open(out, vit_model_feature_width(engine->model, feature), backbone, vit_cli_options(), &error) == VIT_OK)
         return VIT_CLI_OK;
     return vit_cli_failed(&error);
@@ -77,7 +77,7 @@ int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_featu
 static int feature_of(const vit_probe *probe, const vit_cli_engine *engine, const char *path) {
     vit_feature feature;
     vit_error error;
-    if (vit_probe_feature(probe, engine->model, path, &feature, &error) == VIT_OK)
+    if (vit_probe_feature(probe, engine->model, &engine->rules, path, &feature, &error) == VIT_OK)
         return (int)feature;
     vit_cli_complain("%s", error.text);
     return -1;

@@ -314,7 +314,10 @@ int vit_cli_index_open(vit_cli_index *index, const char *path, const vit_cli_eng
         .in_file = (flags & VIT_CLI_INDEX_IN_FILE) != 0,
         .arithmetic = flags & VIT_CLI_INDEX_IN_FILE ? arithmetic_of(engine) : 0,
     };
-    vit_model_backbone(engine->model, feature, index->backbone);
+    vit_preprocess rules = engine->rules;
+    rules.height = rules.width = 0; /* which the header has, as crop_pct, to say what is other */
+    rules.crop_pct = 0;
+    vit_model_backbone(engine->model, &rules, feature, index->backbone);
     const int writable = flags & VIT_CLI_INDEX_WRITE;
     return !path || ((!writable || open_file(index)) && read_all(index, writable) && (!writable || make_ready(index)));
 }

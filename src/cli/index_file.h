@@ -17,7 +17,7 @@ typedef struct vit_cli_index {
     const char *path;       /* of the file; NULL: in memory only */
     FILE *file;             /* open to append to, or NULL */
     long long end;          /* of the records that were wholly written */
-    char backbone[32];      /* vit_model_backbone of the features */
+    char backbone[32];      /* vit_model_backbone of the features, but for size and crop_pct */
     uint32_t arithmetic;    /* compute and types of weights; 0 where any will do */
     int size[2];            /* height, width of the network's input, in pixels */
     double crop_pct;

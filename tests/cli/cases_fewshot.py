@@ -164,11 +164,18 @@ def test_fewshot_errors(vit, tally, folder):
     paths, root, probe = garden(folder), f"{folder}/garden", f"{folder}/p"
     vit.run("fewshot", "fit", "--model", MODEL, "--out", probe, root)
     predict = ["fewshot", "predict", "--probe", probe]
-    for other in (OTHER_MODEL, *fed_otherwise(folder)):
+    feeding = (["--size", "24x40"], ["--crop-pct", "0.5"])
+    for options in (*(["--model", other] for other in (OTHER_MODEL, *fed_otherwise(folder))), *feeding):
         for words in ([*predict, paths[0]], ["fewshot", "fit", "--add", probe, "--out", f"{folder}/left", root]):
-            result = vit.run(*words, "--model", other)
+            result = vit.run(*words, "--model", MODEL, *options)
             told = "was made with another network, or pictures fed otherwise" in result.err
-            tally.check(result.status == 1 and result.out == "" and told, f"{words[1]} with {other}", result)
+            tally.check(result.status == 1 and result.out == "" and told, f"{words[1]} with {options}", result)
+    for options in feeding:
+        vit.run("fewshot", "fit", "--model", MODEL, *options, "--out", f"{folder}/fed", root)
+        result = vit.run("fewshot", "predict", "--probe", f"{folder}/fed", "--model", MODEL, *options, paths[0])
+        tally.check(result.status == 0 and result.err == "", f"a classifier of {options}", result)
+    result = vit.run(*predict, "--model", MODEL, "--size", "32", "--crop-pct", "0.9", paths[0])
+    tally.check(result.status == 0 and result.err == "", "what the model says, said once more", result)
     bad = write(f"{folder}/bad.png", "text")
     result = vit.run(*predict, "--model", MODEL, "--json", bad, paths[0])
     tally.check(result.status == 1 and bad in result.err and len(lines(result)) == 1, "a bad picture", result)

@@ -453,22 +453,28 @@ static void test_backbone(void) {
     vit_options int8 = vit_default_options();
     int8.compute = VIT_COMPUTE_INT8;
     CHECK_STATUS(VIT_OK, vit_model_open(&model, "tests/golden/forward/timm_cls", NULL, NULL, &error));
-    vit_model_backbone(model, VIT_FEATURE_HEAD, one);
+    vit_model_backbone(model, &vit_model_config(model)->preprocess, VIT_FEATURE_HEAD, one);
     CHECK(strlen(one) == 21 && strcmp(one + 16, "-head") == 0);
-    vit_model_backbone(model, VIT_FEATURE_MEAN, other);
+    vit_model_backbone(model, &vit_model_config(model)->preprocess, VIT_FEATURE_MEAN, other);
     CHECK(memcmp(one, other, 17) == 0 && strcmp(other + 17, "mean") == 0);
+    for (int i = 0; i < 4; i++) {
+        vit_preprocess rules = vit_model_config(model)->preprocess;
+        *(int *[]){&rules.height, &rules.width, (int *)&rules.filter, (int *)&rules.crop}[i] += 1;
+        vit_model_backbone(model, &rules, VIT_FEATURE_HEAD, other);
+        CHECK(strcmp(one, other) != 0);
+    }
     CHECK_STATUS(VIT_OK, vit_model_save(model, "build/test_fewshot.gguf", &(vit_save_options){.type = VIT_F16}, &error));
     vit_model_close(model);
     CHECK_STATUS(VIT_OK, vit_model_open(&model, "tests/golden/forward/timm_cls", NULL, &int8, &error));
-    vit_model_backbone(model, VIT_FEATURE_HEAD, other);
+    vit_model_backbone(model, &vit_model_config(model)->preprocess, VIT_FEATURE_HEAD, other);
     CHECK_STRING(other, one); /* whatever it is computed with */
     vit_model_close(model);
     CHECK_STATUS(VIT_OK, vit_model_open(&model, "build/test_fewshot.gguf", NULL, NULL, &error));
-    vit_model_backbone(model, VIT_FEATURE_HEAD, other);
+    vit_model_backbone(model, &vit_model_config(model)->preprocess, VIT_FEATURE_HEAD, other);
     CHECK_STRING(other, one); /* and however it is stored */
     vit_model_close(model);
     CHECK_STATUS(VIT_OK, vit_model_open(&model, "tests/golden/forward/timm_no_embed_class", NULL, NULL, &error));
-    vit_model_backbone(model, VIT_FEATURE_HEAD, other);
+    vit_model_backbone(model, &vit_model_config(model)->preprocess, VIT_FEATURE_HEAD, other);
     CHECK(strcmp(one, other) != 0);
     vit_model_close(model);
     unlink("build/test_fewshot.gguf");
