@@ -121,16 +121,17 @@ void vit_claims_init(vit_claims *claims) {
         *vit_field_at(claims, vit_fields[i].claim) = VIT_UNSET;
 }
 
-static void release_labels(vit_claims *claims, const vit_allocator *allocator) {
+void vit_claims_drop_labels(vit_claims *claims, const vit_allocator *allocator) {
     for (int i = 0; i < claims->label_count; i++)
         vit_release(allocator, claims->labels[i]);
     vit_release(allocator, claims->labels);
     claims->labels = NULL;
     claims->label_count = 0;
+    *claims->labels_fault = 0;
 }
 
 void vit_claims_release(vit_claims *claims, const vit_allocator *allocator) {
-    release_labels(claims, allocator);
+    vit_claims_drop_labels(claims, allocator);
 }
 
 void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_allocator *allocator) {
@@ -153,8 +154,9 @@ void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_alloca
         memcpy(claims->architecture, later->architecture, sizeof claims->architecture);
     if (*later->label_set)
         memcpy(claims->label_set, later->label_set, sizeof claims->label_set);
-    if (later->label_count) {
-        release_labels(claims, allocator);
+    if (later->label_count || *later->labels_fault) {
+        vit_claims_drop_labels(claims, allocator);
+        memcpy(claims->labels_fault, later->labels_fault, sizeof claims->labels_fault);
         claims->labels = later->labels;
         claims->label_count = later->label_count;
         later->labels = NULL;
@@ -163,7 +165,7 @@ void vit_claims_override(vit_claims *claims, vit_claims *later, const vit_alloca
 }
 
 vit_status vit_claims_alloc_labels(vit_claims *claims, size_t count, const vit_allocator *allocator, vit_error *error) {
-    release_labels(claims, allocator);
+    vit_claims_drop_labels(claims, allocator);
     VIT_TRY(vit_alloc_for((void **)&claims->labels, allocator, vit_size_mul(count, sizeof(char *)), "labels", error));
     memset(claims->labels, 0, count * sizeof(char *));
     claims->label_count = (int)count;

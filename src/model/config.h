@@ -29,6 +29,7 @@ typedef struct vit_claims {
     char architecture[64], label_set[32];
     char **labels; /* owned, each label too */
     int label_count;
+    char labels_fault[240]; /* why there are none, though the source has some */
 } vit_claims;
 
 /* fields.def as a table. */
@@ -52,6 +53,8 @@ static inline int *vit_field_at(const void *base, size_t offset) {
 int vit_field_length(const vit_field *field);
 
 void vit_claims_init(vit_claims *claims);
+/* Without class names from now on. */
+void vit_claims_drop_labels(vit_claims *claims, const vit_allocator *allocator);
 void vit_claims_release(vit_claims *claims, const vit_allocator *allocator);
 
 /* Adds what a JSON text claims; its kind is told by its keys. name is for errors. */

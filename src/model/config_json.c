@@ -126,8 +126,7 @@ void vit_read_text(const vit_json_reader *r, const char *key, char *out, size_t 
 }
 
 /* id2label: {"0": "tench", ...}; label_names: ["tench", ...]. */
-vit_status vit_read_labels(const vit_json_reader *r, const char *key, vit_claims *claims,
-                           const vit_allocator *allocator) {
+static vit_status read_labels(const vit_json_reader *r, const char *key, vit_claims *claims, const vit_allocator *allocator) {
     const vit_json *labels = vit_member(r, key);
     if (!labels)
         return VIT_OK;
@@ -147,6 +146,23 @@ vit_status vit_read_labels(const vit_json_reader *r, const char *key, vit_claims
         VIT_TRY(vit_claims_set_label(claims, index, label->string, allocator, r->error));
     }
     return VIT_OK;
+}
+
+vit_status vit_read_labels(const vit_json_reader *r, const char *key, vit_claims *claims,
+                           const vit_allocator *allocator) {
+    vit_error fault;
+    vit_json_reader names = *r;
+    names.error = &fault;
+    const vit_status status = read_labels(&names, key, claims, allocator);
+    if (status == VIT_ERR_CONFIG) { /* the model is none the worse without */
+        vit_claims_drop_labels(claims, allocator);
+        snprintf(claims->labels_fault, sizeof claims->labels_fault, "%.*s",
+                 (int)vit_utf8_prefix(fault.text, sizeof claims->labels_fault - 1), fault.text);
+        return VIT_OK;
+    }
+    if (status != VIT_OK)
+        *r->error = fault;
+    return status;
 }
 
 vit_status vit_unsupported(const vit_json_reader *r, const char *key, const char *found) {

@@ -199,6 +199,8 @@ static vit_status check_complete(const vit_import_job *in) {
 }
 
 static vit_status take_labels(vit_model *model, const char *name, const vit_claims *claims, vit_error *error) {
+    if (*claims->labels_fault)
+        return vit_model_warn(model, error, "%s: class names are not used", claims->labels_fault);
     if (!claims->label_count || !model->config.classes)
         return VIT_OK;
     if (claims->label_count != model->config.classes)

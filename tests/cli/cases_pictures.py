@@ -145,6 +145,27 @@ def test_huggingface_labels(vit, tally, folder):
         0
     ]
     tally.equal(top["label"], f"LABEL_{top['index']}", "labels of config.json")
+    model = "tests/golden/forward/hf_vit"
+    config = json.loads(read(f"{model}/config.json"))
+    names = config["id2label"]
+    last = str(len(names) - 1)
+    write(f"{folder}/m/model.safetensors", read(f"{model}/model.safetensors"))
+    rest = {key: name for key, name in names.items() if key != last}
+    for odd, why in (
+        ({**names, "0": 7}, "expected class names, found 7"),
+        ({**names, "0": None}, "expected class names, found null"),
+        ({**rest, "x": "cat"}, f'expected the keys "0" to "{last}" once each, found "x"'),
+        ({**rest, "99": "cat"}, f'expected the keys "0" to "{last}" once each, found "99"'),
+        ({**rest, "-1": "cat"}, f'expected the keys "0" to "{last}" once each, found "-1"'),
+        ({**rest, "00": "cat"}, f'expected the keys "0" to "{last}" once each, found "00"'),
+        ("cat", 'expected class names, found "cat"'),
+    ):
+        path = write(f"{folder}/m/config.json", json.dumps({**config, "id2label": odd}))
+        warnings = lines(vit.run("info", "--json", f"{folder}/m"))[0]["warnings"]
+        tally.equal(warnings, [f"{path}: id2label: {why}: class names are not used"], f"odd class names {odd} are a warning")
+        result = vit.run("classify", "--model", f"{folder}/m", "--json", "--top=1", picture)
+        found = lines(result)[0]["top"][0] if result.out else {}
+        tally.equal((result.status, found), (0, {**top, "label": None}), f"and the model is used without them, {odd}")
 
 
 def test_folders(vit, tally, folder):
