@@ -160,7 +160,7 @@ vit_status vit_read_labels(const vit_json_reader *r, const char *key, vit_claims
                  (int)vit_utf8_prefix(fault.text, sizeof claims->labels_fault - 1), fault.text);
         return VIT_OK;
     }
-    if (status != VIT_OK)
+    if (status != VIT_OK && r->error)
         *r->error = fault;
     return status;
 }

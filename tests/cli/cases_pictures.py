@@ -149,7 +149,8 @@ def test_huggingface_labels(vit, tally, folder):
     config = json.loads(read(f"{model}/config.json"))
     names = config["id2label"]
     last = str(len(names) - 1)
-    write(f"{folder}/m/model.safetensors", read(f"{model}/model.safetensors"))
+    for file in ("model.safetensors", "preprocessor_config.json"):
+        write(f"{folder}/m/{file}", read(f"{model}/{file}"))
     rest = {key: name for key, name in names.items() if key != last}
     for odd, why in (
         ({**names, "0": 7}, "expected class names, found 7"),
