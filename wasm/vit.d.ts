@@ -44,7 +44,8 @@ export type ConfigSource = string | URL | Blob | ArrayBuffer | ArrayBufferView |
 
 /**
  * A model: a GGUF file, which holds everything; a safetensors file, an index of several, or an npz file, beside whose URL its
- * `config.json` (and `preprocessor_config.json`, or else `processor_config.json`) is looked up; the URL of a folder with them,
+ * `config.json` (and what says how pictures are fed, where that does not: `processor_config.json`, or else
+ * `preprocessor_config.json`; without any, `info.warnings` says what is assumed) is looked up; the URL of a folder with them,
  * ending in `/`, such as `https://host/owner/name/resolve/main/`, or a model's page on the Hugging Face hub; or the configs (later
  * ones win) and the weights apart. Where a folder has several, `model.gguf` is read of a path in Node, as by `vit`, and
  * `model.safetensors` of an address. A download that breaks goes on where it broke.
