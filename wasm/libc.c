@@ -352,19 +352,6 @@ static double horner(const double *c, int count, double x) {
     return sum;
 }
 
-/* In double: a remainder within half of log 2, its Taylor series, a power of two. */
-float expf(float x) {
-    static const double c[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320};
-    if (!(__builtin_fabsf(x) < 200))
-        x = x > 0 ? 200 : x < 0 ? -200 : x;
-    double k = __builtin_rint(x * 1.4426950408889634);
-    union {
-        uint64_t bits;
-        double number;
-    } power = {(uint64_t)(1023 + (int64_t)k) << 52};
-    return (float)(horner(c, 9, x - k * 0.6931471805599453) * power.number);
-}
-
 /* What is left of half of log 2 at most, its Taylor series, a power of two. */
 double exp(double x) {
     static const double c[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320, 1.0 / 362880,

@@ -1,8 +1,8 @@
 /* kernels.h - arithmetic on token panels: tables of functions for each instruction set and tile.
  *
  * A panel matrix holds T tokens of C channels as [ceil(T/R)][C][R] f32: R tokens lie side by side and are the vector
- * dimension, R = kernels->panel. Weights stay row-major [N,K], as files have them, and are the splat operand: nothing
- * is packed. The last panel is padded to R lanes; what pad lanes hold is finite but means nothing. Each image of a
+ * dimension, R = kernels->panel. Weights stay row-major [N,K], as files have them, and are the splat operand: no copy of
+ * them is kept. The last panel is padded to R lanes; what pad lanes hold is finite but means nothing. Each image of a
  * batch starts at a panel border. Nothing is read or written outside the matrices as described, ever.
  *
  * Every body is written once (tile.inc, rows.inc, gemm.inc, int8.inc, train.inc) over the vocabulary of vec_<isa>.h;

@@ -188,6 +188,7 @@ static void end_tile(const result *r, int i, int j, float end[16][16]) {
         begin_tile(r, i, j, part);                                        \
         FENCE(); /* of tiles that are loaded GCC does not know where from */ \
         _tile_loadd(c, part, 64);                                         \
+        FENCE();                                                          \
     }
 #define END(c, i, j)                                                      \
     if (is_in_place(r, i, j)) {                                           \

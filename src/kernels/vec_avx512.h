@@ -37,10 +37,6 @@ static inline vec vec_scale(vec a, vec n) {
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), exponent));
 }
 
-static inline vec vec_load_first(const float *p, int count) {
-    return _mm512_maskz_loadu_ps((__mmask16)(count < LANES ? (1u << count) - 1 : 0xffff), p);
-}
-
 /* Rows of 16 become columns: pairs, fours, then blocks of 128 bits. */
 static inline void vec_transpose(vec *r) {
     vec a[16], b[16];
@@ -67,10 +63,10 @@ static inline void vec_transpose(vec *r) {
 /* The lower half alone, at twice the rate on Zen 4. What the upper half becomes means nothing. */
 #define HALVES
 
-static inline vec vec_low_load(const float *p) { return _mm512_castps256_ps512(_mm256_loadu_ps(p)); }
-static inline vec vec_low_splat(float a) { return _mm512_castps256_ps512(_mm256_set1_ps(a)); }
+static inline vec vec_low_load(const float *p) { return _mm512_zextps256_ps512(_mm256_loadu_ps(p)); }
+static inline vec vec_low_splat(float a) { return _mm512_zextps256_ps512(_mm256_set1_ps(a)); }
 static inline vec vec_low_madd(vec a, vec b, vec c) {
-    return _mm512_castps256_ps512(
+    return _mm512_zextps256_ps512(
         _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)));
 }
 

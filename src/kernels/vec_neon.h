@@ -46,12 +46,6 @@ static inline void vec_transpose(vec *r) {
     r[3] = d.val[1];
 }
 
-static inline vec vec_load_first(const float *p, int count) {
-    static const int32_t lane[4] = {0, 1, 2, 3};
-    uint32x4_t keep = vcgtq_s32(vdupq_n_s32(count), vld1q_s32(lane));
-    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(vld1q_f32(p)), keep));
-}
-
 typedef int32x4_t ivec;
 
 static inline ivec ivec_load(const void *p) { return vreinterpretq_s32_u8(vld1q_u8(p)); }

@@ -3,7 +3,6 @@
  *     LANES           floats in a vec
  *     ROW_GROUP       rows of weights that share a pointer in a tile: 3 where addresses may be base + {0,1,2} * index
  *     load, store     LANES floats, any alignment
- *     load_first      the first `count` lanes (0..LANES or more), zero in the others whatever memory holds there
  *     madd(a,b,c)     a*b + c, rounded once where the machine can; here twice
  *     max, min        a > b ? a : b and a < b ? a : b: NaN in b comes out
  *     zero_below      a, but 0 where x < limit; NaN in x keeps a
@@ -31,7 +30,6 @@
 typedef float vec;
 
 static inline vec vec_load(const float *p) { return *p; }
-static inline vec vec_load_first(const float *p, int count) { return count > 0 ? *p : 0; }
 static inline void vec_store(float *p, vec a) { *p = a; }
 static inline vec vec_splat(float a) { return a; }
 static inline vec vec_add(vec a, vec b) { return a + b; }

@@ -38,10 +38,6 @@ static inline void vec_transpose(vec *r) {
     r[3] = wasm_i64x2_shuffle(b, d, 1, 3);
 }
 
-static inline vec vec_load_first(const float *p, int count) {
-    return wasm_v128_and(wasm_v128_load(p), wasm_i32x4_gt(wasm_i32x4_splat(count), wasm_i32x4_make(0, 1, 2, 3)));
-}
-
 static inline float vec_sum(vec a) {
     return (wasm_f32x4_extract_lane(a, 0) + wasm_f32x4_extract_lane(a, 2)) +
            (wasm_f32x4_extract_lane(a, 1) + wasm_f32x4_extract_lane(a, 3));

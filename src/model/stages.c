@@ -77,7 +77,7 @@ static void add_encoder(struct stage_list *list, const vit_session *s) {
     add_stage(list, "patch_embed", -1, vit_run_patch_embed,
               s->patches * d * vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width, patches);
     if (vit_positions_before_layers(c)) {
-        const int first = s->prefix - vit_pos_prefix(c);
+        const int first = vit_pos_prefix(c) ? 0 : s->prefix;
         add_stage(list, "pos_embedding", -1, vit_run_positions, 0,
                   (vit_view){VIT_VIEW_TABLE, s->positions ? s->positions + (size_t)first * (size_t)c->width : NULL, 0,
                              s->prefix + s->patches - first, c->width});

@@ -62,6 +62,8 @@ void vit_run_proj(vit_session *s, int layer);
 void vit_run_fc1(vit_session *s, int layer);
 void vit_run_fc2(vit_session *s, int layer);
 /* stages_head.c */
+/* What the final norm leaves: its output, or the residual stream of a network without one. */
+const float *vit_final_tokens(const vit_session *s);
 void vit_run_norm(vit_session *s, int layer);
 void vit_run_map_attention(vit_session *s, int layer);
 void vit_run_head_input(vit_session *s, int layer);
@@ -82,7 +84,5 @@ void vit_keep_visible(vit_session *s);
 void vit_run_decoder_embed(vit_session *s, int layer);
 void vit_run_decoder_norm(vit_session *s, int layer);
 void vit_run_prediction(vit_session *s, int layer);
-/* What the final norm leaves: its output, or the residual stream of a network without one. */
-const float *vit_final_tokens(const vit_session *s);
 
 #endif

@@ -1,6 +1,8 @@
 /* From tokens to features and logits. */
 #include "stages.h"
 
+#include "../base/exponential.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +13,6 @@ void vit_run_norm(vit_session *s, int layer) {
         vit_layernorm(s, s->x, w->norm_weight, w->norm_bias, s->model->config.width, s->batch * s->panels, s->normed);
 }
 
-/* What the final norm leaves: its output, or the residual stream of a network without one. */
 const float *vit_final_tokens(const vit_session *s) {
     return s->model->config.final_norm ? s->normed : s->x;
 }
@@ -65,7 +66,7 @@ static void softmax(float *x, int count) {
     for (int i = 1; i < count; i++)
         most = x[i] > most ? x[i] : most;
     for (int i = 0; i < count; i++)
-        sum += x[i] = expf(x[i] - most);
+        sum += x[i] = vit_expf(x[i] - most);
     for (int i = 0; i < count; i++)
         x[i] /= sum;
 }

@@ -1,5 +1,7 @@
 #include "top.h"
 
+#include "../base/exponential.h"
+
 #include <math.h>
 
 static float largest(const float *logits, int n) {
@@ -22,12 +24,12 @@ static scores scores_of(const float *logits, int n, int multi_label) {
         return s;
     s.most = largest(logits, n);
     for (int i = 0; i < n; i++)
-        s.sum += expf(logits[i] - s.most);
+        s.sum += vit_expf(logits[i] - s.most);
     return s;
 }
 
 static float score(const scores *s, float logit) {
-    return s->multi_label ? 1 / (1 + expf(-logit)) : (float)(expf(logit - s->most) / s->sum);
+    return s->multi_label ? 1 / (1 + vit_expf(-logit)) : (float)(vit_expf(logit - s->most) / s->sum);
 }
 
 void vit_probabilities(const float *logits, int n, int multi_label, float *out) {

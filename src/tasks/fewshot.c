@@ -1,6 +1,7 @@
 /* Few-shot classification: a probe's examples and classes come and go, its classifier is fitted in closed form. */
 #include "probe.h"
 
+#include "../base/exponential.h"
 #include "../base/rng.h"
 #include "../format/text.h"
 
@@ -328,7 +329,7 @@ static void vote(const vit_probe *probe, const float *features, int neighbours, 
                                               probe->example_classes[i]});
     memset(scores, 0, (size_t)probe->classes * sizeof *scores);
     for (int i = 0; i < count; i++) {
-        const float votes = expf((float)((nearest[i].cosine - nearest[0].cosine) / VOTE_TEMPERATURE));
+        const float votes = vit_expf((float)((nearest[i].cosine - nearest[0].cosine) / VOTE_TEMPERATURE));
         scores[nearest[i].class_index] += votes;
         all += votes;
     }

@@ -1,4 +1,5 @@
 /* What a network predicts of hidden patches, as colours and as a picture. */
+#include "../base/exponential.h"
 #include "../model/session.h"
 #include "../vit_tasks.h"
 
@@ -71,7 +72,7 @@ static double read_scores(const view *v, int patch, int cell, float rgb[3], int 
         *label = z[k * r] > z[*label * r] ? k : *label;
     *top = z[*label * r];
     for (int k = 0; k < VIT_COLORS; k++) {
-        const double e = expf(z[k * r] - *top);
+        const double e = vit_expf(z[k * r] - *top);
         sum += e;
         for (int channel = 0; channel < 3; channel++)
             mean[channel] += e * center(k, channel);

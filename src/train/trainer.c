@@ -221,7 +221,7 @@ static void take_buffers(vit_trainer *t, int threads) {
     t->dlogits = vit_arena_floats(arena, batch, classes, 1);
     const size_t block = (size_t)t->block * r * (width + (size_t)vit_fc1_rows(c)) + 2 * width * r;
     t->thread_scratch = c->heads ? vit_larger(vit_train_attention_scratch(t), block) : block;
-    t->thread_scratch = vit_larger(t->thread_scratch, (size_t)t->tokens * vit_larger(width, 2 * width));
+    t->thread_scratch = vit_larger(t->thread_scratch, (size_t)t->tokens * 2 * width);
     if (c->resnet.stem_width)
         t->thread_scratch = vit_larger(t->thread_scratch, vit_convnet_take(t));
     if (vit_is_patch_predictor(c))

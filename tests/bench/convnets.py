@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-RUNS = 12
+RUNS = 20
 
 
 class Graph:

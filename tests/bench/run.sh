@@ -86,7 +86,7 @@ bench_native() {
         (($(nproc) == 1)) ||
             build/vit bench --model "$BENCH_MODELS/$model" --threads 2 --runs "$RUNS" --compute "$compute" | grep forward
     done; done
-    [[ -z ${PEERS:-} ]] || (cd "$PEERS" && venv/bin/python native.py --peers ort-native,litert-native --models "$MODELS" --dtype "$COMPUTE")
+    [[ -z ${PEERS:-} ]] || (cd "$PEERS" && venv/bin/python native.py --peers ort-native,litert-native --models "$MODELS" --dtype "$COMPUTE" --runs "$RUNS")
 }
 
 # BiT R50x1 and R26+ViT-S/32, f32 on one thread.

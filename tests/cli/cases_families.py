@@ -223,6 +223,20 @@ def test_no_processor(vit, tally, folder):
         tally.check(result.status == 0 and (not name or warning in result.err), f"warning of features, {case}", result)
 
 
+def test_registers_positions(vit, tally, folder):
+    """The positions of a model whose registers have none: the class token's, then zeros, then the patches'."""
+    case = "dinov2/hf_dinov2_registers"
+    config, tensors = load(case)
+    width, registers = config["hidden_size"], config["num_register_tokens"]
+    table = next(values for name, (_, _, values) in tensors.items() if name.endswith("position_embeddings"))
+    out = f"{folder}/out.safetensors"
+    result = vit.run("trace", "--model", f"{GOLDEN}/{case}", "--input", f"{GOLDEN}/{case}/input.safetensors", "--out", out)
+    if tally.check(result.status == 0, "trace", result):
+        positions = next(values for name, (_, _, values) in read_safetensors(out).items() if name.endswith("pos_embedding"))
+        rows = [list(positions[i * width : (i + 1) * width]) for i in range(registers + 1)]
+        tally.equal(rows, [list(table[:width])] + [[0.0] * width] * registers, "the first rows of the positions")
+
+
 def test_several_labels(vit, tally, folder):
     """problem_type of Hugging Face, and heads of one class: each score is a sigmoid, also as GGUF."""
     picture = write(f"{folder}/a.png", png(50, 40, 3))

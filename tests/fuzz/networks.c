@@ -1,5 +1,5 @@
-/* networks.c - random networks: every kernel table of this host against the scalar one, forward and backward; the bits of
- * one table whatever the batch, the threads and the int8 products; and what is checked of any configuration that a file may
+/* networks.c - random networks: every f32 kernel table of this host against the scalar one, forward and backward; the bits
+ * of one table whatever the batch, the place in it and the threads; and what is checked of any configuration that a file may
  * claim. An input is a list of choices, a byte each. */
 #include "fuzz.h"
 
@@ -117,7 +117,7 @@ static double apart(const float *a, const float *b, size_t count) {
 
 enum { MOST = 1 << 18 };
 
-/* The readable stages of one forward pass, one after the other, of the first image. */
+/* The readable stages of one forward pass, one after the other, of the last image, whose pixels do not depend on the batch. */
 static size_t forward(const vit_model *model, vit_session_options options, float *out) {
     vit_session *session;
     vit_error error;
@@ -127,7 +127,7 @@ static size_t forward(const vit_model *model, vit_session_options options, float
     const vit_session_info info = vit_session_get_info(session);
     for (int b = 0; b < info.batch; b++)
         for (size_t i = 0; i < (size_t)info.height * (size_t)info.width * 3; i++)
-            vit_session_input(session, b)[i] = pixel(b, i);
+            vit_session_input(session, b)[i] = pixel(info.batch - 1 - b, i);
     vit_session_restart(session);
     for (int stage = 0, more = 1; more; stage++) {
         more = vit_session_advance(session);
@@ -141,9 +141,9 @@ static size_t forward(const vit_model *model, vit_session_options options, float
         static float all[MOST];
         if (vit_session_read(session, all, &error) != VIT_OK)
             continue;
-        const size_t first = values / (size_t)s.shape[0];
-        memcpy(out + count, all, first * sizeof *out);
-        count += first;
+        const size_t one = values / (size_t)s.shape[0];
+        memcpy(out + count, all + values - one, one * sizeof *out);
+        count += one;
     }
     vit_session_close(session);
     return count;

@@ -312,8 +312,10 @@ static void test_long_layers(void) {
                     *(transposed ? &l.n : &l.k) = lengths[i];
                     check_layer(&kernels, l);
                 }
-    FOR_PRODUCTS(kernels) /* rows that lie on the same lines of a cache */
+    FOR_PRODUCTS(kernels) { /* rows that lie on the same lines of a cache; of 11, cut at less than a tile */
         check_layer(&kernels, (layer){.n = 29, .k = 2048, .tokens = 6 * kernels.panel - 1, .with_bias = 1});
+        check_layer(&kernels, (layer){.n = 11, .k = 1024, .tokens = 6 * kernels.panel - 1, .with_bias = 1});
+    }
 }
 
 /* ---- gemm_tn ---- */
@@ -629,6 +631,32 @@ static void test_tables(void) {
     CHECK(vit_kernels_peak("abacus") == 0);
 }
 
+/* What this host lacks is tested nowhere here, and that is said. */
+#define F32(symbol, supported) extern const vit_kernels symbol;
+#define INT8(symbol, supported) extern const vit_int8_kernels symbol;
+#define TRAIN(symbol, supported) extern const vit_train_kernels symbol;
+#define BF16(symbol, supported) extern const vit_bf16_kernels symbol;
+#include "../../src/kernels/kernels.def"
+#undef F32
+#undef INT8
+#undef TRAIN
+#undef BF16
+
+#define SEEK(at, symbol)                                                        \
+    for (int i = 0; at(i) != &symbol; i++)                                      \
+        if (!at(i)) {                                                           \
+            puts("skipped: " #symbol ", which this processor does not support"); \
+            break;                                                              \
+        }
+
+static void test_what_is_missing(void) {
+#define F32(symbol, supported) SEEK(vit_kernels_at, symbol)
+#define INT8(symbol, supported) SEEK(vit_int8_kernels_at, symbol)
+#define TRAIN(symbol, supported) SEEK(vit_train_kernels_at, symbol)
+#define BF16(symbol, supported) SEEK(vit_bf16_kernels_at, symbol)
+#include "../../src/kernels/kernels.def"
+}
+
 /* Tiles of one instruction set give the same bits, so that choosing the faster changes no result. */
 static void test_tiles_agree(void) {
     const vit_kernels *kernels;
@@ -657,4 +685,4 @@ static void test_tiles_agree(void) {
 
 TEST_MAIN(TEST(test_tables), TEST(test_tiles_agree), TEST(test_activation_accuracy), TEST(test_activation_limits),
           TEST(test_gate), TEST(test_layers), TEST(test_long_layers), TEST(test_gradients), TEST(test_layernorm),
-          TEST(test_attention), TEST(test_many_tokens), TEST(test_attention_saturates), TEST(test_exponential_accuracy))
+          TEST(test_what_is_missing), TEST(test_attention), TEST(test_many_tokens), TEST(test_attention_saturates), TEST(test_exponential_accuracy))

@@ -75,13 +75,18 @@ static void test_no_choice(void) {
 
 /* A pass that ends in the middle says nothing. */
 static void test_cancelled(void) {
+    static const double busy[] = {0, 2, 2.6};
     vit_pace pace = vit_pace_make(2, LAYERS);
+    run(&pace, busy, 1);
     for (int pass = 0; pass < 100; pass++) {
         vit_pace_begin(&pace);
+        CHECK(pace.probe == 1);
         for (int layer = 0; layer < 6; layer++)
             vit_pace_note(&pace, layer, vit_pace_threads(&pace, layer));
     }
     CHECK(pace.best == 2);
+    run(&pace, busy, 100);
+    CHECK(pace.best == 1);
 }
 
 TEST_MAIN(TEST(test_two_threads), TEST(test_many_threads), TEST(test_no_choice), TEST(test_cancelled))
