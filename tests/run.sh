@@ -115,13 +115,14 @@ build_readers() {
     finish
 }
 
-# The kernels' test for 64-bit ARM, to be run by qemu-user.
+# The tests of kernels for 64-bit ARM, to be run by qemu-user.
 build_arm_tests() {
-    apt_install 'the NEON test' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+    local test
+    apt_install 'the NEON tests' gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
     # shellcheck disable=SC2034 # for native_library
     local CC=aarch64-linux-gnu-gcc MACHINE=aarch64
     native_library arm -static
-    program build/arm/test_kernels arm tests/unit/test_kernels.c
+    for test in kernels int8 train_kernels convolution model; do program "build/arm/test_$test" arm "tests/unit/test_$test.c"; done
     finish
 }
 
@@ -160,7 +161,7 @@ test_cli() {
 
 test_wasi() {
     local module data=${VIT_DATA:-../shared} run=("$PYTHON" tests/wasi_run.py) folders=(--dir . --dir "$PWD/build/test")
-    local cases=(tests/golden/{mpp,mae}/*_*/ tests/golden/fewshot/*/)
+    local cases=(tests/golden/{mpp,mae}/*_*/ tests/golden/{fewshot,train}/*/)
     [[ ! -d $data ]] || folders+=(--dir "$data")
     build_wasi
     suite 'opcodes, WASI' "$PYTHON" tests/audit_opcodes.py build/vit.wasm build/vit-relaxed.wasm
@@ -168,7 +169,7 @@ test_wasi() {
     # Two at a time: most of each is waiting for the next process. The relaxed program differs in what networks compute.
     begin_suite 'command line, vit.wasm' "$PYTHON" tests/cli/run.py "${run[*]} build/vit.wasm"
     begin_suite 'command line, vit-relaxed.wasm' "$PYTHON" tests/cli/run.py "${run[*]} build/vit-relaxed.wasm" \
-        inside masked fewshot weights formats families real
+        pictures inside masked fewshot weights formats families real
     end_suites
     for module in vit vit-relaxed; do
         suite "goldens, $module.wasm" env TMPDIR="$PWD/build/test" \
@@ -236,7 +237,7 @@ test_hosts() {
 test_long() {
     local browser host test
     build_arm_tests
-    suite 'unit kernels, NEON under qemu' qemu-aarch64-static build/arm/test_kernels
+    for test in build/arm/test_*; do suite "unit ${test##*test_}, NEON under qemu" qemu-aarch64-static "$test"; done
     build_native
     build_wasm
     find_npm npm "${TEST_PACKAGES[@]}"
