@@ -19,8 +19,9 @@ static inline vec vec_div(vec a, vec b) { return vdivq_f32(a, b); }
 static inline vec vec_madd(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 static inline vec vec_sqrt(vec a) { return vsqrtq_f32(a); }
 static inline vec vec_abs(vec a) { return vabsq_f32(a); }
-static inline vec vec_max(vec a, vec b) { return vmaxq_f32(a, b); }
-static inline vec vec_min(vec a, vec b) { return vminq_f32(a, b); }
+/* vmaxq_f32 and vminq_f32 let NaN in a come out as well. */
+static inline vec vec_max(vec a, vec b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+static inline vec vec_min(vec a, vec b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 static inline float vec_sum(vec a) { return vaddvq_f32(a); }
 
 static inline vec vec_zero_below(vec a, vec x, vec limit) {
