@@ -60,7 +60,7 @@ static inline void vec_transpose(vec *r) {
     }
 }
 
-/* The lower half alone, at twice the rate on Zen 4. What the upper half becomes means nothing. */
+/* The lower half alone, at twice the rate on Zen 4. The upper half becomes 0. */
 #define HALVES
 
 static inline vec vec_low_load(const float *p) { return _mm512_zextps256_ps512(_mm256_loadu_ps(p)); }
