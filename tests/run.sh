@@ -8,45 +8,46 @@ PASSED=0
 FAILED=0
 SKIPPED=0
 
-# Suites that have begun: their names, processes, and when they began.
-SUITES=()
-PROCESSES=()
-BEGAN=()
+# Suites that run, by their processes: names, and when they began. Two at a time: most of each is waiting for something, or one thread.
+declare -A SUITES=() BEGAN=()
+SUITES_AT_ONCE=2
 
 log_of() { echo "build/test/${1//[^A-Za-z0-9]/-}.log"; }
 
-# begin_suite NAME COMMAND...: in the background.
+# begin_suite NAME COMMAND...: in the background, as soon as there is a place.
 begin_suite() {
+    ((${#SUITES[@]} < SUITES_AT_ONCE)) || end_suite
     mkdir -p build/test
     timeout -k 10 900 "${@:2}" > "$(log_of "$1")" 2>&1 < /dev/null &
-    SUITES+=("$1") PROCESSES+=($!) BEGAN+=($SECONDS)
+    SUITES[$!]=$1 BEGAN[$!]=$SECONDS
 }
 
-# Waits for all that have begun, and counts.
-end_suites() {
-    local i status log counts passed failed skipped
-    for i in "${!SUITES[@]}"; do
-        status=0
-        wait "${PROCESSES[i]}" || status=$?
-        log=$(log_of "${SUITES[i]}")
-        counts=$(grep -oE '[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?' "$log" | tail -n 1 || true)
-        read -r passed failed skipped <<< "${counts//[!0-9]/ }"
-        passed=${passed:-0} failed=${failed:-0} skipped=${skipped:-0}
-        if ((failed == 0 && (status != 0 || passed + skipped == 0))); then
-            failed=1
-            case $status in
-                0) counts='ran no test' ;;
-                124 | 137) counts='took too long' ;;
-                *) counts="${counts:-no counts}, exit status $status" ;;
-            esac
-        fi
-        PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
-        printf '%-42s %s (%d s)\n' "${SUITES[i]}" "$counts" $((SECONDS - BEGAN[i]))
-        ((failed == 0)) || { tail -n 40 "$log" | sed 's/^/    | /'; echo "    whole output: $log"; }
-        grep -i '^skip' "$log" | sed 's/^/    /' | head -n 20 || true
-    done
-    SUITES=() PROCESSES=() BEGAN=()
+# Waits for one of them, whichever ends first, and counts.
+end_suite() {
+    local name log counts passed failed skipped process='' status=0
+    wait -n -p process "${!SUITES[@]}" || status=$?
+    name=${SUITES[$process]}
+    log=$(log_of "$name")
+    counts=$(grep -oE '[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?' "$log" | tail -n 1 || true)
+    read -r passed failed skipped <<< "${counts//[!0-9]/ }"
+    passed=${passed:-0} failed=${failed:-0} skipped=${skipped:-0}
+    if ((failed == 0 && (status != 0 || passed + skipped == 0))); then
+        failed=1
+        case $status in
+            0) counts='ran no test' ;;
+            124 | 137) counts='took too long' ;;
+            *) counts="${counts:-no counts}, exit status $status" ;;
+        esac
+    fi
+    PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+    printf '%-42s %s (%d s)\n' "$name" "$counts" $((SECONDS - BEGAN[$process]))
+    ((failed == 0)) || { tail -n 40 "$log" | sed 's/^/    | /'; echo "    whole output: $log"; }
+    grep -i '^skip' "$log" | sed 's/^/    /' | head -n 20 || true
+    unset "SUITES[$process]" "BEGAN[$process]"
 }
+
+# Waits for all of them.
+end_suites() { while ((${#SUITES[@]} > 0)); do end_suite; done; }
 
 # suite NAME COMMAND...: alone.
 suite() {
@@ -54,10 +55,10 @@ suite() {
     end_suites
 }
 
-# one NAME COMMAND...: a command that prints no counts is one test.
-one() {
+# begin_one NAME COMMAND...: a command that prints no counts is one test.
+begin_one() {
     # shellcheck disable=SC2016
-    suite "$1" bash -c '"$@" && echo "1 passed, 0 failed"' one "${@:2}"
+    begin_suite "$1" bash -c '"$@" && echo "1 passed, 0 failed"' one "${@:2}"
 }
 
 # ---- what tests need ----
@@ -141,22 +142,25 @@ test_native() {
     local test
     build_native
     build_unit_tests
-    suite layers bash tests/check_layers.sh
-    for test in build/native/test_*; do suite "unit ${test##*test_}" "$test"; done
-    for test in build/sanitized/test_*; do suite "unit ${test##*test_}, sanitized" "$test"; done
+    begin_suite layers bash tests/check_layers.sh
+    for test in build/native/test_*; do begin_suite "unit ${test##*test_}" "$test"; done
+    end_suites # as the sanitized ones use the same files
+    for test in build/sanitized/test_*; do begin_suite "unit ${test##*test_}, sanitized" "$test"; done
     for test in "${FUZZ_TARGETS[@]}"; do fuzz_replay "$test"; done
-    suite 'goldens' "$PYTHON" tests/check_goldens.py
-    suite 'goldens read by wrong rules' "$PYTHON" tests/check_traps.py
-    suite 'goldens, sanitized' env VIT_DATA=none "$PYTHON" tests/check_goldens.py build/sanitized/golden build/sanitized/vit
+    begin_suite 'goldens' "$PYTHON" tests/check_goldens.py
+    begin_suite 'goldens read by wrong rules' "$PYTHON" tests/check_traps.py
+    begin_suite 'goldens, sanitized' env VIT_DATA=none "$PYTHON" tests/check_goldens.py build/sanitized/golden build/sanitized/vit
+    end_suites
 }
 
 test_cli() {
     build_native
-    suite 'command line' "$PYTHON" tests/cli/run.py build/vit
-    suite 'studies' "$PYTHON" tests/studies/check.py build/vit
-    suite 'killed' "$PYTHON" tests/faults.py kill build/vit 8
-    suite 'small networks' "$PYTHON" tests/networks.py build/vit vit_tiny_ vit_small_patch32_224 vit_small_r26_s32_224 bit_r50x1 \
+    begin_suite 'command line' "$PYTHON" tests/cli/run.py build/vit
+    begin_suite 'studies' "$PYTHON" tests/studies/check.py build/vit
+    begin_suite 'killed' "$PYTHON" tests/faults.py kill build/vit 8
+    begin_suite 'small networks' "$PYTHON" tests/networks.py build/vit vit_tiny_ vit_small_patch32_224 vit_small_r26_s32_224 bit_r50x1 \
         deit_tiny_ deit3_small_patch16_224 vit_small_patch14_reg4_dinov2
+    end_suites
 }
 
 test_wasi() {
@@ -166,15 +170,15 @@ test_wasi() {
     build_wasi
     suite 'opcodes, WASI' "$PYTHON" tests/audit_opcodes.py build/vit.wasm build/vit-relaxed.wasm
     suite 'reproducible, WASI' bash tests/reproduce.sh wasi build/vit.wasm build/vit-relaxed.wasm
-    # Two at a time: most of each is waiting for the next process. The relaxed program differs in what networks compute.
+    # The relaxed program differs in what networks compute.
     begin_suite 'command line, vit.wasm' "$PYTHON" tests/cli/run.py "${run[*]} build/vit.wasm"
     begin_suite 'command line, vit-relaxed.wasm' "$PYTHON" tests/cli/run.py "${run[*]} build/vit-relaxed.wasm" \
         pictures inside masked fewshot weights formats families real
-    end_suites
     for module in vit vit-relaxed; do
-        suite "goldens, $module.wasm" env TMPDIR="$PWD/build/test" \
+        begin_suite "goldens, $module.wasm" env TMPDIR="$PWD/build/test" \
             "$PYTHON" tests/check_goldens.py - "${run[*]} ${folders[*]} build/$module.wasm"
     done
+    end_suites
     [[ -z $BY_COPY ]] || { say "skipped: golden.wasm (this machine builds in a copy of the tree)"; return 0; }
     build_wasi_golden
     [[ ! -d $data ]] || cases+=("$data"/golden/{fewshot/vit_features,real/{rollout,attention_distance,posemb_similarity,filter_pca}})
@@ -187,14 +191,16 @@ test_node() {
     build_native # makes a GGUF for the suite
     build_wasm
     find_npm npm "${TEST_PACKAGES[@]}"
-    suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
-    suite 'reproducible, modules' bash tests/reproduce.sh wasm "${modules[@]}"
-    one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
-    suite 'vit.d.ts has examples' "$NODE" tests/js/documented.mjs "$NODE_MODULES/typescript"
-    one 'size' bash tests/size.sh
+    mkdir -p build/test
     pack > build/test/pack.log
-    suite 'bill of materials' "$NODE" tests/verify.mjs build/pack/vit-wasm-*.tgz build/pack/vit-wasm.spdx.json
-    suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
+    begin_suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
+    begin_suite 'reproducible, modules' bash tests/reproduce.sh wasm "${modules[@]}"
+    begin_suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
+    begin_one 'types' "$NODE" "$NODE_MODULES/typescript/bin/tsc" --noEmit --strict --target es2022 --module nodenext tests/js/types.ts
+    begin_suite 'vit.d.ts has examples' "$NODE" tests/js/documented.mjs "$NODE_MODULES/typescript"
+    begin_one 'size' bash tests/size.sh
+    begin_suite 'bill of materials' "$NODE" tests/verify.mjs build/pack/vit-wasm-*.tgz build/pack/vit-wasm.spdx.json
+    end_suites
 }
 
 test_browser() {
@@ -205,12 +211,10 @@ test_browser() {
     local -x ESBUILD=$NODE_MODULES/.bin/esbuild
     find_npm npm "${TEST_PACKAGES[@]}"
     find_browsers
-    # Each keeps one core busy at most.
-    for browser in chromium firefox; do begin_suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser; done
+    for browser in firefox chromium; do begin_suite "JavaScript, $browser" "$NODE" tests/browser/run.mjs $browser; done
+    for browser in firefox chromium; do begin_suite "demo page, $browser" "$NODE" tests/browser/demo.mjs $browser; done
+    for browser in firefox chromium; do begin_suite "site, $browser" "$NODE" tests/browser/site.mjs $browser; done
     end_suites
-    for browser in chromium firefox; do begin_suite "site, $browser" "$NODE" tests/browser/site.mjs $browser; done
-    end_suites
-    for browser in chromium firefox; do suite "demo page, $browser" "$NODE" tests/browser/demo.mjs $browser; done
 }
 
 test_readme() {

@@ -44,6 +44,7 @@ export function openSource(source, { signal, cache, limits } = {}) {
       signal?.removeEventListener('abort', stop)
       controller.abort()
       for (const parts of opened) parts.return().catch(() => {}) // closes files
+      located.then(({ opened }) => opened.close?.()).catch(() => {})
       // What is no model may be another the next time.
       if (cache && WRONG.includes(error?.code)) await Promise.all(urls.map(forget)).catch(() => {})
     }
@@ -104,12 +105,32 @@ async function readHead({ configs, beside }, located, reader) {
   reading.catch(() => {})
   const { name, index, opened } = await located // of two errors the weights' is told
   const head = { name, configs: [], index: index ? { name, bytes: await bytesOf(name, opened, most) } : undefined }
-  if (beside && ending(name, '.gguf')) return head // it says all itself
+  if (beside && !index && (await saysAll(opened))) return head
   head.configs = await reading.catch((error) => {
     if (beside && ending(name, '.npz') && isAbsent(error)) return [] // it may do without
     throw error
   })
   return head
+}
+
+const OWN = '{"__metadata__":{"format":"pt","vit.config":'
+
+// Whether a file says all itself, so that what lies beside it may belong to another: a GGUF, and safetensors as vit_model_save()
+// writes it. As open.c has it.
+async function saysAll(opened) {
+  const { chunks } = opened
+  const begun = [] // copies, as the next overwrites each
+  let text = ''
+  for (let next; text.length < 8 + OWN.length && !(next = await chunks.next()).done; ) {
+    begun.push(next.value.slice())
+    text += new TextDecoder('latin1').decode(next.value.subarray(0, 8 + OWN.length))
+  }
+  opened.chunks = (async function* () {
+    yield* begun
+    yield* chunks
+  })()
+  opened.close = () => chunks.return()
+  return text.startsWith('GGUF') || text.startsWith(OWN, 8)
 }
 
 async function readConfigs(parts, reader) {

@@ -80,7 +80,7 @@ async function describeUrl(given) {
   if (url.protocol === 'file:' && (await isFolder(url))) url = new URL(url.href.replace(/\/*$/, '/'))
   const weights = { ...describeFile(url), folder: url.pathname.endsWith('/') }
   if (!weights.folder && !/\.(safetensors|npz|index\.json)$/.test(url.pathname)) return { configs: [], weights }
-  // Most hold tensors only: what they mean stands beside them.
+  // Most safetensors and npz hold tensors only: what they mean stands beside them.
   const config = (name) => describeFile(new URL(name, url))
   // What says how pictures are fed: timm's config.json, else as transformers looks for it. enough: the key of one after which no
   // other is looked for.

@@ -75,13 +75,13 @@ fuzz() { # TARGET SECONDS
     "build/fuzz/fuzz_$1" "${FUZZ[@]}" "-max_total_time=$2" "build/fuzz/$1" "${seeds[@]}"
 }
 
-# The corpus, as a suite of the tests.
+# Begins a suite of the tests: the corpus.
 fuzz_replay() { # TARGET
     local seeds
     read -r -a seeds <<< "$(fuzz_seeds "$1")"
     rm -rf "build/test/corpus/$1"
     unpack_corpus "$1" "build/test/corpus/$1"
-    suite "corpus of $1" "build/sanitized/fuzz_$1" "build/test/corpus/$1" "${seeds[@]}"
+    begin_suite "corpus of $1" "build/sanitized/fuzz_$1" "build/test/corpus/$1" "${seeds[@]}"
 }
 
 # Deterministic: by name, without times and owners.

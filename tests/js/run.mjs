@@ -34,6 +34,11 @@ function runProgram(data, made) {
   const call = (...args) => execFileSync(vit, args, { stdio: 'pipe' })
   const golden = (name) => join(root, 'tests/golden/forward', name)
   call('convert', golden('timm_cls'), made('timm_cls.gguf'))
+  for (const folder of ['whole', 'whole-of-another']) {
+    mkdirSync(made(folder), { recursive: true })
+    call('convert', golden('timm_cls'), made(`${folder}/model.safetensors`))
+  }
+  writeFileSync(made('whole-of-another/config.json'), '{"architecture": "another"}')
   for (const name of ['timm_cls', 'hf_vit'])
     call('trace', '--model', golden(name), '--input', join(golden(name), 'input.safetensors'), '--out', made(`${name}.native.safetensors`))
   lookInside(golden('timm_cls'), made, call)

@@ -189,10 +189,11 @@ export function defineSuite({ base, options, expected, has, long }) {
     })
 
     if (has.native)
-      test('GGUF', async () => {
+      test('files that say all: GGUF, safetensors of ours', async () => {
         const image = await bytesOf(PHOTO)
         const wanted = await using(url(TIMM), {}, async (vit) => [await vit.logits(image), vit.info.parameters, vit.info.input])
-        for (const source of [url('built/timm_cls.gguf'), await bytesOf('built/timm_cls.gguf')])
+        const whole = ['whole/', 'whole/model.safetensors', `whole/model.safetensors?flaky=11&name=whole${Math.random()}&times=1`, 'whole-of-another/'].map((name) => url(`built/${name}`))
+        for (const source of [url('built/timm_cls.gguf'), await bytesOf('built/timm_cls.gguf'), ...whole, await bytesOf('built/whole/model.safetensors')])
           equal(await using(source, {}, async (vit) => [await vit.logits(image), vit.info.parameters, vit.info.input]), wanted)
       })
 

@@ -148,7 +148,6 @@ export function fromFiles({ weights, configs }) {
     if (isGguf(chosen.name)) return { name: chosen.name, source: chosen };
     if (/-\d+-of-\d+\.safetensors$/.test(chosen.name)) throw new Problem('shards', weights.map((file) => file.name).join(', '));
     const config = inOrder(configs, (file) => file.name);
-    if (!config.length && !isNpz(chosen.name)) throw new Problem('no-config', chosen.name);
     const folder = chosen.webkitRelativePath.split('/').at(-2);
     return { name: folder || chosen.name, source: { config, weights: chosen } };
 }
