@@ -229,9 +229,9 @@ typedef struct vit_tensor_info {
 typedef struct vit_model vit_model;
 
 /* Opens a weight file, or a folder with model.gguf, model.safetensors, model.safetensors.index.json and its files, or
- * model.npz; config.json and preprocessor_config.json or processor_config.json beside it are read. config_path, if not
- * NULL, is read instead of that config.json: a timm or Hugging Face config, or the keys of a golden case.json; it also
- * overrides what a GGUF says. No second copy of the weights is ever held. */
+ * model.npz; config.json and, unless it is timm's, processor_config.json or else preprocessor_config.json beside it are read,
+ * but not beside what says all itself: a GGUF, or what vit_model_save() wrote. config_path, if not NULL, is read instead of
+ * that config.json, and overrides such a file: timm's, Hugging Face's, or a golden case.json's keys. One copy of weights is held. */
 vit_status vit_model_open(vit_model **out, const char *path, const char *config_path, const vit_options *options,
                           vit_error *error);
 void vit_model_close(vit_model *model);
@@ -313,14 +313,14 @@ int vit_session_tune(vit_session *session);
 void vit_session_restart(vit_session *session);
 int vit_session_advance(vit_session *session);
 
-/* A stage: its name (trace names where its result can be read: patch_embed, embed, attn.N, block.N, norm,
- * features, logits; qkv.N, proj.N, fc1.N where it cannot), time of its last run, and the result's shape. */
+/* A stage: its name (trace names where its result can be read: patch_embed, embed, attn.N, block.N, norm, features, logits
+ * and others, see stages.c; qkv.N, proj.N, fc1.N where it cannot), time of its last run, and the result's shape. */
 typedef struct vit_stage_info {
     const char *name;
     double milliseconds;
     double flops;
     int rank;              /* 0: not readable */
-    int shape[4];          /* with B first */
+    int shape[4];          /* with B first; pos_embedding: 1 */
 } vit_stage_info;
 int vit_session_stage_count(const vit_session *session);
 vit_stage_info vit_session_stage(const vit_session *session, int index);

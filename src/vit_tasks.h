@@ -271,8 +271,9 @@ typedef int (*vit_progress)(void *context, uint64_t done, uint64_t total);
 typedef enum vit_rounding { VIT_ROUNDING_SEARCH, VIT_ROUNDING_PLAIN } vit_rounding;
 
 /* type: VIT_F32, VIT_F16, VIT_BF16, VIT_Q8_0, VIT_Q4_0, or VIT_DTYPE_OTHER to keep the type that each tensor was stored in
- * (of blocks: F32). It is that of matrices: vectors stay F32, and with blocks position tables and patch embeddings as
- * well, and matrices whose rows are no multiple of 32. A convolution of a ResNet is a matrix there, [O,I*h*w]. */
+ * (of blocks: F32). It is that of matrices: vectors stay F32 (with VIT_DTYPE_OTHER as stored), and with blocks position tables
+ * and the patch embedding of a ViT without convolutions as well, and matrices whose rows are no multiple of 32. A convolution
+ * of a ResNet is a matrix there, [O,I*h*w]. */
 typedef struct vit_save_options {
     vit_dtype type;
     vit_rounding rounding;
@@ -304,7 +305,7 @@ const char *vit_architecture_of(const vit_config *config);
 vit_status vit_model_plan(vit_model **out, const vit_config *config, const vit_options *options, vit_error *error);
 /* A model with random weights, as the paper's code begins: Glorot-uniform in attention and MLP, LeCun-normal in
  * convolutions and hidden layers of the head, positions and extra tokens of deviation 0.02, the class token and the
- * head zero. A weight depends on the seed, its name and its shape: it is the same on every host. */
+ * head zero; but the last norms of a hybrid's residual units are 1, not 0. A weight depends on the seed, its name and its shape: it is the same on every host. */
 vit_status vit_model_init(vit_model **out, const vit_config *config, uint64_t seed, const vit_options *options,
                           vit_error *error);
 

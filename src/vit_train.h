@@ -150,8 +150,8 @@ vit_status vit_trainer_note(const char *path, const vit_options *options, int64_
 /* ---- Pictures to train on ---- */
 
 /* Of each of `count` paths: a folder that has a folder for each class (ImageFolder), or .tar files: below the folder, or one
- * of its own. A tar's pictures are of the class whose number KEY.cls beside KEY.jpg holds (WebDataset), else of the folder's
- * name above them. Classes are in the order of their names. Only places are held; pictures are read when their turn comes. */
+ * of its own. A tar's pictures are of the class whose number or name KEY.cls beside KEY.jpg holds (WebDataset), else of the
+ * folder's name above them. Classes are in the order of their names, numbers first and by their value. Only places are held; pictures are read when their turn comes. */
 typedef struct vit_dataset vit_dataset;
 vit_status vit_dataset_open(vit_dataset **out, const char *const *paths, int count, const vit_options *options,
                             vit_error *error);

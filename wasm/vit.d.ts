@@ -43,12 +43,12 @@ export type WeightSource = string | URL | Blob | ArrayBuffer | ArrayBufferView |
 export type ConfigSource = string | URL | Blob | ArrayBuffer | ArrayBufferView | object
 
 /**
- * A model: a GGUF file, which holds everything; a safetensors file, an index of several, or an npz file, beside whose URL its
- * `config.json` (and what says how pictures are fed, where that does not: `processor_config.json`, or else
- * `preprocessor_config.json`; without any, `info.warnings` says what is assumed) is looked up; the URL of a folder with them,
- * ending in `/`, such as `https://host/owner/name/resolve/main/`, or a model's page on the Hugging Face hub; or the configs (later
- * ones win) and the weights apart. Where a folder has several, `model.gguf` is read of a path in Node, as by `vit`, and
- * `model.safetensors` of an address. A download that breaks goes on where it broke.
+ * A model: a GGUF file or a safetensors file of `vit convert`, which hold everything; another safetensors file, an index of
+ * several, or an npz file, beside whose URL its `config.json` (and what says how pictures are fed, where that does not:
+ * `processor_config.json`, or else `preprocessor_config.json`; without any, `info.warnings` says what is assumed) is looked up;
+ * the URL of a folder with them, ending in `/`, such as `https://host/owner/name/resolve/main/`, or a model's page on the Hugging
+ * Face hub; or the configs (later ones win) and the weights apart. Where a folder has several, `model.gguf` is read of a path in
+ * Node, as by `vit`, and `model.safetensors` of an address. A download that breaks goes on where it broke.
  */
 export type ModelSource = WeightSource | { weights: WeightSource; config?: ConfigSource | ConfigSource[] }
 
@@ -378,11 +378,11 @@ export interface TrainOptions extends CallOptions {
   optimizer?: 'sgd' | 'adam' | 'adamw' | 'adam-l2'
   /** The highest learning rate. Default 0.01 of SGD, 0.001 of Adam. */
   rate?: number
-  /** How many steps the schedule has; more are taken at its last rate. */
+  /** How many steps the schedule has; more are taken at its last rate, which is 0 unless it is constant. */
   steps?: number
   /** Steps in which the rate grows from 0. Default 0. */
   warmup?: number
-  /** Of the rate, down to 0. Default `'cosine'` where `steps` is given, else `'constant'`. */
+  /** Of the rate, down to 0. Default `'cosine'` where `steps` is given, else `'constant'`; the others need `steps`. */
   schedule?: 'constant' | 'linear' | 'cosine'
   /** Default 0. */
   weightDecay?: number
@@ -392,7 +392,7 @@ export interface TrainOptions extends CallOptions {
   clip?: number
   /** 0 to 1. Default 0. */
   labelSmoothing?: number
-  /** After every linear layer but qkv. Default 0. */
+  /** After adding positions, and after every linear layer of a block but qkv. Default 0. */
   dropout?: number
   /** Stochastic depth: the rate of the last layer. Default 0. */
   dropPath?: number
@@ -404,7 +404,7 @@ export interface TrainOptions extends CallOptions {
   recompute?: boolean
   /** Of crops, mirror images and dropout: the same seed and pictures give the same bytes, for any number of threads. Default 0. */
   seed?: number
-  /** Pixels that the new head's network is fed, one number or [height, width]; positions are interpolated. Default: the model's. */
+  /** Pixels that the new head's network is fed, one number or [height, width]; positions are interpolated. Only with `classes`. Default: the model's. */
   size?: number | readonly [height: number, width: number]
   /** Default: as the model was loaded. */
   threads?: number
@@ -682,7 +682,7 @@ export class ViT {
   inspect(what: 'distance', options: DistanceOptions): Promise<Distances>
 
   /**
-   * A classifier of examples, which may be none yet.
+   * A classifier of examples, which may be none yet: until there are some, `classify` and `save` reject with code `'argument'`.
    *
    * ```js
    * const probe = await vit.fitFewShot([{ image: apple, label: 'apple' }, { image: pear, label: 'pear' }])

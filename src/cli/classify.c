@@ -14,7 +14,8 @@ const vit_cli_command vit_cli_classify_command = {
     .summary = "what is in pictures: the likeliest classes and scores",
     .arguments = "[options] PATH...",
     .details = "A PATH is a JPEG or PNG file, or a folder: every .jpg, .jpeg and .png below it, sorted by path. "
-               "Scores are softmax probabilities. A model may know which scores are too low for a picture of its "
+               "Scores are probabilities that sum up to 1, or of a model for several labels a picture, or for one class, each "
+               "its own. A model may know which scores are too low for a picture of its "
                "classes: that is said, and is \"known\" in JSON. A picture that cannot be read is named on stderr, the others are "
                "processed, and the exit status is 1.",
     .examples = "  vit classify --model vit_tiny/ photo.jpg\n"

@@ -18,6 +18,8 @@ typedef struct vit_cli_run {
 #define VIT_CLI_RUN_OPTIONS(run)                                                                    \
     {"size", "N|HxW", VIT_CLI_SIZE, (run).size, 0, 0,                                               \
      "pixels the network is fed, height x width (default: the model's)"},                           \
+    VIT_CLI_ARITHMETIC_OPTIONS(run)
+#define VIT_CLI_ARITHMETIC_OPTIONS(run)                                                             \
     {"threads", "N", VIT_CLI_INT, &(run).threads, 1, 256,                                           \
      "default: one for each processor, at most 8"},                                                 \
     {"kernels", "NAME", VIT_CLI_TEXT, &(run).kernels, 0, 0,                                         \

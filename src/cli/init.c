@@ -13,7 +13,8 @@ const vit_cli_command vit_cli_init_command = {
     .summary = "a new model with random weights",
     .arguments = "--arch NAME [options] OUT.gguf|OUT.safetensors, or --list",
     .details = "The weights are those that the paper's code begins with: uniform ones of Glorot in attention and MLP, "
-               "truncated normal ones of LeCun in convolutions, positions of deviation 0.02, a head of zeros. The same "
+               "truncated normal ones of LeCun in convolutions, positions of deviation 0.02, a head of zeros; only a "
+               "hybrid's residual units begin with a last norm of 1, not of 0. The same "
                "seed gives the same file on every machine. Names are timm's where timm has the network; --list prints "
                "them all.",
     .examples = "  vit init --list\n"
@@ -79,6 +80,7 @@ int vit_cli_init(int argc, char **argv) {
         {"size", "N|HxW", VIT_CLI_SIZE, network->size, 0, 0,
          "pixels of its pictures, height x width (default: as the name says)"},
         VIT_CLI_NETWORK_OPTIONS(*network),
+        VIT_CLI_HEAD_OPTION(*network),
         {"seed", "N", VIT_CLI_INT, &request.seed, 0, 2147483647, "default: 0"},
         VIT_CLI_TYPE_OPTION(request.type, "how matrices are stored (default: f32)"),
         {0},

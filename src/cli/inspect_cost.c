@@ -204,7 +204,9 @@ int vit_cli_inspect_cost(int argc, char **argv) {
         {"csv", NULL, VIT_CLI_FLAG, &csv, 0, 0, "comma-separated, with a heading"},
         {"classes", "N", VIT_CLI_INT, &request.classes, 0, 1000000, "of the head (default: the network's)"},
         VIT_CLI_NETWORK_OPTIONS(request.network),
-        VIT_CLI_RUN_OPTIONS(request.run),
+        VIT_CLI_HEAD_OPTION(request.network),
+        {"size", "N|HxW", VIT_CLI_SIZE, request.run.size, 0, 0, "pixels the networks are fed, height x width (default: 224)"},
+        VIT_CLI_ARITHMETIC_OPTIONS(request.run),
         {0},
     };
     int status = vit_cli_parse(&command, options, argc, argv, &count);

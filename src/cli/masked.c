@@ -20,7 +20,9 @@ const vit_cli_command vit_cli_masked_command = {
                "seed hides the same patches on every machine. --json prints the grid, the mask, and for each patch its "
                "mean colour and the probability of the likeliest one (1 where it is visible, null where pixels are "
                "predicted). --score says how many colours of hidden patches are right in all pictures of DATA, a folder as "
-               "of 'vit pretrain', and how far off they are, beside what needs no network; "
+               "of 'vit pretrain', and how far off they are, beside what needs no network; these are fed as the model "
+               "says, which may crop them, and --json prints pictures, loss, and NAME_accuracy and NAME_color_error of "
+               "model, frequent, mean and distance; "
                "a picture that cannot be read is named on stderr and left out, exit status 1.",
     .examples = "  vit masked --model masked.gguf --ratio 0.75 --seed 3 --out filled.png photo.jpg\n"
                 "  vit masked --model masked.gguf --mask painted.png --out filled.png --json photo.jpg\n"
@@ -199,7 +201,7 @@ int vit_cli_masked(int argc, char **argv) {
         {"out", "O.png", VIT_CLI_TEXT, &r.out, 0, 0, "the picture with its holes filled"},
         {"raw", NULL, VIT_CLI_FLAG, &r.raw, 0, 0, "predicted colours with hard edges; otherwise they blend into one another"},
         {"score", "DATA", VIT_CLI_TEXT, &r.score, 0, 0, "instead of a picture: how well all of these are predicted"},
-        {"json", NULL, VIT_CLI_FLAG, &r.json, 0, 0, "prints mask, colours and probabilities"},
+        {"json", NULL, VIT_CLI_FLAG, &r.json, 0, 0, "prints mask, colours and probabilities, or what --score says"},
         VIT_CLI_RUN_OPTIONS(run),
         {0},
     };

@@ -18,7 +18,8 @@ const vit_cli_command vit_cli_search_command = {
     .details = "Prints for each QUERY, a picture or a folder of them, the pictures below FOLDER whose features are "
                "nearest by cosine, the best first; QUERY itself is left out. With --index the features of FOLDER are "
                "kept in a file: pictures that are new or have changed are added to it, one by one, so that a run which "
-               "was stopped goes on where it was. An INDEX made so can be searched without the pictures. A picture "
+               "was stopped goes on where it was. An INDEX made so can be searched without the pictures, also for those that were "
+               "deleted since; with FOLDER and --index only what is there is found. A picture "
                "that cannot be read is named on stderr; exit status 1.",
     .examples = "  vit search --model vit.gguf photos/ like_this.jpg\n"
                 "  vit search --model vit.gguf --index photos.index photos/\n"

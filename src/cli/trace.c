@@ -14,8 +14,9 @@ const vit_cli_command vit_cli_trace_command = {
     .arguments = "[options] --out T.safetensors (--image I | --input X)",
     .details = "For every tensor NAME.x [B,H,W,3] of X (normalised pixels, f32) it writes f32 NAME.patch_embed "
                "[B,T0,D], NAME.embed [B,T,D], NAME.attn.N [B,H,T,T] and NAME.block.N [B,T,D] of each block, NAME.norm "
-               "[B,T,D], NAME.features [B,D], NAME.logits [B,N] and NAME.probs [B,N]. A tensor called x gives names "
-               "without NAME. The size of the network's input is the tensor's. A picture is preprocessed as the model "
+               "[B,T,D], NAME.features [B,D], NAME.logits [B,N] and NAME.probs [B,N], and whatever else its network can "
+               "show: NAME.pos_embedding [1,T,D], of convolutions the maps [B,h,w,C] NAME.stem and NAME.stage.N, of a BiT "
+               "NAME.root and NAME.blockN in the place of tokens. A tensor called x gives names without NAME. The size of the network's input is the tensor's. A picture is preprocessed as the model "
                "says and is written as x.",
     .examples = "  vit trace --model vit.gguf --image photo.jpg --out trace.safetensors\n"
                 "  vit trace --model vit_tiny/ --input pixels.safetensors --out trace.safetensors\n",

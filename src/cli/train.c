@@ -21,7 +21,8 @@
     "gives the same model, whatever the threads."
 #define DATA_DETAILS                                                                                                \
     "DATA has a folder for each class (ImageFolder), or is a .tar file of such, or WebDataset's shards (KEY.jpg "   \
-    "beside KEY.cls), or a folder with .tar files; of several, all pictures are taken. " RUN_DETAILS
+    "beside KEY.cls), or a folder with .tar files; of several, all pictures are taken. Classes are in the order " \
+    "of their names, numbers first and by their value. " RUN_DETAILS
 
 const vit_cli_command vit_cli_train_command = {
     .name = "train",
@@ -400,6 +401,7 @@ static void make_options(request *r) {
         {"arch", "NAME", VIT_CLI_TEXT, &s->arch, 0, 0, "which network ('vit init --list')"},
         VIT_CLI_NETWORK_OPTIONS(*s),
     };
+    const vit_cli_option head[] = {VIT_CLI_HEAD_OPTION(*s)};
     const vit_cli_option classes[] = {
         {"loss", "softmax|sigmoid", VIT_CLI_CHOICE, &s->loss, 0, 0, "cross-entropy of which probabilities"},
         {"label-smoothing", "E", VIT_CLI_NUMBER, &s->smoothing, 0, 1, "part of the target that all classes share"},
@@ -425,7 +427,7 @@ static void make_options(request *r) {
         {"subset", "N", VIT_CLI_INT, &r->subset, 1, 2147483647, "train on so many pictures of DATA, chosen by the seed"},
         {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
         {"lr", "R[,R...]", VIT_CLI_TEXT, &r->rates_text, 0, 0,
-         "the highest rate; of several, the best on the pictures held out, each tried for the whole length in a folder of its own (rate-R); then all are trained on"},
+         "the highest rate; of several, the best on the pictures held out, each tried for the whole length in a folder of its own (rate-R); then all are trained on (with --subset: those that were)"},
         vit_cli_recipe_option(s, r->command->name, r->recipes, sizeof r->recipes),
         VIT_CLI_SETTINGS_OPTIONS(*s),
         {"seed", "N", VIT_CLI_INT, &r->seed, 0, 2147483647, "of weights, order, augmentation and dropout (default: 0)"},
@@ -437,13 +439,14 @@ static void make_options(request *r) {
         {"recompute", NULL, VIT_CLI_FLAG, &r->recompute, 0, 0, "less memory, a third more time"},
         {"loaders", "N", VIT_CLI_INT, &r->loaders, 0, 64, "threads that read pictures ahead (default: 1)"},
         {"threads", "N", VIT_CLI_INT, &r->run.threads, 1, 256, "default: one for each processor, at most 8"},
-        {"kernels", "NAME", VIT_CLI_TEXT, &r->run.kernels, 0, 0, "one of those 'vit version' lists"},
+        {"kernels", "NAME", VIT_CLI_TEXT, &r->run.kernels, 0, 0, "one of those 'vit version' lists (default: VIT_KERNELS in the environment, else the fastest)"},
     };
     const struct {
         const vit_cli_option *rows;
         size_t bytes;
     } tables[] = {
         {is_new ? network : base, is_new ? sizeof network : sizeof base},
+        {head, is_new && !is_pretrain ? sizeof head : 0},
         {is_pretrain ? patches : classes, is_pretrain ? sizeof patches : sizeof classes},
         {shared, sizeof shared},
     };
@@ -485,8 +488,6 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
     r->record = (vit_cli_record){r->command->name, r->options, (const char *const *)argv, count};
     if (!vit_cli_units(s))
         return vit_cli_usage(r->command, VIT_CLI_UNITS_EXPECTED, s->units_text);
-    if (r->command == &vit_cli_pretrain_command && s->hidden_head)
-        return vit_cli_usage(r->command, "--hidden-head: there is no head where no classes are learnt");
     status = read_rates(r);
     if (status >= 0)
         return status;

@@ -58,12 +58,13 @@ int vit_cli_check_network(const vit_cli_command *command, const vit_cli_settings
     {"norm-groups", "N", VIT_CLI_INT, &(s).norm_groups, 1, 65536,                                                      \
      "the same: groups of channels that are normalised"},                                                              \
     {"units", "N[,N...]", VIT_CLI_TEXT, &(s).units_text, 0, 0, "the same: residual units of up to 4 stages"},          \
-    {"hidden-head", "N", VIT_CLI_INT, &(s).hidden_head, VIT_CLI_LIKE_NETWORK, 65536,                                  \
-     "a head with a hidden layer of tanh, as the paper pre-trains; -1: as wide as tokens are"},                        \
     {"pool", "network|cls|mean", VIT_CLI_CHOICE, &(s).pool, 0, 0, "a class token, or the mean of the patches"},        \
     {"pos", "network|none|1d|2d|relative|sincos2d", VIT_CLI_CHOICE, &(s).pos, 0, 0, "position embeddings"},            \
     {"placement", "network|input|layers|shared", VIT_CLI_CHOICE, &(s).placement, 0, 0,                                 \
      "where they are added: before the first layer, in each (tables of its own), in each (one table)"}
+#define VIT_CLI_HEAD_OPTION(s)                                                                                         \
+    {"hidden-head", "N", VIT_CLI_INT, &(s).hidden_head, VIT_CLI_LIKE_NETWORK, 65536,                                  \
+     "a head with a hidden layer of tanh, as the paper pre-trains; -1: as wide as tokens are"}
 
 /* Rows of an option table: how it is trained. */
 #define VIT_CLI_SETTINGS_OPTIONS(s)                                                                                    \
@@ -79,7 +80,7 @@ int vit_cli_check_network(const vit_cli_command *command, const vit_cli_settings
     {"schedule", "constant|linear|cosine", VIT_CLI_CHOICE, &(s).schedule, 0, 0, "of the rate, after warm-up"},         \
     {"warmup", "N", VIT_CLI_INT, &(s).warmup, 0, 2e9, "updates while the rate rises from 0"},                          \
     {"warmup-epochs", "N", VIT_CLI_NUMBER, &(s).warmup_epochs, 0, 1e6, "the same in passes through the data"},         \
-    {"weight-decay", "W", VIT_CLI_NUMBER, &(s).weight_decay, 0, 1e3, "of weights of linear layers"},                   \
+    {"weight-decay", "W", VIT_CLI_NUMBER, &(s).weight_decay, 0, 1e3, "of weights of linear layers and convolutions"},                   \
     {"clip", "NORM", VIT_CLI_NUMBER, &(s).clip, 0, 1e9, "longest gradient; 0: any"},                                   \
     {"average", "D", VIT_CLI_NUMBER, &(s).average, 0, 0.9999999,                                                      \
      "evaluate and save averages: D x average + (1 - D) x weights after each update; 0: the weights"},      \
