@@ -142,7 +142,7 @@ vit_status vit_trainer_snapshot(vit_model **out, const vit_trainer *trainer, vit
 
 /* All state, at an update: the file appears when it is complete. Load wants a trainer of the same network; it then goes
  * on as the saved one would have, to the bit. VIT_ERR_SHAPE for one of another network or optimiser, VIT_ERR_ARGUMENT for
- * another seed; the trainer stays as it was. `note` [8] is the caller's, kept in the file. */
+ * another seed: the trainer stays as it was; after VIT_ERR_IO it is of no more use. `note` [8] is the caller's, kept in the file. */
 vit_status vit_trainer_save(const vit_trainer *trainer, const char *path, const int64_t *note, vit_error *error);
 vit_status vit_trainer_load(vit_trainer *trainer, const char *path, int64_t *note, vit_error *error);
 vit_status vit_trainer_note(const char *path, const vit_options *options, int64_t *note, vit_error *error); /* the file's, alone */

@@ -43,7 +43,8 @@ static int grow(size_t units) {
         last = &(*last)->next;
     int at_end = *last && *last + (*last)->units == end;
     size_t missing = at_end ? units - (*last)->units : units, pages = (missing + PAGE / UNIT - 1) / (PAGE / UNIT);
-    if (__builtin_wasm_memory_grow(0, pages) == (size_t)-1)
+    const size_t most = UINT32_MAX / PAGE; /* not the last page of 4 GiB: behind it `end` would be 0 */
+    if (pages > most - __builtin_wasm_memory_size(0) || __builtin_wasm_memory_grow(0, pages) == (size_t)-1)
         return 0;
     if (at_end) {
         (*last)->units += pages * (PAGE / UNIT);

@@ -30,6 +30,11 @@ static int clamp(int value, int low, int high) {
     return value < low ? low : value > high ? high : value;
 }
 
+/* From 0 to most, whatever the number. */
+static int pixel_of(double place, int most) {
+    return place > 0 ? place < most ? (int)place : most : 0;
+}
+
 int vit_cli_canvas_save(vit_image *canvas, const char *path) {
     vit_error error;
     const vit_status status = vit_image_save(canvas, path, NULL, &error);
@@ -62,10 +67,8 @@ vit_cli_color vit_cli_mix(vit_cli_color a, vit_cli_color b, double share) {
 
 void vit_cli_stroke(vit_image *canvas, double x0, double y0, double x1, double y1, double width, vit_cli_color color) {
     const double reach = width / 2 + 1, dx = x1 - x0, dy = y1 - y0, square = dx * dx + dy * dy;
-    const int left = clamp((int)floor(fmin(x0, x1) - reach), 0, canvas->width),
-              right = clamp((int)ceil(fmax(x0, x1) + reach), 0, canvas->width),
-              top = clamp((int)floor(fmin(y0, y1) - reach), 0, canvas->height),
-              bottom = clamp((int)ceil(fmax(y0, y1) + reach), 0, canvas->height);
+    const int left = pixel_of(floor(fmin(x0, x1) - reach), canvas->width), right = pixel_of(ceil(fmax(x0, x1) + reach), canvas->width),
+              top = pixel_of(floor(fmin(y0, y1) - reach), canvas->height), bottom = pixel_of(ceil(fmax(y0, y1) + reach), canvas->height);
     for (int y = top; y < bottom; y++)
         for (int x = left; x < right; x++) {
             const double px = x + 0.5 - x0, py = y + 0.5 - y0;

@@ -53,8 +53,10 @@ static int make(work *w, const vit_model *model, const vit_session_options *opti
         vit_cli_complain("out of memory for %d patches", w->patches);
         return 0;
     }
-    for (int i = 0; i < w->patches; i++)
-        w->weights[i] = i ? pow((double)(i / w->columns * (i / w->columns) + i % w->columns * (i % w->columns)), -3) : 0;
+    for (int i = 0; i < w->patches; i++) {
+        const double down = i / w->columns, across = i % w->columns;
+        w->weights[i] = i ? pow(down * down + across * across, -3) : 0;
+    }
     return 1;
 }
 

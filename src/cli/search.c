@@ -82,7 +82,8 @@ static int add_pictures(search *search, const vit_cli_paths *paths) {
 /* Of the pictures that are in the folder, what the index has. */
 static int choose(search *search, const vit_cli_paths *paths) {
     const size_t width = (size_t)search->index.width;
-    search->vectors = malloc((paths->count + 1) * width * sizeof *search->vectors);
+    if (paths->count < SIZE_MAX / sizeof *search->vectors / width)
+        search->vectors = malloc((paths->count + 1) * width * sizeof *search->vectors);
     search->entries = malloc((paths->count + 1) * sizeof *search->entries);
     if (!search->vectors || !search->entries) {
         vit_cli_complain("out of memory for %zu feature vectors", paths->count);

@@ -29,8 +29,8 @@ static void make_npy(char *header, size_t rows, size_t columns) {
 static void make_safetensors(char *header, size_t rows, size_t columns) {
     memcpy(header, "\x78\0\0\0\0\0\0\0", 8);
     pad(header, 8 + snprintf(header + 8, HEADER - 8,
-                             "{\"features\":{\"dtype\":\"F32\",\"shape\":[%zu,%zu],\"data_offsets\":[0,%zu]}}", rows,
-                             columns, rows * columns * sizeof(float)));
+                             "{\"features\":{\"dtype\":\"F32\",\"shape\":[%zu,%zu],\"data_offsets\":[0,%llu]}}",
+                             rows, columns, (unsigned long long)rows * columns * sizeof(float)));
 }
 
 static void write_header(vit_cli_vectors *v) {

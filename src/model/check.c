@@ -49,6 +49,9 @@ static vit_status check_encoder(const vit_config *c, const vit_limits *limits, c
         return vit_fail(error, VIT_ERR_CONFIG,
                         "%s: layers %d, width %d, MLP width %d, patch %dx%d: each must be at least 1", name, c->layers,
                         c->width, c->mlp_width, c->patch_height, c->patch_width);
+    if ((int64_t)vit_resnet_channels(&c->resnet) * c->patch_height * c->patch_width > INT_MAX)
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: patches of %dx%d: more values than can be counted", name, c->patch_height,
+                        c->patch_width);
     if ((uint32_t)c->layers > limits->layers)
         return vit_fail(error, VIT_ERR_LIMIT, "%s: %d layers, the limit is %u (limit layers)", name, c->layers,
                         limits->layers);
@@ -89,9 +92,6 @@ static vit_status check_decoder(const vit_config *c, const vit_limits *limits, c
         return vit_fail(error, VIT_ERR_UNSUPPORTED,
                         "%s: a decoder of pixels: expected an encoder of patches of pixels with positions at its input",
                         name);
-    if (3 * (int64_t)c->patch_height * c->patch_width > INT_MAX)
-        return vit_fail(error, VIT_ERR_CONFIG, "%s: patches of %dx%d have too many pixels to predict", name, c->patch_height,
-                        c->patch_width);
     if (d->kind == VIT_DECODER_DOWN4X4 && (c->patch_height % 4 || c->patch_width % 4))
         return vit_fail(error, VIT_ERR_CONFIG, "%s: patches of %dx%d cannot be made 4x4: expected multiples of 4", name,
                         c->patch_height, c->patch_width);
@@ -114,6 +114,8 @@ static vit_status check_decoder(const vit_config *c, const vit_limits *limits, c
 
 vit_status vit_config_check(const vit_config *c, const vit_limits *limits, const char *name, vit_error *error) {
     const vit_preprocess *p = &c->preprocess;
+    if (c->network != VIT_NETWORK_VIT && c->network != VIT_NETWORK_BIT)
+        return vit_fail(error, VIT_ERR_CONFIG, "%s: network %d: expected a Vision Transformer or a BiT", name, (int)c->network);
     if (c->resnet.stem_width || c->network == VIT_NETWORK_BIT)
         VIT_TRY(check_resnet(c, limits, name, error));
     else if (c->resnet.stages || c->resnet.width || c->resnet.root_size || c->resnet.root_stride || c->resnet.norm_groups)

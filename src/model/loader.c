@@ -310,6 +310,8 @@ static void begin_scatter(vit_loader *loader) {
         s->size[s->rank] = (size_t)tensor->shape[from];
         s->stride[s->rank++] = from == 0 && target->layer_slots ? target->count : target->stride[from];
     }
+    if (!s->rank) /* a single value */
+        s->size[s->rank++] = 1;
 }
 
 /* Goes to the data of the current file. */

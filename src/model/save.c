@@ -271,6 +271,8 @@ static vit_status write_tensors(saver *s, vit_error *error) {
 }
 
 static vit_status check_savable(const vit_model *model, const char *name, vit_error *error) {
+    if (model->ready_slots < model->slot_count)
+        return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the model's weights are not all there", name);
     if (model->options.compute != VIT_COMPUTE_F32)
         return vit_fail(error, VIT_ERR_ARGUMENT, "%s: the model is held as int8: load it as f32 to save it", name);
     if (model->config.resnet.stem_width && !model->options.raw_weights)

@@ -29,6 +29,14 @@ static void take_memory(vit_attention *a) {
     }
 }
 
+/* The product of no layers. */
+static void set_identity(vit_attention *a) {
+    const size_t tokens = (size_t)a->session->tokens, r = (size_t)a->session->kernels->panel;
+    memset(a->product, 0, panel_floats(a->session) * sizeof *a->product);
+    for (size_t t = 0; t < tokens; t++)
+        a->product[(t / r * tokens + t) * r + t % r] = 1;
+}
+
 vit_status vit_attention_open(vit_attention **out, vit_session *session, const vit_attention_options *options,
                               vit_error *error) {
     const vit_config *c = &session->model->config;
@@ -61,6 +69,8 @@ vit_status vit_attention_open(vit_attention **out, vit_session *session, const v
         return status;
     }
     take_memory(a);
+    if (a->product)
+        set_identity(a); /* the session may be within a pass */
     *out = a;
     return VIT_OK;
 }
@@ -71,14 +81,6 @@ void vit_attention_close(vit_attention *a) {
     vit_allocator allocator = a->session->allocator;
     vit_arena_release(&a->arena, &allocator);
     vit_release(&allocator, a);
-}
-
-/* The product of no layers. */
-static void set_identity(vit_attention *a) {
-    const size_t tokens = (size_t)a->session->tokens, r = (size_t)a->session->kernels->panel;
-    memset(a->product, 0, panel_floats(a->session) * sizeof *a->product);
-    for (size_t t = 0; t < tokens; t++)
-        a->product[(t / r * tokens + t) * r + t % r] = 1;
 }
 
 /* out = mean of heads [H,T,T] */

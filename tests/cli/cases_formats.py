@@ -10,7 +10,7 @@ import zipfile
 
 from cases_pictures import CLASSES, MODEL, lines
 from cases_weights import FORWARD, bits, trace, wide_model
-from files import read, read_gguf, read_safetensors, safetensors, write
+from files import png, read, read_gguf, read_safetensors, safetensors, write
 
 SHARDS = ["model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors"]
 INDEX = "model.safetensors.index.json"
@@ -145,6 +145,40 @@ def write_in_fortran_order(path, source):
                 places = [place + k * stride for k in range(side) for place in places]
             turned = b"".join(values[place * size : (place + 1) * size] for place in places)
             out.writestr(name, npy(header["descr"], shape, turned, True))
+
+
+def test_single_values(vit, tally, folder):
+    """Tensors without any dimension, where one of two or three is wanted, each of them one value."""
+    block = "Transformer/encoderblock/"
+    shapes = {
+        "embedding/kernel": [2, 2, 3, 1],
+        "embedding/bias": [1],
+        "cls": [1, 1, 1],
+        "Transformer/posembed_input/pos_embedding": [1, 5, 1],
+        f"{block}LayerNorm_0/scale": [2, 1],
+        f"{block}LayerNorm_0/bias": [2, 1],
+        f"{block}MultiHeadDotProductAttention_1/out/kernel": [2, 1, 1, 1],
+        f"{block}MultiHeadDotProductAttention_1/out/bias": [2, 1],
+        f"{block}LayerNorm_2/scale": [2, 1],
+        f"{block}LayerNorm_2/bias": [2, 1],
+        f"{block}MlpBlock_3/Dense_0/kernel": [2, 1, 1],
+        f"{block}MlpBlock_3/Dense_0/bias": [2, 1],
+        f"{block}MlpBlock_3/Dense_1/kernel": [2, 1, 1],
+        f"{block}MlpBlock_3/Dense_1/bias": [2, 1],
+        "Transformer/encoder_norm/scale": [1],
+        "Transformer/encoder_norm/bias": [1],
+        "head/kernel": [1, 1],
+        "head/bias": [1],
+    }
+    for part in ("query", "key", "value"):
+        shapes[f"{block}MultiHeadDotProductAttention_1/{part}/kernel"] = [2, 1, 1, 1]
+        shapes[f"{block}MultiHeadDotProductAttention_1/{part}/bias"] = [2, 1, 1]
+    picture = write(f"{folder}/1.png", png(8, 8, 1))
+    whole = lambda changed: safetensors({name: ("F32", shape, [0.5] * math.prod(shape)) for name, shape in changed.items()})
+    for name, shape in ((None, []), ("head/kernel", []), (f"{block}LayerNorm_0/scale", [2]), (f"{block}MlpBlock_3/Dense_0/kernel", [2])):
+        path = write(f"{folder}/one.safetensors", whole({**shapes, name: shape} if name else shapes))
+        result = vit.run("classify", "--model", path, picture)
+        tally.check(result.status == 0, f"{name} {shape}", result)
 
 
 def test_fortran_order(vit, tally, folder):

@@ -300,6 +300,8 @@ static void test_plan(void) {
     CHECK(vit_session_bytes(plan, NULL) == vit_session_bytes(model, NULL) && vit_session_bytes(plan, NULL) > 0);
     CHECK(vit_model_flops(plan, 32, 32) == vit_model_flops(model, 32, 32));
     CHECK(vit_model_flops(plan, 8, 32) == 0);
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_save(plan, "build/plan.gguf", &(vit_save_options){.type = VIT_F32}, &error));
+    CHECK_MENTIONS(error.text, "not all there");
     if (CHECK_STATUS(VIT_OK, vit_session_open(&session, plan, NULL, &error))) {
         double flops = 0;
         for (int i = 0; i < vit_session_stage_count(session); i++)
@@ -320,6 +322,15 @@ static void test_plan(void) {
 static void test_refused(void) {
     vit_config config;
     vit_model *plan;
+    CHECK_STATUS(VIT_OK, vit_architecture_config(&config, "vit_tiny_patch16_224", &error));
+    config.network = (vit_network)2;
+    CHECK_STATUS(VIT_ERR_CONFIG, vit_model_plan(&plan, &config, NULL, &error));
+    CHECK_MENTIONS(error.text, "network 2");
+    config.network = VIT_NETWORK_VIT;
+    config.patch_height = config.image_height = config.preprocess.height = 32128; /* 3 * 32128 * 44561 = 2^32 + 128 */
+    config.patch_width = config.image_width = config.preprocess.width = 44561;
+    CHECK_STATUS(VIT_ERR_CONFIG, vit_model_plan(&plan, &config, NULL, &error));
+    CHECK_MENTIONS(error.text, "32128x44561");
     CHECK_STATUS(VIT_OK, vit_architecture_config(&config, "axial_vit_b_32", &error));
     config.pos_kind = VIT_POS_RELATIVE;
     CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_model_plan(&plan, &config, NULL, &error));
