@@ -82,15 +82,17 @@ typedef struct vit_train_options {
 vit_train_options vit_default_train_options(void);
 
 /* A model to fine-tune: that of `from` with a new head of zeros for `classes` classes, without pre_logits, and positions
- * interpolated for pictures of height x width (0: as they are; VIT_ERR_UNSUPPORTED for relative ones). labels [classes], or
- * NULL. */
+ * interpolated for pictures of height x width (0: as they are). labels [classes], or NULL. */
 vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, int height, int width,
                            const char *const *labels, vit_error *error);
 
 typedef struct vit_trainer vit_trainer;
 
+/* Whether such a trainer can be: VIT_ERR_UNSUPPORTED names what of the network cannot be trained, VIT_ERR_ARGUMENT what option is
+ * out of its range. Allocates nothing. */
+vit_status vit_train_check(const vit_model *model, const vit_train_options *options, vit_error *error);
 /* Starts from the weights of `model`, which is copied and may be closed. height and width are those the model's positions
- * are stored for. VIT_ERR_UNSUPPORTED names what of the network cannot be trained. */
+ * are stored for. */
 vit_status vit_trainer_open(vit_trainer **out, const vit_model *model, const vit_train_options *options,
                             vit_error *error);
 void vit_trainer_close(vit_trainer *trainer);
@@ -206,6 +208,8 @@ typedef struct vit_feed_options {
  * number. options: of the picture. */
 vit_status vit_feed_picture(const vit_feed_options *feed, const vit_image *image, uint64_t number, float *out,
                             const vit_options *options, vit_error *error);
+/* Whether these options can be: VIT_ERR_ARGUMENT names what is out of its range. Allocates nothing. */
+vit_status vit_feed_check(const vit_dataset *dataset, const vit_feed_options *options, vit_error *error);
 /* The dataset stays the caller's, and open until the feed is closed. */
 vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_feed_options *options, vit_error *error);
 void vit_feed_close(vit_feed *feed);

@@ -54,17 +54,24 @@ vit_status vit_trainer_snapshot(vit_model **out, const vit_trainer *t, vit_error
 /* Positions of another grid; the rows before the patches' are copied. */
 static vit_status resample(const vit_model *from, vit_model *to, vit_error *error) {
     const vit_config *a = &from->config, *b = &to->config;
-    const int rows = vit_grid_side(a, a->image_height, a->patch_height),
-              columns = vit_grid_side(a, a->image_width, a->patch_width),
-              new_rows = vit_grid_side(b, b->image_height, b->patch_height),
-              new_columns = vit_grid_side(b, b->image_width, b->patch_width), half = a->width / 2;
+    const int rows = vit_stored_rows(a), columns = vit_stored_columns(a), new_rows = vit_stored_rows(b),
+              new_columns = vit_stored_columns(b), half = a->width / 2;
+    const int distances = (int)vit_rel_rows(a), new_distances = (int)vit_rel_rows(b);
     const size_t first = (size_t)vit_pos_prefix(a) * (size_t)a->width;
     const vit_interpolation rule = vit_interpolation_of(a->pos_resample);
+    size_t bytes;
     void *room;
-    VIT_TRY(vit_alloc_for(&room, &to->options.allocator,
-                          vit_posemb_bytes(rows, columns, a->width, rule, new_rows, new_columns) + sizeof(float),
-                          "interpolating positions", error));
-    for (int layer = -1; layer < a->layers; layer++) {
+    if (a->pos_kind == VIT_POS_1D)
+        bytes = vit_posemb_bytes(rows, columns, a->width, rule, new_rows, new_columns);
+    else if (a->pos_kind == VIT_POS_2D)
+        bytes = vit_larger(vit_posemb_bytes(1, columns, half, rule, 1, new_columns),
+                           vit_posemb_bytes(1, rows, half, rule, 1, new_rows));
+    else if (a->pos_kind == VIT_POS_RELATIVE)
+        bytes = vit_posemb_bytes(1, distances, a->width / a->heads, rule, 1, new_distances);
+    else
+        return VIT_OK;
+    VIT_TRY(vit_alloc_for(&room, &to->options.allocator, bytes, "interpolating positions", error));
+    for (int layer = -1; layer < vit_block_count(a); layer++) {
         const vit_tables old = vit_tables_of(&from->weights, layer), new = vit_tables_of(&to->weights, layer);
         if (old.embed) {
             memcpy(new.embed, old.embed, first * sizeof(float));
@@ -73,6 +80,9 @@ static vit_status resample(const vit_model *from, vit_model *to, vit_error *erro
         } else if (old.x) {
             vit_posemb_interpolate(old.x, 1, columns, half, rule, 1, new_columns, new.x, room);
             vit_posemb_interpolate(old.y, 1, rows, half, rule, 1, new_rows, new.y, room);
+        } else if (layer >= 0 && a->pos_kind == VIT_POS_RELATIVE) {
+            vit_posemb_interpolate(from->weights.blocks[layer].rel_embed, 1, distances, a->width / a->heads, rule, 1,
+                                   new_distances, to->weights.blocks[layer].rel_embed, room);
         }
     }
     vit_release(&to->options.allocator, room);
@@ -88,11 +98,8 @@ static vit_status fill(vit_model *model, const vit_model *from, const char *cons
             memcpy(slot->held.f32, source->held.f32, slot->count * sizeof(float));
     }
     const vit_config *c = &model->config;
-    if (c->image_height != from->config.image_height || c->image_width != from->config.image_width) {
-        if (c->pos_kind == VIT_POS_RELATIVE)
-            return vit_fail(error, VIT_ERR_UNSUPPORTED, "relative positions are of one size: they cannot be interpolated");
+    if (c->image_height != from->config.image_height || c->image_width != from->config.image_width)
         VIT_TRY(resample(from, model, error));
-    }
     return labels ? vit_model_set_labels(model, labels, model->config.classes, error) : VIT_OK;
 }
 

@@ -241,7 +241,7 @@ static void take_buffers(vit_feed *f) {
 #endif
 }
 
-static vit_status check(const vit_dataset *d, const vit_feed_options *o, vit_error *error) {
+vit_status vit_feed_check(const vit_dataset *d, const vit_feed_options *o, vit_error *error) {
     const vit_augment *a = &o->augment;
     const vit_range ranges[] = {
         {"batch", o->batch, 1, 65536},
@@ -266,14 +266,18 @@ static vit_status check(const vit_dataset *d, const vit_feed_options *o, vit_err
         {"mixup", a->mixup, 0, 1e3},
         {"cutmix", a->cutmix, 0, 1e3},
     };
-    return vit_check_ranges(ranges, sizeof ranges / sizeof *ranges, error);
+    VIT_TRY(vit_check_ranges(ranges, sizeof ranges / sizeof *ranges, error));
+    for (int i = 0; i < d->count; i++)
+        if (!o->held_out || !o->held_out[i])
+            return VIT_OK;
+    return vit_fail(error, VIT_ERR_ARGUMENT, "no picture is left to train on");
 }
 
 vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_feed_options *options, vit_error *error) {
     const vit_allocator *allocator = &dataset->options.allocator;
     vit_feed *f;
     *out = NULL;
-    VIT_TRY(check(dataset, options, error));
+    VIT_TRY(vit_feed_check(dataset, options, error));
     VIT_TRY(vit_alloc_for((void **)&f, allocator, sizeof *f, "batches", error));
     *f = (vit_feed){.dataset = dataset, .options = *options, .allocator = *allocator, .batch = options->first};
     f->slot_count = options->threads ? AHEAD : 1;
@@ -289,11 +293,6 @@ vit_status vit_feed_open(vit_feed **out, const vit_dataset *dataset, const vit_f
         if (!options->held_out || !options->held_out[i])
             f->chosen[f->count++] = i;
     f->options.held_out = NULL;
-    if (!f->count) {
-        vit_arena_release(&f->arena, allocator);
-        vit_release(allocator, f);
-        return vit_fail(error, VIT_ERR_ARGUMENT, "no picture is left to train on");
-    }
 #ifdef FEED_THREADS
     start(f);
 #endif

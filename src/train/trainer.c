@@ -48,19 +48,19 @@ vit_status vit_check_ranges(const vit_range *ranges, size_t count, vit_error *er
 }
 
 static vit_status check_options(const vit_train_options *o, vit_error *error) {
-    const vit_range ranges[] = {
+    const vit_range ranges[] = { /* limits of floats are floats: 0.999f is above 0.999 */
         {"batch", o->batch, 1, 65536},
         {"accumulate", o->accumulate, 1, 1 << 20},
         {"threads", o->threads, 1, 1024},
         {"label smoothing", o->label_smoothing, 0, 1},
-        {"dropout", o->dropout, 0, 0.999},
-        {"stochastic depth", o->drop_path, 0, 0.999},
-        {"beta1", o->beta1, 0, 0.9999999},
-        {"beta2", o->beta2, 0, 0.9999999},
+        {"dropout", o->dropout, 0, 0.999f},
+        {"stochastic depth", o->drop_path, 0, 0.999f},
+        {"beta1", o->beta1, 0, 0.9999999f},
+        {"beta2", o->beta2, 0, 0.9999999f},
         {"epsilon", o->epsilon, 0, 1},
         {"momentum", o->momentum, 0, 1},
         {"weight decay", o->weight_decay, 0, 1e6},
-        {"gradient norm", o->clip_norm, 0, 1e30},
+        {"gradient norm", o->clip_norm, 0, 1e30f},
         {"rate", o->rate, 0, 1e6},
         {"final rate", o->final_rate, 0, 1e6},
         {"warm-up", (double)o->warmup, 0, 1e15},
@@ -232,6 +232,7 @@ static void take_buffers(vit_trainer *t, int threads) {
 static vit_status allocate(vit_trainer *t, const vit_model *model, vit_error *error) {
     VIT_TRY(vit_model_copy(&t->model, model, &model->options, error));
     t->model->config.multi_label = t->options.loss == VIT_LOSS_SIGMOID;
+    t->model->config.known_percent = 0; /* it was measured with the weights before */
     if (t->options.polyak > 0)
         VIT_TRY(vit_model_copy(&t->average, t->model, &model->options, error));
     t->parameters = t->model->slots[0].held.f32;
@@ -246,6 +247,11 @@ static vit_status allocate(vit_trainer *t, const vit_model *model, vit_error *er
     vit_make_pieces(t);
     t->first_trained = vit_first_trained(t);
     return VIT_OK;
+}
+
+vit_status vit_train_check(const vit_model *model, const vit_train_options *options, vit_error *error) {
+    vit_trainer planned;
+    return plan(&planned, model, options, error);
 }
 
 vit_status vit_trainer_open(vit_trainer **out, const vit_model *model, const vit_train_options *options,

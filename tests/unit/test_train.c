@@ -363,6 +363,74 @@ static void test_adapted(void) {
     vit_model_close(model);
 }
 
+static void features_of(const vit_model *model, int height, int width, float *out) {
+    const vit_session_options o = {.batch = 1, .height = height, .width = width};
+    vit_session *session = NULL;
+    if (!CHECK_STATUS(VIT_OK, vit_session_open(&session, model, &o, &error)))
+        return;
+    for (int i = 0; i < height * width * 3; i++)
+        vit_session_input(session, 0)[i] = cosf((float)(i % 977));
+    CHECK_STATUS(VIT_OK, vit_session_run(session, &error));
+    CHECK_STATUS(VIT_OK, vit_session_features(session, 0, VIT_FEATURE_HEAD, out, &error));
+    vit_session_close(session);
+}
+
+/* A model that is adapted to another size sees there what a session of that size sees, by every rule of interpolation. */
+static void check_size(vit_config c, int height, int width, const char *what) {
+    for (int rule = VIT_RESAMPLE_TIMM; rule <= VIT_RESAMPLE_JAX; rule++) {
+        float wanted[24], found[24];
+        vit_model *adapted = NULL;
+        c.pos_resample = (vit_resample)rule;
+        vit_model *model = model_of(&c);
+        features_of(model, height, width, wanted);
+        if (CHECK_STATUS(VIT_OK, vit_model_adapt(&adapted, model, 2, height, width, NULL, &error))) {
+            CHECK(adapted->config.image_height == height && adapted->config.image_width == width);
+            features_of(adapted, height, width, found);
+            if (!CHECK(memcmp(wanted, found, sizeof wanted) == 0))
+                printf("%s at %dx%d by rule %d: %g, a session has %g\n", what, height, width, rule, found[0], wanted[0]);
+        }
+        vit_model_close(adapted);
+        vit_model_close(model);
+    }
+}
+
+static void check_sizes(const vit_config *c, const char *what) {
+    check_size(*c, 160, 4, what); /* tall and narrow, wide and low, as many patches as before, fewer */
+    check_size(*c, 4, 160, what);
+    check_size(*c, 20, 12, what);
+    check_size(*c, 8, 8, what);
+}
+
+static void test_adapted_positions(void) {
+    vit_config c = small();
+    check_sizes(&c, "1-D");
+    c.registers = 2;
+    c.pos_registers = 1;
+    check_sizes(&c, "1-D with registers' rows");
+    c = small();
+    c.pos_placement = VIT_POS_SHARED;
+    check_sizes(&c, "1-D shared");
+    c.pos_placement = VIT_POS_LAYERS;
+    check_sizes(&c, "1-D of every layer");
+    c.pos_kind = VIT_POS_2D;
+    check_sizes(&c, "2-D of every layer");
+    c.pos_placement = VIT_POS_INPUT;
+    check_sizes(&c, "2-D");
+    c.pos_kind = VIT_POS_RELATIVE;
+    check_sizes(&c, "relative");
+    c.pool = VIT_POOL_MEAN;
+    c.class_token = c.pos_class = 0;
+    check_sizes(&c, "relative without a class token");
+    c.pos_kind = VIT_POS_1D;
+    check_sizes(&c, "1-D without a class token");
+    c.pos_kind = VIT_POS_2D;
+    check_sizes(&c, "2-D without a class token");
+    c.pos_kind = VIT_POS_SINCOS2D;
+    check_sizes(&c, "computed");
+    c.pos_kind = VIT_POS_NONE;
+    check_sizes(&c, "none");
+}
+
 /* Gradients that only frozen weights would have are not made, and change nothing that is trained. */
 static void test_frozen_part(void) {
     static const struct {
@@ -538,6 +606,14 @@ static void test_refusals(void) {
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
     CHECK_MENTIONS(error.text, "dropout");
     o = options_of(1);
+    o.dropout = o.drop_path = 0.999f; /* as far as floats reach */
+    o.beta1 = o.beta2 = 0.9999999f;
+    o.clip_norm = 1e30f;
+    CHECK_STATUS(VIT_OK, vit_train_check(model, &o, &error));
+    o.clip_norm = 2e30f;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_train_check(model, &o, &error));
+    CHECK_MENTIONS(error.text, "gradient norm");
+    o = options_of(1);
     o.kernels = "abacus";
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, model, &o, &error));
     model->config.axial = 1;
@@ -545,7 +621,9 @@ static void test_refusals(void) {
     CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_trainer_open(&t, model, &o, &error));
     CHECK_MENTIONS(error.text, "axial attention");
     model->config.axial = 0;
+    model->config.known_percent = 70; /* of weights that are not the trained ones */
     t = trainer_of(model, options_of(2));
+    CHECK(vit_trainer_model(t)->config.known_percent == 0);
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_set_class(t, 0, 5, &error));
     CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_set_class(t, 2, 0, &error));
     CHECK(!vit_trainer_input(t, 2) && !vit_trainer_target(t, -1));
@@ -580,7 +658,7 @@ static void test_schedules(void) {
     CHECK_CLOSE(vit_train_rate(&o, 0), 2, 1e-12);
 }
 
-TEST_MAIN(TEST(test_networks), TEST(test_attention), TEST(test_same_bits), TEST(test_bf16), TEST(test_state), TEST(test_adapted), TEST(test_frozen_part),
+TEST_MAIN(TEST(test_networks), TEST(test_attention), TEST(test_same_bits), TEST(test_bf16), TEST(test_state), TEST(test_adapted), TEST(test_adapted_positions), TEST(test_frozen_part),
           TEST(test_accumulation),
           TEST(test_session_agrees), TEST(test_no_allocation_in_a_step), TEST(test_it_learns), TEST(test_refusals),
           TEST(test_schedules))
