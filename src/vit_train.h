@@ -153,7 +153,8 @@ vit_status vit_trainer_note(const char *path, const vit_options *options, int64_
 
 /* Of each of `count` paths: a folder that has a folder for each class (ImageFolder), or .tar files: below the folder, or one
  * of its own. A tar's pictures are of the class whose number or name KEY.cls beside KEY.jpg holds (WebDataset), else of the
- * folder's name above them. Classes are in the order of their names, numbers first and by their value. Only places are held; pictures are read when their turn comes. */
+ * folder right below those that all archives' pictures have in common. Classes are in the order of their names, numbers first
+ * and by their value. Only places are held; pictures are read when their turn comes. */
 typedef struct vit_dataset vit_dataset;
 vit_status vit_dataset_open(vit_dataset **out, const char *const *paths, int count, const vit_options *options,
                             vit_error *error);
@@ -169,8 +170,10 @@ int vit_dataset_classes(const vit_dataset *dataset);
 const char *vit_dataset_class_name(const vit_dataset *dataset, int index); /* NULL past the end */
 /* A number of the names of pictures and of their folders, in their order, of their sizes, and of the classes. */
 uint64_t vit_dataset_hash(const vit_dataset *dataset);
-/* How many files in folders whose pictures are taken have another ending; the first of them to *first. */
+/* How many files are not taken, as they have another ending or lie in no folder that names a class; the first of them to *first. */
 int vit_dataset_passed_over(const vit_dataset *dataset, const char **first);
+/* The same of folders right below that name a class and have no picture. */
+int vit_dataset_empty_folders(const vit_dataset *dataset, const char **first);
 
 /* Marks with 1 that part of `count` pictures, by chance of the seed, the others with 0. */
 void vit_train_hold_out(uint8_t *marks, int count, double part, uint64_t seed);

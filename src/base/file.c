@@ -31,6 +31,17 @@ int vit_is_folder(const char *path) {
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
+int vit_level_enter(vit_level *level, const char *path, const vit_level *above) {
+    struct stat status;
+    if (stat(path, &status) != 0 || !S_ISDIR(status.st_mode))
+        return 0;
+    *level = (vit_level){above, (uint64_t)status.st_dev, (uint64_t)status.st_ino, above ? above->depth + 1 : 0};
+    for (; above; above = above->above)
+        if (above->device == level->device && above->inode == level->inode)
+            return 0;
+    return 1;
+}
+
 int vit_file_exists(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 ? !S_ISDIR(status.st_mode) : errno != ENOENT && errno != ENOTDIR;

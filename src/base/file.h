@@ -50,6 +50,14 @@ int vit_has_ending(const char *path, const char *ending);
 /* .jpg, .jpeg or .png, by the name. */
 int vit_is_picture_path(const char *path);
 int vit_is_folder(const char *path);
+/* A folder that is read and those it was reached through, by what they are: a link to one of them would lead on without end. */
+typedef struct vit_level {
+    const struct vit_level *above; /* NULL: none */
+    uint64_t device, inode;
+    int depth;                     /* of them */
+} vit_level;
+/* 0 where `path` is no folder, or one of those. */
+int vit_level_enter(vit_level *level, const char *path, const vit_level *above);
 /* Also where it cannot be told: whoever opens it will say why. */
 int vit_file_exists(const char *path);
 

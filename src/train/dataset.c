@@ -100,6 +100,19 @@ static size_t folder_of(const char *path, const char **name) {
     return begin ? (size_t)(end - begin) : 0;
 }
 
+static const char *archive_path(const vit_dataset *d, int index) {
+    return vit_dataset_text(d, ((const uint32_t *)(const void *)d->archives.data)[index]);
+}
+
+/* archive: -1 where there is none. */
+static vit_status pass_over(vit_dataset *d, int archive, const char *path, vit_error *error) {
+    char name[VIT_LONGEST_PATH + VIT_TAR_PATH + 2];
+    if (d->passed_over++)
+        return VIT_OK;
+    snprintf(name, sizeof name, "%s%s%s", archive < 0 ? "" : archive_path(d, archive), archive < 0 ? "" : ": ", path);
+    return add_text(d, name, &d->passed_first, error);
+}
+
 /* ---- Folders ---- */
 
 static int by_name(const void *a, const void *b) {
@@ -108,13 +121,53 @@ static int by_name(const void *a, const void *b) {
 
 static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error);
 
-/* What is in a folder, by name; class: of what is below, NULL at the top, where folders are classes. */
-static vit_status add_folder(vit_dataset *d, const char *path, const char *class, int depth, vit_error *error) {
+static vit_status add_folder(vit_dataset *d, const char *path, const char *class, const vit_level *here, vit_error *error);
+
+/* Whether it can be told what is there; a link that leads nowhere, or in a circle, is a file without content. */
+static int look_at(const char *path, struct stat *kind) {
+    struct stat link;
+    if (stat(path, kind) == 0)
+        return 1;
+    const int why = errno, is_link = lstat(path, &link) == 0 && S_ISLNK(link.st_mode);
+    memset(kind, 0, sizeof *kind);
+    errno = why;
+    return is_link || why == ENOENT;
+}
+
+/* One of what is in a folder. class: of the folder, NULL at the top, where folders are classes. */
+static vit_status add_file(vit_dataset *d, const char *path, const char *name, const char *class, const vit_level *here,
+                           vit_error *error) {
+    const int before = d->count;
+    struct stat kind;
+    vit_level level;
+    if (!look_at(path, &kind))
+        return vit_fail(error, VIT_ERR_IO, "%.300s: cannot read: %s", path, strerror(errno));
+    if (S_ISDIR(kind.st_mode)) {
+        if (!vit_level_enter(&level, path, here))
+            return VIT_OK;
+        VIT_TRY(add_folder(d, path, class ? class : name, &level, error));
+        if (class || d->unlabelled || d->count > before || d->empty++)
+            return VIT_OK;
+        return add_text(d, path, &d->empty_first, error);
+    }
+    if ((class || d->unlabelled) && vit_is_picture_path(path)) {
+        vit_entry entry = {.archive = -1, .bytes = (uint64_t)kind.st_size};
+        const char *own = class ? class : "";
+        VIT_TRY(class_of(d, own, strlen(own), &entry.class_index, error));
+        return add_entry(d, entry, path, error);
+    }
+    if (vit_has_ending(path, ".tar"))
+        return add_archive(d, path, error);
+    return class || d->unlabelled || vit_is_picture_path(path) ? pass_over(d, -1, path, error) : VIT_OK;
+}
+
+/* What is in a folder, by name. */
+static vit_status add_folder(vit_dataset *d, const char *path, const char *class, const vit_level *here, vit_error *error) {
     vit_buffer names = {.allocator = &d->options.allocator};
-    DIR *folder = depth < DEEPEST ? opendir(path) : NULL;
+    DIR *folder = here->depth < DEEPEST ? opendir(path) : NULL;
     if (!folder)
         return vit_fail(error, VIT_ERR_IO, "%.300s: cannot read the folder: %s", path,
-                        depth < DEEPEST ? strerror(errno) : "folders are nested too deep");
+                        here->depth < DEEPEST ? strerror(errno) : "folders are nested too deep");
     vit_status status = VIT_OK;
     for (struct dirent *entry; errno = 0, status == VIT_OK && (entry = readdir(folder));)
         if (entry->d_name[0] != '.')
@@ -136,26 +189,11 @@ static vit_status add_folder(vit_dataset *d, const char *path, const char *class
         vit_sort(sorted, count, sizeof *sorted, by_name);
     }
     for (size_t i = 0; i < count && status == VIT_OK; i++) {
-        char below[4096];
-        struct stat kind = {0};
-        if (snprintf(below, sizeof below, "%s/%s", path, sorted[i]) >= (int)sizeof below) {
+        char below[VIT_LONGEST_PATH];
+        if (snprintf(below, sizeof below, "%s/%s", path, sorted[i]) >= (int)sizeof below)
             status = vit_fail(error, VIT_ERR_IO, "%.300s: the path is too long", below);
-        } else if (stat(below, &kind) != 0 && errno != ENOENT) { /* links may lead nowhere */
-            status = vit_fail(error, VIT_ERR_IO, "%.300s: cannot read: %s", below, strerror(errno));
-        } else if (S_ISDIR(kind.st_mode)) {
-            status = add_folder(d, below, class ? class : sorted[i], depth + 1, error);
-        } else if ((class || d->unlabelled) && vit_is_picture_path(below)) {
-            vit_entry entry = {.archive = -1, .bytes = (uint64_t)kind.st_size};
-            const char *own = class ? class : "";
-            status = class_of(d, own, strlen(own), &entry.class_index, error);
-            if (status == VIT_OK)
-                status = add_entry(d, entry, below, error);
-        } else if (vit_has_ending(below, ".tar")) {
-            status = add_archive(d, below, error);
-        } else if (class || d->unlabelled || vit_is_picture_path(below)) {
-            if (d->passed_over++ == 0)
-                status = add_text(d, below, &d->passed_first, error);
-        }
+        else
+            status = add_file(d, below, sorted[i], class, here, error);
     }
     vit_release(&d->options.allocator, sorted);
     vit_buffer_release(&names);
@@ -207,14 +245,25 @@ static vit_status read_class(shard *s, const vit_tar_member *m, vit_error *error
     return VIT_OK;
 }
 
+/* Pictures by name that are not read. */
+static int is_other_picture(const char *path) {
+    static const char *const endings[] = {".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jxl", ".jp2", ".ppm"};
+    int found = 0;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        found |= vit_has_ending(path, endings[i]);
+    return found;
+}
+
 static vit_status add_member(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
     const char *path = m->path;
     while (path[0] == '.' && path[1] == '/') /* of `tar -C folder .` */
         path += 2;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const int is_class = m->kind == VIT_TAR_FILE && vit_has_ending(path, ".cls");
-    if (name[0] == '.' || (!is_class && (m->kind == VIT_TAR_OTHER || !vit_is_picture_path(path))))
+    const int is_class = !d->unlabelled && m->kind == VIT_TAR_FILE && vit_has_ending(path, ".cls");
+    if (name[0] == '.' || m->kind == VIT_TAR_OTHER)
         return VIT_OK;
+    if (!is_class && !vit_is_picture_path(path))
+        return is_other_picture(path) ? pass_over(d, d->archive_count - 1, path, error) : VIT_OK;
     const vit_entry entry = {.offset = m->kind == VIT_TAR_LINK ? IS_LINK : m->offset, .bytes = m->bytes,
                              .archive = d->archive_count - 1, .class_index = -1};
     if (is_class) {
@@ -226,49 +275,17 @@ static vit_status add_member(vit_dataset *d, shard *s, const vit_tar_member *m, 
     return name_class(d, s, error);
 }
 
-/* Whether a folder of `path` ends after its first `length` bytes, which `other` has too. */
-static int shares_folder(const char *path, const char *other, size_t length) {
-    return path[length - 1] == '/' && strncmp(path, other, length) == 0;
-}
-
-/* Pictures without .cls are of the class that a folder names: the first one below those that all have in common, or else
- * the last one. A picture in none cannot be used, where others can. */
-static vit_status name_by_folders(vit_dataset *d, const char *path, int first, vit_error *error) {
-    const char *common = NULL;
-    size_t shared = 0;
+/* Where .cls files name classes, a picture that has none and lies in no folder cannot be used. */
+static void mark_nameless(vit_dataset *d, int first) {
+    vit_entry *entries = (vit_entry *)(void *)d->entries.data;
     int by_key = 0;
-    for (int i = first; i < d->count; i++) {
-        const vit_entry *entry = vit_dataset_entry(d, i);
-        const char *picture = vit_dataset_text(d, entry->path), *slash = strrchr(picture, '/');
-        by_key += entry->class_index >= 0;
-        if (entry->class_index >= 0)
-            continue;
-        if (!common) {
-            common = picture;
-            shared = slash ? (size_t)(slash + 1 - picture) : 0;
+    for (int i = first; i < d->count; i++)
+        by_key |= entries[i].class_index >= 0;
+    for (int i = first; i < d->count && by_key; i++)
+        if (entries[i].class_index < 0 && !strchr(vit_dataset_text(d, entries[i].path), '/')) {
+            entries[i].offset = IS_NAMELESS;
+            entries[i].class_index = 0;
         }
-        while (shared && !shares_folder(common, picture, shared))
-            shared--;
-    }
-    for (int i = first; i < d->count; i++) {
-        vit_entry *entry = (vit_entry *)(void *)d->entries.data + i;
-        const char *picture = vit_dataset_text(d, entry->path), *name = picture + shared, *end = strchr(name, '/');
-        size_t length = end ? (size_t)(end - name) : folder_of(picture, &name);
-        int32_t class_index = 0;
-        if (entry->class_index >= 0)
-            continue;
-        if (!length && by_key) {
-            entry->offset = IS_NAMELESS;
-            entry->class_index = 0;
-            continue;
-        }
-        if (!length && !d->unlabelled)
-            return vit_fail(error, VIT_ERR_FORMAT,
-                            "%.200s: %.200s lies in no folder that names its class, and no .cls stands beside it (WebDataset keeps the files of a key together)", path, picture);
-        VIT_TRY(class_of(d, name, length, &class_index, error));
-        ((vit_entry *)(void *)d->entries.data)[i].class_index = class_index;
-    }
-    return VIT_OK;
 }
 
 static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error) {
@@ -287,7 +304,63 @@ static vit_status add_archive(vit_dataset *d, const char *path, vit_error *error
             status = add_member(d, &s, &member, error);
     }
     vit_tar_close(&s.tar);
-    return status == VIT_OK ? name_by_folders(d, path, first, error) : status;
+    mark_nameless(d, first);
+    return status;
+}
+
+/* ---- Classes of what lies in archives, as if all were unpacked in one place ---- */
+
+/* Whether a folder of `path` ends after its first `length` bytes, which `other` has too. */
+static int shares_folder(const char *path, const char *other, size_t length) {
+    return path[length - 1] == '/' && strncmp(path, other, length) == 0;
+}
+
+/* Bytes of the folders that all pictures without a class have in common, the last slash too. */
+static size_t common_folders(const vit_dataset *d) {
+    const char *common = NULL;
+    size_t shared = 0;
+    for (int i = 0; i < d->count; i++) {
+        const vit_entry *entry = vit_dataset_entry(d, i);
+        const char *path = vit_dataset_text(d, entry->path), *slash = strrchr(path, '/');
+        if (entry->class_index >= 0)
+            continue;
+        if (!common) {
+            common = path;
+            shared = slash ? (size_t)(slash + 1 - path) : 0;
+        }
+        while (shared && !shares_folder(common, path, shared))
+            shared--;
+    }
+    return shared;
+}
+
+/* Pictures without .cls are of the class that a folder names: the one right below those that all have in common, or the last
+ * of these where all lie in it. A picture right in it is passed over where others lie deeper. */
+static vit_status name_by_folders(vit_dataset *d, vit_error *error) {
+    const size_t shared = common_folders(d);
+    vit_entry *entries = (vit_entry *)(void *)d->entries.data;
+    int deeper = 0, kept = 0;
+    for (int i = 0; i < d->count; i++)
+        deeper |= entries[i].class_index < 0 && strchr(vit_dataset_text(d, entries[i].path) + shared, '/');
+    for (int i = 0; i < d->count; i++) {
+        vit_entry entry = entries[i];
+        if (entry.class_index < 0) {
+            const char *path = vit_dataset_text(d, entry.path), *name = path + shared, *end = strchr(name, '/');
+            const size_t length = end ? (size_t)(end - name) : deeper ? 0 : folder_of(path, &name);
+            if (!length && !d->unlabelled && deeper) {
+                VIT_TRY(pass_over(d, entry.archive, path, error));
+                continue;
+            }
+            if (!length && !d->unlabelled)
+                return vit_fail(error, VIT_ERR_FORMAT,
+                                "%.200s: %.200s lies in no folder that names its class, and no .cls stands beside it (WebDataset keeps the files of a key together)",
+                                archive_path(d, entry.archive), path);
+            VIT_TRY(class_of(d, name, length, &entry.class_index, error));
+        }
+        entries[kept++] = entry;
+    }
+    d->count = kept;
+    return VIT_OK;
 }
 
 /* ---- Classes in the order of their names; numbers by value ---- */
@@ -336,8 +409,9 @@ static vit_status sort_classes(vit_dataset *d, vit_error *error) {
 
 static vit_status add_path(vit_dataset *d, const char *path, vit_error *error) {
     const int before = d->count;
-    if (vit_is_folder(path))
-        VIT_TRY(add_folder(d, path, NULL, 0, error));
+    vit_level top;
+    if (vit_level_enter(&top, path, NULL))
+        VIT_TRY(add_folder(d, path, NULL, &top, error));
     else if (vit_has_ending(path, ".tar"))
         VIT_TRY(add_archive(d, path, error));
     else
@@ -364,6 +438,8 @@ static vit_status open_dataset(vit_dataset **out, const char *const *paths, int 
     vit_status status = VIT_OK;
     for (int i = 0; i < count && status == VIT_OK; i++)
         status = add_path(d, paths[i], error);
+    if (status == VIT_OK)
+        status = name_by_folders(d, error);
     if (status == VIT_OK)
         status = sort_classes(d, error);
     if (status != VIT_OK) {
@@ -434,8 +510,9 @@ int vit_dataset_passed_over(const vit_dataset *d, const char **first) {
     return d->passed_over;
 }
 
-static const char *archive_path(const vit_dataset *d, int index) {
-    return vit_dataset_text(d, ((const uint32_t *)(const void *)d->archives.data)[index]);
+int vit_dataset_empty_folders(const vit_dataset *d, const char **first) {
+    *first = d->empty ? vit_dataset_text(d, d->empty_first) : NULL;
+    return d->empty;
 }
 
 void vit_dataset_name(const vit_dataset *d, int index, char *out, size_t size) {

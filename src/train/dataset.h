@@ -22,8 +22,8 @@ struct vit_dataset {
     int32_t *slots;      /* hash table of classes by name: their number + 1, or 0 */
     int slot_count;      /* a power of 2 */
     int unlabelled;      /* pictures in no folder that names a class are of the class "" */
-    int passed_over;     /* files that are no pictures by name, */
-    uint32_t passed_first; /* the first of them, in texts */
+    int passed_over, empty; /* files that are not taken; folders that name a class and have no picture */
+    uint32_t passed_first, empty_first; /* the first of them, in texts */
 };
 
 static inline const vit_entry *vit_dataset_entry(const vit_dataset *d, int index) {

@@ -95,6 +95,43 @@ static void test_folders(void) {
     CHECK_MENTIONS(error.text, "/nothing");
 }
 
+/* Links are followed, but those that lead nowhere, or back; folders without pictures are no classes, and told. */
+static void test_links(void) {
+    vit_dataset *d;
+    const char *first;
+    CHECK(system("rm -rf " FOLDER "/links && mkdir -p " FOLDER "/links/a/deep " FOLDER "/links/none " FOLDER "/elsewhere/c") == 0);
+    make_picture(FOLDER "/links/a/0.png", 1);
+    make_picture(FOLDER "/elsewhere/c/0.png", 2);
+    const char *const links[][2] = {{"../elsewhere/c", "b"}, {"..", "a/deep/above"}, {".", "self"}, {"round.png", "a/round.png"},
+                                    {"0.png/under", "a/under.png"}, {"absent", "a/absent.png"}, {"round", "round"}};
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        char path[200];
+        snprintf(path, sizeof path, FOLDER "/links/%s", links[i][1]);
+        CHECK(symlink(links[i][0], path) == 0);
+    }
+    if (!CHECK_STATUS(VIT_OK, open_data(&d, FOLDER "/links", &error))) {
+        puts(error.text);
+        return;
+    }
+    CHECK(vit_dataset_count(d) == 5 && vit_dataset_classes(d) == 2 && vit_dataset_class(d, 4) == 1);
+    int good = 0;
+    for (int i = 0; i < vit_dataset_count(d); i++) {
+        vit_image image;
+        if (vit_dataset_picture(d, i, &image, &error) == VIT_OK) {
+            good++;
+            vit_image_close(&image);
+        }
+    }
+    CHECK(good == 2);
+    CHECK(vit_dataset_empty_folders(d, &first) == 1 && strcmp(first, FOLDER "/links/none") == 0);
+    CHECK(vit_dataset_passed_over(d, &first) == 0 && !first);
+    vit_dataset_close(d);
+    if (CHECK_STATUS(VIT_OK, open_unlabelled(&d, FOLDER "/links", &error))) {
+        CHECK(vit_dataset_count(d) == 5 && vit_dataset_empty_folders(d, &first) == 0);
+        vit_dataset_close(d);
+    }
+}
+
 /* ---- Archives ---- */
 
 typedef struct archive {
@@ -123,10 +160,14 @@ static void add_member(archive *a, const char *name, char type, const void *cont
     a->size += 512 + (bytes + 511) / 512 * 512;
 }
 
-static void write_archive(const archive *a, size_t size) {
-    FILE *file = fopen(FOLDER "/a.tar", "w");
+static void write_as(const char *path, const archive *a, size_t size) {
+    FILE *file = fopen(path, "w");
     fwrite(a->data, 1, size, file);
     fclose(file);
+}
+
+static void write_archive(const archive *a, size_t size) {
+    write_as(FOLDER "/a.tar", a, size);
 }
 
 /* Opens the archive, whose pictures have these classes; NULL: cannot be used. */
@@ -198,6 +239,65 @@ static void test_classes_of_archives(void) {
     vit_dataset *d;
     CHECK_STATUS(VIT_ERR_FORMAT, open_data(&d, FOLDER "/a.tar", &error));
     CHECK_MENTIONS(error.text, "the number or the name of a class");
+    if (CHECK_STATUS(VIT_OK, open_unlabelled(&d, FOLDER "/a.tar", &error))) { /* which does not look */
+        CHECK(vit_dataset_count(d) == 1);
+        vit_dataset_close(d);
+    }
+}
+
+/* Two archives of files by their paths, up to a NULL, as one data set: of which classes its pictures are; the first of how many
+ * files that are passed over. */
+static void check_folders(const char *const *const paths[2], const char *classes, int passed_over, const char *named) {
+    const char *const files[] = {FOLDER "/0.tar", FOLDER "/1.tar"};
+    vit_dataset *d;
+    const char *first;
+    char found[200] = "";
+    for (int i = 0; i < 2; i++) {
+        archive a = {.size = 0};
+        for (int j = 0; paths[i] && paths[i][j]; j++)
+            add_member(&a, paths[i][j], '0', "picture", 7);
+        write_as(files[i], &a, a.size);
+    }
+    if (!CHECK_STATUS(VIT_OK, vit_dataset_open(&d, files, paths[1] ? 2 : 1, NULL, &error))) {
+        puts(error.text);
+        return;
+    }
+    for (int i = 0; i < vit_dataset_count(d); i++) {
+        const size_t used = strlen(found);
+        snprintf(found + used, sizeof found - used, "%s ", vit_dataset_class_name(d, vit_dataset_class(d, i)));
+    }
+    CHECK_STRING(found, classes);
+    CHECK(vit_dataset_passed_over(d, &first) == passed_over);
+    if (first)
+        CHECK_STRING(first, named);
+    vit_dataset_close(d);
+}
+
+#define PATHS(...) (const char *const[]){__VA_ARGS__, NULL}
+
+/* As if all archives were unpacked in one folder, and those folders that hold everything were opened. */
+static void test_folders_of_archives(void) {
+    check_folders((const char *const *const[]){PATHS("data/top.png", "data/cat/1.png", "data/dog/1.png"), NULL}, "cat dog ", 1,
+                  FOLDER "/0.tar: data/top.png");
+    check_folders((const char *const *const[]){PATHS("top.png", "cat/1.png", "dog/1.png"), NULL}, "cat dog ", 1, FOLDER "/0.tar: top.png");
+    check_folders((const char *const *const[]){PATHS("cats/summer/1.jpg", "cats/winter/2.jpg"), PATHS("dogs/summer/1.jpg", "dogs/2.jpg")},
+                  "cats cats dogs dogs ", 0, NULL);
+    check_folders((const char *const *const[]){PATHS("cat/1.jpg", "cat/sub/2.jpg"), PATHS("dog/1.jpg")}, "cat cat dog ", 0, NULL);
+    check_folders((const char *const *const[]){PATHS("in/cat/1.jpg", "in/cat/2.jpg"), NULL}, "cat cat ", 0, NULL);
+    check_folders((const char *const *const[]){PATHS("in/cat/1.jpg"), PATHS("in/cat/2.jpg")}, "cat cat ", 0, NULL);
+    check_folders((const char *const *const[]){PATHS("in/cat/1.jpg"), PATHS("in/dog/2.jpg")}, "cat dog ", 0, NULL);
+    check_folders((const char *const *const[]){PATHS("cat/1.png", "cat/2.webp", "cat/about.txt"), PATHS("dog/1.png", "dog/2.GIF")}, "cat dog ", 2,
+                  FOLDER "/0.tar: cat/2.webp");
+    vit_dataset *d;
+    const char *first;
+    archive a = {.size = 0};
+    add_member(&a, "top.png", '0', "picture", 7);
+    add_member(&a, "cat/1.png", '0', "picture", 7);
+    write_archive(&a, a.size);
+    if (CHECK_STATUS(VIT_OK, open_unlabelled(&d, FOLDER "/a.tar", &error))) {
+        CHECK(vit_dataset_count(d) == 2 && vit_dataset_passed_over(d, &first) == 0);
+        vit_dataset_close(d);
+    }
 }
 
 static void test_archives(void) {
@@ -657,4 +757,4 @@ static void test_mixing(void) {
     }
 }
 
-TEST_MAIN(TEST(test_folders), TEST(test_classes_of_archives), TEST(test_archives), TEST(test_order_of_classes), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances), TEST(test_framing), TEST(test_augmentation), TEST(test_mixing))
+TEST_MAIN(TEST(test_folders), TEST(test_links), TEST(test_classes_of_archives), TEST(test_folders_of_archives), TEST(test_archives), TEST(test_order_of_classes), TEST(test_many_classes), TEST(test_order), TEST(test_same_batches), TEST(test_chances), TEST(test_framing), TEST(test_augmentation), TEST(test_mixing))
