@@ -148,7 +148,7 @@ static int eval_data(vit_cli_engine *engine, const char *const *all, int count, 
         vit_cli_complain("%s: %s, expected a folder or a .tar file", data, vit_cli_file_size(data) < 0 ? "no such folder" : "is a file");
         is_there = 0;
     } else {
-        tally->skipped = vit_cli_collect(&pictures.paths, data);
+        tally->skipped = vit_cli_collect_classes(&pictures.paths, data);
     }
     if (is_there)
         status = eval_pictures(engine, data, &pictures, is_known, tally);

@@ -56,7 +56,7 @@ int vit_cli_probe_add_folder(vit_probe *probe, vit_cli_engine *engine, vit_featu
         free(row);
         return 1;
     }
-    int failed = vit_cli_collect(&paths, folder);
+    int failed = vit_cli_collect_classes(&paths, folder);
     const size_t length = strlen(folder), root = length + (folder[length - 1] != '/');
     vit_cli_progress progress = vit_cli_progress_start((double)paths.count, "pictures");
     for (size_t i = 0; i < paths.count; i++) {

@@ -186,6 +186,14 @@ static int read_choice(const char *text, const char *choices) {
     }
 }
 
+static int add_text(const vit_cli_command *command, const vit_cli_option *option, const char *text) {
+    vit_cli_texts *texts = option->value;
+    if (texts->count == VIT_CLI_MOST_TEXTS)
+        return vit_cli_usage(command, "--%s is there more than %d times", option->name, VIT_CLI_MOST_TEXTS);
+    texts->items[texts->count++] = text;
+    return -1;
+}
+
 static int store(const vit_cli_command *command, const vit_cli_option *option, const char *text) {
     int number;
     int size[2];
@@ -195,8 +203,11 @@ static int store(const vit_cli_command *command, const vit_cli_option *option, c
         *(int *)option->value = 1;
         break;
     case VIT_CLI_TEXT:
+    case VIT_CLI_TEXTS:
         if (!*text)
             return vit_cli_usage(command, "--%s is empty, expected %s", option->name, option->argument);
+        if (option->kind == VIT_CLI_TEXTS)
+            return add_text(command, option, text);
         *(const char **)option->value = text;
         break;
     case VIT_CLI_INT: {
@@ -231,9 +242,9 @@ static int store(const vit_cli_command *command, const vit_cli_option *option, c
     return -1;
 }
 
-/* One "--name", "--name=value" or "--name value" at argv[*index]. */
+/* One "--name", "--name=value" or "--name value" at argv[*index]. *list: its name where more of it may be meant by what follows. */
 static int parse_option(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv,
-                        int *index) {
+                        int *index, const char **list) {
     char name[64];
     const char *text = argv[*index] + 2, *equals = strchr(text, '=');
     snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - text) : (int)sizeof name - 1, text);
@@ -251,6 +262,8 @@ static int parse_option(const vit_cli_command *command, const vit_cli_option *op
     }
     if (!equals && *index + 1 == argc)
         return vit_cli_usage(command, "--%s needs a value: %s", name, option->argument);
+    if (option->kind == VIT_CLI_TEXTS && !equals)
+        *list = option->name;
     const int status = store(command, option, equals ? equals + 1 : argv[++*index]);
     const char *wrong = status < 0 && option == &limits_option ? vit_cli_read_limits(limits) : NULL;
     if (wrong)
@@ -260,20 +273,28 @@ static int parse_option(const vit_cli_command *command, const vit_cli_option *op
 }
 
 int vit_cli_parse(const vit_cli_command *command, const vit_cli_option *options, int argc, char **argv, int *count) {
-    int others = 0, ended = 0;
+    int others = 0, ended = 0, last = 0;     /* last: where the argument before stood */
+    const char *list = NULL, *listed = NULL; /* listed: the option that some arguments stand right behind */
     for (int i = 1; i < argc; i++) {
         if (!ended && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
             print_help(command, options);
             return VIT_CLI_OK;
         }
         if (ended || argv[i][0] != '-' || !argv[i][1]) {
+            listed = list ? list : listed;
+            if (listed && others && last != i - 1) /* as the shell writes --val val-*.tar */
+                return vit_cli_usage(command, "arguments stand behind --%s and elsewhere ('%s'): expected --%s before each that is its own, "
+                                     "and the others together", listed, argv[i], listed);
+            list = NULL;
+            last = i;
             argv[others++] = argv[i];
         } else if (strcmp(argv[i], "--") == 0) {
             ended = 1;
         } else if (argv[i][1] != '-') {
             return vit_cli_usage(command, "unknown option %s; options begin with --", argv[i]);
         } else {
-            int status = parse_option(command, options, argc, argv, &i);
+            list = NULL;
+            int status = parse_option(command, options, argc, argv, &i, &list);
             if (status >= 0)
                 return status;
         }

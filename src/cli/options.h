@@ -11,9 +11,17 @@ typedef enum vit_cli_kind {
     VIT_CLI_INT,    /* int within min..max */
     VIT_CLI_NUMBER, /* double within min..max */
     VIT_CLI_TEXT,   /* const char * */
+    VIT_CLI_TEXTS,  /* vit_cli_texts: another one each time it is given */
     VIT_CLI_SIZE,   /* int[2]: height, width; "224" or "160x320" */
     VIT_CLI_CHOICE  /* int: which word of `argument`, "f32|f16|bf16" */
 } vit_cli_kind;
+
+enum { VIT_CLI_MOST_TEXTS = 256 };
+
+typedef struct vit_cli_texts {
+    const char *items[VIT_CLI_MOST_TEXTS];
+    int count;
+} vit_cli_texts;
 
 typedef struct vit_cli_option {
     const char *name;     /* without the dashes; NULL ends a table */

@@ -111,14 +111,15 @@ static char *join(const char *folder, const char *name) {
     return path;
 }
 
-static int walk(vit_cli_paths *paths, const char *folder, int depth) {
-    DIR *stream = depth < DEEPEST ? opendir(folder) : NULL;
+static int walk(vit_cli_paths *paths, const char *folder, const vit_level *here, int follows) {
+    DIR *stream = here->depth < DEEPEST ? opendir(folder) : NULL;
     if (!stream) {
         vit_cli_complain("%s: cannot read the folder: %s", folder,
-                         depth < DEEPEST ? strerror(errno) : "folders are nested too deep");
+                         here->depth < DEEPEST ? strerror(errno) : "folders are nested too deep");
         return 1;
     }
     int complaints = 0;
+    vit_level level;
     for (struct dirent *entry; errno = 0, (entry = readdir(stream));) {
         if (entry->d_name[0] == '.')
             continue;
@@ -128,8 +129,8 @@ static int walk(vit_cli_paths *paths, const char *folder, int depth) {
             vit_cli_complain("%s: cannot read: %s", path, strerror(errno));
             complaints++;
             free(path);
-        } else if (path && S_ISDIR(status.st_mode)) {
-            complaints += walk(paths, path, depth + 1);
+        } else if (path && (S_ISDIR(status.st_mode) || follows) && vit_level_enter(&level, path, here)) {
+            complaints += walk(paths, path, &level, follows);
             free(path);
         } else if (!path || (vit_is_picture_path(entry->d_name) && !vit_is_folder(path))) {
             complaints += add(paths, path);
@@ -149,11 +150,12 @@ static int by_bytes(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int vit_cli_collect(vit_cli_paths *paths, const char *path) {
-    if (!vit_is_folder(path))
+static int collect(vit_cli_paths *paths, const char *path, int follows) {
+    vit_level top;
+    if (!vit_level_enter(&top, path, NULL))
         return add(paths, strdup(path));
     size_t before = paths->count;
-    int complaints = walk(paths, path, 0);
+    int complaints = walk(paths, path, &top, follows);
     if (paths->count > before)
         qsort(paths->items + before, paths->count - before, sizeof *paths->items, by_bytes);
     else if (!complaints) {
@@ -161,6 +163,14 @@ int vit_cli_collect(vit_cli_paths *paths, const char *path) {
         complaints = 1;
     }
     return complaints;
+}
+
+int vit_cli_collect(vit_cli_paths *paths, const char *path) {
+    return collect(paths, path, 0);
+}
+
+int vit_cli_collect_classes(vit_cli_paths *paths, const char *path) {
+    return collect(paths, path, 1);
 }
 
 int vit_cli_collect_all(vit_cli_paths *paths, int count, char **arguments) {
@@ -183,12 +193,18 @@ static int is_below(const char *path, const char *folder) {
     const size_t size = strlen(path) + 3 * DEEPEST + 4;
     char *above = malloc(size);
     int found = 0;
-    if (above)
+    if (above && vit_is_folder(path)) /* which a link may be, that leads elsewhere */
+        snprintf(above, size, "%s/..", path);
+    else if (above)
         snprintf(above, size, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
     for (int level = 0; above && !(found = vit_cli_same_file(above, folder)) && level < DEEPEST; level++)
         strcat(above, "/..");
     free(above);
     return found;
+}
+
+int vit_cli_overlap(const char *a, const char *b) {
+    return vit_cli_same_file(a, b) || (vit_is_folder(b) && is_below(a, b)) || (vit_is_folder(a) && is_below(b, a));
 }
 
 int vit_cli_check_kept(const vit_cli_command *command, const char *out, int count, char *const *inputs) {

@@ -17,12 +17,16 @@ typedef struct vit_cli_paths {
  * by the bytes of the path; hidden names and links to folders are passed over. What cannot be read, and a folder
  * without any picture, is named on stderr; returns how many such complaints there were. */
 int vit_cli_collect(vit_cli_paths *paths, const char *path);
-/* The same of several. */
+/* The same of folders of classes, as 'vit train' takes them: links to folders are followed, but for those to a folder above. */
+int vit_cli_collect_classes(vit_cli_paths *paths, const char *path);
+/* The first of several. */
 int vit_cli_collect_all(vit_cli_paths *paths, int count, char **arguments);
 void vit_cli_paths_release(vit_cli_paths *paths);
 
 /* Whether names right in a folder end so. */
 int vit_cli_holds(const char *folder, const char *extension);
+/* Whether two paths are the same file or folder, or one is a folder that the other lies in. */
+int vit_cli_overlap(const char *a, const char *b);
 /* Nothing whose reading may wait or never end. */
 int vit_cli_is_file(const char *path);
 int vit_cli_same_file(const char *a, const char *b);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define RUN_DETAILS                                                                                                 \
     "The run's folder gets run.json (what all options came to), log.jsonl, model.gguf, best.gguf (of runs that are tested) and "           \
@@ -65,7 +64,7 @@ const vit_cli_command vit_cli_pretrain_command = {
     .most = -1,
 };
 
-enum { MOST_RATES = 32, MOST_OPTIONS = 80, FEW_UPDATES = 20 };
+enum { MOST_RATES = 32, MOST_OPTIONS = 80, FEW_UPDATES = 20, SHOWN_CLASSES = 5 };
 
 typedef struct request {
     const vit_cli_command *command;
@@ -73,7 +72,8 @@ typedef struct request {
     vit_cli_model model;
     vit_cli_run run;
     vit_cli_record record;
-    const char *val, *out, *rates_text, *freeze;
+    vit_cli_texts val;
+    const char *out, *rates_text, *freeze;
     double rates[MOST_RATES];
     double holdout, evaluate, save_minutes;
     int seed, subset, loaders, resume, show, bf16, recompute, rate_count;
@@ -98,7 +98,7 @@ static int make_folder(const char *path) {
 }
 
 /* Those to test on, by their names, which may be fewer. Both are in the same order. */
-static int find_classes(material *m, const char *val) {
+static int find_classes(material *m, const vit_cli_texts *val) {
     const int count = vit_dataset_classes(m->data), tested = vit_dataset_classes(m->test);
     m->test_classes = malloc((size_t)tested * sizeof *m->test_classes);
     if (!m->test_classes) {
@@ -110,7 +110,8 @@ static int find_classes(material *m, const char *val) {
         while (at < count && strcmp(vit_dataset_class_name(m->data, at), name) != 0)
             at++;
         if (at == count) {
-            vit_cli_complain("%s: has other classes than the pictures to train on: '%s' is none of those %d", val, name, count);
+            vit_cli_complain("--val %s%s: other classes than those of the pictures to train on: '%s' is none of those %d", val->items[0],
+                             val->count > 1 ? ", ..." : "", name, count);
             return 0;
         }
         m->test_classes[i] = at;
@@ -123,9 +124,9 @@ static int open_pictures(const request *r, material *m) {
     vit_status (*open)(vit_dataset **, const char *const *, int, const vit_options *, vit_error *) =
         r->command == &vit_cli_pretrain_command ? vit_dataset_open_unlabelled : vit_dataset_open;
     if (open(&m->data, r->record.data, r->record.data_count, vit_cli_options(), &error) != VIT_OK ||
-        (r->val && open(&m->test, &r->val, 1, vit_cli_options(), &error) != VIT_OK))
+        (r->val.count && open(&m->test, r->val.items, r->val.count, vit_cli_options(), &error) != VIT_OK))
         return vit_cli_failed(&error);
-    if (m->test && r->command != &vit_cli_pretrain_command && !find_classes(m, r->val))
+    if (m->test && r->command != &vit_cli_pretrain_command && !find_classes(m, &r->val))
         return VIT_CLI_FAILED;
     const int count = vit_dataset_count(m->data), classes = vit_dataset_classes(m->data);
     m->labels = malloc((size_t)classes * sizeof *m->labels);
@@ -185,21 +186,45 @@ static void close_material(material *m) {
     free(m->held_out);
 }
 
-static void introduce(const request *r, const material *m) {
-    const vit_config *c = vit_model_config(m->model);
-    char classes[32] = "";
+/* What of it is not taken. */
+static void introduce_data(const request *r, const vit_dataset *data) {
     const char *first;
-    const int passed_over = vit_dataset_passed_over(m->data, &first);
+    const int passed_over = vit_dataset_passed_over(data, &first);
     if (passed_over)
         vit_cli_complain("%d file%s passed over, not .jpg, .jpeg or .png%s; the first: %s", passed_over,
                          passed_over == 1 ? " is" : "s are",
                          r->command == &vit_cli_pretrain_command ? "" : " in a folder that names a class", first);
+    const int empty = vit_dataset_empty_folders(data, &first);
+    if (empty)
+        vit_cli_complain("%d folder%s no picture (.jpg, .jpeg, .png) and %s no class; the first: %s", empty,
+                         empty == 1 ? " has" : "s have", empty == 1 ? "is" : "are", first);
+}
+
+/* "3 classes (cat, dog, ...)" */
+static void list_classes(char *out, size_t size, const vit_dataset *data) {
+    const int count = vit_dataset_classes(data);
+    size_t used = (size_t)snprintf(out, size, ", %d classes (", count);
+    for (int i = 0; i < count; i++) {
+        const char *name = i < SHOWN_CLASSES ? vit_dataset_class_name(data, i) : "...";
+        used += (size_t)snprintf(out + used, size - used, "%s%.20s", i ? ", " : "", name);
+        if (i == SHOWN_CLASSES)
+            break;
+    }
+    snprintf(out + used, size - used, ")");
+}
+
+static void introduce(const request *r, const material *m) {
+    const vit_config *c = vit_model_config(m->model);
+    char classes[200] = "";
+    introduce_data(r, m->data);
+    if (m->test)
+        introduce_data(r, m->test);
     if (r->subset > vit_dataset_count(m->data))
         vit_cli_complain("--subset %d: there are %d pictures", r->subset, vit_dataset_count(m->data));
     if (c->classes == 1)
         vit_cli_complain("the pictures are of one class: there is nothing to tell it from");
     if (c->classes)
-        snprintf(classes, sizeof classes, ", %d classes", c->classes);
+        list_classes(classes, sizeof classes, m->data);
     vit_cli_line(stderr, "vit: %s, %lld parameters, %dx%d pixels%s", c->architecture,
                  (long long)vit_model_parameters(m->model), c->image_height, c->image_width, classes);
 }
@@ -217,7 +242,7 @@ static vit_train_options options_for(const request *r, int pictures) {
 
 static void introduce_run(const request *r, const material *m, int pictures, const vit_cli_training *t) {
     const uint64_t bytes = vit_trainer_bytes(m->model, &t->options);
-    char memory[32] = ""; /* of what cannot be trained nothing is known; the trainer says why */
+    char memory[32] = ""; /* it may be more than can be counted */
     if (bytes)
         snprintf(memory, sizeof memory, ", %.0f MB", (double)bytes * 1e-6);
     vit_cli_line(stderr, "vit: %d pictures to train on, %lld updates of %lld pictures%s", pictures,
@@ -320,9 +345,6 @@ static void train_on_all(vit_cli_training *run, const request *r, material *m, i
 /* What a run is made of. begun: as of vit_cli_train_begun(). */
 static int open_material(const request *r, material *m, double *begun) {
     vit_error error;
-    const int was_there = vit_is_folder(r->out);
-    if (!make_folder(r->out))
-        return VIT_CLI_FAILED;
     int status = vit_cli_train_begun(r->out, r->resume, begun);
     if (status == VIT_CLI_OK)
         status = open_pictures(r, m);
@@ -330,8 +352,6 @@ static int open_material(const request *r, material *m, double *begun) {
         status = open_model(r, m);
     if (status == VIT_CLI_OK && vit_train_check_freeze(m->model, r->freeze, &error) != VIT_OK)
         status = vit_cli_failed(&error);
-    if (status != VIT_CLI_OK && !was_there)
-        rmdir(r->out);
     return status;
 }
 
@@ -366,17 +386,22 @@ static int train(const request *r, const vit_session_options *session, material 
     run.options.bf16 = r->bf16;
     run.options.recompute = r->recompute;
     run.options.freeze = r->freeze;
-    if (r->holdout > 0 && !held && r->rate_count < 2)
+    if (r->rate_count > 1 && !held) {
+        vit_cli_complain("--holdout %g leaves no picture to choose a rate by", r->holdout);
+        return VIT_CLI_FAILED;
+    }
+    status = vit_cli_train_check(&run);
+    if (status != VIT_CLI_OK)
+        return status;
+    if (!make_folder(r->out)) /* nothing of what cannot begin is left */
+        return VIT_CLI_FAILED;
+    if (r->holdout > 0 && !held)
         vit_cli_complain("--holdout %g of %d pictures is none", r->holdout, vit_dataset_count(m->data));
     introduce(r, m);
     introduce_run(r, m, vit_dataset_count(m->data) - left_out, &run);
     double accuracy;
     if (r->rate_count > 1) {
         const vit_dataset *test = run.test;
-        if (!held) {
-            vit_cli_complain("--holdout %g leaves no picture to choose a rate by", r->holdout);
-            return VIT_CLI_FAILED;
-        }
         run.test = NULL; /* choosing looks at no test picture */
         status = begun > 0 ? resume_rate(&run, r, begun) : choose_rate(&run, r);
         run.test = test;
@@ -422,7 +447,7 @@ static void make_options(request *r) {
     };
     const vit_cli_option shared[] = {
         {"out", "DIR", VIT_CLI_TEXT, &r->out, 0, 0, "the run's folder; made if it is not there"},
-        {"val", "DATA", VIT_CLI_TEXT, &r->val, 0, 0, "pictures to test on, in folders of the same names"},
+        {"val", "DATA", VIT_CLI_TEXTS, &r->val, 0, 0, "pictures to test on, in folders of the same names; may be there several times"},
         {"holdout", "F", VIT_CLI_NUMBER, &r->holdout, 0, 0.9, "do not train on this part of DATA; what is tested on without --val"},
         {"subset", "N", VIT_CLI_INT, &r->subset, 1, 2147483647, "train on so many pictures of DATA, chosen by the seed"},
         {"size", "N|HxW", VIT_CLI_SIZE, s->size, 0, 0, "pixels the network is fed"},
@@ -475,6 +500,16 @@ static int read_rates(request *r) {
     return -1;
 }
 
+/* -1 where what is tested on is not trained on, or the exit status. */
+static int check_apart(const request *r) {
+    for (int i = 0; i < r->val.count; i++)
+        for (int j = 0; j < r->record.data_count; j++)
+            if (vit_cli_overlap(r->val.items[i], r->record.data[j]))
+                return vit_cli_usage(r->command, "--val '%s' shares pictures with DATA '%s': expected others to test on (--holdout 0.1 keeps a tenth of DATA)",
+                                     r->val.items[i], r->record.data[j]);
+    return -1;
+}
+
 static int run(const vit_cli_command *command, int argc, char **argv) {
     request whole = {.command = command, .evaluate = 1, .save_minutes = 5, .loaders = 1}, *r = &whole;
     int count;
@@ -511,6 +546,9 @@ static int run(const vit_cli_command *command, int argc, char **argv) {
         return vit_cli_usage(r->command, "expected DATA, the pictures");
     if (!r->out)
         return vit_cli_usage(r->command, "expected --out DIR, the run's folder");
+    status = check_apart(r);
+    if (status >= 0)
+        return status;
     material m = {0};
     const int result = train(r, &session, &m);
     close_material(&m);

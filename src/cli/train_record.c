@@ -18,6 +18,8 @@ static const char *words_of(const vit_cli_option *option, char *text, size_t siz
     switch (option->kind) {
     case VIT_CLI_TEXT:
         return *(const char *const *)option->value;
+    case VIT_CLI_TEXTS:
+        return NULL;
     case VIT_CLI_FLAG:
         return *integers ? "true" : "false";
     case VIT_CLI_INT:
@@ -42,18 +44,27 @@ static int is_bare(const vit_cli_option *option) {
     return option->kind == VIT_CLI_FLAG || option->kind == VIT_CLI_INT || option->kind == VIT_CLI_NUMBER;
 }
 
+static void write_texts(FILE *out, const char *const *texts, int count) {
+    fputc('[', out);
+    for (int i = 0; i < count; i++) {
+        fputs(i ? "," : "", out);
+        vit_cli_json_string(out, texts[i]);
+    }
+    fputc(']', out);
+}
+
 void vit_cli_record_write(FILE *out, const vit_cli_record *record) {
     char text[64];
-    fprintf(out, "{\"version\":\"" VIT_VERSION "\",\"command\":\"%s\",\"data\":[", record->command);
-    for (int i = 0; i < record->data_count; i++) {
-        fputs(i ? "," : "", out);
-        vit_cli_json_string(out, record->data[i]);
-    }
-    fputs("],\n \"options\":{", out);
+    fprintf(out, "{\"version\":\"" VIT_VERSION "\",\"command\":\"%s\",\"data\":", record->command);
+    write_texts(out, record->data, record->data_count);
+    fputs(",\n \"options\":{", out);
     for (const vit_cli_option *option = record->options; option->name; option++) {
         const char *words = words_of(option, text, sizeof text);
+        const vit_cli_texts *texts = option->value;
         fprintf(out, "%s\n  \"%s\":", option == record->options ? "" : ",", option->name);
-        if (words && is_bare(option))
+        if (option->kind == VIT_CLI_TEXTS && texts->count)
+            write_texts(out, texts->items, texts->count);
+        else if (words && is_bare(option))
             fputs(words, out);
         else
             vit_cli_json_string(out, words);

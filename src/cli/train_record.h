@@ -16,7 +16,7 @@ typedef struct vit_cli_record {
 } vit_cli_record;
 
 /* {"version", "command", "data": [...], "options": {name: value}}; null is what was not said. Choices and sizes are words as
- * on the command line. */
+ * on the command line; what may be given several times is an array. */
 void vit_cli_record_write(FILE *out, const vit_cli_record *record);
 /* The same to the file; exit status. */
 int vit_cli_record_save(const char *path, const vit_cli_record *record);

@@ -73,11 +73,11 @@ static void show(progress *p) {
     char text[160];
     const double updates = (double)p->first + (double)p->batches / o->accumulate;
     const double rate = (double)p->batches * o->batch / (now - p->began);
-    const double left = (now - p->began) / (double)p->batches * ((double)o->updates - updates) * o->accumulate;
-    snprintf(text, sizeof text, "epoch %.2f of %.4g  loss %.3f  %.1f %%  %.0f images/s  %d:%02d:%02d left", epochs_at(p, updates),
+    const int64_t left = (int64_t)((now - p->began) / (double)p->batches * ((double)o->updates - updates) * o->accumulate);
+    snprintf(text, sizeof text, "epoch %.2f of %.4g  loss %.3f  %.1f %%  %.0f images/s  %lld:%02d:%02d left", epochs_at(p, updates),
              epochs_at(p, (double)o->updates), p->now.batches ? p->now.loss / p->now.batches : p->last.loss,
-             p->now.seen ? 100.0 * (double)p->now.correct / (double)p->now.seen : 0, rate, (int)(left / 3600),
-             (int)(left / 60) % 60, (int)left % 60);
+             p->now.seen ? 100.0 * (double)p->now.correct / (double)p->now.seen : 0, rate, (long long)left / 3600,
+             (int)(left / 60 % 60), (int)(left % 60));
     vit_cli_progress_text(&p->bar, updates / (double)o->updates, text);
 }
 
@@ -406,12 +406,12 @@ static int evaluate_and_note(progress *p) {
     return save_model(p, BEST);
 }
 
-static void complain_pictures(progress *p, const char *text, int bad) {
+static void complain_pictures(progress *p, const char *text, int bad, const char *then) {
     int named = 0;
     vit_cli_progress_hide(&p->bar);
     for (const char *line = text; *line; named++) {
         const size_t length = strcspn(line, "\n");
-        vit_cli_complain("%.*s; the next picture takes its place", (int)length, line);
+        vit_cli_complain("%.*s%s", (int)length, line, then);
         line += length + (line[length] == '\n');
     }
     if (named < bad)
@@ -423,9 +423,11 @@ static void complain_pictures(progress *p, const char *text, int bad) {
 static int batch(progress *p) {
     const vit_cli_training *run = p->run;
     vit_error error;
-    int bad;
+    int bad = 0;
     const char *text;
     vit_status done = vit_feed_next(p->feed, p->trainer, &bad, &text, &error);
+    if (bad)
+        complain_pictures(p, text, bad, done == VIT_OK ? "; the next picture takes its place" : "");
     if (done == VIT_OK) {
         done = vit_trainer_step(p->trainer, &p->last, &error);
         p->has_diverged = done == VIT_ERR_ARGUMENT;
@@ -434,8 +436,6 @@ static int batch(progress *p) {
         vit_cli_progress_hide(&p->bar);
         return vit_cli_failed(&error);
     }
-    if (bad)
-        complain_pictures(p, text, bad);
     p->now.loss += p->last.loss;
     p->now.batches++;
     p->now.correct += p->last.correct;
@@ -469,15 +469,18 @@ static int stopped(const progress *p) {
     return INTERRUPTED;
 }
 
+static vit_feed_options feed_options(const vit_cli_training *run) {
+    const vit_config *c = vit_model_config(run->model);
+    return (vit_feed_options){.augment = run->augment, .preprocess = c->preprocess, .height = c->image_height,
+                              .width = c->image_width, .batch = run->options.batch, .classes = c->classes,
+                              .threads = run->loaders, .seed = run->options.seed, .held_out = run->held_out};
+}
+
 static int run_batches(progress *p) {
     const vit_cli_training *run = p->run;
     vit_error error;
-    const vit_config *c = vit_model_config(run->model);
-    const int64_t begun = p->first * run->options.accumulate;
-    const vit_feed_options options = {.augment = run->augment, .preprocess = c->preprocess, .height = c->image_height,
-                                      .width = c->image_width, .batch = run->options.batch, .classes = c->classes,
-                                      .threads = run->loaders, .seed = run->options.seed, .held_out = run->held_out,
-                                      .first = begun};
+    vit_feed_options options = feed_options(run);
+    options.first = p->first * run->options.accumulate;
     if (vit_feed_open(&p->feed, run->data, &options, &error) != VIT_OK)
         return vit_cli_failed(&error);
     int status = VIT_CLI_OK;
@@ -520,6 +523,14 @@ static int go_on(progress *p) {
     if (p->log && fclose(p->log) != 0 && status == VIT_CLI_OK)
         status = complain_log(p);
     return status;
+}
+
+int vit_cli_train_check(const vit_cli_training *run) {
+    const vit_feed_options feed = feed_options(run);
+    vit_error error;
+    if (vit_train_check(run->model, &run->options, &error) == VIT_OK && vit_feed_check(run->data, &feed, &error) == VIT_OK)
+        return VIT_CLI_OK;
+    return vit_cli_failed(&error);
 }
 
 int vit_cli_train_run(const vit_cli_training *run, double *accuracy) {

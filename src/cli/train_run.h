@@ -26,6 +26,8 @@ typedef struct vit_cli_training {
 /* Whether there is a run in the folder that may go on: its rate to *rate, 0 where there is none. Exit status; one that is there
  * without `resume` is complained about. */
 int vit_cli_train_begun(const char *folder, int resume, double *rate);
+/* Whether network and options are such as can be trained with; exit status, after a complaint if not. */
+int vit_cli_train_check(const vit_cli_training *run);
 /* Trains. *accuracy: of the last evaluation, in percent, -1 without one, NAN where loss or gradient were no numbers any more,
  * which is no failure of a trial. Exit status; complaints are made. */
 int vit_cli_train_run(const vit_cli_training *run, double *accuracy);

@@ -29,6 +29,7 @@ KINDS = (
     "families",
     "broken",
     "train",
+    "data",
     "real",
 )
 
