@@ -40,6 +40,8 @@ EMSCRIPTEN_KEEPALIVE int vit_js_reset(engine *e) {
 /* Of the loaded model one with a new head for `classes` classes, whose labels are lines of text, for pictures of that size
  * (0: as it is); 0 classes: as it is. shape: classes, height, width. */
 EMSCRIPTEN_KEEPALIVE vit_status vit_js_train_adapt(engine *e, char *text, int shape[3], int classes, int height, int width) {
+    if (!classes && !vit_model_config(e->loaded)->classes)
+        return engine_fail(e, VIT_ERR_ARGUMENT, "train: the model has no classes: the option classes says which it is to learn");
     if (classes) {
         vit_model *adapted;
         const char **labels = engine_lines(e, text, classes);

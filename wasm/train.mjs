@@ -140,6 +140,7 @@ export default function define({
     #engine
     #intake = new Intake()
     #disposed = false
+    #labels // those of #class: the page may do with `labels` what it likes
     labels
     steps = 0
 
@@ -161,7 +162,8 @@ export default function define({
       const trainer = new Trainer()
       const chosen = { ...loaded, threads, compute: 'f32', modules: MODULES, settings, labels: classes, size: sides(size), batch }
       trainer.#engine = await (worker ? Client : TrainingEngine).open(openSource(source, { signal, cache, limits: loaded.limits }), chosen, { signal, onProgress() {} })
-      trainer.labels = classes ? [...classes] : labels
+      trainer.#labels = classes ?? (labels && [...labels])
+      trainer.labels = trainer.#labels && [...trainer.#labels]
       return trainer
     }
 
@@ -201,10 +203,10 @@ export default function define({
     // The number of an example's class.
     #class = (example, i) => {
       const { label } = example ?? {}
-      const index = typeof label === 'string' ? (this.labels?.indexOf(label) ?? -1) : label
+      const index = typeof label === 'string' ? (this.#labels?.indexOf(label) ?? -1) : label
       const { classes } = this.#engine.info
       if (!Number.isInteger(index) || index < 0 || index >= classes)
-        throw argument(`step: the label of example ${i} is ${show(label)}: expected ${this.labels ? 'one of the classes or ' : ''}a number from 0 to ${classes - 1}`)
+        throw argument(`step: the label of example ${i} is ${show(label)}: expected ${this.#labels ? 'one of the classes or ' : ''}a number from 0 to ${classes - 1}`)
       return index
     }
   }

@@ -7,6 +7,8 @@ import { readGguf } from './gguf.mjs'
 const TIMM = 'golden/forward/timm_cls/'
 const STEPS = 'golden/train/steps_adamw/'
 const DECODE = 'golden/preprocess/decode/'
+const MASKED = 'golden/mpp/loss_mean3bit/'
+const inNode = typeof process === 'object'
 
 const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
 // All of a tensor but the keys' part of qkv's bias, whose gradient is 0 but for rounding.
@@ -137,6 +139,55 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
         }))
     })
 
+    test('two trainers at once are of the same bytes, by names and by numbers of classes, whatever a page does with the names', () =>
+      using(url(TIMM), {}, async (vit) => {
+        const [examples, options] = [await pictures(), { classes: ['mug', 'plant'], rate: 0.02, seed: 3 }]
+        const numbered = examples.map(({ image, label }) => ({ image, label: options.classes.indexOf(label) }))
+        const trainers = await Promise.all([vit.train(options), vit.train(options)])
+        try {
+          trainers[0].labels.reverse()
+          const said = await Promise.all([examples, numbered, examples, numbered].map((batch, i) => trainers[i % 2].step(batch)))
+          equal(said.map(({ steps }) => steps), [1, 1, 2, 2])
+          const [named, other] = await Promise.all(trainers.map((trainer) => trainer.save()))
+          equal(named, other)
+        } finally {
+          for (const trainer of trainers) trainer.dispose()
+        }
+      }))
+
+    test('all inputs of one picture agree', () =>
+      using(url(TIMM), {}, async (vit) => {
+        const png = await bytesOf('golden/preprocess/timm_eval/synth0.png')
+        const images = { bytes: png, ArrayBuffer: png.slice().buffer, Blob: new Blob([png]) }
+        if (!inNode) {
+          const bitmap = await createImageBitmap(images.Blob)
+          const [width, height] = [bitmap.width, bitmap.height]
+          const drawn = (canvas) => (canvas.getContext('2d').drawImage(bitmap, 0, 0), canvas)
+          const canvas = drawn(Object.assign(document.createElement('canvas'), { width, height }))
+          Object.assign(images, { bitmap, canvas, OffscreenCanvas: drawn(new OffscreenCanvas(width, height)), ImageData: canvas.getContext('2d').getImageData(0, 0, width, height) })
+        }
+        await training(vit, { rate: 0, crop: 0, flip: 0 }, async (trainer) => {
+          const losses = {}
+          for (const [kind, image] of Object.entries(images)) losses[kind] = (await trainer.step([{ image, label: 1 }])).loss
+          equal(losses, Object.fromEntries(Object.keys(images).map((kind) => [kind, losses.bytes])))
+        })
+      }))
+
+    test('what is saved in fewer bits answers nearly as what is saved whole', () =>
+      using(url(TIMM), {}, async (vit) =>
+        training(vit, { classes: ['mug', 'plant'], rate: 0.02 }, async (trainer) => {
+          const examples = await pictures()
+          await trainer.step(examples)
+          const [whole, images] = [await trainer.save(), examples.map(({ image }) => image)]
+          const logits = (bytes) => using(bytes, {}, async (again) => (equal(again.info.labels, ['mug', 'plant']), (await again.logits(images)).flatMap((row) => [...row])))
+          const wanted = await logits(whole)
+          for (const [type, tolerance] of [['f16', 0.01], ['bf16', 0.05], ['q8_0', 0.1], ['q4_0', 0.5]]) {
+            const bytes = await trainer.save({ type })
+            assert(bytes.length < whole.length, `${type}: ${bytes.length} bytes`)
+            close(await logits(bytes), wanted, tolerance * largest(wanted), type)
+          }
+        })))
+
     test('what is trained: the head, the last layers, all; of a model in int8 and of convolutions too', async () => {
       const examples = [{ image: some(32, 32), label: 0 }, { image: some(32, 32, 2), label: 1 }]
       const moved = (before, after) => Object.keys(after).filter((name) => after[name].some((value, i) => value !== before[name]?.[i]))
@@ -175,6 +226,7 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
         ])
           await rejects(vit.train(options), 'argument', 'train', ...words)
         await rejects(vit.train({ classes: ['a'], size: 3 }), 'argument', '3x3', 'patch')
+        await training(vit, { dropout: 0.999, dropPath: 0.999, clip: 1e30 }, async (trainer) => equal(trainer.steps, 0, 'the ends of ranges are in them'))
         await training(vit, { batch: 2 }, async (trainer) => {
           const image = some(32, 32)
           for (const [examples, ...words] of [
@@ -192,6 +244,10 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
           const nothing = { pixels: new Float32Array(3 * 32 * 32).fill(NaN), width: 32, height: 32 }
           await rejects(trainer.step([{ image: nothing, label: 0 }]), 'argument', 'loss of update 0', 'nan')
         })
+      })
+      await using({ weights: url(MASKED + 'model.safetensors'), config: url(MASKED + 'case.json') }, {}, async (vit) => {
+        await rejects(vit.train(), 'argument', 'no classes', 'option classes')
+        await training(vit, { classes: ['a', 'b'] }, async (trainer) => equal((await trainer.step([{ image: rgba(50, 40), label: 'b' }])).steps, 1))
       })
       await using(streamOf(await bytesOf('built/timm_cls.gguf'), [1 << 16]), {}, async (vit) => rejects(vit.train(), 'unsupported', 'stream')).catch((e) => {
         if (e.code !== 'format') throw e // without the native program there is no such file
@@ -231,6 +287,14 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
         await rejects(step, 'cancelled')
         const { steps } = await trainer.step(examples)
         assert(steps === 1 || steps === 2, `${steps} steps`)
+        await training(vit, { classes: ['mug', 'plant'], batch: 100 }, async (another) => {
+          const [before, image, stopping] = [await another.save(), rgba(200, 200), new AbortController()]
+          const half = another.step(Array.from({ length: 100 }, () => ({ image, label: 0 })), { signal: stopping.signal })
+          await pause()
+          stopping.abort()
+          await rejects(half, 'cancelled')
+          equal(await another.save(), before, 'half a step changes nothing')
+        })
         const last = trainer.step(examples)
         trainer.dispose()
         trainer.dispose()
