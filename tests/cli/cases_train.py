@@ -172,7 +172,7 @@ def test_train_options(vit, tally, folder):
     data = pictures(f"{folder}/data")
     command = ["train", *SMALL, "--steps", "4", "--warmup", "0", "--lr", "0.01", "--weight-decay", "0.1"]
     choices = [["--optimizer", kind] for kind in ("adamw", "adam", "adam-l2", "sgd")] + [["--optimizer", "sgd", "--momentum-type", "bf16"]]
-    choices += [["--schedule", "linear"], ["--schedule", "constant"], ["--loss", "sigmoid"], ["--final-lr", "0.001"], ["--label-smoothing", "0.1"]]
+    choices += [["--schedule", "linear"], ["--schedule", "constant"], ["--loss", "sigmoid"], ["--final-lr", "0.001"], ["--label-smoothing", "0.2"]]
     models = []
     for i, choice in enumerate(choices):
         result = vit.run(*command, *choice, "--out", f"{folder}/{i}", data)
