@@ -82,7 +82,7 @@ typedef struct vit_train_options {
 vit_train_options vit_default_train_options(void);
 
 /* A model to fine-tune: that of `from` with a new head of zeros for `classes` classes, without pre_logits, and positions
- * interpolated for pictures of height x width (0: as they are). labels [classes], or NULL. */
+ * interpolated for pictures of height x width (0: those of the model's preprocessing). labels [classes], or NULL. */
 vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, int height, int width,
                            const char *const *labels, vit_error *error);
 

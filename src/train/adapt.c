@@ -24,9 +24,16 @@ vit_status vit_model_empty(vit_model **out, const vit_config *config, const vit_
     return VIT_OK;
 }
 
+static vit_status check_weights(const vit_model *from, vit_error *error) {
+    return from->ready_slots == from->slot_count
+               ? VIT_OK
+               : vit_fail(error, VIT_ERR_ARGUMENT, "the model's weights are not all there: nothing can be trained from them");
+}
+
 vit_status vit_model_copy(vit_model **out, const vit_model *from, const vit_options *options, vit_error *error) {
     vit_model *model;
     *out = NULL;
+    VIT_TRY(check_weights(from, error));
     VIT_TRY(vit_model_empty(&model, &from->config, options, error));
     for (int i = 0; i < from->slot_count; i++) {
         memcpy(model->slots[i].held.f32, from->slots[i].held.f32, from->slots[i].count * sizeof(float));
@@ -110,6 +117,7 @@ vit_status vit_model_adapt(vit_model **out, const vit_model *from, int classes, 
     *out = NULL;
     if (from->options.compute != VIT_COMPUTE_F32)
         return vit_fail(error, VIT_ERR_UNSUPPORTED, "the model is held as int8: load it as f32 to fine-tune it");
+    VIT_TRY(check_weights(from, error));
     if (classes < 1)
         return vit_fail(error, VIT_ERR_ARGUMENT, "a head for %d classes", classes);
     c.classes = classes;

@@ -24,6 +24,7 @@ static vit_status check_network(const vit_model *model, vit_error *error) {
         {c->dist_token || c->head_dist, "a distillation token"},
         {c->projection, "a projection"},
         {c->axial, "axial attention"},
+        {!(c->norm_eps > 0), "norms whose epsilon is 0"},
         {c->decoder.kind != VIT_DECODER_NONE && !vit_is_patch_predictor(c), "a decoder of pixels"},
         {vit_is_patch_predictor(c) && c->classes, "both patches and classes to predict"},
     };
@@ -294,9 +295,9 @@ uint64_t vit_trainer_bytes(const vit_model *model, const vit_train_options *opti
         return 0;
     t.model = (vit_model *)model; /* only looked at */
     t.parameters = model->slots[0].held.f32;
-    t.parameter_count = model->weight_arena.size / sizeof(float);
+    t.parameter_count = (size_t)(vit_model_bytes(model) / sizeof(float));
     take_buffers(&t, options->threads);
-    const uint64_t models = (uint64_t)model->weight_arena.size * (options->polyak > 0 ? 2 : 1);
+    const uint64_t models = vit_model_bytes(model) * (options->polyak > 0 ? 2 : 1);
     return t.arena.used == SIZE_MAX ? 0 : t.arena.used + models;
 }
 

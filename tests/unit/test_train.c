@@ -569,6 +569,14 @@ static void test_no_allocation_in_a_step(void) {
     const uint64_t bytes = vit_trainer_bytes(model, &o);
     CHECK(bytes >= t->arena.size + model->weight_arena.size && bytes <= t->arena.size + model->weight_arena.size + 4096);
     vit_trainer_close(t);
+    vit_model *plan;
+    CHECK_STATUS(VIT_OK, vit_model_plan(&plan, &c, NULL, &error));
+    CHECK(vit_trainer_bytes(plan, &o) == bytes);
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_trainer_open(&t, plan, &o, &error));
+    CHECK_MENTIONS(error.text, "not all there");
+    vit_model *adapted;
+    CHECK_STATUS(VIT_ERR_ARGUMENT, vit_model_adapt(&adapted, plan, 3, 0, 0, NULL, &error));
+    vit_model_close(plan);
     vit_model_close(model);
 }
 
@@ -621,6 +629,11 @@ static void test_refusals(void) {
     CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_trainer_open(&t, model, &o, &error));
     CHECK_MENTIONS(error.text, "axial attention");
     model->config.axial = 0;
+    const float epsilon = model->config.norm_eps;
+    model->config.norm_eps = 0;
+    CHECK_STATUS(VIT_ERR_UNSUPPORTED, vit_trainer_open(&t, model, &o, &error));
+    CHECK_MENTIONS(error.text, "epsilon");
+    model->config.norm_eps = epsilon;
     model->config.known_percent = 70; /* of weights that are not the trained ones */
     t = trainer_of(model, options_of(2));
     CHECK(vit_trainer_model(t)->config.known_percent == 0);
