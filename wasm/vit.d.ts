@@ -365,7 +365,7 @@ export interface Probe {
 }
 
 export interface TrainOptions extends CallOptions {
-  /** Names of the classes, for a new head of zeros. Default: the model's own head goes on being trained. */
+  /** Names of the classes, for a new head of zeros. Default: the model's own head goes on being trained, if it has one. */
   classes?: readonly string[]
   /** What is trained: everything (the default), the head alone, or the last so many layers with all that follows them. */
   layers?: 'all' | 'head' | number

@@ -56,6 +56,7 @@ static int list_archives(pictures *p, const char *const *data, int count, int is
         vit_cli_complain("%s", error.text);
         return 0;
     }
+    vit_cli_tell_left_out(p->archives, is_known);
     const size_t pictures = (size_t)vit_dataset_count(p->archives);
     p->paths.items = calloc(pictures, sizeof *p->paths.items);
     for (; p->paths.items && p->paths.count < pictures; p->paths.count++) {

@@ -187,6 +187,18 @@ void vit_cli_paths_release(vit_cli_paths *paths) {
     *paths = (vit_cli_paths){0};
 }
 
+void vit_cli_tell_left_out(const vit_dataset *data, int has_classes) {
+    const char *first;
+    const int passed_over = vit_dataset_passed_over(data, &first);
+    if (passed_over)
+        vit_cli_complain("%d file%s passed over, not .jpg, .jpeg or .png%s; the first: %s", passed_over,
+                         passed_over == 1 ? " is" : "s are", has_classes ? " in a folder that names a class" : "", first);
+    const int empty = vit_dataset_empty_folders(data, &first);
+    if (empty)
+        vit_cli_complain("%d folder%s no picture (.jpg, .jpeg, .png) and %s no class; the first: %s", empty,
+                         empty == 1 ? " has" : "s have", empty == 1 ? "is" : "are", first);
+}
+
 /* Whether a folder above `path` is `folder`. */
 static int is_below(const char *path, const char *folder) {
     const char *slash = strrchr(path, '/');

@@ -3,6 +3,7 @@
 #define VIT_CLI_PATHS_H
 
 #include "../base/file.h"
+#include "../vit_train.h"
 #include "options.h"
 
 #include <stddef.h>
@@ -22,6 +23,9 @@ int vit_cli_collect_classes(vit_cli_paths *paths, const char *path);
 /* The first of several. */
 int vit_cli_collect_all(vit_cli_paths *paths, int count, char **arguments);
 void vit_cli_paths_release(vit_cli_paths *paths);
+
+/* Complains of what was found and is not taken, if there is any. */
+void vit_cli_tell_left_out(const vit_dataset *data, int has_classes);
 
 /* Whether names right in a folder end so. */
 int vit_cli_holds(const char *folder, const char *extension);

@@ -186,20 +186,6 @@ static void close_material(material *m) {
     free(m->held_out);
 }
 
-/* What of it is not taken. */
-static void introduce_data(const request *r, const vit_dataset *data) {
-    const char *first;
-    const int passed_over = vit_dataset_passed_over(data, &first);
-    if (passed_over)
-        vit_cli_complain("%d file%s passed over, not .jpg, .jpeg or .png%s; the first: %s", passed_over,
-                         passed_over == 1 ? " is" : "s are",
-                         r->command == &vit_cli_pretrain_command ? "" : " in a folder that names a class", first);
-    const int empty = vit_dataset_empty_folders(data, &first);
-    if (empty)
-        vit_cli_complain("%d folder%s no picture (.jpg, .jpeg, .png) and %s no class; the first: %s", empty,
-                         empty == 1 ? " has" : "s have", empty == 1 ? "is" : "are", first);
-}
-
 /* "3 classes (cat, dog, ...)" */
 static void list_classes(char *out, size_t size, const vit_dataset *data) {
     const int count = vit_dataset_classes(data);
@@ -216,9 +202,9 @@ static void list_classes(char *out, size_t size, const vit_dataset *data) {
 static void introduce(const request *r, const material *m) {
     const vit_config *c = vit_model_config(m->model);
     char classes[200] = "";
-    introduce_data(r, m->data);
+    vit_cli_tell_left_out(m->data, r->command != &vit_cli_pretrain_command);
     if (m->test)
-        introduce_data(r, m->test);
+        vit_cli_tell_left_out(m->test, r->command != &vit_cli_pretrain_command);
     if (r->subset > vit_dataset_count(m->data))
         vit_cli_complain("--subset %d: there are %d pictures", r->subset, vit_dataset_count(m->data));
     if (c->classes == 1)

@@ -57,6 +57,8 @@ def test_taken(vit, tally, folder):
     result = vit.run("train", *SMALL, "--steps", "2", "--val", val, "--out", f"{folder}/b", f"{folder}/data.tar")
     tally.check(result.status == 0 and "1 file is passed over" in result.err and "data.tar: data/top.png" in result.err, "a picture beside folders in a tar", result)
     same_run(tally, f"{folder}/a", f"{folder}/b", "packed or not")
+    result = vit.run("eval", "--json", "--model", f"{folder}/b/model.gguf", f"{folder}/data.tar")
+    tally.check(json.loads(result.out)["images"] == 36 and "1 file is passed over" in result.err, "eval tells it too", result)
     for i in range(36):
         write(f"{folder}/webp/{'ab'[i % 2]}/{i:02}.jpg", b"RIFF\0\0\0\0WEBPVP8 " + bytes(99))
     result = vit.run("train", *SMALL, "--steps", "2", "--out", f"{folder}/w", f"{folder}/webp")
