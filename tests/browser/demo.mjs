@@ -11,7 +11,7 @@ import { launch } from './launch.mjs'
 import { testBatch } from './tab_batch.mjs'
 import { testSight } from './sight.mjs'
 import { testTabs } from './tabs.mjs'
-import { answered, check, drop, encoded, fileOf, invited, noticed, openPage, results, root, sample, setBrowser, text, tiny, until, visible } from './visit.mjs'
+import { answered, block, check, drop, encoded, fileOf, filled, invited, noticed, openPage, results, root, sample, setBrowser, text, tiny, until, visible } from './visit.mjs'
 import { viewOf } from '../../web/app/view.js'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
@@ -157,6 +157,7 @@ async function testOpening(base) {
   await drop(page, sample('coffee'))
   check(await answered(page, 'my coffee.jpg'), 'dropping a file')
   check(!(await page.$('#samples [aria-pressed="true"]')), 'dropping a file: no sample is marked')
+  check(!(await visible(page, '.stuck')), 'opening: the page has started')
   check(!(await visible(page, '#drop')), 'dropping a file: the veil goes')
   await page.evaluate(({ bytes }) => {
     const transfer = new DataTransfer()
@@ -256,6 +257,18 @@ async function testBuiltIn(base) {
   check(await until(page, says, words['answer.none']), 'built in: none that it knows, where its best score is too low')
   check(!foreign().length, `built in: requests ${foreign()}`)
   await close('built in')
+}
+
+// A page whose script does not come says so after a while.
+async function testStuck(base) {
+  const page = await browser.newPage()
+  await block(page, /app\/main\.js/)
+  await page.goto(base)
+  const isSeen = () => page.$eval('.stuck', (line) => getComputedStyle(line).visibility === 'visible' && line.checkVisibility())
+  check(!(await isSeen()), 'stuck: not at once')
+  await page.evaluate(() => document.getAnimations().forEach((one) => one.finish()))
+  check(await isSeen() && /file.*웹 서버/s.test(await text(page, '.stuck')), 'stuck: it is said')
+  await page.close()
 }
 
 // Somebody's first visit, on a phone: an answer on a picture of their own with two actions.
@@ -589,6 +602,7 @@ try {
   await testSamples(base)
   await testPictureErrors(base)
   await testBuiltIn(bare)
+  await testStuck(bare)
   await testChanges(bare)
   if (browserName === 'chromium') await testPhone(bare)
   if (browserName === 'chromium') await testScreens(bare)

@@ -1,7 +1,7 @@
 // The demo page in another language, and at another link: both are taken where one is, and nothing that was made is lost.
 
 import { join } from 'node:path'
-import { answered, check, drop, fileOf, noticed, openPage, root, sample, text, until, visible } from './visit.mjs'
+import { answered, block, check, drop, fileOf, noticed, openPage, root, sample, text, until, visible } from './visit.mjs'
 import english from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
 
@@ -89,6 +89,18 @@ export async function testLanguage(base) {
   await close('language')
 }
 
+// The browser says which language; where its words cannot be had, it is English, also for screen readers and numbers.
+export async function testBrowserLanguage(base) {
+  const speaks = (page) => page.evaluateOnNewDocument(() => Object.defineProperty(navigator, 'languages', { value: ['fr-FR', 'ko-KR', 'en'] }))
+  const korea = await openPage(base, { prepare: speaks })
+  check((await korea.page.evaluate(() => document.documentElement.lang)) === 'ko' && (await text(korea.page, '#choose')) === korean.choose, 'language: the first of the browser that there is')
+  await korea.close('language of the browser')
+  const { page, close } = await openPage(base, { quiet: true, prepare: async (page) => (await speaks(page), block(page, /words\/ko\.js/)) })
+  check((await page.evaluate(() => document.documentElement.lang)) === 'en' && (await text(page, '#choose')) === english.choose, 'language: English where the words of another cannot be had')
+  check((await page.$eval('#language', (button) => button.lang)) === 'ko', 'language: and that one can be tried again')
+  await close('language that cannot be had')
+}
+
 // Another link of this page, opened in it.
 export async function testLinks(base) {
   const { page, close } = await openPage(`${base}#classify?sample=horse`, { quiet: true })
@@ -109,4 +121,22 @@ export async function testLinks(base) {
   check(await noticed(page, 'ask'), 'link, opened in the page: it asks before another site is asked')
   check(await page.evaluate(() => globalThis.isThisPage) && await visible(page, '#answer'), 'link, opened in the page: the page is not loaded again')
   await close('link, opened in the page')
+}
+
+// What a link says wrongly is as if it were not said.
+export async function testWrongLinks(base) {
+  const wrong = 'sample=x&compute=f16&model=garbage&other=garbage&layer=99&see=foo&share=200&seed=-1&mask=zz&grid=9&beside=x'
+  const { page, foreign, close } = await openPage(`${base}#nowhere?${wrong}`)
+  check(await answered(page, 'cat.jpg') && (await page.title()).startsWith(english['tab.classify']), `wrong link: the first tab and sample: ${await page.title()}`)
+  check((await text(page, '#runs dd:nth-of-type(5)')) === 'f32' && !(await visible(page, '#notice')), `wrong link: nothing is asked: ${await text(page, '#notice')}`)
+  await page.click('#tabs [data-tab="look"]')
+  check(await until(page, (line) => document.querySelector('#look .how').textContent === line, filled(english, 'look.says.rollout', { layer: 2 })), `wrong link: layer and head: ${await text(page, '#look .how')}`)
+  check((await page.$eval('#heads input:checked', (input) => input.value)) === 'rollout', 'wrong link: what is chosen')
+  await page.click('#tabs [data-tab="fill"]')
+  check(await until(page, () => document.querySelector('#fill .controls').checkVisibility()) && (await text(page, '#share-number')) === '50.0 %'
+    && (await page.$eval('#fill-grid input:checked', (input) => input.value)) === '1', `wrong link: what is hidden: ${await text(page, '#share-number')}`)
+  await page.click('#tabs [data-tab="compare"]')
+  check(await until(page, () => document.querySelector('#compare .result').checkVisibility()) && (await page.$eval('#beside-compute input:checked', (input) => input.value)) === 'int8', 'wrong link: B')
+  check(!foreign().length, `wrong link: requests to ${foreign()}`)
+  await close('wrong link')
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { axe } from './launch.mjs'
 import { testFill } from './tab_fill.mjs'
 import { testFind } from './tab_find.mjs'
-import { testLanguage, testLinks } from './tab_language.mjs'
+import { testBrowserLanguage, testLanguage, testLinks, testWrongLinks } from './tab_language.mjs'
 import { answered, check, drop, encoded, fileOf, filled, noticed, openPage, root, sample, text, tiny, until, visible } from './visit.mjs'
 import words from '../../web/words/en.js'
 import korean from '../../web/words/ko.js'
@@ -395,6 +395,7 @@ async function testArithmetic(base) {
 }
 
 export async function testTabs(base, browserName) {
+  await testBrowserLanguage(base) // before one is chosen, which is remembered
   await testLanguage(base)
   await testLinks(base)
   await testLook(base, browserName)

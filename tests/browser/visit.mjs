@@ -25,8 +25,8 @@ let browser
 export const setBrowser = (launched) => (browser = launched)
 
 // quiet: browsers log failing requests and broken pictures; where those are the point, only exceptions count. isPhone: touch,
-// and a screen of that kind (Chromium).
-export async function openPage(url, { width = 1280, height = 800, quiet = false, isPhone = false } = {}) {
+// and a screen of that kind (Chromium). prepare(page) is called before it is opened.
+export async function openPage(url, { width = 1280, height = 800, quiet = false, isPhone = false, prepare = () => {} } = {}) {
   const page = await browser.newPage()
   await page.setViewport(isPhone ? { width, height, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } : { width, height })
   const problems = []
@@ -36,6 +36,7 @@ export async function openPage(url, { width = 1280, height = 800, quiet = false,
   const logged = new RegExp(`^(${noise.join('|')})`) // by Firefox, as if they were exceptions
   page.on('pageerror', (error) => logged.test(error.message) || problems.push(error.message))
   page.on('request', (request) => /^https?:/.test(request.url()) && requests.push(request.url()))
+  await prepare(page)
   await page.goto(url)
   await page.waitForFunction(() => document.documentElement.dataset.ready === '')
   const { origin } = new URL(url)
@@ -61,6 +62,11 @@ export const visible = (page, selector) => page.$eval(selector, (element) => ele
 export const encoded = (name, type, bytes) => ({ name, type, bytes: Buffer.from(bytes).toString('base64') })
 export const fileOf = (path, name, type = '') => encoded(name, type, readFileSync(path))
 export const sample = (name) => fileOf(join(root, `web/samples/${name}.jpg`), `my ${name}.jpg`, 'image/jpeg')
+// Requests for what the pattern matches fail.
+export async function block(page, pattern) {
+  await page.setRequestInterception(true)
+  page.on('request', (request) => (pattern.test(request.url()) ? request.abort() : request.continue()))
+}
 export const drop = (page, ...files) => page.evaluate((list) => {
   const transfer = new DataTransfer()
   for (const { name, type, bytes } of list) transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type }))

@@ -10,7 +10,10 @@ const names = Object.keys(languages);
 // The one the reader chose, else the first of the browser's.
 export let language = [recall('language'), ...navigator.languages.map((tag) => tag.split('-')[0])]
     .find((name) => names.includes(name)) ?? 'en';
-let words = await languages[language]().catch(() => en); // a page in English is better than none
+let words = await languages[language]().catch(() => {
+    language = 'en'; // a page in English is better than none
+    return en;
+});
 
 const listeners = [];
 
