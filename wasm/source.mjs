@@ -94,13 +94,17 @@ async function describeUrl(given) {
   }
 }
 
-// What a model's or a file's page on the Hugging Face hub is about; and a repository's folder is one without a slash too.
+// What a model's, a folder's or a file's page on the Hugging Face hub is about; a config there stands for its folder. And a
+// repository's folder is one without a slash too.
 function resolveHub(url) {
-  if (/^\/[^/]+\/[^/]+\/resolve\/[^/]+$/.test(url.pathname)) return new URL(url.pathname + '/', url)
-  const [, owner, name, verb, revision = 'main', ...path] = url.pathname.split('/')
-  if (url.hostname !== 'huggingface.co' || !name) return url
-  if (verb === 'tree' && path.at(-1)) path.push('')
-  return new URL(`/${owner}/${name}/resolve/${revision}/${path.join('/')}`, url)
+  const [, owner, name, page, revision, ...path] = url.pathname.split('/')
+  if (!/^(www\.)?(huggingface|hf)\.co$/.test(url.hostname) || !name)
+    return /^\/[^/]+\/[^/]+\/resolve\/[^/]+$/.test(url.pathname) ? new URL(url.pathname + '/', url) : url
+  const repository = `https://huggingface.co/${owner}/${name}/resolve/`
+  if (!['tree', 'blob', 'raw', 'resolve'].includes(page) || !revision) return new URL(`${repository}main/`)
+  if (page === 'tree' && path.at(-1)) path.push('')
+  else if (/(?<!\.index)\.json$/.test(path.at(-1))) path.splice(-1, 1, '')
+  return new URL(`${repository}${revision}/${path.join('/')}`)
 }
 
 const isFolder = (url) => files.stat(url).then((stat) => stat.isDirectory(), () => false)

@@ -327,6 +327,29 @@ async function testChanges(base) {
   await close('changes')
 }
 
+// What is typed, and the address that it is; what a model at an address is called.
+const TYPED = {
+  'google/vit': 'https://huggingface.co/google/vit', ' timm/vit_tiny.augreg_in21k ': 'https://huggingface.co/timm/vit_tiny.augreg_in21k',
+  'google/vit/': 'https://huggingface.co/google/vit/', 'v1.5/vit': 'https://huggingface.co/v1.5/vit', 'hf.co/google/vit': 'https://hf.co/google/vit',
+  'huggingface.co/google': 'https://huggingface.co/google', 'example.com/models': 'https://example.com/models', 'example.com/models/': 'https://example.com/models/',
+  'example.com/a/vit.gguf': 'https://example.com/a/vit.gguf', 'localhost:8000/model/': 'http://localhost:8000/model/', '127.0.0.1/model': 'http://127.0.0.1/model',
+  'https://example.com/%zz': 'https://example.com/%zz', 'models/vit.gguf': null, 'garbage': null, 'file:///etc/passwd': null, 'javascript:alert(1)': null, '': null
+}
+const CALLED = {
+  'https://huggingface.co/google/vit': 'google/vit', 'https://huggingface.co/google/vit/': 'google/vit', 'https://huggingface.co/google/vit/tree/main': 'google/vit',
+  'https://hf.co/google/vit/resolve/main/': 'google/vit', 'https://www.huggingface.co/google/vit/blob/main/model.safetensors?download=true': 'google/vit',
+  'https://huggingface.co/google': 'google', 'https://example.com/models/50%25%20vit/': '50% vit', 'https://example.com/%zz': '%zz'
+}
+
+async function testAddresses(page) {
+  const [typed, called] = await page.evaluate(async (typed, called) => {
+    const { fromAddress, readAddress } = await import('/web/app/model.js')
+    return [typed.map((text) => readAddress(text)?.href ?? null), called.map((href) => fromAddress(new URL(href)).name)]
+  }, Object.keys(TYPED), Object.keys(CALLED))
+  for (const [i, [text, wanted]] of Object.entries(TYPED).entries()) check(typed[i] === wanted, `address: '${text}' is ${typed[i]}, expected ${wanted}`)
+  for (const [i, [href, wanted]] of Object.entries(CALLED).entries()) check(called[i] === wanted, `address: ${href} is called ${called[i]}, expected ${wanted}`)
+}
+
 // broken: a host whose own model cannot be read.
 async function testModels(base, broken, elsewhere) {
   const { page, close } = await openPage(broken, { quiet: true })
@@ -342,6 +365,7 @@ async function testModels(base, broken, elsewhere) {
   await page.click('#url-form button')
   check((await text(page, '#url-problem')) === words['url.insecure'], 'address: by http')
   await page.click('#drawer-close')
+  await testAddresses(page)
   for (const [path, key] of [['/none.gguf', '404'], ['/page.gguf', 'html'], ['/private.gguf', 'network'], ['/short/', 'truncated'], ['/%zz', '404']]) {
     await enter(page, elsewhere.url + path)
     check(await noticed(page, `error.${key}`), `address: ${path} says: ${await text(page, '#notice')}`)

@@ -110,7 +110,7 @@ export function cancelLoad() {
     abort?.abort();
 }
 
-// ---- Where models come from: each gives { name, source } or throws a Problem ----
+// ---- Where models come from: each gives { name, source, link } as far as there is one, or throws a Problem ----
 
 const isNpz = (name) => /\.npz$/i.test(name); // which says what it is by the names and shapes of its arrays
 const isGguf = (name) => /\.gguf$/i.test(name);
@@ -152,11 +152,11 @@ export function fromFiles({ weights, configs }) {
     return { name: folder || chosen.name, source: { config, weights: chosen } };
 }
 
-// What a person types: an address, or the owner/name of a Hugging Face model.
+// What a person types: an address, or the owner/name of a Hugging Face model. An owner that ends like a host is one.
 export function readAddress(text) {
     const typed = text.trim();
     const isHere = /^(localhost|127\.0\.0\.1)(:\d+)?(\/|$)/.test(typed);
-    const isOwners = /^[\w.-]+\/[\w.-]+$/.test(typed) && !isHere && !/\.(gguf|safetensors|npz|json)$/i.test(typed);
+    const isOwners = /^[\w.-]+(?<!\.[a-z]{2,})\/[\w.-]+\/?$/i.test(typed) && !isHere && !/\.(gguf|safetensors|npz|json)$/i.test(typed);
     const whole = isOwners ? `https://huggingface.co/${typed}`
         : /^[a-z]+:\/\//i.test(typed) ? typed : `${isHere ? 'http' : 'https'}://${typed}`;
     const url = URL.canParse(whole) ? new URL(whole) : null;
@@ -166,8 +166,10 @@ export function readAddress(text) {
 // Whether the page's own rules let it ask there: by http only this host and this device.
 export const isReachable = ({ protocol, hostname, origin }) => protocol === 'https:' || origin === location.origin || ['localhost', '127.0.0.1'].includes(hostname);
 
-export function fromAddress(url) {
-    return { name: nameOf(url.pathname), source: url.href, link: url.href };
+// A model of the Hugging Face hub is called owner/name, whichever of its pages it is.
+export function fromAddress({ href, pathname }) {
+    const [, ofHub] = /^https?:\/\/(?:www\.)?(?:huggingface|hf)\.co\/([^/?#]+\/[^/?#]+)/.exec(href) ?? [];
+    return { name: ofHub ?? nameOf(pathname), source: href, link: href };
 }
 
 // The one that comes with the engine, and its name in links.
