@@ -327,6 +327,16 @@ async function testChanges(base) {
   await close('changes')
 }
 
+// Picks a folder, as the browser gives one: files by their paths.
+const pickFolder = (page, files) => page.evaluate((files) => {
+  const list = Object.entries(files).map(([path, { bytes }]) =>
+    Object.defineProperty(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], path.split('/').at(-1)), 'webkitRelativePath', { value: path }))
+  const input = document.querySelector('#folder-input')
+  Object.defineProperty(input, 'files', { value: list, configurable: true })
+  input.dispatchEvent(new Event('change'))
+  delete input.files
+}, files)
+
 // What is typed, and the address that it is; what a model at an address is called.
 const TYPED = {
   'google/vit': 'https://huggingface.co/google/vit', ' timm/vit_tiny.augreg_in21k ': 'https://huggingface.co/timm/vit_tiny.augreg_in21k',
@@ -349,6 +359,9 @@ async function testAddresses(page) {
   for (const [i, [text, wanted]] of Object.entries(TYPED).entries()) check(typed[i] === wanted, `address: '${text}' is ${typed[i]}, expected ${wanted}`)
   for (const [i, [href, wanted]] of Object.entries(CALLED).entries()) check(called[i] === wanted, `address: ${href} is called ${called[i]}, expected ${wanted}`)
 }
+
+// Whether a model comes, where `loads` has what is said.
+const loaded = (page) => until(page, () => loads.some((line) => line.startsWith('Model loaded')))
 
 // broken: a host whose own model cannot be read.
 async function testModels(base, broken, elsewhere) {
@@ -411,19 +424,22 @@ async function testModels(base, broken, elsewhere) {
   check(await answered(page, 'cat.jpg'), 'files: weights and config')
   check(!(await visible(page, '#invite')) && !(await visible(page, '#notice')), 'files: nothing else is left over')
 
-  await page.evaluate(({ config, weights }) => { // as the browser gives a folder of this name
-    const files = [config, weights].map(({ name, bytes }) => {
-      const file = new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name)
-      return Object.defineProperty(file, 'webkitRelativePath', { value: `50% vit/${name}` })
-    })
-    const input = document.querySelector('#folder-input')
-    Object.defineProperty(input, 'files', { value: files, configurable: true })
-    input.dispatchEvent(new Event('change'))
-    delete input.files
+  await page.evaluate(() => {
     globalThis.loads = []
     new MutationObserver(() => loads.push(document.querySelector('#live').textContent)).observe(document.querySelector('#live'), { childList: true, characterData: true, subtree: true })
-  }, { config, weights })
-  check(await until(page, () => loads.some((line) => line.startsWith('Model loaded'))) && await answered(page, 'cat.jpg'), `files: a folder with % in its name: ${await page.evaluate(() => loads)}`)
+  })
+  await pickFolder(page, { '50% vit/config.json': config, '50% vit/model.safetensors': weights })
+  check(await loaded(page) && await answered(page, 'cat.jpg'), `files: a folder with % in its name: ${await page.evaluate(() => loads)}`)
+  await page.evaluate(() => loads.splice(0))
+  const [wrong, half] = [encoded('config.json', '', '{'), { ...weights, bytes: weights.bytes.slice(0, 4000) }]
+  const others = ['zoo/a/deep/model.gguf', 'zoo/c 10/model.safetensors', 'zoo/c 2/other.safetensors']
+  await pickFolder(page, {
+    'zoo/config.json': wrong, [others[0]]: half, [others[1]]: half, 'zoo/c 10/config.json': wrong,
+    'zoo/c 2/model.safetensors': weights, 'zoo/c 2/config.json': config, [others[2]]: half
+  })
+  check(await loaded(page) && await answered(page, 'cat.jpg'), `files: of several models one: ${await page.evaluate(() => loads)}`)
+  check((await text(page, '#notice h2')) === filled('others.title', { name: 'c 2' }) && (await text(page, '#notice p')) === filled('others.text', { names: others.join(', ') }),
+    `files: the others are named: ${await text(page, '#notice')}`)
 
   await enter(page, `${elsewhere.url}/good/`)
   check(await until(page, (address) => location.hash.includes(encodeURIComponent(address)), `${elsewhere.url}/good/`), 'address: the link names it')

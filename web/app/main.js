@@ -117,8 +117,9 @@ function take(files, target, unread = []) {
     if (passed.length || unread.length) tellPassed(pictures, passed, unread);
 }
 
+const some = (files) => `${files.slice(0, FEW).map(pathOf).join(', ')}${files.length > FEW ? ', …' : ''}`;
+
 function tellPassed(pictures, others, unread) {
-    const some = (list) => `${list.slice(0, FEW).map(pathOf).join(', ')}${list.length > FEW ? ', …' : ''}`;
     showNotice(() => ({
         title: t('passed.title'),
         text: [
@@ -220,6 +221,8 @@ function takeModel(files, purpose = 'use') {
         const origin = fromFiles(files);
         if (purpose === 'beside') setBeside(origin);
         else use(origin);
+        const { name, others } = origin;
+        if (others.length) showNotice(() => ({ title: t('others.title', { name }), text: t('others.text', { names: some(others) }) }));
         return true;
     } catch (error) {
         showNotice(() => describe(error, 'model'));

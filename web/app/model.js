@@ -1,6 +1,8 @@
 // The model in use: loading, cancelling, replacing. The old one stays until the new one is ready.
 
 import { Problem, isCancel } from './errors.js';
+import { pathOf } from './files.js';
+import { inOrder as byName } from './format.js';
 import { addRecent, dropRecent } from './recent.js';
 import { countRequest } from './requests.js';
 import { t } from './words.js';
@@ -141,15 +143,27 @@ function pickWeights(list, name) {
         ?? list.find((one) => isNpz(name(one)));
 }
 
-// Files picked or dropped together: weights with the config that says what they mean, or one GGUF.
-export function fromFiles({ weights, configs }) {
-    if (!weights.length) throw new Problem('no-weights', configs.map((file) => file.name).join(', '));
+const folderOf = (file) => pathOf(file).split('/').slice(0, -1);
+
+// One model's of the files: those in the shallowest folder that has weights, of several the first by name.
+function ofOneFolder({ weights, configs }) {
+    const [folder] = weights.map(folderOf).sort((a, b) => a.length - b.length || byName(a.join('/'), b.join('/')));
+    const isIn = (file) => folderOf(file).join('/') === folder.join('/');
+    return { folder: folder.at(-1), weights: weights.filter(isIn), configs: configs.filter(isIn) };
+}
+
+// Files picked or dropped together: weights with the config that says what they mean, or one GGUF. others: weights that are not
+// this model's.
+export function fromFiles(files) {
+    const names = (list) => list.map(pathOf).join(', ');
+    if (!files.weights.length) throw new Problem('no-weights', names(files.configs));
+    const { folder, weights, configs } = ofOneFolder(files);
     const chosen = pickWeights(weights, (file) => file.name);
-    if (isGguf(chosen.name)) return { name: chosen.name, source: chosen };
-    if (/-\d+-of-\d+\.safetensors$/.test(chosen.name)) throw new Problem('shards', weights.map((file) => file.name).join(', '));
+    if (/-\d+-of-\d+\.safetensors$/.test(chosen.name)) throw new Problem('shards', names(weights));
+    const others = files.weights.filter((file) => file !== chosen);
+    if (isGguf(chosen.name)) return { name: chosen.name, source: chosen, others };
     const config = inOrder(configs, (file) => file.name);
-    const folder = chosen.webkitRelativePath.split('/').at(-2);
-    return { name: folder || chosen.name, source: { config, weights: chosen } };
+    return { name: folder || chosen.name, source: { config, weights: chosen }, others };
 }
 
 // What a person types: an address, or the owner/name of a Hugging Face model. An owner that ends like a host is one.

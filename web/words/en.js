@@ -174,6 +174,9 @@ export default {
     'passed.others': 'Not pictures: {names}.',
     'passed.unread': 'Could not be read: {names}.',
 
+    'others.title': 'Only {name} is taken',
+    'others.text': 'One model is loaded at a time. Other weights: {names}.',
+
     'several.title': 'Only {name} is looked at here',
     'several.text': 'Classify takes all {total} pictures, as a table.',
     'several.all': 'Classify them all',

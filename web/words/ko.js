@@ -174,6 +174,9 @@ export default {
     'passed.others': '사진이 아닌 파일: {names}.',
     'passed.unread': '읽지 못한 파일: {names}.',
 
+    'others.title': '{name} 하나만 불러옵니다',
+    'others.text': '모델은 한 번에 하나씩 불러옵니다. 나머지 가중치: {names}.',
+
     'several.title': '여기서는 {name}만 봅니다',
     'several.text': '분류 탭은 사진 {total}장을 모두 표로 보여 줍니다.',
     'several.all': '모두 분류',
