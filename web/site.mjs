@@ -22,9 +22,12 @@ const STYLES = /(<link rel="stylesheet" href=")([^"]+)(">\s*)/g;
 const START = `<!doctype html>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'self'">
-<meta http-equiv="refresh" content="0; url=web/">
 <title>vit-wasm</title>
+<script src="start.js"></script>
+<noscript><meta http-equiv="refresh" content="0; url=web/"></noscript>
 `;
+const START_SCRIPT = `location.replace('web/' + location.search + location.hash);
+`; // a refresh would lose what a link says
 
 const hashOf = (algorithm, data) => createHash(algorithm).update(data).digest('base64');
 
@@ -57,7 +60,7 @@ async function packed(esbuild) {
 
 // Path of the site -> bytes.
 async function gather(modelPath, esbuild) {
-    const files = new Map([['index.html', Buffer.from(START)], ['LICENSE', await readFile(join(root, 'LICENSE'))]]);
+    const files = new Map([['index.html', Buffer.from(START)], ['start.js', Buffer.from(START_SCRIPT)], ['LICENSE', await readFile(join(root, 'LICENSE'))]]);
     for (const path of [...await filesOf('web', PAGE), ...await filesOf('wasm', PACKAGE)])
         if (!esbuild || !PACKED.test(path)) files.set(path, await readFile(join(root, path)));
     for (const [path, bytes] of esbuild ? await packed(esbuild) : []) files.set(path, bytes);

@@ -122,15 +122,23 @@ async function testWithoutWorker(folder) {
   await host.close()
 }
 
-// One who has begun to use the page is asked before it is opened again.
-async function testInUse(host) {
-  const { page, close } = await openPage(`${host.url}web/`, { quiet: true })
-  await page.click('[data-sample="coffee"]')
-  check(await until(page, (words) => document.querySelector('#update p').textContent === words, words['update.isolate']), 'in use: it is offered')
-  check(await answered(page, 'coffee.jpg') && !(await page.evaluate(() => crossOriginIsolated)), 'in use: not yet isolated')
-  await press(page, '#update-reload')
-  check(await isolatedPage(page) && await answered(page, 'coffee.jpg'), 'in use: then it is')
-  await close('in use')
+// One who has begun to use the page, with or without pointer and keys, is asked before it is opened again.
+async function testInUse(folder) {
+  const acts = {
+    'a sample that was clicked by a screen reader': { act: (page) => press(page, '[data-sample="coffee"]'), after: 'coffee.jpg' },
+    'a file that was chosen': { act: async (page) => (await page.$('#choose-input')).uploadFile(join(root, 'web/samples/coffee.jpg')), after: 'cat.jpg' }
+  }
+  for (const [what, { act, after }] of Object.entries(acts)) {
+    const host = await serve(folder, { wait: 3000 })
+    const { page, close } = await openPage(`${host.url}web/`, { quiet: true })
+    await act(page)
+    check(await until(page, (words) => document.querySelector('#update p').textContent === words, words['update.isolate']), `in use: ${what}: it is offered`)
+    check(await answered(page, 'coffee.jpg') && !(await page.evaluate(() => crossOriginIsolated)), `in use: ${what}: not yet isolated`)
+    await press(page, '#update-reload')
+    check(await isolatedPage(page) && await answered(page, after), `in use: ${what}: then it is`)
+    await close('in use')
+    await host.close()
+  }
 }
 
 async function testOffline(host, elsewhere) {
@@ -164,8 +172,9 @@ async function testOffline(host, elsewhere) {
   check(await soon(page, (title) => document.title === title, korean['title.page'].replace('{tab}', korean['tab.classify'])) && await answered(page, 'horse.jpg'), 'offline: in Korean')
   await press(page, '#language')
   check(await soon(page, () => document.documentElement.dataset.ready === '' && document.documentElement.lang === 'en'), 'offline: in English')
-  await page.goto(host.url)
+  await page.goto(`${host.url}?from=here#look?sample=coffee`)
   check(await soon(page, () => location.pathname.endsWith('/web/') && document.documentElement.dataset.ready === ''), 'offline: its start page')
+  check(await page.evaluate(() => location.search === '?from=here' && location.hash === '#look?sample=coffee'), `offline: a link to the start page leads on: ${page.url()}`)
   await close('offline')
   return serve(host.folder, { port })
 }
@@ -259,9 +268,7 @@ try {
   await testManifest(host)
   host = await testOffline(host, elsewhere)
   await testUpdate(host, second)
-  const fresh = await serve(first, { wait: 3000 })
-  await testInUse(fresh)
-  await fresh.close()
+  await testInUse(first)
   await testDevelopment(first)
   await elsewhere.close()
 } catch (error) {

@@ -9,7 +9,7 @@ const box = $('#update');
 const RELOADED = 'reloaded-to-be-isolated'; // in this tab, so that it happens once
 
 let used = false; // the reader has begun to do something, which opening the page again would undo
-for (const type of ['pointerdown', 'keydown', 'drop', 'paste']) {
+for (const type of ['pointerdown', 'keydown', 'click', 'input', 'change', 'submit', 'dragenter', 'drop', 'paste']) {
     addEventListener(type, () => {
         used = true;
     }, { once: true, capture: true });
