@@ -363,6 +363,42 @@ async function testAddresses(page) {
 // Whether a model comes, where `loads` has what is said.
 const loaded = (page) => until(page, () => loads.some((line) => line.startsWith('Model loaded')))
 
+// Without room, nothing is kept, and that is said; what is large and kept, the browser is asked once to keep for good.
+async function testRoom(page, address) {
+  const load = async () => {
+    await page.evaluate(() => loads.splice(0))
+    await enter(page, address)
+    check(await loaded(page), 'room: it is loaded')
+    await new Promise((done) => setTimeout(done, 300))
+    await page.click('#model-button')
+  }
+  const listed = () => until(page, (host) => document.querySelector('#model-list li:last-child').textContent.includes(host), new URL(address).host)
+    .then(() => text(page, '#model-list li:last-child'))
+  await page.evaluate(() => {
+    const { put } = Cache.prototype
+    globalThis.giveRoom = () => { Cache.prototype.put = put }
+    Cache.prototype.put = async (_, response) => {
+      await response.body.cancel()
+      throw new DOMException('no room', 'QuotaExceededError')
+    }
+    globalThis.asked = 0
+    navigator.storage.persist = async () => { asked++ }
+  })
+  await load()
+  check((await listed()).includes(words['drawer.unkept']), `room: there is none: ${await listed()}`)
+  await page.click('#drawer-close')
+  await page.evaluate(async (address) => {
+    giveRoom()
+    await (await caches.open('vit-wasm')).put(`${address}large`, new Response('', { headers: { 'content-length': '20000000' } }))
+  }, address)
+  for (let i = 0; i < 2; i++) {
+    await load()
+    check(await until(page, () => /20\.\d\sMB kept here/.test(document.querySelector('#model-list li:last-child').textContent)), `room: there is some: ${await listed()}`)
+    await page.click('#drawer-close')
+  }
+  check((await page.evaluate(() => asked)) === 1, `room: the browser was asked ${await page.evaluate(() => asked)} times`)
+}
+
 // broken: a host whose own model cannot be read.
 async function testModels(base, broken, elsewhere) {
   const { page, close } = await openPage(broken, { quiet: true })
@@ -468,6 +504,7 @@ async function testModels(base, broken, elsewhere) {
   await page.click('#kept-clear')
   check(await until(page, () => document.querySelector('#kept').hidden), 'drawer: it is thrown away')
   await page.click('#drawer-close')
+  await testRoom(page, `${elsewhere.url}/good/`)
   await enter(page, `${elsewhere.url}/none.gguf`)
   check(await noticed(page, 'error.404'), 'address: a later load fails')
   check(await visible(page, '#answer') && await visible(page, '#runs'), 'address: what was there stays')

@@ -145,11 +145,12 @@ async function testOffline(host, elsewhere) {
   const { page, close } = await openPage(`${host.url}web/`, { quiet: true })
   check(await answered(page, 'cat.jpg'), 'offline: at first')
   // a model of the reader's is kept apart from the page
+  const address = `${elsewhere.url}model/`
   await page.evaluate((address) => {
     document.querySelector('#model-button').click()
     document.querySelector('#url').value = address
     document.querySelector('#url-form button').click()
-  }, `${elsewhere.url}model/`)
+  }, address)
   check(await until(page, (host) => document.querySelector('#foot-requests').textContent.includes(host), new URL(elsewhere.url).host) && await answered(page, 'cat.jpg'), 'offline: a model of another site, on an isolated page')
   const kept = await page.evaluate(async () => {
     const names = (await caches.keys()).filter((name) => name.startsWith('vit-wasm page'))
@@ -160,6 +161,7 @@ async function testOffline(host, elsewhere) {
 
   const port = Number(new URL(host.url).port)
   await host.close()
+  await elsewhere.close()
   await page.goto('about:blank')
   await page.goto(`${host.url}web/`)
   await reload(page)
@@ -175,6 +177,10 @@ async function testOffline(host, elsewhere) {
   await page.goto(`${host.url}?from=here#look?sample=coffee`)
   check(await soon(page, () => location.pathname.endsWith('/web/') && document.documentElement.dataset.ready === ''), 'offline: its start page')
   check(await page.evaluate(() => location.search === '?from=here' && location.hash === '#look?sample=coffee'), `offline: a link to the start page leads on: ${page.url()}`)
+  await page.goto(`${host.url}web/#classify?sample=horse&model=${encodeURIComponent(address)}`)
+  await reload(page)
+  check(await until(page, (name) => document.querySelector('#runs dd:nth-of-type(2)')?.textContent === name, 'vit_tiny_patch16_224') && await answered(page, 'horse.jpg')
+    && !(await visible(page, '#notice')), `offline: a link to a model that is kept: ${await text(page, '#panel')}`)
   await close('offline')
   return serve(host.folder, { port })
 }
@@ -270,7 +276,6 @@ try {
   await testUpdate(host, second)
   await testInUse(first)
   await testDevelopment(first)
-  await elsewhere.close()
 } catch (error) {
   check(false, error.stack)
 } finally {

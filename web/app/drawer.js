@@ -3,7 +3,7 @@
 import { $, el, onPick } from './dom.js';
 import { t } from './words.js';
 import { bytes, count } from './format.js';
-import { forgetKept, isReachable, keptBytes, model, readAddress } from './model.js';
+import { forgetKept, isReachable, isUnkept, keptBytes, model, readAddress } from './model.js';
 import { models } from './models.js';
 import { recent } from './recent.js';
 
@@ -44,7 +44,8 @@ async function showList() {
             'aria-label': t('drawer.remove', { name }), onclick: () => forget(link) });
         if (link) row.append(remove);
         if (link) sizes.set(link, (size) => {
-            if (size) line.textContent = [...facts, t('drawer.kept.one', { bytes: bytes(size) })].join(' · ');
+            const kept = isUnkept(link) ? t('drawer.unkept') : size ? t('drawer.kept.one', { bytes: bytes(size) }) : '';
+            line.textContent = [...facts, kept].filter(Boolean).join(' · ');
             remove.hidden = !size && !isRecent;
         });
         return row;

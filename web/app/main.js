@@ -10,7 +10,7 @@ import { count } from './format.js';
 import { pastedPicture, pathOf, sort, startDrops } from './files.js';
 import { closeCamera, startCamera, viewfinder } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
-import { BUILT_IN, builtIn, cancelLoad, fromAddress, fromFiles, fromHost, loadModel, model, readAddress } from './model.js';
+import { BUILT_IN, builtIn, cancelLoad, fromAddress, fromFiles, fromHost, keptBytes, loadModel, model, readAddress } from './model.js';
 import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
 import { showModelButton, showRuns, startRuns } from './runs.js';
 import { startLoading } from './loading.js';
@@ -357,16 +357,19 @@ function showTabs() {
 
 // ---- Links and languages ----
 
-// Models that a link names. Resolves once those of this host are there, or cannot be had.
-function takeNamed({ model: address, other }) {
+// Whether nobody need be asked for a model: it is of this host, or kept in this browser.
+const isAtHand = async ({ origin, href }) => origin === location.origin || await keptBytes(href).catch(() => 0) > 0;
+
+// Models that a link names. Resolves once those that are at hand are there, or cannot be had.
+async function takeNamed({ model: address, other }) {
+    if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
     const named = [[address, 'use'], [other, 'beside']]
         .map(([text, purpose]) => ({ url: text ? readAddress(text) : null, purpose })).filter(({ url }) => url);
-    const here = named.filter(({ url }) => url.origin === location.origin);
-    const elsewhere = named.filter((one) => !here.includes(one));
-    const taken = here.map(({ url, purpose }) => takeAddress(url, purpose, typeOfLink()));
-    if (other === BUILT_IN) takeBuiltIn('beside', typeOfLink());
+    const areAtHand = await Promise.all(named.map(({ url }) => isAtHand(url)));
+    const elsewhere = named.filter((_, i) => !areAtHand[i]);
+    const taken = named.filter((_, i) => areAtHand[i]).map(({ url, purpose }) => takeAddress(url, purpose, typeOfLink()));
     if (elsewhere.length) askAbout(elsewhere);
-    return Promise.all(taken);
+    await Promise.all(taken);
 }
 
 // Another link of this page was opened in it; its own changes fire no event. What it does not name stays.

@@ -11,6 +11,7 @@ const listeners = { change: [], progress: [], failed: [] };
 const tell = (event, value) => listeners[event].forEach((listener) => listener(value));
 
 export const TYPES = ['f32', 'int8'];
+const LARGE = 10e6; // bytes that nobody wants to fetch twice
 
 export const model = {
     vit: null,      // the loaded ViT
@@ -40,6 +41,22 @@ const countFetch = async (ViT, source) => isElsewhere(source) && !await ViT.cach
 export async function keptBytes(link) {
     const { ViT } = await engine();
     return ViT.cacheSize(link);
+}
+
+const unkept = new Set(); // addresses for whose files there was no room
+let isAsked = false;    // whether the browser was asked to throw nothing away
+
+export const isUnkept = (link) => unkept.has(link);
+
+// A model of `size` bytes that was read from another site, or from what was kept of it.
+async function noteKept({ name, source }, size) {
+    addRecent({ name, link: source });
+    const kept = await keptBytes(source);
+    if (kept < size) unkept.add(source);
+    else unkept.delete(source);
+    if (isAsked || kept < LARGE) return;
+    isAsked = true;
+    await navigator.storage?.persist?.();
 }
 
 export async function forgetKept(link) {
@@ -72,7 +89,7 @@ export async function loadModel(origin) {
         }
         model.vit?.dispose();
         Object.assign(model, { vit, origin });
-        if (isElsewhere(source)) addRecent({ name: origin.name, link: source });
+        if (isElsewhere(source)) noteKept(origin, load.loaded).catch(() => {}); // storage is blocked
         return true;
     } catch (error) {
         if (abort === controller && !isCancel(error)) tell('failed', { error, origin });
@@ -94,15 +111,22 @@ export async function loadMasked(progress) {
 
 // Another one for a while, beside that in use: the caller's to dispose. progress(loaded, total) in bytes. What goes wrong is
 // marked as being about a model.
-export async function loadBeside({ name, source }, compute, signal, progress) {
+export async function loadBeside(origin, compute, signal, progress) {
+    const { source } = origin;
     const { ViT } = await engine();
     await countFetch(ViT, source);
+    let size = 0;
     const vit = await ViT.load(source, {
-        compute, signal, cache: isElsewhere(source), onProgress: ({ phase, loaded, total }) => phase === 'weights' && progress(loaded, total),
+        compute, signal, cache: isElsewhere(source),
+        onProgress({ phase, loaded, total }) {
+            if (phase !== 'weights') return;
+            size = loaded;
+            progress(loaded, total);
+        },
     }).catch((error) => {
         throw Object.assign(error, { about: 'model' });
     });
-    if (isElsewhere(source)) addRecent({ name, link: source });
+    if (isElsewhere(source)) noteKept(origin, size).catch(() => {});
     if (!signal.aborted) return vit;
     vit.dispose();
     throw new DOMException('another picture came', 'AbortError');
