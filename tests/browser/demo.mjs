@@ -37,16 +37,22 @@ async function startElsewhere() {
   const open = new Set()
   const weights = readFileSync(join(tiny, 'model.safetensors'))
   const config = readFileSync(join(tiny, 'config.json'))
-  const cors = { 'Access-Control-Allow-Origin': '*' }
+  const cors = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Allow-Headers': 'Range' }
+  let changes = 0
   const files = {
     '/good/config.json': config, '/good/model.safetensors': weights,
     '/short/config.json': config, '/short/model.safetensors': weights.subarray(0, weights.length / 2)
   }
-  const server = createServer(({ url }, response) => {
+  const server = createServer(({ url, method }, response) => {
+    if (method === 'OPTIONS') return response.writeHead(204, cors).end()
     const body = files[url]
     if (body) return response.writeHead(200, { ...cors, 'Content-Length': body.length }).end(body)
     if (url === '/page.gguf') return response.writeHead(200, cors).end('<!doctype html><title>A page</title>')
     if (url === '/private.gguf') return response.writeHead(200).end(weights) // other pages may not read it
+    if (url === '/changing.gguf') { // breaks off, and is a longer one the next time
+      response.writeHead(200, { ...cors, 'Content-Length': (1 << 24) + changes++ }).write(Buffer.from('GGUF\x03\0\0\0', 'latin1'))
+      return setTimeout(() => response.destroy(), 50)
+    }
     if (url !== '/slow.gguf') return response.writeHead(404, cors).end('no such file')
     open.add(response)
     response.on('close', () => open.delete(response))
@@ -415,7 +421,7 @@ async function testModels(base, broken, elsewhere) {
   check((await text(page, '#url-problem')) === words['url.insecure'], 'address: by http')
   await page.click('#drawer-close')
   await testAddresses(page)
-  for (const [path, key] of [['/none.gguf', '404'], ['/page.gguf', 'html'], ['/private.gguf', 'network'], ['/short/', 'truncated'], ['/%zz', '404']]) {
+  for (const [path, key] of [['/none.gguf', '404'], ['/page.gguf', 'html'], ['/private.gguf', 'network'], ['/short/', 'truncated'], ['/%zz', '404'], ['/changing.gguf', 'changed']]) {
     await enter(page, elsewhere.url + path)
     check(await noticed(page, `error.${key}`), `address: ${path} says: ${await text(page, '#notice')}`)
     check(await visible(page, '#invite'), `address: after ${path} the invitation is back`)
@@ -424,6 +430,12 @@ async function testModels(base, broken, elsewhere) {
   await enter(page, `${elsewhere.url}/slow.gguf`)
   check(await until(page, () => document.querySelector('#loading .count').textContent.startsWith('8 of 16,777,216')), 'loading: progress to the byte')
   check(elsewhere.open.size === 1, 'loading: it is under way')
+  const network = (type) => page.evaluate((type) => {
+    dispatchEvent(new Event(type))
+    return ['#loading .rate', '#live'].map((selector) => document.querySelector(selector).textContent)
+  }, type)
+  check((await network('offline')).every((line) => line === words['loading.waiting']), `loading: without a network it waits: ${await network('offline')}`)
+  check((await network('online')).every((line) => line !== words['loading.waiting']), 'loading: no longer')
   check(await until(page, () => {
     const button = document.querySelector('#cancel')
     button.focus()

@@ -29,6 +29,7 @@ function wordsFor(error, about) {
     if (code === 'truncated' && error.cause?.code === 'http') return 'network'; // nobody answered when the rest was asked for
     if (/an HTML (or XML )?page/.test(message)) return 'html';
     if (/config\.json is needed/.test(message)) return 'no-config';
+    if (/the file changed while it was read/.test(message)) return 'changed';
     if (code === 'http') {
         const status = Number(/HTTP (\d+)/.exec(message)?.[1]);
         return { 401: '401', 403: '401', 404: '404', 410: '404' }[status] ?? (status ? 'http' : 'network');

@@ -9,6 +9,7 @@ import { model } from './model.js';
 const box = $('#loading');
 const bar = $('#progress');
 let spoken = 0; // quarters already announced
+let isWaiting = false; // for the network, which went away
 
 function show({ origin, loaded, total, since }) {
     $('.what', box).textContent = origin.name;
@@ -20,7 +21,7 @@ function show({ origin, loaded, total, since }) {
         : loaded ? t('loading.some', { loaded: count(loaded) }) : '';
     const seconds = (performance.now() - since) / 1000;
     const rate = bytes(Math.round(loaded / seconds));
-    $('.rate', box).textContent = loaded && seconds > 0.5 ? t('loading.rate', { rate }) : '';
+    $('.rate', box).textContent = isWaiting ? t('loading.waiting') : loaded && seconds > 0.5 ? t('loading.rate', { rate }) : '';
 }
 
 function speak({ loaded, total }) {
@@ -41,6 +42,7 @@ export function startLoading({ cancel, clear }) {
         document.documentElement.toggleAttribute('data-replacing', isOver);
         if (!model.load) return;
         spoken = 0;
+        isWaiting = false;
         show(model.load);
         if (!model.vit) clear(0);
     });
@@ -52,6 +54,12 @@ export function startLoading({ cancel, clear }) {
             speak(load);
             if (!model.vit && load.total) clear(load.loaded / load.total * 0.999);
         });
+    });
+    for (const type of ['offline', 'online']) addEventListener(type, () => {
+        if (!model.load) return;
+        isWaiting = type === 'offline';
+        show(model.load);
+        $('#live').textContent = isWaiting ? t('loading.waiting') : '';
     });
     onLanguage(() => model.load && show(model.load));
     $('#cancel').addEventListener('click', () => {

@@ -103,6 +103,7 @@ export default {
     'loading.bytes': '{loaded} of {total} bytes',
     'loading.some': '{loaded} bytes',
     'loading.rate': '{rate}/s',
+    'loading.waiting': 'waiting for the network',
     'loading.spoken': 'Loading the model: {percent}',
     'loading.done': 'Model loaded: {name}',
     'cancelled.title': 'Loading was cancelled',
@@ -351,11 +352,13 @@ export default {
     'error.404.text': 'The site answered “not found”. Check the spelling of the address; for a Hugging Face model, check that '
         + 'the repository holds config.json and model.safetensors.',
     'error.401.title': 'The site wants a login',
-    'error.401.text': 'This model is private or asks you to agree to its terms. Download it in another tab, then '
-        + 'open the files here.',
+    'error.401.text': 'This model is private, or asks you to agree to its terms, or there is no such model: check the spelling. What you may '
+        + 'download in another tab, you can open here.',
     'error.network.title': 'The address could not be reached',
     'error.network.text': 'Either there is no connection, or that site does not let other pages read its files (CORS). '
         + 'Download the file in another tab, then open it here.',
+    'error.changed.title': 'The file changed meanwhile',
+    'error.changed.text': 'While it was fetched, the site put another one in its place. Try again.',
     'error.html.title': 'That is a web page, not a model',
     'error.html.text': 'The address leads to a page for people. Use the link of the file itself, or the address of '
         + 'a Hugging Face model.',

@@ -103,6 +103,7 @@ export default {
     'loading.bytes': '{total}바이트 중 {loaded}바이트',
     'loading.some': '{loaded}바이트',
     'loading.rate': '초당 {rate}',
+    'loading.waiting': '네트워크를 기다리는 중',
     'loading.spoken': '모델을 불러오는 중: {percent}',
     'loading.done': '모델을 불러왔습니다: {name}',
     'cancelled.title': '불러오기를 취소했습니다',
@@ -344,10 +345,13 @@ export default {
     'error.404.text': '사이트가 “찾을 수 없음”이라고 답했습니다. 주소를 확인하세요. Hugging Face 모델이라면 저장소에 config.json과 '
         + 'model.safetensors가 있는지 확인하세요.',
     'error.401.title': '사이트가 로그인을 요구합니다',
-    'error.401.text': '비공개이거나 약관 동의가 필요한 모델입니다. 다른 탭에서 내려받은 다음 여기에서 파일을 여세요.',
+    'error.401.text': '비공개이거나 약관 동의가 필요한 모델이거나, 그런 모델이 없습니다. 철자를 확인하세요. 다른 탭에서 내려받을 수 있다면 '
+        + '그 파일을 여기에서 여세요.',
     'error.network.title': '주소에 연결할 수 없습니다',
     'error.network.text': '연결이 끊겼거나, 그 사이트가 다른 페이지에서 파일을 읽지 못하게 합니다(CORS). 다른 탭에서 내려받은 다음 '
         + '여기에서 여세요.',
+    'error.changed.title': '그사이에 파일이 바뀌었습니다',
+    'error.changed.text': '받는 동안 사이트의 파일이 다른 것으로 바뀌었습니다. 다시 시도하세요.',
     'error.html.title': '모델이 아니라 웹 페이지입니다',
     'error.html.text': '사람이 보는 페이지의 주소입니다. 파일 자체의 링크나 Hugging Face 모델의 주소를 쓰세요.',
     'error.out-of-memory.title': '메모리가 부족합니다',
