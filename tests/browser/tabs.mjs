@@ -89,6 +89,41 @@ async function testCompare(base) {
   await asking.close('compare, asking')
 }
 
+// The button Paste, and cameras that cannot be had.
+async function testRefused(base) {
+  const { page, close } = await openPage(base)
+  await answered(page, 'cat.jpg')
+  const paste = async (kind) => {
+    await page.evaluate((kind, { bytes }) => {
+      const blob = new Blob([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], { type: 'image/png' })
+      const items = { picture: [{ types: ['text/html', 'image/png'], getType: async () => blob }], text: [{ types: ['text/plain'] }] }
+      const read = async () => items[kind] ?? Promise.reject(new DOMException('no', 'NotAllowedError'))
+      Object.defineProperty(navigator, 'clipboard', { value: kind === 'unknown' ? undefined : { read }, configurable: true })
+    }, kind, sample('horse'))
+    await page.click('#paste')
+  }
+  await paste('text')
+  check(await noticed(page, 'error.clipboard'), `paste: text only: ${await text(page, '#notice')}`)
+  await paste('refused')
+  check(await noticed(page, 'error.paste-keys'), `paste: refused: ${await text(page, '#notice')}`)
+  await paste('picture')
+  check(await answered(page, words['picture.pasted']) && !(await visible(page, '#notice')), 'paste: a picture')
+  await paste('unknown')
+  check(await noticed(page, 'error.paste-keys'), 'paste: a browser that cannot')
+
+  for (const [name, key] of [['NotAllowedError', 'camera'], ['NotFoundError', 'camera-none'], ['NotReadableError', 'camera'], ['OverconstrainedError', 'camera-none']]) {
+    await page.evaluate((name) => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('so', name)) }, name)
+    await page.click('#camera')
+    check(await noticed(page, `error.${key}`), `camera: ${name}: ${await text(page, '#notice')}`)
+  }
+  await page.click('#tabs [data-tab="teach"]')
+  await page.evaluate(() => Object.defineProperty(navigator, 'mediaDevices', { value: undefined })) // as on pages that came by http
+  await addClass(page, 'warm')
+  await page.keyboard.press('Enter')
+  check(await noticed(page, 'error.camera-insecure'), `camera: by http: ${await text(page, '#notice')}`)
+  await close('refused')
+}
+
 // What of the picture's patches is dark: the alpha of each on the canvas over it.
 const looked = (page, words) => until(page, (start) => document.querySelector('#look .how').checkVisibility()
   && document.querySelector('#look .how').textContent === start, words)
@@ -398,6 +433,8 @@ export async function testTabs(base, browserName) {
   await testBrowserLanguage(base) // before one is chosen, which is remembered
   await testLanguage(base)
   await testLinks(base)
+  await testWrongLinks(base)
+  await testRefused(base)
   await testLook(base, browserName)
   await testSteps(base)
   await testArithmetic(base)

@@ -38,12 +38,15 @@ export function openCamera() {
     return opening;
 }
 
+// What the browser calls it when there is no camera of the kind that was asked for.
+const NONE = ['NotFoundError', 'OverconstrainedError'];
+
 async function open() {
     if (stream) return;
     const wish = { facingMode: 'environment', width: { ideal: 1280 } };
-    if (!navigator.mediaDevices?.getUserMedia) throw new Problem('camera', 'navigator.mediaDevices'); // on pages that came by http
+    if (!navigator.mediaDevices?.getUserMedia) throw new Problem('camera-insecure', 'navigator.mediaDevices'); // on pages that came by http
     const asked = await navigator.mediaDevices.getUserMedia({ video: wish }).catch((error) => {
-        throw new Problem('camera', `${error.name}: ${error.message}`);
+        throw new Problem(NONE.includes(error.name) ? 'camera-none' : 'camera', `${error.name}: ${error.message}`);
     });
     if (!wanted) return asked.getTracks().forEach((track) => track.stop());
     stream = asked;

@@ -404,6 +404,10 @@ export default {
     'error.camera.title': 'The camera did not start',
     'error.camera.text': 'Allow this page to use it in the browser’s address bar, and check that no other program '
         + 'is using it.',
+    'error.camera-none.title': 'There is no camera',
+    'error.camera-none.text': 'The browser finds none on this device. Choose a picture instead.',
+    'error.camera-insecure.title': 'This page may not use the camera',
+    'error.camera-insecure.text': 'Browsers lend it only to pages that come by https. Choose a picture instead.',
     'error.clipboard.title': 'There is no picture to paste',
     'error.clipboard.text': 'Copy a picture first: in most programs, right-click it and choose “Copy image”.',
     'error.paste-keys.title': 'Paste with the keyboard',
