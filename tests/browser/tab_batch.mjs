@@ -165,6 +165,33 @@ async function testMany(base, browserName) {
   await close('batch, many')
 }
 
+// A table that was stopped goes on where it was.
+async function testStopped(base) {
+  const { page, close } = await openPage(base)
+  await answered(page, 'cat.jpg')
+  await page.evaluate(() => {
+    const stop = new MutationObserver(() => {
+      if (!document.querySelector('#batch h2')?.textContent.startsWith('3 ')) return
+      stop.disconnect()
+      document.querySelector('#batch header button').click()
+    })
+    stop.observe(document.querySelector('#batch'), { childList: true, characterData: true, subtree: true })
+  })
+  await drop(page, ...Array.from({ length: 12 }, () => sample('cat')))
+  check(await ended(page) && await visible(page, '#batch .on'), 'stopped: it can go on')
+  check((await text(page, '#batch h2')) === filled('batch.title', { done: 3, total: 12 }), `stopped: ${await text(page, '#batch h2')}`)
+  const times = (await column(page, 4)).slice(0, 3)
+  await page.evaluate(() => { // what is written into the table from now on
+    globalThis.written = new Set()
+    new MutationObserver((all) => all.forEach(({ target }) => written.add(target.closest('tr')?.rowIndex))).observe(document.querySelector('#batch tbody'), { childList: true, subtree: true })
+  })
+  await page.click('#batch .on')
+  check(await ended(page) && !(await visible(page, '#batch .on')), 'stopped: it goes on to its end')
+  check((await column(page, 3)).every(Boolean) && (await column(page, 4)).slice(0, 3).join() === times.join(), 'stopped: all have an answer')
+  check((await page.evaluate(() => [...written].filter((row) => row <= 3))).length === 0, `stopped: those that had one are not asked again: ${await page.evaluate(() => [...written])}`)
+  await close('batch, stopped')
+}
+
 // A folder as a browser hands it over: names of files, those of which `unreadable` is said cannot be read.
 const dropFolder = (page, files, unreadable) => page.evaluate((list, unreadable) => {
   const fail = (_, no) => no(new DOMException('It changed', 'NotReadableError'))
@@ -220,6 +247,7 @@ async function testFiles(base) {
 export async function testBatch(base, browserName) {
   await testTable(base)
   await testKept(base)
+  await testStopped(base)
   await testMany(base, browserName)
   await testFiles(base)
 }

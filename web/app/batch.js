@@ -181,6 +181,7 @@ function drawState() {
     $('header button', box).textContent = t(abort ? 'batch.stop' : 'batch.close');
     for (const one of box.querySelectorAll('.save')) one.disabled = !done;
     const isOld = Boolean(model.vit && model.vit !== of.vit);
+    $('.on', box).hidden = Boolean(abort) || isOld || done === rows.length;
     $('.of', box).hidden = $('.again', box).hidden = !isOld;
     $('.of', box).textContent = isOld ? t('batch.of', { name: of.name, compute: of.vit.info.compute }) : '';
 }
@@ -193,7 +194,8 @@ function build() {
         el('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': t('batch.table'), 'data-t-label': 'batch.table', onscroll: drawSoon },
             el('div', { className: 'rows' }, table)),
         el('footer', { className: 'actions' },
-            button('batch.again', runAgain, 'again'),
+            button('find.on', goOn, 'on'),
+            button('batch.again', goOn, 'again'),
             button('batch.csv', () => save('classes.csv', 'text/csv', asCsv()), 'save'),
             button('batch.json', () => save('classes.json', 'application/json', asJson()), 'save')));
 }
@@ -210,7 +212,7 @@ function dismiss() {
     $('#panel').focus({ preventScroll: true }); // the button that had it is gone
 }
 
-function runAgain() {
+function goOn() {
     $('.scroll', box).focus({ preventScroll: true }); // the button that has it goes
     run();
 }
@@ -240,19 +242,22 @@ export function startBatch() {
     onLanguage(translate);
 }
 
-// Classifies all rows in turn.
+// Classifies in turn the rows that have no answer of this model.
 async function run() {
     stop();
     const controller = abort = new AbortController();
     const { vit, origin } = model;
-    of = { vit, get name() { return titleOf(vit, origin); } };
-    done = 0;
-    for (const row of rows) {
-        row.result = row.error = undefined;
-        fillRow(row);
+    if (of?.vit !== vit) {
+        for (const row of rows) {
+            row.result = row.error = undefined;
+            fillRow(row);
+        }
     }
+    of = { vit, get name() { return titleOf(vit, origin); } };
+    const left = rows.filter(({ result, error }) => !result && !error);
+    done = rows.length - left.length;
     drawState();
-    for (const row of rows) {
+    for (const row of left) {
         try {
             row.result = await classify(row.picture.blob, controller.signal);
             row.isKnown = isKnown(row.result.top[0]);
