@@ -636,6 +636,19 @@ async function testLarge(base) {
   console.log(`12 megapixels: ${Math.round(ended - began)} ms; meanwhile ${keys} keys were answered, longest pause of the page ${Math.round(gap)} ms`)
   check(keys > 0, '12 megapixels: keys are answered meanwhile')
 
+  // to fill it in, it is shrunk
+  await page.evaluate(() => {
+    globalThis.tasks = [0]
+    if (PerformanceObserver.supportedEntryTypes.includes('longtask')) new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' })
+  })
+  await page.click('#tabs [data-tab="fill"]')
+  check(await until(page, () => document.querySelector('#fill .controls').checkVisibility()), '12 megapixels: filled in')
+  await new Promise((done) => setTimeout(done, 300)) // tasks are told later
+  const task = await page.evaluate(() => Math.max(...tasks))
+  if (browserName === 'chromium') console.log(`12 megapixels: to fill them in, the longest task is ${Math.round(task)} ms`)
+  check(task < 100, `12 megapixels: to fill them in, a task of ${task} ms`)
+  await page.click('#tabs [data-tab="classify"]')
+
   // a model that takes its place ends the classification under way; that is no failure
   await page.evaluate((parts) => {
     globalThis.notices = []

@@ -162,7 +162,19 @@ const addClasses = async (page, ...names) => {
   }
 }
 
-// What is looked at or taught stays in sight of its controls.
+// A control that has the focus, and the picture, on a screen of this height.
+async function seeBoth(page, selector, picture, height) {
+  await page.focus(selector)
+  await pause(100)
+  const seen = await page.evaluate((selector, picture) => {
+    const [control, stage] = [selector, picture].map((one) => document.querySelector(one).getBoundingClientRect())
+    const at = document.elementFromPoint(control.left + control.width / 2, control.top + control.height / 2)
+    return { isUncovered: at === document.querySelector(selector), top: stage.top, bottom: stage.bottom }
+  }, selector, picture)
+  check(seen.isUncovered && seen.top >= 0 && seen.bottom <= height, `stage: ${selector} and the picture are seen: ${JSON.stringify(seen)}`)
+}
+
+// What is looked at, filled in or taught stays in sight of its controls.
 async function testStage(bare, browserName) {
   const { page, close } = await openPage(`${bare}#teach`, { width: 360, height: 740 })
   await until(page, () => document.querySelector('#picture').naturalWidth > 0)
@@ -177,16 +189,10 @@ async function testStage(bare, browserName) {
     await until(page, () => document.querySelector('#viewfinder').videoWidth > 0)
   }
   await page.focus('#probe-load')
-  for (const selector of [shutter, '#classes li:nth-child(1) .hold', '#class-name']) {
-    await page.focus(selector)
-    await pause(100)
-    const seen = await page.evaluate((selector, picture) => {
-      const [control, stage] = [selector, picture].map((one) => document.querySelector(one).getBoundingClientRect())
-      const at = document.elementFromPoint(control.left + control.width / 2, control.top + control.height / 2)
-      return { isUncovered: at === document.querySelector(selector), top: stage.top, bottom: stage.bottom }
-    }, selector, browserName === 'chromium' ? '#viewfinder' : '#picture')
-    check(seen.isUncovered && seen.top >= 0 && seen.bottom <= 740, `stage: ${selector} and the picture are seen: ${JSON.stringify(seen)}`)
-  }
+  for (const selector of [shutter, '#classes li:nth-child(1) .hold', '#class-name']) await seeBoth(page, selector, browserName === 'chromium' ? '#viewfinder' : '#picture', 740)
+  await page.click('#tabs [data-tab="fill"]')
+  await until(page, () => document.querySelector('#fill .controls').checkVisibility())
+  for (const selector of ['#share', '#fill-truth', '#fill-save']) await seeBoth(page, selector, '#picture', 740)
   await close('stage')
 
   const wide = await openPage(`${bare}#teach`, { width: 1440, height: 600 })

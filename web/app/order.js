@@ -1,18 +1,9 @@
 // Texts in the order of the page's language, without holding up the page: comparing them takes a while.
 
+import { breaks } from './breaks.js';
 import { inOrder } from './format.js';
 
-const PIECE = 100;  // texts that are sorted, or merged, in one go
-const TASK = 8;     // ms without a break
-
-function breaks() {
-    let since = performance.now();
-    return async () => {
-        if (performance.now() - since < TASK) return;
-        await new Promise((done) => setTimeout(done));
-        since = performance.now();
-    };
-}
+const PIECE = 100; // texts that are sorted, or merged, in one go
 
 async function merge(a, b, pause) {
     const all = [];

@@ -2,6 +2,7 @@
 
 import { $, chips, nameChips, onHold, save } from '../app/dom.js';
 import { t } from '../app/words.js';
+import { breaks } from '../app/breaks.js';
 import { number, percent } from '../app/format.js';
 import { partsOf, withReadable } from '../app/classify.js';
 import { Problem, describe, isCancel } from '../app/errors.js';
@@ -73,14 +74,28 @@ function canvasOf({ data, width, height }) {
     return canvas;
 }
 
-function shrink(image) {
-    const scale = Math.sqrt(LARGEST / (image.width * image.height));
+// A pixel is the mean of those that it stands for. Browsers shrink millions of them in one go, which holds up the page.
+async function shrink(image) {
+    const { data, width, height } = image;
+    const scale = Math.sqrt(LARGEST / (width * height));
     if (scale >= 1) return image;
-    const small = new OffscreenCanvas(Math.max(1, Math.round(image.width * scale)), Math.max(1, Math.round(image.height * scale)));
-    const pen = small.getContext('2d');
-    pen.imageSmoothingQuality = 'high';
-    pen.drawImage(canvasOf(image), 0, 0, small.width, small.height);
-    return pen.getImageData(0, 0, small.width, small.height);
+    const small = new ImageData(...[width, height].map((side) => Math.max(1, Math.round(side * scale))));
+    const edges = (parts, whole) => Array.from({ length: parts + 1 }, (_, i) => Math.round(i * whole / parts));
+    const left = edges(small.width, width), top = edges(small.height, height);
+    const sum = [0, 0, 0, 0];
+    const pause = breaks();
+    for (let y = 0; y < small.height; y++) {
+        const line = small.data.subarray(4 * y * small.width);
+        for (let x = 0; x < small.width; x++) {
+            sum.fill(0);
+            for (let row = top[y]; row < top[y + 1]; row++)
+                for (let at = 4 * (row * width + left[x]); at < 4 * (row * width + left[x + 1]); at++) sum[at & 3] += data[at];
+            const count = (top[y + 1] - top[y]) * (left[x + 1] - left[x]);
+            for (let c = 0; c < 4; c++) line[4 * x + c] = sum[c] / count;
+        }
+        await pause();
+    }
+    return small;
 }
 
 // ---- Filling in
@@ -370,7 +385,8 @@ export default {
         setView({ rows, columns, patch, seen: whole });
         if (painted?.length === 4 * Math.ceil(rows * columns / 4)) painted = painted.slice(0, rows * columns); // as a link says it
         if (painted && painted.length !== rows * columns) painted = null;
-        const image = shrink(truth.image);
+        const image = await shrink(truth.image);
+        if (signal.aborted) return;
         job = { vit, name: named, picture: picture.name, signal, blob, size, truth, image, source: canvasOf(image), rows, columns };
         setOverlay(paint);
         useBrush(chosenBrush());
