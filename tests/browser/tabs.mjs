@@ -302,6 +302,14 @@ async function testTeach(base, browserName) {
   })
   check(await until(page, (title) => document.querySelector('#notice h2')?.textContent === title, words['error.probe.title']), 'teach: a file that is none')
   check(await counted(page, 2, 3), 'teach: then all is as before')
+  await page.click('#classes header button')
+  await page.click('#tabs [data-tab="classify"]')
+  await page.evaluate(() => {
+    const transfer = new DataTransfer()
+    transfer.items.add(new File([saved], 'classes.probe')) // as vit fewshot calls it
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }))
+  })
+  check(await counted(page, 2, 3) && await visible(page, '#teach') && await says(page, 'dark'), 'teach: a file of classes that was dropped')
 
   if (browserName === 'chromium') {
     await addClass(page, 'live')

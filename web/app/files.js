@@ -5,6 +5,7 @@ import { inOrder } from './format.js';
 const PICTURE = /\.(jpe?g|png|webp|avif|gif|bmp|heic|heif|tiff?)$/i;
 const MODEL = /\.(safetensors|gguf|npz)$/i;
 const CONFIG = /\.json$/i;
+const PROBE = /\.probe$/i; // classes that were taught
 const SYSTEM = /^\.|^(thumbs\.db|desktop\.ini)$/i; // what systems put beside pictures
 const MOST = 20_000; // files taken from dropped folders
 
@@ -12,11 +13,12 @@ function kindOf({ name, type }) {
     if (SYSTEM.test(name)) return 'system';
     if (type.startsWith('image/') || PICTURE.test(name)) return 'pictures';
     if (MODEL.test(name)) return 'weights';
+    if (PROBE.test(name)) return 'probes';
     return CONFIG.test(name) ? 'configs' : 'others';
 }
 
 export function sort(files) {
-    const kinds = { pictures: [], weights: [], configs: [], others: [], system: [] };
+    const kinds = { pictures: [], weights: [], configs: [], probes: [], others: [], system: [] };
     for (const file of files) kinds[kindOf(file)].push(file);
     return kinds;
 }

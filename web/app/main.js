@@ -106,9 +106,10 @@ function lookAt(row, isOld) {
 
 // target: the element that they were dropped on. unread: [{ name, error }], what could not be.
 function take(files, target, unread = []) {
-    const { pictures, weights, configs, others } = sort(files);
+    const { pictures, weights, configs, probes, others } = sort(files);
     const isModel = weights.length > 0 || (configs.length > 0 && !pictures.length);
-    if (!pictures.length && !isModel && !unread.length) {
+    if (probes.length) takeClasses(probes[0]);
+    if (!pictures.length && !isModel && !probes.length && !unread.length) {
         return showNotice(() => describe(new Problem('not-picture', files.map((file) => file.name).join(', '))));
     }
     if (pictures.length) takePictures(pictures, target, isModel);
@@ -146,6 +147,12 @@ function takePictures(pictures, target, waits) {
         title: t('several.title', { name: named[0].name }), text: t('several.text', { total: count(named.length) }),
         actions: [{ label: t('several.all'), main: true, run: () => openTab(classify.name) }],
     }));
+}
+
+// Classes that were taught, for the tab that answers by them.
+function takeClasses(file) {
+    openTab(teach.name);
+    teach.open(file);
 }
 
 // What is chosen now, a sample or (without id) another picture; a sample still on its way is no longer wanted.

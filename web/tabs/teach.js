@@ -152,11 +152,9 @@ function draw() {
         if (!item) list.append(item = classItem(label));
         $('.count', item).textContent = examplesIn(label);
         const strip = $('.thumbs', item);
-        const kept = thumbs.get(label) ?? [];
-        for (const one of [...strip.children]) if (!kept.some(({ key }) => key === one.dataset.key)) one.remove();
-        for (const one of kept) {
-            if (![...strip.children].some((item) => item.dataset.key === one.key)) strip.prepend(thumbItem(label, one));
-        }
+        const missing = new Map(thumbs.get(label)?.map((one) => [one.key, one]));
+        for (const one of [...strip.children]) if (!missing.delete(one.dataset.key)) one.remove();
+        strip.prepend(...[...missing.values()].reverse().map((one) => thumbItem(label, one)));
     }
     say($('.accuracy', box), trained() ? 'teach.accuracy' : 'teach.more', !trained() ? {}
         : { percent: percent(probe.accuracy), right: count(Math.round(probe.accuracy * probe.examples)), examples: count(probe.examples) });
@@ -222,9 +220,12 @@ export default {
             save('classes.safetensors', 'application/octet-stream', await probe.save());
         }));
         $('#probe-load').addEventListener('click', () => $('#probe-input').click());
-        onPick($('#probe-input'), ([file]) => inTurn(() => load(file)));
+        onPick($('#probe-input'), ([file]) => this.open(file));
         draw();
     },
+
+    // Takes classes from a file.
+    open: (file) => inTurn(() => load(file)),
 
     async look(picture, signal, shown) {
         await shown;

@@ -420,7 +420,7 @@ export default {
     'error.no-model.title': 'There is no model yet',
     'error.no-model.text': 'Load one first: what it is taught builds on what it sees.',
     'error.probe.title': 'These are not classes that were saved here',
-    'error.probe.text': 'Choose a .safetensors file that this page, or vit fewshot, has written.',
+    'error.probe.text': 'Choose a file of classes that this page (.safetensors) or vit fewshot (.probe) has written.',
     'error.examples-lost.title': 'Examples from a file cannot be taught to the new model',
     'error.examples-lost.text': 'A file holds no pictures, only what the previous model saw in them. Load that one, then the classes again.',
     'error.probe-other.title': 'These classes were taught to another model',

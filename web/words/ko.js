@@ -407,7 +407,7 @@ export default {
     'error.no-model.title': '아직 모델이 없습니다',
     'error.no-model.text': '먼저 모델을 불러오세요. 가르치는 것은 모델이 본 것을 바탕으로 합니다.',
     'error.probe.title': '여기에서 저장한 클래스가 아닙니다',
-    'error.probe.text': '이 페이지나 vit fewshot이 만든 .safetensors 파일을 고르세요.',
+    'error.probe.text': '이 페이지(.safetensors)나 vit fewshot(.probe)이 만든 클래스 파일을 고르세요.',
     'error.examples-lost.title': '파일에서 온 예시는 새 모델에 가르칠 수 없습니다',
     'error.examples-lost.text': '파일에는 사진이 없고 이전 모델이 본 것만 있습니다. 이전 모델을 불러온 다음 클래스를 다시 불러오세요.',
     'error.probe-other.title': '다른 모델에 가르친 클래스입니다',
