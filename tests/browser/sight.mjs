@@ -58,11 +58,15 @@ async function testOneLayer(bare) {
   await press(page, '#heads [value="6"]')
   check(await until(page, (how) => document.querySelector('#look .how').textContent === how, filled('look.says.head.one', { head: 6 })), 'one layer: a head')
   await page.click('#steps summary')
-  const captions = { 1: ['steps.1.text.convolved', { width: 32, height: 32, rows: 4, columns: 4 }], 2: ['steps.2.text.convolved'], 3: ['steps.3.text.one'], 4: ['steps.4.text', { count: 10 }] }
+  const size = { width: 32, height: 32, rows: 4, columns: 4 }
+  const captions = { 1: ['steps.1.text.convolved.middle', size], 2: ['steps.2.text.convolved'], 3: ['steps.3.text.one'], 4: ['steps.4.text', { count: 10 }] }
   for (const [step, caption] of Object.entries(captions)) {
     await press(page, `#steps [value="${step}"]`)
     check(await until(page, (wanted) => document.querySelector('#steps figcaption').innerText === wanted, filled(...caption)), `one layer: step ${step}: ${await text(page, '#steps figcaption')}`)
   }
+  await press(page, '[data-sample="camera"]') // a square
+  await press(page, '#steps [value="1"]')
+  check(await until(page, (wanted) => document.querySelector('#steps figcaption').innerText === wanted, filled('steps.1.text.convolved', size)), `one layer: the whole picture: ${await text(page, '#steps figcaption')}`)
   await page.click('#learnt summary')
   const caption = filled('learnt.filters.convolved', { count: 26, width: 3, height: 3 })
   check(await until(page, (wanted) => document.querySelector('#learnt figcaption').innerText === wanted, caption), `one layer: filters: ${await text(page, '#learnt figcaption')}`)

@@ -30,12 +30,13 @@ async function look(now) {
     const tile = Math.max(1, Math.round(SIDE / view.columns));
     const bitmap = await bitmapOf(now.blob);
     const { left, top, width, height } = view.seen(bitmap.width, bitmap.height);
+    const isCut = left >= 1 || top >= 1;
     const canvas = new OffscreenCanvas(view.columns * tile, view.rows * tile);
     const pen = canvas.getContext('2d');
     pen.imageSmoothingQuality = 'high';
     pen.drawImage(bitmap, left, top, width, height, 0, 0, canvas.width, canvas.height);
     bitmap.close();
-    now.square = { canvas, tile, rows: view.rows, columns: view.columns };
+    now.square = { canvas, tile, rows: view.rows, columns: view.columns, isCut };
     return now.square;
 }
 
@@ -100,7 +101,8 @@ function keyFor(step, hasDrawn) {
     if (!hasDrawn) return 'steps.4.none';
     const { info } = model.vit;
     const kind = step <= 2 && info.network === 'hybrid' ? '.convolved' : step === 3 && info.layers === 1 ? '.one' : '';
-    return `steps.${step}.text${kind}`;
+    const part = step === 1 && job.square.isCut ? '.middle' : '';
+    return `steps.${step}.text${kind}${part}`;
 }
 
 async function show() {

@@ -95,7 +95,7 @@ export default {
     'invite.title': 'It needs a model to see with',
     'invite.text': 'This page runs the network on your device. The small one that comes with it is not in use. Open a Vision '
         + 'Transformer you have, or load one from an address: files from timm and Hugging Face both work as they are.',
-    'invite.hint': 'Or drop model.safetensors and its config.json, or one .gguf file, anywhere on this page.',
+    'invite.hint': 'Or drop model.safetensors and its config.json, or one .gguf or .npz file, anywhere on this page.',
     'open.files': 'Open model files',
     'open.url': 'Load from an address',
 
@@ -123,7 +123,7 @@ export default {
     'drawer.unkept': 'not kept: this browser has no room for it',
     'drawer.remove': 'Throw {name} away',
     'drawer.clear': 'Throw away',
-    'drawer.files': 'model.safetensors together with its config.json, or one .gguf file.',
+    'drawer.files': 'model.safetensors together with its config.json, or one .gguf or .npz file.',
     'drawer.url': 'A .gguf file, or a Hugging Face model such as google/vit-base-patch16-224. Your browser asks that '
         + 'address for the weights; your pictures stay here.',
     'choose.files': 'Choose files',
@@ -224,8 +224,11 @@ export default {
     'steps.3': 'Layers',
     'steps.4': 'Answer',
     'steps.1.text': 'The picture is scaled to {width} × {height} pixels and cut into {rows} × {columns} [[patch|patches]].',
+    'steps.1.text.middle': 'The middle of the picture is scaled to {width} × {height} pixels and cut into {rows} × {columns} [[patch|patches]].',
     'steps.1.text.convolved': 'The picture is scaled to {width} × {height} pixels. Convolutions go over it first, in small windows that overlap, '
         + 'and leave {rows} × {columns} cells, one for each of these [[patch|patches]].',
+    'steps.1.text.convolved.middle': 'The middle of the picture is scaled to {width} × {height} pixels. Convolutions go over it first, in small '
+        + 'windows that overlap, and leave {rows} × {columns} cells, one for each of these [[patch|patches]].',
     'steps.2.text': 'They are read in a row, left to right and line by line. Each becomes a [[token]], to which the numbers of its '
         + 'place are added.',
     'steps.2.text.convolved': 'The cells are read in a row, left to right and line by line. Each becomes a [[token]], to which the numbers '
@@ -368,7 +371,7 @@ export default {
     'error.truncated.title': 'The file ends too early',
     'error.truncated.text': 'It was probably not downloaded in full. Fetch it again.',
     'error.format.title': 'This file cannot be read',
-    'error.format.text': 'It is not a safetensors or GGUF file, or it is damaged.',
+    'error.format.text': 'It is not a safetensors, GGUF or npz file, or it is damaged.',
     'error.unsupported.title': 'This model is of a kind that is not supported',
     'error.unsupported.text': 'Weights in f32, f16, bf16, Q8_0 and Q4_0 work. Choose a model in one of these; the report names '
         + 'what stood in the way.',
@@ -379,10 +382,10 @@ export default {
     'error.config.title': 'The config cannot be used',
     'error.config.text': 'config.json is damaged or does not describe a Vision Transformer.',
     'error.no-config.title': 'The config is missing',
-    'error.no-config.text': 'A .safetensors file does not say what its weights mean. Choose it together with its '
+    'error.no-config.text': 'Most .safetensors files do not say what their weights mean. Choose this one together with its '
         + 'config.json, or choose the folder.',
     'error.no-weights.title': 'There are no weights here',
-    'error.no-weights.text': 'Choose model.safetensors with its config.json, or one .gguf file.',
+    'error.no-weights.text': 'Choose model.safetensors with its config.json, or one .gguf or .npz file.',
     'error.shards.title': 'The weights are in several files',
     'error.shards.text': 'Such a model can be read from an address: give that of its folder, or the owner/name of a Hugging Face '
         + 'model. Or make one file of it: vit convert.',
@@ -400,7 +403,7 @@ export default {
     'error.limit.title': 'That is too large',
     'error.limit.text': 'It is over a limit that keeps this page safe from hostile files. The report names the limit.',
     'error.not-picture.title': 'That is neither a picture nor a model',
-    'error.not-picture.text': 'Drop a JPEG or PNG, or model.safetensors with its config.json, or one .gguf file.',
+    'error.not-picture.text': 'Drop a JPEG or PNG, or model.safetensors with its config.json, or one .gguf or .npz file.',
     'error.camera.title': 'The camera did not start',
     'error.camera.text': 'Allow this page to use it in the browser’s address bar, and check that no other program '
         + 'is using it.',

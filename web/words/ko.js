@@ -95,7 +95,7 @@ export default {
     'invite.title': '사진을 보려면 모델이 필요합니다',
     'invite.text': '이 페이지는 신경망을 이 기기에서 실행합니다. 함께 제공되는 작은 모델은 지금 쓰이지 않습니다. 가지고 있는 Vision '
         + 'Transformer를 열거나 주소에서 불러오세요. timm과 Hugging Face의 파일을 그대로 쓸 수 있습니다.',
-    'invite.hint': 'model.safetensors와 config.json, 또는 .gguf 파일 하나를 이 페이지 아무 곳에나 놓아도 됩니다.',
+    'invite.hint': 'model.safetensors와 config.json, 또는 .gguf나 .npz 파일 하나를 이 페이지 아무 곳에나 놓아도 됩니다.',
     'open.files': '모델 파일 열기',
     'open.url': '주소에서 불러오기',
 
@@ -123,7 +123,7 @@ export default {
     'drawer.unkept': '보관하지 못함: 이 브라우저에 공간이 부족합니다',
     'drawer.remove': '{name} 지우기',
     'drawer.clear': '지우기',
-    'drawer.files': 'model.safetensors와 그 config.json, 또는 .gguf 파일 하나.',
+    'drawer.files': 'model.safetensors와 그 config.json, 또는 .gguf나 .npz 파일 하나.',
     'drawer.url': '.gguf 파일이나 google/vit-base-patch16-224 같은 Hugging Face 모델. 브라우저가 그 주소에 가중치를 요청하며, '
         + '사진은 이 기기에 남습니다.',
     'choose.files': '파일 선택',
@@ -224,8 +224,11 @@ export default {
     'steps.3': '층',
     'steps.4': '답',
     'steps.1.text': '사진을 {width} × {height}픽셀로 만들고 {rows} × {columns}개의 [[patch|패치]]로 자릅니다.',
+    'steps.1.text.middle': '사진의 가운데를 {width} × {height}픽셀로 만들고 {rows} × {columns}개의 [[patch|패치]]로 자릅니다.',
     'steps.1.text.convolved': '사진을 {width} × {height}픽셀로 만듭니다. 먼저 합성곱이 서로 겹치는 작은 창으로 사진을 훑어 {rows} × {columns}개의 칸을 남기며, '
         + '칸마다 이 [[patch|패치]]가 하나씩 대응합니다.',
+    'steps.1.text.convolved.middle': '사진의 가운데를 {width} × {height}픽셀로 만듭니다. 먼저 합성곱이 서로 겹치는 작은 창으로 그것을 훑어 '
+        + '{rows} × {columns}개의 칸을 남기며, 칸마다 이 [[patch|패치]]가 하나씩 대응합니다.',
     'steps.2.text': '왼쪽에서 오른쪽으로, 한 줄씩 차례로 읽습니다. 각각 [[token|토큰]]이 되고, 자리의 숫자가 더해집니다.',
     'steps.2.text.convolved': '칸을 왼쪽에서 오른쪽으로, 한 줄씩 차례로 읽습니다. 각각 [[token|토큰]]이 되고, 자리의 숫자가 더해집니다.',
     'steps.3.text': '{layers}개 층이 토큰을 고쳐 씁니다. 층마다 모든 토큰이 [[attention|어텐션]]을 준 만큼 다른 토큰에서 받아들입니다. '
@@ -360,7 +363,7 @@ export default {
     'error.truncated.title': '파일이 중간에 끝납니다',
     'error.truncated.text': '끝까지 내려받지 못한 것 같습니다. 다시 받으세요.',
     'error.format.title': '읽을 수 없는 파일입니다',
-    'error.format.text': 'safetensors나 GGUF 파일이 아니거나 손상되었습니다.',
+    'error.format.text': 'safetensors, GGUF, npz 파일이 아니거나 손상되었습니다.',
     'error.unsupported.title': '지원하지 않는 종류의 모델입니다',
     'error.unsupported.text': '가중치가 f32, f16, bf16, Q8_0, Q4_0인 모델을 쓸 수 있습니다. 그런 모델을 고르세요. 무엇이 문제인지는 보고에 있습니다.',
     'error.shape.title': '가중치와 설정이 맞지 않습니다',
@@ -370,9 +373,9 @@ export default {
     'error.config.title': '설정을 쓸 수 없습니다',
     'error.config.text': 'config.json이 손상되었거나 Vision Transformer의 것이 아닙니다.',
     'error.no-config.title': '설정이 없습니다',
-    'error.no-config.text': '.safetensors 파일만으로는 가중치의 뜻을 알 수 없습니다. config.json과 함께 고르거나 폴더를 고르세요.',
+    'error.no-config.text': '대부분의 .safetensors 파일에는 가중치의 뜻이 담겨 있지 않습니다. config.json과 함께 고르거나 폴더를 고르세요.',
     'error.no-weights.title': '가중치가 없습니다',
-    'error.no-weights.text': 'model.safetensors와 config.json, 또는 .gguf 파일 하나를 고르세요.',
+    'error.no-weights.text': 'model.safetensors와 config.json, 또는 .gguf나 .npz 파일 하나를 고르세요.',
     'error.shards.title': '가중치가 여러 파일로 나뉘어 있습니다',
     'error.shards.text': '이런 모델은 주소로 읽을 수 있습니다. 폴더의 주소나 Hugging Face 모델의 owner/name을 넣으세요. 또는 vit convert로 한 '
         + '파일로 만드세요.',
@@ -388,7 +391,7 @@ export default {
     'error.limit.title': '너무 큽니다',
     'error.limit.text': '해로운 파일을 막기 위한 한계를 넘었습니다. 어떤 한계인지는 보고에 있습니다.',
     'error.not-picture.title': '사진도 모델도 아닙니다',
-    'error.not-picture.text': 'JPEG나 PNG, 또는 model.safetensors와 config.json, 또는 .gguf 파일 하나를 놓으세요.',
+    'error.not-picture.text': 'JPEG나 PNG, 또는 model.safetensors와 config.json, 또는 .gguf나 .npz 파일 하나를 놓으세요.',
     'error.camera.title': '카메라가 켜지지 않았습니다',
     'error.camera.text': '브라우저 주소 표시줄에서 허용하고, 다른 프로그램이 카메라를 쓰고 있지 않은지 확인하세요.',
     'error.camera-none.title': '카메라가 없습니다',
