@@ -11,11 +11,10 @@ const TURN = 12 // ms of work before the event loop gets a turn
 // onPiece(wasm) is called after each piece of the weights; others get a turn where it returns something.
 // sha256: what the file of weights must have, in hexadecimal.
 export async function loadSource(source, opening, { signal, onProgress = () => {}, onPiece, sha256 }) {
-  const { name, configs, index } = await source.head
+  const [{ name, configs, index }, wasm] = await unlessCancelled(Promise.all([source.head, opening]), signal) // either may fail before the other is there
   for (const { bytes } of configs) onProgress({ phase: 'config', loaded: bytes.length, total: bytes.length })
   if (sha256 && index) throw new VitError('argument', `${index.name}: the option sha256 is of one file, and these are several`)
   const hash = sha256 && new Sha256()
-  const wasm = await unlessCancelled(opening, signal)
   wasm.begin(name)
   for (const { name, bytes } of configs) wasm.config(name, bytes)
   if (index) wasm.index(index.name, index.bytes)
