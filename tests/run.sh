@@ -190,9 +190,9 @@ test_node() {
     local modules=(wasm/index.js wasm/dist/vit-{simd128,relaxed}{,-mt}.{wasm,mjs})
     build_native # makes a GGUF for the suite
     build_wasm
-    find_npm npm "${TEST_PACKAGES[@]}"
     mkdir -p build/test
     pack > build/test/pack.log
+    find_npm npm "${TEST_PACKAGES[@]}"
     begin_suite 'JavaScript, Node' "$NODE" tests/js/run.mjs
     begin_suite 'reproducible, modules' bash tests/reproduce.sh wasm "${modules[@]}"
     begin_suite 'opcodes, modules' "$PYTHON" tests/audit_opcodes.py wasm/dist/vit-{simd128,relaxed}{,-mt}.wasm
