@@ -1,8 +1,16 @@
-// Files that are kept for the next time, in the browser's Cache API. Elsewhere nothing is kept.
+// Files that are kept for the next time, in the browser's Cache API. Elsewhere nothing is kept. The last piece of a file is kept at its
+// URL, once all others are at addresses below it: without a last one they are what came of it before its download ended.
 
+import { rangeOf, tagOf } from './http.mjs'
+import { iterate } from './stream.mjs'
+
+const PIECE = 4 << 20 // bytes of all pieces but the last
 const NAME = 'vit-wasm'
 const PATIENCE = 3000 // ms
 const open = () => answer(globalThis.caches?.open(NAME)) // there is none on pages that are not secure, or in private windows
+
+const bare = (url) => url.split('#')[0]
+const pieceOf = (url, i) => `${bare(url)}/~/${i}`
 
 // What the browser says, undefined when it fails or is silent: a model is loaded whether its files can be kept or not.
 export async function answer(promise) {
@@ -14,7 +22,7 @@ export async function answer(promise) {
 // Requests of the files that are kept: all, or those of addresses and of what lies below them.
 async function requests(cache, urls) {
   const all = (await answer(cache?.keys())) ?? []
-  return urls ? all.filter((request) => urls.some((url) => request.url === url || request.url.startsWith(url.replace(/\/?$/, '/')))) : all
+  return urls ? all.filter((request) => urls.map(bare).some((url) => request.url === url || request.url.startsWith(url.replace(/\/?$/, '/')))) : all
 }
 
 // The bytes of those files.
@@ -34,37 +42,93 @@ export async function clearCache(urls) {
   await Promise.all((await requests(cache, urls)).map((request) => answer(cache.delete(request))))
 }
 
-export const forget = async (url) => answer((await open())?.delete(url))
-
-// The response that is kept for this URL, or undefined.
-export const kept = async (url) => answer((await open())?.match(url))
-
-// The same { total, chunks }, kept as they are read: once all have come, and not if reading ends before. What cannot be kept,
-// for want of room, does no harm.
-export async function keep(url, opened, signal) {
+export async function forget(url) {
   const cache = await open()
-  return cache ? { ...opened, chunks: copy(cache, url, opened, signal) } : opened
+  await answer(cache?.delete(bare(url)))
+  for (let i = 0; await answer(cache?.delete(pieceOf(url, i))); i++);
 }
 
-async function* copy(cache, url, { total, chunks }, signal) {
-  const { readable, writable } = new TransformStream()
-  const headers = total ? { 'content-length': total } : {}
-  const writer = writable.getWriter()
-  const stop = () => writer.abort(signal.reason).catch(() => {}) // does nothing once it is closed
-  writer.closed.catch(() => {})
-  const stored = cache.put(url, new Response(readable, { headers })).catch(() => {})
-  signal.addEventListener('abort', stop)
+// What an entry has: bytes begin to end of a file of `total`, of which version. Those of before there were pieces do not say.
+async function find(cache, key) {
+  const headers = (await answer(cache?.match(key)))?.headers
+  return headers && describe(headers)
+}
+
+function describe(headers) {
+  const size = Number(headers.get('content-length'))
+  const [begin = 0, total = size] = rangeOf(headers.get('content-range'))
+  return { begin, end: begin + size, total: total || undefined, etag: headers.get('etag'), tag: tagOf(headers) }
+}
+
+// What is kept of the file at this URL: { isWhole, loaded, total, tag, chunks }, or nothing.
+export async function kept(url, signal, spare) {
+  const cache = await open()
+  let last = await find(cache, bare(url))
+  const isWhole = !!last
+  for (let i = 0, next; !isWhole && (next = await find(cache, pieceOf(url, i))); i++) {
+    if (next.begin !== (last?.end ?? 0) || (last && next.etag !== last.etag)) break
+    last = next
+  }
+  return last?.end && { isWhole, loaded: last.end, total: last.total, tag: last.tag, chunks: read(cache, url, isWhole, last, signal, spare) }
+}
+
+async function* read(cache, url, isWhole, { begin, end, etag }, signal, spare) {
+  for (let i = 0, at = 0; at < end; i++) {
+    const { headers, body } = await cache.match(isWhole && at === begin ? bare(url) : pieceOf(url, i))
+    const piece = describe(headers)
+    if (piece.begin !== at || piece.etag !== etag) throw new Error('a piece of another version') // by another page
+    for await (const chunk of iterate(body, signal, spare)) {
+      const bytes = chunk.subarray(0, end - at)
+      at += bytes.length
+      yield bytes
+    }
+  }
+}
+
+// What openUrl() opened, kept as it is read: in full once all has come, and where a tag says of which version it is, also what came
+// before reading ended. What cannot be kept, for want of room, does no harm.
+export async function keep(url, opened) {
+  const cache = await open()
+  return cache ? { ...opened, chunks: copy(cache, url, opened) } : opened
+}
+
+async function* copy(cache, url, { total = '*', tag, chunks }) {
+  const etag = tag ?? `W/${Math.random()}` // only what came together goes together
+  const piece = new Uint8Array(PIECE)
+  let begin = 0 // of the piece, in the file
+  let end = 0
+  let stored = true // whether all before are: maybe a promise
+  async function store(key) {
+    const headers = { 'content-length': end - begin, 'content-range': `bytes ${begin}-${end - 1}/${total}`, etag }
+    if (await stored) stored = answer(cache.put(key, new Response(piece.subarray(0, end - begin), { headers })).then(() => true))
+  }
+  // Unless it is there, from a download before or by another page.
+  async function storePart() {
+    const key = pieceOf(url, begin / PIECE)
+    const there = await find(cache, key)
+    if (there?.etag !== etag || there.end < end) await store(key)
+  }
   try {
-    let goesOn = true
     for await (const chunk of chunks) {
-      goesOn &&= await answer(writer.write(chunk.slice()).then(() => true))
+      for (let rest = chunk; rest.length; ) {
+        if (end - begin === PIECE) {
+          await storePart()
+          begin = end
+        }
+        const some = rest.subarray(0, begin + PIECE - end)
+        piece.set(some, end - begin)
+        end += some.length
+        rest = rest.subarray(some.length)
+      }
       yield chunk
     }
-    if (!goesOn) return
-    await answer(writer.close())
-    await answer(stored)
+    total = end
   } finally {
-    signal.removeEventListener('abort', stop)
-    stop()
+    const isWhole = end === total
+    if (isWhole) {
+      await store(bare(url))
+      await answer(cache.delete(pieceOf(url, begin / PIECE))) // the beginning of the last one
+    } else if (tag && end) await storePart()
+    if (!(await stored) || !(isWhole || tag)) await forget(url)
   }
 }

@@ -34,32 +34,62 @@ function refuse(name, response) {
   throw new VitError('http', `${name}: HTTP ${response.status} ${response.statusText}`.trimEnd(), { cause: response })
 }
 
-// { total, chunks, isPage }: the number of bytes, undefined where it is not known; an async iterable of them; whether they are
-// said to be HTML, as servers answer that have a page for everything. The cause of an error is the response, if there was one.
-export async function openUrl(name, url, signal, spare) {
-  let response = await ask(name, url, signal)
+// { total, tag, chunks, isPage }: the number of bytes, undefined where it is not known; what tells this version of the file from
+// others, undefined where nothing does; an async iterable of the bytes; whether they are said to be HTML, as servers answer that have a
+// page for everything. The cause of an error is the response, if there was one.
+// part: { loaded, total, tag, chunks } of the file's first bytes. If that version is there still, only the rest is fetched, and the
+// answer has `loaded` too.
+export async function openUrl(name, url, signal, spare, part) {
+  const asked = part && restOf(url, part)
+  let response = await ask(name, url, signal, asked)
   for (let i = 0; BUSY.includes(response.status) && i < DELAYS.length; i++) {
     response.body?.cancel().catch(() => {})
     await pause(DELAYS[i], signal)
-    response = await ask(name, url, signal)
+    response = await ask(name, url, signal, asked)
+  }
+  const { status, headers } = response
+  const encoded = headers.has('content-encoding')
+  const goesOn = status === 206 && part && !encoded && beginOf(response, part) === part.loaded && (asked['if-range'] || tagOf(headers))
+  if (part && !goesOn && [206, 416].includes(status)) {
+    response.body?.cancel().catch(() => {})
+    return openUrl(name, url, signal, spare)
   }
   if (!response.ok) refuse(name, response)
-  const { headers } = response
-  const encoded = headers.has('content-encoding')
-  const total = lengthOf(headers)
+  const { total, tag, loaded } = goesOn ? part : { total: lengthOf(headers), tag: tagOf(headers) }
   const isPage = /^text\/html/i.test(headers.get('content-type'))
-  const first = iterate(response.body ?? new Blob().stream(), signal, spare)
-  return { total, isPage, chunks: readOn(first, { name, url, total, encoded, tag: tagOf(headers) }, signal, spare) }
+  const body = iterate(response.body ?? new Blob().stream(), signal, spare)
+  const first = goesOn ? join(part.chunks, body) : body
+  return { total, tag: encoded ? undefined : tag, loaded, isPage, chunks: readOn(first, { name, url, total, encoded, tag }, signal, spare) }
+}
+
+async function* join(first, second) {
+  yield* first
+  yield* second
 }
 
 // Content-Length counts bytes on the wire: of a compressed answer it says nothing about the file.
 const lengthOf = (headers) => (!headers.has('content-encoding') && Number(headers.get('content-length'))) || undefined
 
 // Of Content-Range: the first byte, and how many the file has, NaN where that is not said.
-const rangeOf = (range) => (/^bytes (\d+)-\d*\/(.*)/.exec(range) ?? []).slice(1).map(Number)
+export const rangeOf = (range) => (/^bytes (\d+)-\d*\/(.*)/.exec(range) ?? []).slice(1).map(Number)
 
 // What tells versions of a file apart. A weak ETag does not promise the same bytes.
-const tagOf = (headers) => [headers.get('etag'), headers.get('last-modified')].find((tag) => tag && !tag.startsWith('W/'))
+export const tagOf = (headers) => [headers.get('etag'), headers.get('last-modified')].find((tag) => tag && !tag.startsWith('W/'))
+
+// Headers that ask for what follows the first bytes of a version.
+function restOf(url, { loaded, tag }) {
+  const headers = { range: `bytes=${loaded}-` }
+  // To ask another origin that, it would first be asked whether it may be asked.
+  if (tag && [new URL(url).origin, undefined].includes(globalThis.location?.origin)) headers['if-range'] = tag
+  return headers
+}
+
+// The first byte of an answer to that, undefined if it is of another version.
+function beginOf({ status, headers }, { loaded, total, tag }) {
+  const [begin, whole] = status === 206 ? rangeOf(headers.get('content-range') ?? `bytes ${loaded}-/${loaded + lengthOf(headers)}`) : [0, lengthOf(headers)]
+  const now = tagOf(headers)
+  if (begin <= loaded && !(total && whole && total !== whole) && !(tag && now && tag !== now)) return begin
+}
 
 async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare) {
   let loaded = 0
@@ -78,6 +108,7 @@ async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare
         yield chunk.subarray(known)
       }
       if (!(loaded < total)) return
+      throw new Error('the answer ended early')
     } catch (error) {
       throwIfCancelled(signal)
       cause = error
@@ -87,9 +118,7 @@ async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare
       if (failures === DELAYS.length)
         throw total ? truncated(name, loaded, total, cause) : new VitError('truncated', `${name}: the connection broke after ${loaded} bytes`, { cause })
       await pause(DELAYS[failures], signal)
-      const headers = loaded && !encoded ? { range: `bytes=${loaded}-` } : {}
-      // To ask another origin that, it would first be asked whether it may be asked.
-      if (headers.range && tag && [new URL(url).origin, undefined].includes(globalThis.location?.origin)) headers['if-range'] = tag
+      const headers = loaded && !encoded ? restOf(url, { loaded, tag }) : {}
       const response = await ask(name, url, signal, headers).catch((error) => {
         throwIfCancelled(signal)
         cause = error
@@ -100,9 +129,8 @@ async function* readOn(chunks, { name, url, total, encoded, tag }, signal, spare
       }
       if (!response || BUSY.includes(response.status)) continue
       if (!response.ok) refuse(name, response)
-      const [begin, whole] = response.status === 206 ? rangeOf(response.headers.get('content-range') ?? `bytes ${loaded}-/*`) : [0, lengthOf(response.headers)]
-      const now = tagOf(response.headers)
-      if (!(begin <= loaded) || (total && whole && total !== whole) || (tag && now && tag !== now)) {
+      const begin = beginOf(response, { loaded, total, tag })
+      if (begin === undefined) {
         response.body?.cancel().catch(() => {})
         throw new VitError('http', `${name}: the file changed while it was read`)
       }

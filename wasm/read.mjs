@@ -10,7 +10,9 @@ import { PIECE, giveBack, iterate, room } from './stream.mjs'
 const FILES = ['model.gguf', 'model.safetensors', 'model.safetensors.index.json', 'model.npz']
 const ADDRESSES = ['model.safetensors', 'model.safetensors.index.json', 'model.gguf', 'model.npz']
 
-const WRONG = ['checksum', 'format', 'truncated', 'config', 'shape', 'missing-tensor', 'unsupported'] // says of files that they are, by themselves or together
+// Says of files that they are, by themselves or together. One with a cause says it of a connection.
+const WRONG = ['checksum', 'format', 'truncated', 'config', 'shape', 'missing-tensor', 'unsupported']
+const isWrong = (error) => WRONG.includes(error?.code) && !error.cause
 
 // All of it begins to come at once:
 // - head: a promise of { name, configs, index }: of the model, for messages; configs and index (of weights in several files, else
@@ -19,7 +21,7 @@ const WRONG = ['checksum', 'format', 'truncated', 'config', 'shape', 'missing-te
 //   bytes. They are overwritten by the next, unless their buffer was transferred, which only `ours` may be. file: as the index
 //   names it, '' for the only one
 // - giveBack(buffer): a buffer that was transferred, and may be filled again
-// - end(error): ends what is still open. error: why the model was not loaded. A promise
+// - end(error): ends what is still open. error: why the model was not loaded. A promise, of what came being kept
 // limits: configs and indexes over limits.configBytes are refused before they are whole.
 export function openSource(source, { signal, cache, limits } = {}) {
   const controller = new AbortController()
@@ -43,10 +45,10 @@ export function openSource(source, { signal, cache, limits } = {}) {
     async end(error) {
       signal?.removeEventListener('abort', stop)
       controller.abort()
-      for (const parts of opened) parts.return().catch(() => {}) // closes files
-      located.then(({ opened }) => opened.close?.()).catch(() => {})
+      const closed = Promise.allSettled([...opened.map((parts) => parts.return()), located.then(({ opened }) => opened.close?.())])
+      if (cache) await answer(closed)
       // What is no model may be another the next time.
-      if (cache && WRONG.includes(error?.code)) await Promise.all(urls.map(forget)).catch(() => {})
+      if (cache && isWrong(error)) await Promise.all(urls.map(forget))
     }
   }
 }
@@ -59,7 +61,7 @@ async function locate({ folder, ...part }, reader) {
   if (!folder) return { name: part.name, index: isIndex(part.url), opened: await openPart(part, reader) }
   const names = part.url.startsWith('file:') ? FILES : ADDRESSES
   const all = names.map((file) => new URL(file, part.url).href)
-  const before = reader.cache ? await Promise.all(all.map((url) => kept(url))) : []
+  const before = reader.cache ? await Promise.all(all.map((url) => kept(url).then((file) => file?.isWhole))) : []
   let missing
   for (const name of before.some(Boolean) ? all.filter((_, i) => before[i]) : all) {
     try {
@@ -182,15 +184,13 @@ async function openPart({ name, url, blob, stream, bytes, text }, reader) {
 
 async function openKept(name, url, { signal, spare, urls }) {
   urls.push(url)
-  const response = await kept(url)
-  const chunks = response && iterate(response.body, signal, spare)
-  const first = await answer(chunks?.next()) // what does not begin is not waited for
-  if (!first) {
-    const opened = await openUrl(name, url, signal, spare)
-    return opened.isPage ? opened : keep(url, opened, signal)
-  }
-  const total = Number(response.headers.get('content-length')) || undefined
-  return { total, chunks: goOn(name, url, first, chunks, signal) }
+  const file = await kept(url, signal, spare)
+  const first = await answer(file?.chunks.next()) // what does not begin is not waited for
+  if (first) file.chunks = goOn(name, url, first, file.chunks, signal)
+  if (first && file.isWhole) return file
+  const opened = await openUrl(name, url, signal, spare, first && file.tag && file)
+  if (file && !opened.loaded) await forget(url)
+  return opened.isPage ? opened : keep(url, opened)
 }
 
 async function* goOn(name, url, first, chunks, signal) {

@@ -105,8 +105,10 @@ export interface LoadOptions extends CallOptions {
    */
   first?: ImageInput
   /**
-   * Whether the files of a URL are kept in the browser's Cache API, once they are whole, and read from there the next time, without
-   * asking the server whether they changed. Default: false. Where there is no such cache nothing is kept. {@link ViT.clearCache}
+   * Whether the files of a URL are kept in the browser's Cache API, and read from there the next time, without asking the server
+   * whether they changed. What came of a file whose download failed or was cancelled is kept too, in steps of 4 MiB also when the page
+   * is closed: the next load fetches only the rest, if the ETag or Last-Modified says that it is the same file still. Default: false.
+   * Where there is no such cache nothing is kept. {@link ViT.clearCache}
    */
   cache?: boolean
   /**
@@ -573,7 +575,8 @@ export class ViT {
   static readonly models: { readonly classify: string; readonly masked: string }
 
   /**
-   * Bytes of the files that the option `cache` keeps for this origin; of an address as `load` takes it, the model's there.
+   * Bytes of the files, and parts of files, that the option `cache` keeps for this origin; of an address as `load` takes it, the
+   * model's there.
    *
    * ```js
    * console.log(`${await ViT.cacheSize()} bytes are kept`)

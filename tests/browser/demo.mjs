@@ -32,9 +32,10 @@ async function serve(...args) {
   })
 }
 
-// Another site, with models as other hosts serve them, well and badly. open: answers that have not ended.
+// Another site, with models as other hosts serve them, well and badly. open: answers that have not ended. asked: the ranges of /slow.gguf.
 async function startElsewhere() {
   const open = new Set()
+  const asked = []
   const weights = readFileSync(join(tiny, 'model.safetensors'))
   const config = readFileSync(join(tiny, 'config.json'))
   const cors = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Allow-Headers': 'Range' }
@@ -43,7 +44,7 @@ async function startElsewhere() {
     '/good/config.json': config, '/good/model.safetensors': weights,
     '/short/config.json': config, '/short/model.safetensors': weights.subarray(0, weights.length / 2)
   }
-  const server = createServer(({ url, method }, response) => {
+  const server = createServer(({ url, method, headers: { range } }, response) => {
     if (method === 'OPTIONS') return response.writeHead(204, cors).end()
     const body = files[url]
     if (body) return response.writeHead(200, { ...cors, 'Content-Length': body.length }).end(body)
@@ -56,11 +57,13 @@ async function startElsewhere() {
     if (url !== '/slow.gguf') return response.writeHead(404, cors).end('no such file')
     open.add(response)
     response.on('close', () => open.delete(response))
-    response.writeHead(200, { ...cors, 'Content-Length': 1 << 24 }).write(Buffer.from('GGUF\x03\0\0\0', 'latin1'))
+    asked.push(range ?? 'all')
+    const begun = Buffer.from(range ? '' : 'GGUF\x03\0\0\0', 'latin1')
+    response.writeHead(range ? 206 : 200, { ...cors, 'Last-Modified': 'Sun, 01 Nov 2026 00:00:00 GMT', 'Content-Length': (1 << 24) - (range ? 8 : 0) }).write(begun)
   })
   await new Promise((done) => server.listen(0, '127.0.0.1', done))
   atEnd.push(() => server.close(), () => server.closeAllConnections())
-  return { url: `http://127.0.0.1:${server.address().port}`, open }
+  return { url: `http://127.0.0.1:${server.address().port}`, open, asked }
 }
 
 // One request as it is written: fetch() would tidy the path first. -> { status, headers, body }
@@ -448,6 +451,7 @@ async function testModels(base, broken, elsewhere) {
   check(await noticed(page, 'cancelled'), `loading: that it was cancelled is said: ${await text(page, '#notice')}`)
   await page.click('#notice .main')
   check(await until(page, () => document.querySelector('#loading .count').checkVisibility() && /16,777,216|16\.8/.test(document.querySelector('#loading .bytes').textContent)) && elsewhere.open.size === 1, 'loading: and it can be loaded again')
+  check(await until(page, () => document.querySelector('#loading .count').textContent.startsWith('8 of 16,777,216')) && elsewhere.asked.join() === 'all,bytes=8-', `loading: only the rest of it: ${elsewhere.asked}`)
   await page.click('#cancel')
   check(await noticed(page, 'cancelled'), 'loading: cancelled again')
 

@@ -647,7 +647,7 @@ export function defineSuite({ base, options, expected, has, long }) {
       })
     })
   defineLimits({ url, bytesOf, load, using, some, options, long })
-  defineHub({ ViT, url, bytesOf, load, using, streamOf, some, pause, options, has, long })
+  defineHub({ ViT, url, bytesOf, load, using, streamOf, some, options, has, long })
   if (!options.worker) defineInside({ url, load, using, some, options })
   defineInt8({ using, source: url(TIMM), image: rgba(300, 200), expected })
 }
