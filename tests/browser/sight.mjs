@@ -93,7 +93,7 @@ async function testStill(bare, elsewhere) {
   check(await until(page, () => document.querySelector('#foot-runs').textContent.includes('int8')) && await answered(page, 'cat'), 'still: int8')
   await page.click('#model-button')
   await enter(page, `${elsewhere.url}/slow.gguf`)
-  check(await until(page, () => document.querySelector('#loading .count').textContent.startsWith('8 of')), 'still: progress')
+  check(await until(page, () => document.querySelector('#loading .count').textContent.includes(' of 16,777,216')), 'still: progress')
   await pause(600)
   check((await page.$eval('#scores', (scores) => getComputedStyle(scores).opacity)) < 1, 'still: the answer to be replaced fades')
   check((await text(page, '#model-button .name')) === words['model.built-in'], 'still: the model in use is named')
