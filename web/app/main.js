@@ -10,7 +10,7 @@ import { count } from './format.js';
 import { pastedPicture, pathOf, sort, startDrops } from './files.js';
 import { closeCamera, startCamera, viewfinder } from './camera.js';
 import { setClear, setView, showPicture, startStage } from './stage.js';
-import { BUILT_IN, builtIn, cancelLoad, fromAddress, fromFiles, fromHost, keptBytes, loadModel, model, readAddress } from './model.js';
+import { BUILT_IN, builtIn, cancelLoad, fromAddress, fromFiles, fromHost, isKept, loadModel, model, readAddress } from './model.js';
 import { closeDrawer, openDrawer, startDrawer } from './drawer.js';
 import { showModelButton, showRuns, startRuns } from './runs.js';
 import { startLoading } from './loading.js';
@@ -365,7 +365,7 @@ function showTabs() {
 // ---- Links and languages ----
 
 // Whether nobody need be asked for a model: it is of this host, or kept in this browser.
-const isAtHand = async ({ origin, href }) => origin === location.origin || await keptBytes(href).catch(() => 0) > 0;
+const isAtHand = async ({ origin, href }) => origin === location.origin || await isKept(href).catch(() => false);
 
 // Models that a link names. Resolves once those that are at hand are there, or cannot be had.
 async function takeNamed({ model: address, other }) {

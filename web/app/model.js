@@ -3,7 +3,7 @@
 import { Problem, isCancel } from './errors.js';
 import { pathOf } from './files.js';
 import { inOrder as byName } from './format.js';
-import { addRecent, dropRecent } from './recent.js';
+import { addRecent, dropRecent, recent } from './recent.js';
 import { countRequest } from './requests.js';
 import { t } from './words.js';
 
@@ -35,13 +35,16 @@ async function engine() {
 // What is read from other sites is kept in the browser, until the reader throws it away.
 const isElsewhere = (source) => typeof source === 'string' && new URL(source).origin !== location.origin;
 
-const countFetch = async (ViT, source) => isElsewhere(source) && !await ViT.cacheSize(source) && countRequest(source);
+const countFetch = async (source) => isElsewhere(source) && !await isKept(source) && countRequest(source);
 
 // Of one address, or of all.
 export async function keptBytes(link) {
     const { ViT } = await engine();
     return ViT.cacheSize(link);
 }
+
+// Whether a model is kept whole: one whose download ended early is in no list.
+export const isKept = async (link) => recent().some((one) => one.link === link) && await keptBytes(link) > 0;
 
 const unkept = new Set(); // addresses for whose files there was no room
 let isAsked = false;    // whether the browser was asked to throw nothing away
@@ -74,7 +77,7 @@ export async function loadModel(origin) {
     tell('change');
     try {
         const { ViT } = await engine();
-        await countFetch(ViT, source);
+        await countFetch(source);
         const vit = await ViT.load(source, {
             signal: controller.signal, compute: model.compute, cache: isElsewhere(source),
             onProgress({ phase, loaded, total }) {
@@ -114,7 +117,7 @@ export async function loadMasked(progress) {
 export async function loadBeside(origin, compute, signal, progress) {
     const { source } = origin;
     const { ViT } = await engine();
-    await countFetch(ViT, source);
+    await countFetch(source);
     let size = 0;
     const vit = await ViT.load(source, {
         compute, signal, cache: isElsewhere(source),
