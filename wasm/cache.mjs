@@ -7,7 +7,8 @@ import { iterate } from './stream.mjs'
 const PIECE = 4 << 20 // bytes of all pieces but the last
 const NAME = 'vit-wasm'
 const PATIENCE = 3000 // ms
-const open = () => answer(globalThis.caches?.open(NAME)) // there is none on pages that are not secure, or in private windows
+const storage = async () => globalThis.caches // there is none on pages that are not secure; it throws where storage is denied
+const open = () => answer(storage().then((caches) => caches?.open(NAME)))
 
 const bare = (url) => url.split('#')[0]
 const pieceOf = (url, i) => `${bare(url)}/~/${i}`
@@ -37,7 +38,7 @@ export async function cacheSize(urls) {
 }
 
 export async function clearCache(urls) {
-  if (!urls) return void (await answer(globalThis.caches?.delete(NAME)))
+  if (!urls) return void (await answer(storage().then((caches) => caches?.delete(NAME))))
   const cache = await open()
   await Promise.all((await requests(cache, urls)).map((request) => answer(cache.delete(request))))
 }
@@ -45,7 +46,8 @@ export async function clearCache(urls) {
 export async function forget(url) {
   const cache = await open()
   await answer(cache?.delete(bare(url)))
-  for (let i = 0; await answer(cache?.delete(pieceOf(url, i))); i++);
+  const pieces = (await requests(cache)).filter((request) => request.url.startsWith(pieceOf(url, '')))
+  await Promise.all(pieces.map((request) => answer(cache.delete(request))))
 }
 
 // What an entry has: bytes begin to end of a file of `total`, of which version. Those of before there were pieces do not say.
@@ -63,13 +65,14 @@ function describe(headers) {
 // What is kept of the file at this URL: { isWhole, loaded, total, tag, chunks }, or nothing.
 export async function kept(url, signal, spare) {
   const cache = await open()
-  let last = await find(cache, bare(url))
-  const isWhole = !!last
+  const whole = await find(cache, bare(url))
+  const isWhole = whole?.end > 0
+  let last = isWhole ? whole : undefined
   for (let i = 0, next; !isWhole && (next = await find(cache, pieceOf(url, i))); i++) {
     if (next.begin !== (last?.end ?? 0) || (last && next.etag !== last.etag)) break
     last = next
   }
-  return last?.end && { isWhole, loaded: last.end, total: last.total, tag: last.tag, chunks: read(cache, url, isWhole, last, signal, spare) }
+  return last && { isWhole, loaded: last.end, total: last.total, tag: last.tag, chunks: read(cache, url, isWhole, last, signal, spare) }
 }
 
 async function* read(cache, url, isWhole, { begin, end, etag }, signal, spare) {
@@ -104,6 +107,7 @@ async function* copy(cache, url, { total = '*', tag, chunks }) {
   }
   // Unless it is there, from a download before or by another page.
   async function storePart() {
+    if (!(await stored)) return
     const key = pieceOf(url, begin / PIECE)
     const there = await find(cache, key)
     if (there?.etag !== etag || there.end < end) await store(key)
@@ -124,11 +128,16 @@ async function* copy(cache, url, { total = '*', tag, chunks }) {
     }
     total = end
   } finally {
-    const isWhole = end === total
+    const isWhole = end === total && end > 0
     if (isWhole) {
+      for (let at = 0; at < begin && (await stored); at += PIECE) { // another page may have deleted some
+        const there = await find(cache, pieceOf(url, at / PIECE))
+        stored = there?.etag === etag && there.end === at + PIECE
+      }
       await store(bare(url))
       await answer(cache.delete(pieceOf(url, begin / PIECE))) // the beginning of the last one
     } else if (tag && end) await storePart()
-    if (!(await stored) || !(isWhole || tag)) await forget(url)
+    const isStored = await stored
+    if (isWhole ? !isStored : !tag) await forget(url)
   }
 }

@@ -11,7 +11,7 @@ const FILES = ['model.gguf', 'model.safetensors', 'model.safetensors.index.json'
 const ADDRESSES = ['model.safetensors', 'model.safetensors.index.json', 'model.gguf', 'model.npz']
 
 // Says of files that they are, by themselves or together. One with a cause says it of a connection.
-const WRONG = ['checksum', 'format', 'truncated', 'config', 'shape', 'missing-tensor', 'unsupported']
+const WRONG = ['checksum', 'format', 'truncated', 'config', 'shape', 'missing-tensor']
 const isWrong = (error) => WRONG.includes(error?.code) && !error.cause
 
 // All of it begins to come at once:
@@ -186,21 +186,25 @@ async function openKept(name, url, { signal, spare, urls }) {
   urls.push(url)
   const file = await kept(url, signal, spare)
   const first = await answer(file?.chunks.next()) // what does not begin is not waited for
-  if (first) file.chunks = goOn(name, url, first, file.chunks, signal)
+  if (first) file.chunks = goOn(name, url, first, file, signal)
   if (first && file.isWhole) return file
-  const opened = await openUrl(name, url, signal, spare, first && file.tag && file)
-  if (file && !opened.loaded) await forget(url)
+  const part = first && file.tag && file
+  const opened = await openUrl(name, url, signal, spare, part).catch((error) => {
+    if (!part || error.code !== 'http') throw error
+    return openUrl(name, url, signal, spare) // some answer to no request for a part
+  })
+  if (file && !opened.loaded && !opened.isPage && !(part && part.tag === opened.tag)) await forget(url)
   return opened.isPage ? opened : keep(url, opened)
 }
 
-async function* goOn(name, url, first, chunks, signal) {
+async function* goOn(name, url, first, { isWhole, chunks }, signal) {
   try {
     for (let next = first; !next.done; ) {
       yield next.value
       next = await answer(chunks.next())
       throwIfCancelled(signal)
       if (next) continue
-      await forget(url)
+      if (isWhole) await forget(url)
       throw new VitError('io', `${name}: what the browser kept of it cannot be read to its end; it is fetched the next time`)
     }
   } finally {

@@ -60,7 +60,7 @@ export async function addressesOf(source) {
   if (!(source instanceof URL) && (typeof source !== 'string' || !source)) throw new VitError('argument', `the address of a model is a URL, not ${source === '' ? "''" : kind(source)}`)
   const { weights, configs } = await describeUrl(await absolute(source))
   const shards = new URL(weights.url).pathname.endsWith('.index.json') ? [new URL('.', weights.url).href] : []
-  return [...configs.map(({ url }) => url), weights.url, ...shards]
+  return [...configs.map(({ url }) => url), weights.folder ? new URL('.', weights.url).href : weights.url, ...shards]
 }
 
 // In Node what is not a URL is a path, also one with a colon.

@@ -395,7 +395,8 @@ async function testRoom(page, address) {
     navigator.storage.persist = async () => { asked++ }
   })
   await load()
-  check((await listed()).includes(words['drawer.unkept']), `room: there is none: ${await listed()}`)
+  await listed()
+  check(await until(page, (word) => document.querySelector('#model-list li:last-child').textContent.includes(word), words['drawer.unkept']), `room: there is none: ${await listed()}`)
   await page.click('#drawer-close')
   await page.evaluate(async (address) => {
     giveRoom()

@@ -4,7 +4,7 @@
 //   /asked?name=      the ranges that were asked of that name, '' for all of a file
 //   /every/path/...   an HTML page, as servers of single-page applications answer
 // Queries make answers go wrong: status=N, html, cut=N (the connection ends after N bytes), stall=N (nothing comes after N
-// bytes of an answer), chunk=N (pieces of N bytes), nolength, gzip, flaky=N (each answer ends after N bytes), norange, changing (another
+// bytes of an answer), chunk=N (pieces of N bytes), nolength, gzip, flaky=N (each answer ends after N bytes), norange, noparts (who asks for one is refused), changing (another
 // version each time), growing (a longer file, later), weak (so is its ETag), careless (of If-Range), reset (connections that end early
 // are reset), redirect (to such a page), bomb=N (N MiB of spaces, compressed).
 // name=X&times=N limits flaky, stall and busy (503) to the first N answers to that name; gone: all after
@@ -52,6 +52,7 @@ export async function startServer({ isolated = true, built } = {}) {
     const early = (asked[query.get('name')] ??= []).push(request.headers.range ?? '') <= times
     if (query.has('redirect')) return response.writeHead(302, { ...headers, location: '/every/path/' }).end()
     if (query.has('busy') && early) return send(503, 'text/plain', 'later')
+    if (query.has('noparts') && request.headers.range) return send(403, 'text/plain', 'all of it or nothing')
     if (query.has('gone') && !early) return send(404, 'text/plain', 'gone')
     if (query.has('status')) return send(Number(query.get('status')), 'text/plain', 'as asked')
     const body = query.has('body') && early ? Buffer.from(query.get('body')) : await readFile(fileOf(pathname, built) ?? '').catch(() => null)

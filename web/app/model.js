@@ -43,8 +43,11 @@ export async function keptBytes(link) {
     return ViT.cacheSize(link);
 }
 
-// Whether a model is kept whole: one whose download ended early is in no list.
-export const isKept = async (link) => recent().some((one) => one.link === link) && await keptBytes(link) > 0;
+// Whether a model is kept whole, and not only what came of it.
+export async function isKept(link) {
+    const { bytes } = recent().find((one) => one.link === link) ?? {};
+    return bytes > 0 && await keptBytes(link) >= bytes;
+}
 
 const unkept = new Set(); // addresses for whose files there was no room
 let isAsked = false;    // whether the browser was asked to throw nothing away
@@ -53,7 +56,7 @@ export const isUnkept = (link) => unkept.has(link);
 
 // A model of `size` bytes that was read from another site, or from what was kept of it.
 async function noteKept({ name, source }, size) {
-    addRecent({ name, link: source });
+    addRecent({ name, link: source, bytes: size });
     const kept = await keptBytes(source);
     if (kept < size) unkept.add(source);
     else unkept.delete(source);

@@ -1,4 +1,4 @@
-// Models that were loaded from other sites, newest first: { name, link }. Their files are kept by the engine's cache.
+// Models that were loaded from other sites, newest first: { name, link, bytes }, bytes of their weights. Their files are kept by the engine's cache.
 
 import { recall, remember } from './memory.js';
 
@@ -16,7 +16,7 @@ export function recent() {
 const without = (link) => recent().filter((one) => one.link !== link);
 const write = (list) => remember('models', JSON.stringify(list.slice(0, MOST)));
 
-export const addRecent = ({ name, link }) => write([{ name, link }, ...without(link)]);
+export const addRecent = (one) => write([one, ...without(one.link)]);
 
 // Without a link: all of them.
 export const dropRecent = (link) => write(link ? without(link) : []);
