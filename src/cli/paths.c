@@ -129,7 +129,7 @@ static int walk(vit_cli_paths *paths, const char *folder, const vit_level *here,
             vit_cli_complain("%s: cannot read: %s", path, strerror(errno));
             complaints++;
             free(path);
-        } else if (path && (S_ISDIR(status.st_mode) || follows) && vit_level_enter(&level, path, here)) {
+        } else if (path && (S_ISDIR(status.st_mode) || (follows && S_ISLNK(status.st_mode))) && vit_level_enter(&level, path, here)) {
             complaints += walk(paths, path, &level, follows);
             free(path);
         } else if (!path || (vit_is_picture_path(entry->d_name) && !vit_is_folder(path))) {

@@ -1,5 +1,7 @@
 #include "posemb.h"
 
+#include "model.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -115,6 +117,21 @@ size_t vit_posemb_bytes(int rows, int columns, int width, vit_interpolation how,
     vit_arena arena = {0};
     take_workspace(&arena, rows, columns, width, how, out_rows, out_columns);
     return arena.used;
+}
+
+size_t vit_resample_bytes(const vit_config *c, int rows, int columns, int distances) {
+    const vit_interpolation how = vit_interpolation_of(c->pos_resample);
+    const int half = c->width / 2;
+    if (c->pos_kind == VIT_POS_1D)
+        return vit_posemb_bytes(vit_stored_rows(c), vit_stored_columns(c), c->width, how, rows, columns);
+    if (c->pos_kind == VIT_POS_2D) {
+        const size_t across = vit_posemb_bytes(1, vit_stored_columns(c), half, how, 1, columns),
+                     down = vit_posemb_bytes(1, vit_stored_rows(c), half, how, 1, rows);
+        return across > down ? across : down;
+    }
+    if (c->pos_kind == VIT_POS_RELATIVE)
+        return vit_posemb_bytes(1, (int)vit_rel_rows(c), c->width / c->heads, how, 1, distances);
+    return 0;
 }
 
 void vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how, int out_rows,

@@ -15,6 +15,9 @@ vit_interpolation vit_interpolation_of(vit_resample rule);
 
 /* Bytes that the interpolation works in. */
 size_t vit_posemb_bytes(int rows, int columns, int width, vit_interpolation how, int out_rows, int out_columns);
+/* Those for all stored positions of a network, on a grid of rows x columns; of relative ones for so many distances. 0: there is
+ * nothing to resample. */
+size_t vit_resample_bytes(const vit_config *config, int rows, int columns, int distances);
 /* table [rows,columns,width] -> out [out_rows,out_columns,width] (paper section 3.2), all at least 1. Without the class
  * token's row, which is never resampled. room: vit_posemb_bytes of the caller's, aligned as malloc does. */
 void vit_posemb_interpolate(const float *table, int rows, int columns, int width, vit_interpolation how, int out_rows,

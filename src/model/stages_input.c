@@ -58,22 +58,13 @@ typedef struct workspace {
 
 static workspace take_workspace(const vit_session *s, vit_arena *arena) {
     const vit_config *c = &s->model->config;
-    const vit_interpolation how = vit_interpolation_of(c->pos_resample);
-    const int rows = vit_stored_rows(c), columns = vit_stored_columns(c), half = c->width / 2;
+    const size_t half = (size_t)c->width / 2;
     workspace w = {0};
-    size_t room = 0;
-    if (c->pos_kind == VIT_POS_1D) {
-        room = vit_posemb_bytes(rows, columns, c->width, how, s->rows, s->columns);
-    } else if (c->pos_kind == VIT_POS_2D) {
-        const size_t across = vit_posemb_bytes(1, columns, half, how, 1, s->columns),
-                     down = vit_posemb_bytes(1, rows, half, how, 1, s->rows);
-        w.x = vit_arena_take(arena, vit_size_mul((size_t)s->columns * sizeof(float), (size_t)half));
-        w.y = vit_arena_take(arena, vit_size_mul((size_t)s->rows * sizeof(float), (size_t)half));
-        room = across > down ? across : down;
-    } else if (c->pos_kind == VIT_POS_RELATIVE) {
-        room = vit_posemb_bytes(1, (int)vit_rel_rows(c), c->width / c->heads, how, 1, 2 * s->tokens - 1);
+    if (c->pos_kind == VIT_POS_2D) {
+        w.x = vit_arena_take(arena, vit_size_mul((size_t)s->columns * sizeof(float), half));
+        w.y = vit_arena_take(arena, vit_size_mul((size_t)s->rows * sizeof(float), half));
     }
-    w.room = vit_arena_take(arena, room);
+    w.room = vit_arena_take(arena, vit_resample_bytes(c, s->rows, s->columns, 2 * s->tokens - 1));
     return w;
 }
 

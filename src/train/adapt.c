@@ -66,16 +66,9 @@ static vit_status resample(const vit_model *from, vit_model *to, vit_error *erro
     const int distances = (int)vit_rel_rows(a), new_distances = (int)vit_rel_rows(b);
     const size_t first = (size_t)vit_pos_prefix(a) * (size_t)a->width;
     const vit_interpolation rule = vit_interpolation_of(a->pos_resample);
-    size_t bytes;
+    const size_t bytes = vit_resample_bytes(a, new_rows, new_columns, new_distances);
     void *room;
-    if (a->pos_kind == VIT_POS_1D)
-        bytes = vit_posemb_bytes(rows, columns, a->width, rule, new_rows, new_columns);
-    else if (a->pos_kind == VIT_POS_2D)
-        bytes = vit_larger(vit_posemb_bytes(1, columns, half, rule, 1, new_columns),
-                           vit_posemb_bytes(1, rows, half, rule, 1, new_rows));
-    else if (a->pos_kind == VIT_POS_RELATIVE)
-        bytes = vit_posemb_bytes(1, distances, a->width / a->heads, rule, 1, new_distances);
-    else
+    if (!bytes)
         return VIT_OK;
     VIT_TRY(vit_alloc_for(&room, &to->options.allocator, bytes, "interpolating positions", error));
     for (int layer = -1; layer < vit_block_count(a); layer++) {
