@@ -151,7 +151,9 @@ async function testOffline(host, elsewhere) {
     document.querySelector('#url').value = address
     document.querySelector('#url-form button').click()
   }, address)
-  check(await until(page, (host) => document.querySelector('#foot-requests').textContent.includes(host), new URL(elsewhere.url).host) && await answered(page, 'cat.jpg'), 'offline: a model of another site, on an isolated page')
+  const uses = (name) => until(page, (name) => document.querySelector('#runs dd:nth-of-type(2)')?.textContent === name, name)
+  check(await uses('vit_tiny_patch16_224') && await answered(page, 'cat.jpg'), 'offline: a model of another site, on an isolated page')
+  check((await text(page, '#foot-requests')).includes(new URL(elsewhere.url).host), `offline: its request is told: ${await text(page, '#foot-requests')}`)
   const kept = await page.evaluate(async () => {
     const names = (await caches.keys()).filter((name) => name.startsWith('vit-wasm page'))
     const urls = (await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).map(({ url }) => url)))).flat()
@@ -179,8 +181,7 @@ async function testOffline(host, elsewhere) {
   check(await page.evaluate(() => location.search === '?from=here' && location.hash === '#look?sample=coffee'), `offline: a link to the start page leads on: ${page.url()}`)
   await page.goto(`${host.url}web/#classify?sample=horse&model=${encodeURIComponent(address)}`)
   await reload(page)
-  check(await until(page, (name) => document.querySelector('#runs dd:nth-of-type(2)')?.textContent === name, 'vit_tiny_patch16_224') && await answered(page, 'horse.jpg')
-    && !(await visible(page, '#notice')), `offline: a link to a model that is kept: ${await text(page, '#panel')}`)
+  check(await uses('vit_tiny_patch16_224') && await answered(page, 'horse.jpg') && !(await visible(page, '#notice')), `offline: a link to a model that is kept: ${await text(page, '#panel')}`)
   await close('offline')
   return serve(host.folder, { port })
 }
