@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { INPUT = -1, NONE = -1, AT_ONCE = 4 /* images, of a group */ };
+enum { INPUT = -1, NONE = -1, AT_ONCE = 8 /* images, of a group */ };
 
 /* What is planned: first only to measure. */
 typedef struct plan {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum { CHUNKS = 16, WEIGHTS = 1 << 20 /* of all chunks, about */, CHANNELS = 32 /* laid out at a time */,
-       LANES = 256 /* of columns, so that they stay in a cache */,
-       GROUP = 8, LEAST_GROUPS = 4, MOST_GROUPS = 16, GROUP_WEIGHTS = 1 << 24 /* of all groups */ };
+       LANES = 256 /* of columns, so that they stay in a cache */, SCATTERED = 1 << 18 /* gradients of columns at a time, about */,
+       GROUP = 8, LEAST_GROUPS = 4, MOST_GROUPS = 16, GROUP_WEIGHTS = 1 << 25 /* of all groups */ };
 
 static int least(int a, int b) {
     return a < b ? a : b;
@@ -33,9 +33,16 @@ static int is_direct(const vit_windows *w) {
     return w->size == 1 && w->stride == 1;
 }
 
+/* Panels of the columns' gradients at a time: a product of few lays its weights out for little. */
+static int scattered_panels(int depth, int panel) {
+    const int fit = SCATTERED / (depth * panel);
+    return fit < 1 ? 1 : least(fit, LANES / panel);
+}
+
 size_t vit_convolve_backward_scratch(const vit_trainer *t, const vit_windows *w, int channels) {
-    const size_t taps = (size_t)(w->size * w->size), some = (size_t)least(channels, CHANNELS) * taps * LANES;
-    const size_t scattered = w->stride > 1 ? (size_t)channels * taps * (size_t)t->kernels->panel : 0;
+    const int taps = w->size * w->size, depth = channels * taps, panel = t->kernels->panel;
+    const size_t some = (size_t)(least(channels, CHANNELS) * taps) * LANES;
+    const size_t scattered = w->stride > 1 ? (size_t)depth * (size_t)(scattered_panels(depth, panel) * panel) : 0;
     return is_direct(w) ? 0 : some > scattered ? some : scattered;
 }
 
@@ -197,36 +204,39 @@ static void input_by_convolution(const struct convolve_job *job) {
                  x->gradient + (size_t)images->begin * vit_map_floats(t, x));
 }
 
+/* Column gradients of a panel, added where the columns came from in an image's dx. */
+static void scatter_panel(const struct convolve_job *job, int panel, const float *columns, float *dx) {
+    const int r = job->trainer->kernels->panel;
+    vit_place places[VIT_MOST_TAPS];
+    const int taps = vit_find_places(&job->step->windows, job->c.channels, panel, r, places);
+    for (int c = 0; c < job->c.channels; c++, dx += r)
+        for (int tap = 0; tap < taps; tap++, columns += r)
+            for (int lane = 0; lane < r; lane++)
+                if (!(places[tap].missing >> lane & 1))
+                    dx[places[tap].at[lane]] += columns[lane];
+}
+
 /* Work items: images. */
 static void scatter_images(void *context, int begin, int end, int thread) {
     const struct convolve_job *job = context;
     const vit_images *images = job->images;
-    const vit_trainer *t = job->trainer;
-    const vit_windows *w = &job->step->windows;
+    const vit_trainer *t = images->trainer;
     const vit_map *x = &t->convnet->maps[job->step->x], *y = &t->convnet->maps[job->step->y];
-    const ptrdiff_t r = t->kernels->panel;
-    const int panels = vit_map_panels(t->kernels, y->height, y->width);
+    const int r = t->kernels->panel, panels = vit_map_panels(t->kernels, y->height, y->width);
+    const int most = scattered_panels(job->depth, r), first = (images->begin + begin) * panels, last = (images->begin + end) * panels;
+    const size_t x_image = vit_map_floats(t, x), x_count = (size_t)(end - begin) * x_image;
     float *columns = images->scratch + (size_t)thread * t->thread_scratch;
-    for (int image = images->begin + begin; image < images->begin + end; image++) {
-        float *dx = x->gradient + (size_t)image * vit_map_floats(t, x);
-        if (!job->step->adds)
-            memset(dx, 0, vit_map_floats(t, x) * sizeof *dx);
-        for (int p = 0; p < panels; p++) {
-            vit_place places[VIT_MOST_TAPS];
-            const int taps = vit_find_places(w, x->channels, p, (int)r, places);
-            const vit_gemm g = {.w = job->step->standard, .y = columns, .x_stride = y->channels * r,
-                                .x = y->gradient + (size_t)image * vit_map_floats(t, y) + p * y->channels * r,
-                                .y_stride = job->depth * r, .n = y->channels, .k = job->depth, .panels = 1};
-            t->train->gemm_nn(&g, 0, job->depth);
-            for (int tap = 0; tap < taps; tap++)
-                for (int lane = 0; lane < r; lane++) {
-                    float *to = dx + places[tap].at[lane];
-                    const float *from = columns + tap * r + lane;
-                    const int is_missing = (int)(places[tap].missing >> lane & 1);
-                    for (int c = 0; c < x->channels && !is_missing; c++, to += r, from += taps * r)
-                        *to += *from;
-                }
-        }
+    if (!job->step->adds)
+        memset(x->gradient + (size_t)(images->begin + begin) * x_image, 0, x_count * sizeof *x->gradient);
+    for (int p = first, count; p < last; p += count) {
+        count = least(last - p, most);
+        const vit_gemm g = {.w = job->step->standard, .y = columns, .x = y->gradient + (ptrdiff_t)p * y->channels * r,
+                            .x_stride = y->channels * r, .y_stride = job->depth * r, .n = y->channels, .k = job->depth,
+                            .panels = count};
+        t->train->gemm_nn(&g, 0, job->depth);
+        for (int i = 0; i < count; i++)
+            scatter_panel(job, (p + i) % panels, columns + (ptrdiff_t)i * job->depth * r,
+                          x->gradient + (size_t)((p + i) / panels) * x_image);
     }
 }
 
