@@ -164,10 +164,11 @@ typedef struct vit_int8_kernels {
 typedef struct vit_gemm_tn {
     const float *dy;     /* panels of N channels */
     const float *x;      /* panels of K channels */
-    float *dw;           /* [N,K] row-major, added to */
+    float *dw;           /* [N,K] row-major */
     ptrdiff_t dy_stride, x_stride;
     int n, k;
     int tokens;          /* ceil(tokens / R) panels */
+    int replaces;        /* what dw holds, instead of being added to it */
 } vit_gemm_tn;
 
 /* Some tokens, the first of which is lane `first` of panels, and the same tokens as rows: [tokens][row_stride], of which

@@ -288,7 +288,7 @@ static void gemm_tn(const vit_gemm_tn *g, int begin, int end) {
                                     least(end - k - 16 * j, 16), count, b + j * LAID);
                 for (int n = 0; n < rows; n += 32)
                     multiply_tiles(&(result){.at = g->dw + (ptrdiff_t)(first + n) * g->k + k, .row = g->k, .down = 16 * g->k,
-                                       .right = 16, .rows = least(rows - n, 32), .columns = least(end - k, 32), .adds = 1},
+                                       .right = 16, .rows = least(rows - n, 32), .columns = least(end - k, 32), .adds = t > 0 || !g->replaces},
                              a + n / 16 * LAID, b, LAID, steps);
             }
         }

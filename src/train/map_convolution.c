@@ -97,12 +97,12 @@ void vit_turn_step(vit_trainer *t, const vit_map_step *step) {
     vit_team_run(t->team, job.c.channels, 8, turn_channels, &job);
 }
 
-/* dw += of some lanes that lie one after another: panels of dy, and columns of them or the map itself. */
+/* dw += or = of some lanes that lie one after another: panels of dy, and columns of them or the map itself. */
 static void multiply(const struct convolve_job *job, const float *dy, const float *x, int x_channels, int columns,
-                     int lanes, float *dw) {
+                     int lanes, float *dw, int replaces) {
     const ptrdiff_t r = job->trainer->kernels->panel;
     const vit_gemm_tn g = {.dy = dy, .x = x, .dw = dw, .dy_stride = job->c.outputs * r, .x_stride = x_channels * r,
-                           .n = job->c.outputs, .k = job->depth, .tokens = lanes};
+                           .n = job->c.outputs, .k = job->depth, .tokens = lanes, .replaces = replaces};
     job->trainer->train->gemm_tn(&g, 0, columns);
 }
 
@@ -126,15 +126,15 @@ static void weight_items(void *context, int begin, int end, int thread) {
                   to = images->begin + (int)((int64_t)count * (chunk + 1) / job->chunks);
         float *dw = job->step->partial + (size_t)(images->group + chunk) * job->step->weights + first * taps;
         float *out = images->scratch + (size_t)thread * t->thread_scratch;
-        for (int n = 0; n < job->c.outputs && !images->adds; n++)
-            memset(dw + (size_t)n * (size_t)job->depth, 0, (size_t)columns * sizeof *dw);
         /* Without pad lanes images are one long row of panels. */
         const int whole = pixels % r == 0, step = whole ? to - from : 1;
+        int replaces = !images->adds;
         for (int image = from; image < to; image += step) {
             const float *dy = y->gradient + (size_t)image * vit_map_floats(t, y);
             const float *x = input + (size_t)image * x_image;
             if (is_direct(w) && !job->c.is_input) {
-                multiply(job, dy, x + first * r, job->c.channels, columns, whole ? pixels * step : pixels, dw);
+                multiply(job, dy, x + first * r, job->c.channels, columns, whole ? pixels * step : pixels, dw, replaces);
+                replaces = 0;
                 continue;
             }
             for (int p = 0, some_panels; p < panels * step; p += some_panels) {
@@ -143,7 +143,8 @@ static void weight_items(void *context, int begin, int end, int thread) {
                     vit_make_columns(t->kernels, &job->c, x + (size_t)((p + i) / panels) * x_image, (p + i) % panels,
                                      first, some, out + (size_t)i * (size_t)columns * (size_t)r);
                 const int lanes = whole ? some_panels * r : least(some_panels * r, pixels - p * r);
-                multiply(job, dy + (size_t)p * (size_t)job->c.outputs * (size_t)r, out, columns, columns, lanes, dw);
+                multiply(job, dy + (size_t)p * (size_t)job->c.outputs * (size_t)r, out, columns, columns, lanes, dw, replaces);
+                replaces = 0;
             }
         }
     }

@@ -339,11 +339,19 @@ static void check_gradient(const products *kernels, int n, int k, int tokens, in
         }
     if (!CHECK(wrong == 0))
         printf("%s gemm_tn: %d of n=%d k=%d tokens=%d\n", kernels->name, wrong, n, k, tokens);
-    buffer parts = buffer_copy(&before);
+    buffer parts = buffer_copy(&before), replaced = buffer_copy(&before);
     g.dw = parts.data;
     kernels->gemm_tn(&g, 0, k / 3);
     kernels->gemm_tn(&g, k / 3, k);
     CHECK(same_bits(&parts, &dw) && "split over the columns");
+    memset(parts.data, 0, (size_t)n * k * sizeof(float));
+    kernels->gemm_tn(&g, 0, k);
+    g.dw = replaced.data;
+    g.replaces = 1;
+    kernels->gemm_tn(&g, 0, k);
+    CHECK(same_bits(&replaced, &parts) && "replaced");
+    g.dw = parts.data;
+    g.replaces = 0;
     memcpy(parts.data, before.data, (size_t)n * k * sizeof(float));
     g.n = n / 2;
     kernels->gemm_tn(&g, 0, k);
@@ -352,6 +360,7 @@ static void check_gradient(const products *kernels, int n, int k, int tokens, in
     g.n = n - g.n;
     kernels->gemm_tn(&g, 0, k);
     CHECK(same_bits(&parts, &dw) && "split over the rows");
+    buffer_free(&replaced);
     buffer_free(&parts);
     buffer_free(&before);
     buffer_free(&dw);
