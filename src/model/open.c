@@ -94,12 +94,6 @@ static int says_all(const char *path) {
     return got >= 4 && (memcmp(head, "GGUF", 4) == 0 || memcmp(head + 8, own, sizeof own - 1) == 0);
 }
 
-static int is_index(const char *path) {
-    static const char ending[] = ".safetensors.index.json";
-    const size_t length = strlen(path), least = sizeof ending - 1;
-    return length >= least && strcmp(path + length - least, ending) == 0;
-}
-
 static vit_status load_all(vit_loader *loader, const char *weights, const char *folder, const char *config_path,
                            const vit_options *options, vit_model **out, vit_error *error) {
     char beside[4096 + 32];
@@ -118,7 +112,7 @@ static vit_status load_all(vit_loader *loader, const char *weights, const char *
             VIT_TRY(json_file(loader, is_given ? config_path : beside, vit_loader_config, configs[i].key, &enough, options,
                               error));
     }
-    if (is_index(weights))
+    if (vit_has_ending(weights, ".safetensors.index.json"))
         VIT_TRY(json_file(loader, weights, vit_loader_index, "", NULL, options, error));
     VIT_TRY(weight_files(loader, weights, folder, options, error));
     return vit_loader_finish(loader, out, error);

@@ -2,6 +2,9 @@
 
 export const CURRENT = 'current Node'
 
+// Hosts that the table has without a run.
+export const NOT_RUN = { Safari: 'not run: it is for macOS and iOS alone' }
+
 const TRAIN = `
 async function train(vit, photo) {
   const trainer = await vit.train({ classes: ['a', 'b'] })
@@ -64,7 +67,7 @@ console.log(JSON.stringify(answers))
 // esbuild and Rollup leave new URL(..., import.meta.url) as it is: the package's files go beside the bundle.
 const BESIDE = 'mkdir -p out && cp -R node_modules/vit-wasm/wasm/{index.js,imagenet_labels.json,dist,models} out/'
 
-// name -> { files, build: a command line (bin: $BIN), serve: the folder, browsers, or run: a program }
+// name -> { files, build: a command line (bin: $BIN), serve: the folder, browsers, or run: a program, without: where it is not run, and why }
 export const PROJECTS = {
   '`<script type="module">`': { files: { 'index.html': html('./page.js'), 'page.js': PAGE, 'classify.js': WITHOUT_BUNDLER }, serve: '.' },
   'Vite': {
@@ -112,14 +115,14 @@ export default function Photo() {
   },
   'Web worker': { files: { 'index.html': html('./page.js'), 'page.js': ASK_WORKER, 'classify.js': WITHOUT_BUNDLER, 'worker.js': `import { classify } from './classify.js'\n${ANSWER_PAGE}.then((answer) => postMessage(answer))\n` }, serve: '.' },
   'Service worker': {
-    serve: '.', browsers: ['chromium'],
+    serve: '.', browsers: ['chromium'], without: 'Firefox: not run, its service workers cannot be modules',
     files: {
       'index.html': html('./page.js'), 'page.js': ASK_SERVICE_WORKER, 'classify.js': WITHOUT_BUNDLER,
       'worker.js': `import { classify } from './classify.js'\naddEventListener('message', ({ source }) => ${ANSWER_PAGE}.then((answer) => source.postMessage(answer)))\n`
     }
   },
   'Extension page (Manifest V3)': {
-    extension: true, browsers: ['chromium'],
+    extension: true, without: 'Firefox: not run, the test cannot install one there',
     files: {
       'manifest.json': JSON.stringify({ manifest_version: 3, name: 'host', version: '1', content_security_policy: { extension_pages: "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'" } }),
       'index.html': html('./page.js'), 'page.js': PAGE, 'classify.js': WITHOUT_BUNDLER

@@ -9,7 +9,7 @@ import { createServer } from 'node:http'
 import { dirname, extname, join, normalize, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { launch } from '../browser/launch.mjs'
-import { CURRENT, PROJECTS } from './projects.mjs'
+import { CURRENT, NOT_RUN, PROJECTS } from './projects.mjs'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const [tarball, modules, ...rest] = process.argv.slice(2)
@@ -140,12 +140,14 @@ for (const [name, project] of wanted) {
     cells.push(where === 'here' ? how : `${where[0].toUpperCase()}${where.slice(1)}: ${how}`)
     console.log(`${problem ? 'FAILED' : 'ok    '} ${title}${where === 'here' ? '' : `, ${where}`}: ${problem ?? how} (${Math.round((performance.now() - began) / 1000)} s)`)
   }
+  if (project.without) cells.push(project.without)
   rows[name] = `| ${title} | ${cells.join('; ')} |`
 }
 for (const browser of Object.values(opened)) await browser.close()
 
 if (!patterns.length) {
-  const table = ['| host | what it ran with |', '|---|---|', ...Object.keys(PROJECTS).map((name) => rows[name])].join('\n')
+  const others = Object.entries(NOT_RUN).map(([name, why]) => `| ${name} | ${why} |`)
+  const table = ['| host | what it ran with |', '|---|---|', ...Object.keys(PROJECTS).map((name) => rows[name]), ...others].join('\n')
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const block = /(<!-- hosts: .*? -->\n)[^]*?(\n<!-- end -->)/
   const now = readme.replace(block, (all, begin, end) => begin + table + end)
