@@ -18,7 +18,7 @@ log_of() { echo "build/test/${1//[^A-Za-z0-9]/-}.log"; }
 begin_suite() {
     ((${#SUITES[@]} < SUITES_AT_ONCE)) || end_suite
     mkdir -p build/test
-    timeout -k 10 900 "${@:2}" > "$(log_of "$1")" 2>&1 < /dev/null &
+    timeout -k 10 1800 "${@:2}" > "$(log_of "$1")" 2>&1 < /dev/null &
     SUITES[$!]=$1 BEGAN[$!]=$SECONDS
 }
 

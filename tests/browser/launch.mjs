@@ -24,5 +24,5 @@ export const axe = () => readFileSync(join(folder, '../axe-core/axe.min.js'), 'u
 export async function launch(name, flags = [], options = {}) {
   const { default: puppeteer } = await import(pathToFileURL(join(folder, 'lib/esm/puppeteer/puppeteer-core.js')).href)
   const { args = [], ...browser } = BROWSERS[name]
-  return puppeteer.launch({ headless: true, protocolTimeout: 600000, ...browser, ...options, args: [...args, ...flags] })
+  return puppeteer.launch({ headless: true, timeout: 120000, protocolTimeout: 1500000, ...browser, ...options, args: [...args, ...flags] })
 }

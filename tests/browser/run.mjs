@@ -39,7 +39,7 @@ async function main(wanted, pattern) {
         const start = performance.now()
         const page = await browser.newPage()
         page.on('pageerror', (error) => console.log(`    page error: ${error.message}`))
-        await page.goto(server.url + 'blank.html')
+        await page.goto(server.url + 'blank.html', { timeout: 120000 })
         const result = await page
           .evaluate(async (setup, pattern) => (await import('/tests/browser/page.mjs')).runSuite(setup, pattern), setup, pattern)
           .catch((error) => ({ passed: 0, failed: 1, failures: [error.stack] }))

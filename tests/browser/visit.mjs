@@ -28,6 +28,7 @@ export const setBrowser = (launched) => (browser = launched)
 // and a screen of that kind (Chromium). prepare(page) is called before it is opened.
 export async function openPage(url, { width = 1280, height = 800, quiet = false, isPhone = false, prepare = () => {} } = {}) {
   const page = await browser.newPage()
+  page.setDefaultTimeout(60_000)
   await page.setViewport(isPhone ? { width, height, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } : { width, height })
   const problems = []
   const requests = []
@@ -47,7 +48,7 @@ export async function openPage(url, { width = 1280, height = 800, quiet = false,
   return { page, foreign: () => requests.filter((one) => !one.startsWith(origin)), close }
 }
 
-export const until = (page, test, ...args) => page.waitForFunction(test, { timeout: 20_000 }, ...args).then(() => true, () => false)
+export const until = (page, test, ...args) => page.waitForFunction(test, { timeout: 60_000 }, ...args).then(() => true, () => false)
 export const answered = (page, name) => until(page, (wanted) => {
   const answer = document.querySelector('#answer')
   return !answer.hidden && answer.getAttribute('aria-busy') === 'false' && document.querySelectorAll('#scores li').length === 5

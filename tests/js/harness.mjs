@@ -45,7 +45,7 @@ export async function run(report, pattern = '') {
   let passed = 0
   let failed = 0
   for (const { name, body } of tests.filter(({ name }) => name.includes(pattern))) {
-    const limit = 120000
+    const limit = 300000
     let timer
     const start = performance.now()
     const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`no end after ${limit / 1000} s`)), limit)))

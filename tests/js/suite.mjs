@@ -561,7 +561,7 @@ export function defineSuite({ base, options, expected, has, long }) {
           await rejects(load(source, { signal: controller.signal, onProgress: () => controller.abort() }), 'cancelled')
           if (i === 4) before = living.resident()
         }
-        for (let i = 0; i < 400 && living.count(); i++) await pause() // workers end a little later
+        for (let i = 0; i < 4000 && living.count(); i++) await pause() // workers end a little later
         equal(living.count(), 0, 'engines and workers that still live')
         equal(living.made(), true, 'they were counted')
         const grown = (living.resident() - before) / 2 ** 20

@@ -91,7 +91,7 @@ export function defineFailures({ ViT, url, load, using, some, pause, options, ha
             const call = vit.logits(canvas, { signal: controller.signal })
             controller.abort()
             await rejects(call, 'cancelled')
-            for (let i = 0; i < 100 && (made.length < 3 || made.some(({ width }) => width)); i++) await pause()
+            for (let i = 0; i < 2000 && (made.length < 3 || made.some(({ width }) => width)); i++) await pause()
             equal(made.map(({ width }) => width), [0, 0, 0], 'widths: 0 when closed or given away')
           })
         } finally {
@@ -143,7 +143,7 @@ export function defineFailures({ ViT, url, load, using, some, pause, options, ha
           const controller = new AbortController()
           await rejects(load({ config: 'tests/golden/forward/timm_cls/config.json', weights }, { signal: controller.signal, onProgress: () => controller.abort() }), 'cancelled')
         }
-        for (let i = 0; i < 100 && open(); i++) await pause()
+        for (let i = 0; i < 2000 && open(); i++) await pause()
         equal(open(), 0, 'open weight files')
       })
   })

@@ -162,7 +162,7 @@ export function defineHub({ ViT, url, bytesOf, load, using, streamOf, some, opti
         WebAssembly.validate = validate
       }
       // The request may be on its way still; and Chromium reads on for up to 5 s what it might use the connection after.
-      for (let i = 0; i < 40 && (i < 2 || (await isOpen())); i++) await new Promise((done) => setTimeout(done, 200))
+      for (let i = 0; i < 200 && (i < 5 || (await isOpen())); i++) await new Promise((done) => setTimeout(done, 200))
       equal(await isOpen(), false, 'a download is open')
     })
 

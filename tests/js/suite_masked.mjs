@@ -177,7 +177,7 @@ export function defineMasked({ url, bytesOf, tensorsOf, using, some, rgba, pause
         let late
         await using(source('mean3bit'), {}, async (vit) => {
           const controller = new AbortController()
-          const large = vit.predictMasked(rgba(300, 200), { size: long ? 768 : 512, signal: controller.signal })
+          const large = vit.predictMasked(Array(20).fill(rgba(300, 200)), { size: long ? 768 : 512, signal: controller.signal })
           setTimeout(() => controller.abort(), 20)
           await rejects(large, 'cancelled')
           await rejects(vit.predictMasked(some(32, 40), { mask: [1] }), 'argument')

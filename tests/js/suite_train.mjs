@@ -293,7 +293,7 @@ export function defineTrain({ url, bytesOf, tensorsOf, load, using, some, rgba, 
         const { steps } = await trainer.step(examples)
         assert(steps === 1 || steps === 2, `${steps} steps`)
         await training(vit, { classes: ['mug', 'plant'], batch: 100 }, async (another) => {
-          const [before, image, stopping] = [await another.save(), rgba(200, 200), new AbortController()]
+          const [before, image, stopping] = [await another.save(), rgba(1000, 1000), new AbortController()] // long to read, so that it is stopped before the step itself
           const half = another.step(Array.from({ length: 100 }, () => ({ image, label: 0 })), { signal: stopping.signal })
           await pause()
           stopping.abort()
