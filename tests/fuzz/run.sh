@@ -59,7 +59,7 @@ fuzz_options() { # TARGET
     FUZZ=(-timeout=5 -report_slow_units=1 -rss_limit_mb=2048 -print_final_stats=1 "-artifact_prefix=build/fuzz/$1-")
     case $1 in
         image) FUZZ+=(-max_len=20000) ;;
-        networks) FUZZ+=(-max_len=80) ;;
+        networks) FUZZ+=(-max_len=80 -timeout=60) ;; # dozens of runs of a network, by threads that share processors
         options) FUZZ+=(-max_len=1000 -close_fd_mask=3) ;;
         index) FUZZ+=(-max_len=4096 -close_fd_mask=3) ;;
         tar) FUZZ+=(-max_len=20000) ;;
