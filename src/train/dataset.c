@@ -256,8 +256,8 @@ static int is_other_picture(const char *path) {
 
 static vit_status add_member(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
     const char *path = m->path;
-    while (path[0] == '.' && path[1] == '/') /* of `tar -C folder .` */
-        path += 2;
+    while (path[0] == '/' || (path[0] == '.' && path[1] == '/')) /* of `tar -P`, and of `tar -C folder .` */
+        path += 1 + (path[0] == '.');
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     const int is_class = !d->unlabelled && m->kind == VIT_TAR_FILE && vit_has_ending(path, ".cls");
     if (name[0] == '.' || m->kind == VIT_TAR_OTHER)
@@ -338,11 +338,12 @@ static size_t common_folders(const vit_dataset *d) {
  * of these where all lie in it. A picture right in it is passed over where others lie deeper. */
 static vit_status name_by_folders(vit_dataset *d, vit_error *error) {
     const size_t shared = common_folders(d);
+    const int before = d->count;
     vit_entry *entries = (vit_entry *)(void *)d->entries.data;
     int deeper = 0, kept = 0;
     for (int i = 0; i < d->count; i++)
         deeper |= entries[i].class_index < 0 && strchr(vit_dataset_text(d, entries[i].path) + shared, '/');
-    for (int i = 0; i < d->count; i++) {
+    for (int i = 0; i < before; i++) {
         vit_entry entry = entries[i];
         if (entry.class_index < 0) {
             const char *path = vit_dataset_text(d, entry.path), *name = path + shared, *end = strchr(name, '/');
@@ -360,6 +361,9 @@ static vit_status name_by_folders(vit_dataset *d, vit_error *error) {
         entries[kept++] = entry;
     }
     d->count = kept;
+    if (before && !kept)
+        return vit_fail(error, VIT_ERR_FORMAT, "%.200s: no picture lies in a folder that names its class, and no .cls stands beside one",
+                        archive_path(d, entries[0].archive));
     return VIT_OK;
 }
 

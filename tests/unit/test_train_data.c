@@ -225,6 +225,10 @@ static void test_classes_of_archives(void) {
     add_member(&a, "./one/0.png", '0', "picture", 7);
     add_member(&a, "two/0.png", '0', "picture", 7);
     check_classes(&a, (const char *const[]){"one", "two"}, 2);
+    a.size = 0; /* of `tar -P` */
+    add_member(&a, "/one/0.png", '0', "picture", 7);
+    add_member(&a, "two/0.png", '0', "picture", 7);
+    check_classes(&a, (const char *const[]){"one", "two"}, 2);
     a.size = 0; /* GNU's header has a time where POSIX has the front of a path */
     add_member(&a, "one/0.png", '0', "picture", 7);
     memcpy(a.data + 257, "ustar  ", 8);
@@ -239,6 +243,12 @@ static void test_classes_of_archives(void) {
     vit_dataset *d;
     CHECK_STATUS(VIT_ERR_FORMAT, open_data(&d, FOLDER "/a.tar", &error));
     CHECK_MENTIONS(error.text, "the number or the name of a class");
+    archive empty = {.size = 0}; /* folders without a name: no picture is left */
+    add_member(&empty, "x/0.png", '0', "picture", 7);
+    add_member(&empty, "x//1.png", '0', "picture", 7);
+    write_as(FOLDER "/b.tar", &empty, empty.size);
+    CHECK_STATUS(VIT_ERR_FORMAT, open_data(&d, FOLDER "/b.tar", &error));
+    CHECK_MENTIONS(error.text, "b.tar: no picture lies in a folder that names its class");
     if (CHECK_STATUS(VIT_OK, open_unlabelled(&d, FOLDER "/a.tar", &error))) { /* which does not look */
         CHECK(vit_dataset_count(d) == 1);
         vit_dataset_close(d);
