@@ -257,7 +257,7 @@ static int is_other_picture(const char *path) {
 static vit_status add_member(vit_dataset *d, shard *s, const vit_tar_member *m, vit_error *error) {
     const char *path = m->path;
     while (path[0] == '/' || (path[0] == '.' && path[1] == '/')) /* of `tar -P`, and of `tar -C folder .` */
-        path += 1 + (path[0] == '.');
+        path++;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     const int is_class = !d->unlabelled && m->kind == VIT_TAR_FILE && vit_has_ending(path, ".cls");
     if (name[0] == '.' || m->kind == VIT_TAR_OTHER)
